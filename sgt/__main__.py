@@ -1,0 +1,3 @@
+from sgt.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,48 @@
+"""Command line: ``sgt COMMAND …``. A command's module is imported only when it is the one asked for."""
+
+import argparse
+import importlib
+import logging
+import sys
+
+from sgt import __version__
+from sgt.errors import SgtError
+
+# name -> (module with `configure(parser)` and `run(args)`, one line of help)
+COMMANDS = {
+    "check": ("sgt.study.check", "validate a study and list its runs"),
+    "schema": ("sgt.study.schema", "print the JSON schema of a study file"),
+    "toyworld": ("sgt.data.toyworld.command", "make the built-in scenes and questions as shards"),
+    "render": ("sgt.proxies.render", "render the targets of one shard"),
+    "preview": ("sgt.proxies.preview", "draw a contact sheet of a shard: inputs and targets"),
+    "pretrain": ("sgt.training.pretrain", "train a base model from nothing"),
+    "train": ("sgt.training.train", "post-train one run of a study"),
+    "predict": ("sgt.evaluation.predict", "answer or generate for one run and one benchmark"),
+    "score": ("sgt.evaluation.score", "metrics from predictions"),
+    "tables": ("sgt.reporting.tables", "tables from score files"),
+    "figures": ("sgt.reporting.figures", "figures from score files"),
+    "report": ("sgt.reporting.report", "the report page"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; an :class:`SgtError` becomes one line on stderr and exit status 1."""
+    argv = sys.argv[1:] if argv is None else argv
+    name = next((word for word in argv if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="sgt", description="What does a visual task teach a unified multimodal model?")
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command, (module, summary) in COMMANDS.items():
+        subparser = subparsers.add_parser(command, help=summary, description=summary)
+        if command == name:
+            implementation = importlib.import_module(module)
+            implementation.configure(subparser)
+    args = parser.parse_args(argv)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("sgt").info("$ sgt %s", " ".join(argv))
+    try:
+        implementation.run(args)
+    except SgtError as error:
+        print(f"sgt {name}: error: {error}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,150 @@
+"""Tar shards of samples that share a key: the one data format of the project.
+
+A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is written last. A sample is every member
+``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg``, ``KEY.json`` (the SA-1B layout), optionally
+``KEY.depth.png`` (16-bit). Target shards hold one ``KEY.png`` per sample, in the order of their source shard.
+Archives are read as streams, never extracted.
+"""
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sgt.atomic import atomic_path, sha256, write_json
+from sgt.errors import SgtError
+
+MANIFEST = "manifest.json"
+_MEMBER = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\.(?P<ext>[a-z0-9]+(?:\.[a-z0-9]+)?)")
+_MAX_MEMBER_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: ``files`` maps an extension (``jpg``, ``json``, ``depth.png``) to its bytes."""
+
+    shard: Path
+    key: str
+    files: dict[str, bytes]
+
+    def get(self, extension: str) -> bytes:
+        """The bytes of one member.
+
+        Raises:
+            SgtError: the sample has no such member.
+        """
+        if extension not in self.files:
+            has = ", ".join(sorted(self.files))
+            raise SgtError(
+                f"{self.shard}: {self.key}", f"no .{extension} member (it has {has})", "make the shard again with it"
+            )
+        return self.files[extension]
+
+    def json(self) -> dict:
+        """The parsed ``KEY.json``.
+
+        Raises:
+            SgtError: it is absent, not valid JSON, or not an object.
+        """
+        try:
+            value = json.loads(self.get("json"))
+        except ValueError as error:
+            raise SgtError(f"{self.shard}: {self.key}.json", f"not valid JSON ({error})", "make the shard again") from None
+        if not isinstance(value, dict):
+            raise SgtError(f"{self.shard}: {self.key}.json", "not a JSON object", "make the shard again")
+        return value
+
+
+class ShardWriter:
+    """Write one shard: used as a context manager, the tar appears whole when the block ends without error.
+
+    The bytes depend on the members alone: owner, mode and time are constant.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path, self.count = Path(path), 0
+
+    def __enter__(self) -> "ShardWriter":
+        self._atomic = atomic_path(self.path)
+        self._tar = tarfile.open(self._atomic.__enter__(), "w", format=tarfile.USTAR_FORMAT)
+        return self
+
+    def add(self, key: str, files: dict[str, bytes]) -> None:
+        """Append one sample; ``files`` maps extensions to bytes."""
+        for extension, content in files.items():
+            name = f"{key}.{extension}"
+            if not _MEMBER.fullmatch(name):
+                raise SgtError(self.path, f"{name!r} cannot name a member", "use letters, digits, - and _ in keys")
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            self._tar.addfile(info, io.BytesIO(content))
+        self.count += 1
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._tar.close()
+        self._atomic.__exit__(kind, error, trace)
+
+
+def read_shard(path: Path | str) -> Iterator[Sample]:
+    """Stream the samples of one shard, in order.
+
+    Raises:
+        SgtError: the file is missing, truncated or not a tar, or a member is not a plain ``KEY.EXT`` file.
+    """
+    path, key, files = Path(path), None, {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            for member in tar:
+                match = _MEMBER.fullmatch(member.name.removeprefix("./"))
+                if not member.isreg() or not match:
+                    raise SgtError(f"{path}: {member.name!r}", "not a plain KEY.EXT member", "do not use this archive")
+                if member.size > _MAX_MEMBER_BYTES:
+                    raise SgtError(f"{path}: {member.name}", f"{member.size} bytes is too large", "do not use this archive")
+                if match["key"] != key and files:
+                    yield Sample(path, key, files)
+                    files = {}
+                key = match["key"]
+                files[match["ext"]] = tar.extractfile(member).read()
+            if tar.fileobj.seek(0, 2) < tar.offset + tarfile.BLOCKSIZE:
+                raise SgtError(path, "truncated tar: the end marker is missing", "make or fetch the shard again")
+    except FileNotFoundError:
+        raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt fetch or sgt render)") from None
+    except (tarfile.TarError, EOFError) as error:
+        raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
+    if files:
+        yield Sample(path, key, files)
+
+
+def shard_name(index: int) -> str:
+    """File name of the shard with this index."""
+    return f"shard-{index:05d}.tar"
+
+
+def write_manifest(folder: Path | str, counts: dict[str, int], **about: object) -> None:
+    """Write ``manifest.json`` of a dataset: per-shard count and sha256, and ``about`` (source, revision, licence, …)."""
+    folder = Path(folder)
+    shards = [{"file": name, "count": count, "sha256": sha256(folder / name)} for name, count in sorted(counts.items())]
+    write_json(folder / MANIFEST, {**about, "count": sum(counts.values()), "shards": shards})
+
+
+def read_manifest(folder: Path | str) -> dict:
+    """The manifest of a dataset folder.
+
+    Raises:
+        SgtError: there is none (the dataset is unfinished) or it is damaged.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise SgtError(path, "no manifest: the dataset is missing or unfinished", "make or fetch it again") from None
+    except ValueError as error:
+        raise SgtError(path, f"not valid JSON ({error})", "make or fetch the dataset again") from None
+
+
+def dataset_shards(folder: Path | str) -> list[Path]:
+    """The shard files that a dataset's manifest names, in order."""
+    return [Path(folder) / shard["file"] for shard in read_manifest(folder)["shards"]]

@@ -1,0 +1,143 @@
+"""Reading a study and the files it names, and the runs and paths it expands to."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from sgt.errors import SgtError
+from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Benchmark, Model, Recipe, Strict, Study
+
+Spec = TypeVar("Spec", bound=Strict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained checkpoint: (model, arm, seed)."""
+
+    model: str
+    arm: str
+    seed: int
+
+    @property
+    def id(self) -> str:
+        """``model/arm/seedN``, which is also its folder below ``runs``."""
+        return f"{self.model}/{self.arm}/seed{self.seed}"
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy it is trained on, None for base and sft."""
+        return None if self.arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) else self.arm
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A valid study with the models and benchmarks it names."""
+
+    path: Path
+    study: Study
+    models: dict[str, Model]
+    benchmarks: dict[str, Benchmark]
+
+    @property
+    def results(self) -> Path:
+        """Root of everything the study makes."""
+        return Path(self.study.results)
+
+    @cached_property
+    def runs(self) -> list[Run]:
+        """Every run, model by model. ``base`` is not trained, so it has one seed only, the first."""
+        return [
+            Run(model, arm, seed)
+            for model in self.study.models
+            for arm in self.study.arms
+            for seed in (self.study.seeds[:1] if arm == ARM_WITHOUT_TRAINING else self.study.seeds)
+        ]
+
+    def run(self, model: str, arm: str, seed: int) -> Run:
+        """The run with these coordinates.
+
+        Raises:
+            SgtError: the study has no such run.
+        """
+        run = Run(model, arm, seed)
+        if run not in self.runs:
+            raise SgtError(self.path, f"no run {run.id}", "see `sgt check` for the runs of this study")
+        return run
+
+    def recipe(self, model: str) -> Recipe:
+        """The recipe a model is post-trained with."""
+        return self.study.recipes.get(model, self.study.recipe)
+
+    def dataset_dir(self, name: str) -> Path:
+        """Folder of a dataset's shards and manifest."""
+        return self.results / "shards" / name
+
+    def target_dir(self, proxy: str) -> Path:
+        """Folder of a proxy's target shards, named as the shards of the proxy dataset."""
+        return self.results / "targets" / self.study.data.proxy / proxy
+
+    def run_dir(self, run: Run) -> Path:
+        """Folder of a run: ``final/``, ``run.json``, and ``work/`` while it trains."""
+        return self.results / "runs" / run.id
+
+
+def load_study(path: Path | str) -> LoadedStudy:
+    """Read and validate a study and every file it names.
+
+    Raises:
+        SgtError: one line naming the file, the field and the remedy.
+    """
+    path = Path(path)
+    study = _load(path, Study)
+    models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
+    benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
+    for benchmark in benchmarks.values():
+        if benchmark.dataset not in study.datasets:
+            raise SgtError(
+                path, f"benchmark {benchmark.name} needs dataset {benchmark.dataset!r}", "define it under datasets"
+            )
+    for model in models.values():
+        if model.pretrain and model.pretrain.dataset not in study.datasets:
+            raise SgtError(path, f"model {model.name} pretrains on {model.pretrain.dataset!r}", "define it under datasets")
+    return LoadedStudy(path, study, models, benchmarks)
+
+
+def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
+    spec = _load(folder / f"{name}.yaml", kind)
+    if spec.name != name:
+        raise SgtError(folder / f"{name}.yaml", f"name is {spec.name!r}", f"make it {name!r}, as the file")
+    return spec
+
+
+def _load(path: Path, kind: type[Spec]) -> Spec:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SgtError(path, "no such file", "check the name, or write it") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SgtError(path, f"not valid YAML ({' '.join(str(error).split())})", "mend the syntax") from None
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        raise _told(path, kind, error) from None
+
+
+def _told(path: Path, kind: type[Strict], error: ValidationError) -> SgtError:
+    """The first complaint of pydantic, as one line with a remedy."""
+    first = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    where = f"{path}: {field}" if field else str(path)
+    match first["type"]:
+        case "extra_forbidden":
+            return SgtError(where, "unknown key", "remove it, or check its spelling against `sgt schema`")
+        case "missing":
+            return SgtError(where, "missing", "add it")
+        case "value_error":
+            problem, _, remedy = first["msg"].removeprefix("Value error, ").partition(": ")
+            return SgtError(where, problem if not remedy else f"{problem}: {remedy}", "mend the study")
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return SgtError(where, f"{first['msg']}, got {first['input']!r}{more}", f"see `sgt schema` for what {kind.__name__} takes")
