@@ -1,0 +1,143 @@
+"""BAGEL behind the common interface."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from sgt.models.bagel.checkpoint import load_networks, save_networks, special_tokens
+from sgt.models.bagel.context import Context
+from sgt.models.bagel.network import BagelNetwork
+from sgt.models.bagel.packing import PackedBatch, Packer, Text, VaeImage, VitImage
+from sgt.models.bagel.sampling import continuation_log_probability, greedy, sample_latents
+from sgt.models.base import Example, GenerationSettings, LossTerms, MadeImage, SeenImage, UnifiedModel, Words
+from sgt.models.tokenizer import load_tokenizer
+from sgt.models.transforms import to_images, transform_of
+from sgt.models.vae import VAE
+
+
+class Bagel(UnifiedModel):
+    """A BAGEL of any size: network, VAE, tokenizer and image transforms."""
+
+    def __init__(
+        self,
+        network: BagelNetwork,
+        vae: VAE,
+        tokenizer: Tokenizer,
+        folder: Path,
+        vit_image: Sequence[int],
+        vae_image: Sequence[int],
+    ) -> None:
+        self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
+        self.special = special_tokens(tokenizer, folder)
+        self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
+
+    @classmethod
+    def from_checkpoint(
+        cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int], dtype: torch.dtype = torch.float32
+    ) -> "Bagel":
+        """See :meth:`UnifiedModel.from_checkpoint`; ``dtype`` is that of the network's weights."""
+        folder = Path(folder)
+        network, vae = load_networks(folder, dtype)
+        return cls(network, vae, load_tokenizer(folder), folder, vit_image, vae_image)
+
+    def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
+        """See :meth:`UnifiedModel.save_checkpoint`."""
+        save_networks(folder, self.network, self.vae, {**self.network.state_dict(), **(weights or {})}, self.folder)
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a text, without markers."""
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+    def batch(self, examples: Sequence[Example], generator: torch.Generator) -> PackedBatch:
+        """Pack examples into one sequence; draws the flow's times and noise and the VAE's noise, in that order."""
+        packer = Packer(self.network.config, self.special)
+        for example in examples:
+            packer.add([self._item(part) for part in example])
+        normals = torch.randn(packer.targets, generator=generator).tolist()
+        vae_shape, flow_shape = packer.noise_shapes()
+        vae_noise = torch.randn(vae_shape, generator=generator)
+        return packer.batch(normals, vae_noise, torch.randn(flow_shape, generator=generator))
+
+    def loss(self, batch: PackedBatch, timestep_shift: float) -> LossTerms:
+        """See :meth:`UnifiedModel.loss`."""
+        with torch.no_grad():
+            latents = self.vae.encode(batch.padded_images, batch.vae_sample_noise) if len(batch.padded_images) else (
+                batch.vae_sample_noise
+            )
+        losses = self.network(batch, latents, timestep_shift)
+        zero = losses.ce.new_zeros(())
+        return LossTerms(
+            losses.ce.mean() if len(losses.ce) else zero,
+            losses.mse.mean() if len(losses.mse) else zero,
+            len(losses.ce),
+            len(losses.mse),
+        )
+
+    @torch.no_grad()
+    def answer(
+        self, images: Sequence[Image.Image], questions: Sequence[Sequence[str]], max_new_tokens: int
+    ) -> list[list[str]]:
+        """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
+        context = Context(self.network, self.special, len(images))
+        context.add_vit([self.vit_transform(image) for image in images])
+        rows = [index for index, asked in enumerate(questions) for _ in asked]
+        context = context.select(rows)
+        context.add_text([self.ids(question) for asked in questions for question in asked])
+        said = iter(greedy(context, max_new_tokens))
+        return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
+
+    @torch.no_grad()
+    def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
+        """See :meth:`UnifiedModel.score`."""
+        context = Context(self.network, self.special, 1)
+        context.add_vit([self.vit_transform(image)])
+        context.add_text([self.ids(question)])
+        return continuation_log_probability(context.select([0] * len(options)), [self.ids(o) for o in options])
+
+    @torch.no_grad()
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        settings: GenerationSettings,
+        images: Sequence[Image.Image] | None = None,
+    ) -> list[Image.Image]:
+        """See :meth:`UnifiedModel.generate`."""
+        full = Context(self.network, self.special, len(prompts))
+        image_free = Context(self.network, self.special, len(prompts))
+        if images is not None:
+            full.add_vit([self.vit_transform(image) for image in images])
+        text_free = full.select(range(len(prompts)))
+        for context in (full, image_free):
+            context.add_text([self.ids(prompt) for prompt in prompts])
+        config = self.network.config
+        shape = size[0] // config.latent_stride, size[1] // config.latent_stride
+        tokens = shape[0] * shape[1]
+        noise = torch.cat(
+            [prompt_noise(p, seed, (tokens, config.latent_dim)) for p, seed in zip(prompts, seeds, strict=True)]
+        ).to(full.device, self.network.vae2llm.weight.dtype)
+        x = sample_latents(full, text_free, image_free, noise, shape, settings)
+        latents = torch.stack([self.network.unpatchify(part, shape) for part in x.split(tokens)])
+        return to_images(self.vae.decode(latents.float()))
+
+    def _item(self, part: SeenImage | Words | MadeImage) -> Text | VitImage | VaeImage:
+        match part:
+            case SeenImage(image):
+                return VitImage(self.vit_transform(image))
+            case Words(text, learned):
+                return Text(self.ids(text), learned)
+            case MadeImage(image):
+                return VaeImage(self.vae_transform(image), loss=True)
+
+
+def prompt_noise(prompt: str, seed: int, shape: tuple[int, ...]) -> Tensor:
+    """Standard normal noise that depends on the prompt and its seed alone: not on the batch, rank or device."""
+    digest = hashlib.sha256(f"{seed}\n{prompt}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.randn(shape, generator=generator)

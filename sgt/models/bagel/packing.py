@@ -1,0 +1,280 @@
+"""Samples → one packed sequence (``bagel.md`` 4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sgt.errors import SgtError
+from sgt.models.bagel.config import BagelConfig
+
+
+@dataclass(frozen=True)
+class Text:
+    """Token ids (without markers); with ``loss`` the model learns to say them and to stop."""
+
+    ids: Sequence[int]
+    loss: bool = False
+
+
+@dataclass(frozen=True)
+class VitImage:
+    """An image to understand: fp32 (3, H, W) in [-1, 1], sides multiples of the patch size."""
+
+    pixels: Tensor
+
+
+@dataclass(frozen=True)
+class VaeImage:
+    """An image in latent space: fp32 (3, H, W) in [-1, 1]; with ``loss`` it is a target, else a clean condition."""
+
+    pixels: Tensor
+    loss: bool = True
+
+
+Item = Text | VitImage | VaeImage
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the four markers."""
+
+    bos: int
+    eos: int
+    start_of_image: int
+    end_of_image: int
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """One packed sequence of S samples and N tokens, under the official field names.
+
+    Attributes:
+        sample_lens: tokens per sample (S).
+        split_lens, attn_modes: length and mode (causal, full, noise) of each split, over all samples.
+        packed_text_ids, packed_text_indexes: int64, text and markers, and where they stand in the sequence.
+        packed_position_ids: int64 (N,), rotary positions.
+        padded_images: fp32 (images, 3, H, W), every latent-space image, padded right and below with zeros.
+        patchified_vae_latent_shapes: (h, w) in tokens per such image.
+        packed_latent_position_ids, packed_vae_token_indexes: int64 (latent tokens,).
+        packed_timesteps: fp32 (latent tokens,), the normal u of each; −inf for a clean image.
+        packed_vit_tokens: fp32 (patches, channels·patch²).
+        packed_vit_position_ids, packed_vit_token_indexes: int64 (patches,).
+        vit_token_seqlens: patches per image.
+        packed_label_ids, ce_loss_indexes: int64 (text tokens with a loss,).
+        ce_loss_weights: fp32, 1/√(tokens of that answer), for length-reweighted losses.
+        mse_loss_indexes: int64 (latent tokens with a loss,).
+        vae_sample_noise: fp32 (images, z, H/f, W/f), the draw of the VAE's posterior.
+        flow_noise: fp32 (latent tokens, numbers per token), the noise end of the flow.
+    """
+
+    sample_lens: list[int]
+    split_lens: list[int]
+    attn_modes: list[str]
+    packed_text_ids: Tensor
+    packed_text_indexes: Tensor
+    packed_position_ids: Tensor
+    padded_images: Tensor
+    patchified_vae_latent_shapes: list[tuple[int, int]]
+    packed_latent_position_ids: Tensor
+    packed_vae_token_indexes: Tensor
+    packed_timesteps: Tensor
+    packed_vit_tokens: Tensor
+    packed_vit_position_ids: Tensor
+    packed_vit_token_indexes: Tensor
+    vit_token_seqlens: list[int]
+    packed_label_ids: Tensor
+    ce_loss_indexes: Tensor
+    ce_loss_weights: Tensor
+    mse_loss_indexes: Tensor
+    vae_sample_noise: Tensor
+    flow_noise: Tensor
+
+    @property
+    def sequence_length(self) -> int:
+        """Tokens in all."""
+        return sum(self.sample_lens)
+
+    def to(self, device: torch.device | str) -> "PackedBatch":
+        """The batch with every tensor on ``device``."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
+
+
+def patch_ids(height: int, width: int, side: int, where: str) -> Tensor:
+    """Position ids ``row · side + column`` of a (height, width) grid, int64.
+
+    Raises:
+        SgtError: the grid is larger than the position table.
+    """
+    if height > side or width > side:
+        raise SgtError(where, f"{height}x{width} tokens exceed the {side}x{side} position table", "use a smaller image")
+    return (torch.arange(height)[:, None] * side + torch.arange(width)).flatten()
+
+
+def patches(pixels: Tensor, size: int) -> Tensor:
+    """(3, H, W) → (H/size · W/size, 3·size²), each patch in the order row, column, channel."""
+    channels, height, width = pixels.shape
+    cut = pixels.reshape(channels, height // size, size, width // size, size)
+    return cut.permute(1, 3, 2, 4, 0).reshape(-1, channels * size * size)
+
+
+class Packer:
+    """Collects samples into a :class:`PackedBatch`.
+
+    Args:
+        config: sizes of the model.
+        special: marker ids.
+    """
+
+    def __init__(self, config: BagelConfig, special: SpecialTokens) -> None:
+        self.config, self.special = config, special
+        self._length = 0
+        self._sample_lens: list[int] = []
+        self._split_lens: list[int] = []
+        self._modes: list[str] = []
+        self._positions: list[int] = []
+        self._text_ids: list[int] = []
+        self._text_at: list[int] = []
+        self._labels: list[int] = []
+        self._ce_at: list[int] = []
+        self._ce_weights: list[float] = []
+        self._vit: list[Tensor] = []
+        self._vit_ids: list[Tensor] = []
+        self._vit_at: list[Tensor] = []
+        self._images: list[Tensor] = []
+        self._shapes: list[tuple[int, int]] = []
+        self._latent_ids: list[Tensor] = []
+        self._latent_at: list[Tensor] = []
+        self._targets: list[bool] = []
+
+    def add(self, items: Sequence[Item], dropped: Sequence[bool] | None = None) -> None:
+        """Append one sample.
+
+        Args:
+            items: in order.
+            dropped: per item, whether condition dropout removed it: a text then leaves no trace, an image still
+                advances the position by one.
+        """
+        start, position = self._length, 0
+        for item, drop in zip(items, dropped or [False] * len(items), strict=True):
+            match item:
+                case Text():
+                    position = position if drop else self._add_text(item, position)
+                case VitImage():
+                    position = position + 1 if drop else self._add_vit(item, position)
+                case VaeImage():
+                    position = position + 1 if drop else self._add_vae(item, position)
+        if self._length == start:
+            raise SgtError("packing", "a sample is empty after condition dropout", "keep one item without dropout")
+        self._sample_lens.append(self._length - start)
+
+    def _split(self, length: int, mode: str) -> None:
+        self._split_lens.append(length)
+        self._modes.append(mode)
+        self._length += length
+
+    def _add_text(self, item: Text, position: int) -> int:
+        tokens = [self.special.bos, *item.ids, self.special.eos]
+        at, count = self._length, len(tokens)
+        self._text_ids += tokens
+        self._text_at += range(at, at + count)
+        self._positions += range(position, position + count)
+        if item.loss:
+            self._ce_at += range(at, at + count - 1)
+            self._labels += tokens[1:]
+            self._ce_weights += [(count - 1) ** -0.5] * (count - 1)
+        self._split(count, "causal")
+        return position + count
+
+    def _add_markers(self, inside: int, position: int) -> Tensor:
+        """The two markers of an image; returns where the ``inside`` tokens between them stand."""
+        at = self._length
+        self._text_ids += [self.special.start_of_image, self.special.end_of_image]
+        self._text_at += [at, at + inside + 1]
+        self._positions += [position] * (inside + 2)
+        return torch.arange(at + 1, at + 1 + inside)
+
+    def _add_vit(self, item: VitImage, position: int) -> int:
+        size = self.config.vit.patch_size
+        tokens = patches(item.pixels, size)
+        height, width = item.pixels.shape[1] // size, item.pixels.shape[2] // size
+        self._vit.append(tokens)
+        self._vit_ids.append(patch_ids(height, width, self.config.vit_max_num_patch_per_side, "ViT image"))
+        self._vit_at.append(self._add_markers(len(tokens), position))
+        self._split(len(tokens) + 2, "full")
+        return position + 1
+
+    def _add_vae(self, item: VaeImage, position: int) -> int:
+        stride = self.config.latent_stride
+        height, width = item.pixels.shape[1] // stride, item.pixels.shape[2] // stride
+        self._images.append(item.pixels)
+        self._shapes.append((height, width))
+        self._latent_ids.append(patch_ids(height, width, self.config.max_latent_size, "VAE image"))
+        self._latent_at.append(self._add_markers(height * width, position))
+        self._targets.append(item.loss)
+        self._split(height * width + 2, "noise" if item.loss else "full")
+        return position if item.loss else position + 1
+
+    def batch(self, flow_normals: Sequence[float], vae_sample_noise: Tensor, flow_noise: Tensor) -> PackedBatch:
+        """The packed batch, with its random draws.
+
+        Args:
+            flow_normals: one standard normal per target image, in order.
+            vae_sample_noise, flow_noise: see :class:`PackedBatch`; :meth:`noise_shapes` gives their shapes.
+        """
+        normals = iter(flow_normals)
+        u = [next(normals) if target else float("-inf") for target in self._targets]
+        counts = torch.tensor([h * w for h, w in self._shapes], dtype=torch.int64)
+        supervised = [at for at, target in zip(self._latent_at, self._targets, strict=True) if target]
+        width = self.config.vit.num_channels * self.config.vit.patch_size**2
+        return PackedBatch(
+            sample_lens=self._sample_lens,
+            split_lens=self._split_lens,
+            attn_modes=self._modes,
+            packed_text_ids=torch.tensor(self._text_ids),
+            packed_text_indexes=torch.tensor(self._text_at),
+            packed_position_ids=torch.tensor(self._positions),
+            padded_images=self._padded_images(),
+            patchified_vae_latent_shapes=self._shapes,
+            packed_latent_position_ids=_join(self._latent_ids),
+            packed_vae_token_indexes=_join(self._latent_at),
+            packed_timesteps=torch.repeat_interleave(torch.tensor(u, dtype=torch.float32), counts),
+            packed_vit_tokens=torch.cat(self._vit) if self._vit else torch.zeros(0, width),
+            packed_vit_position_ids=_join(self._vit_ids),
+            packed_vit_token_indexes=_join(self._vit_at),
+            vit_token_seqlens=[len(tokens) for tokens in self._vit],
+            packed_label_ids=torch.tensor(self._labels, dtype=torch.int64),
+            ce_loss_indexes=torch.tensor(self._ce_at, dtype=torch.int64),
+            ce_loss_weights=torch.tensor(self._ce_weights, dtype=torch.float32),
+            mse_loss_indexes=_join(supervised),
+            vae_sample_noise=vae_sample_noise,
+            flow_noise=flow_noise,
+        )
+
+    def noise_shapes(self) -> tuple[tuple[int, ...], tuple[int, int]]:
+        """Shapes of ``vae_sample_noise`` and ``flow_noise``."""
+        factor = self.config.vae.downsample
+        height, width = self._padded_size()
+        images = (len(self._images), self.config.vae.z_channels, height // factor, width // factor)
+        return images, (sum(h * w for h, w in self._shapes), self.config.latent_dim)
+
+    @property
+    def targets(self) -> int:
+        """Target images so far."""
+        return sum(self._targets)
+
+    def _padded_size(self) -> tuple[int, int]:
+        return max((i.shape[1] for i in self._images), default=0), max((i.shape[2] for i in self._images), default=0)
+
+    def _padded_images(self) -> Tensor:
+        height, width = self._padded_size()
+        padded = [F.pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in self._images]
+        return torch.stack(padded) if padded else torch.zeros(0, 3, 0, 0)
+
+
+def _join(parts: list[Tensor]) -> Tensor:
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64)

@@ -1,0 +1,111 @@
+"""Making images and answers from a context (``bagel.md`` 6)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from sgt.models import flow
+from sgt.models.bagel.context import Context
+from sgt.models.base import GenerationSettings
+
+Watcher = Callable[[int, Tensor, Tensor], None]
+
+
+def guide(
+    v: Tensor, v_text: Tensor | None, v_image: Tensor | None, settings: GenerationSettings, images: int
+) -> Tensor:
+    """Combine the velocities of the three contexts.
+
+    Args:
+        v: (tokens, numbers), with everything; images of equal size, one after another.
+        v_text: without the last text. v_image: without the images. None switches a branch off.
+        settings: scales and renormalisation.
+        images: how many images the tokens belong to; ``global`` norms are per image.
+    """
+    if v_text is None:
+        return v
+
+    def rescaled(guided: Tensor, whole_image: bool) -> Tensor:
+        rows = (images, -1) if whole_image else (len(v), -1)
+        ratio = v.reshape(rows).norm(dim=1) / (guided.reshape(rows).norm(dim=1) + 1e-8)
+        scale = ratio.clamp(settings.renorm_min, 1.0)
+        return guided * scale.repeat_interleave(len(v) // len(scale))[:, None]
+
+    guided = v_text + settings.text_scale * (v - v_text)
+    if settings.renorm == "text_channel":
+        guided = rescaled(guided, whole_image=False)
+    if v_image is not None:
+        guided = v_image + settings.image_scale * (guided - v_image)
+    if settings.renorm != "text_channel":
+        guided = rescaled(guided, whole_image=settings.renorm == "global")
+    return guided
+
+
+def sample_latents(
+    full: Context,
+    text_free: Context,
+    image_free: Context,
+    noise: Tensor,
+    shape: tuple[int, int],
+    settings: GenerationSettings,
+    watch: Watcher | None = None,
+) -> Tensor:
+    """Integrate from noise to latents, all guidance branches as one batch.
+
+    Args:
+        full, text_free, image_free: contexts with as many rows as there are images.
+        noise: (images · h · w, numbers per token).
+        shape: (h, w) of every image, in tokens.
+        settings: of the sampler.
+        watch: called with (step, x, velocity) before each Euler step.
+
+    Returns:
+        Latent tokens, the shape of ``noise``.
+    """
+    images = full.rows
+    branches = [full]
+    if settings.text_scale > 1:
+        branches.append(text_free)
+        if settings.image_scale > 1:
+            branches.append(image_free)
+    guided_context = Context.stack(branches) if len(branches) > 1 else full
+    times = flow.sampling_times(settings.points, settings.shift)
+    low, high = settings.interval
+    x = noise
+    for step, (t, after) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True)):
+        if low < t <= high and len(branches) > 1:
+            parts = guided_context.velocity(x.repeat(len(branches), 1), t, [shape] * images * len(branches))
+            v, v_text, *v_image = parts.chunk(len(branches))
+            v = guide(v, v_text, v_image[0] if v_image else None, settings, images)
+        else:
+            v = full.velocity(x, t, [shape] * images)
+        if watch:
+            watch(step, x, v)
+        x = x - v * (t - after)
+    return x
+
+
+def greedy(context: Context, max_new_tokens: int) -> list[list[int]]:
+    """Most likely continuation of each row, without start and end markers; the context grows by it."""
+    tokens = torch.full((context.rows,), context.special.bos, device=context.device)
+    finished = torch.zeros(context.rows, dtype=torch.bool, device=context.device)
+    said: list[list[int]] = [[] for _ in range(context.rows)]
+    for _ in range(max_new_tokens):
+        tokens = context.add_text(tokens[:, None].tolist(), closed=False).argmax(-1)
+        finished |= tokens == context.special.eos
+        if finished.all():
+            break
+        for row, token in enumerate(tokens.tolist()):
+            if not finished[row]:
+                said[row].append(token)
+    return said
+
+
+def continuation_log_probability(context: Context, texts: Sequence[Sequence[int]]) -> list[float]:
+    """Log-probability (nats) that each row goes on with its text and then stops."""
+    fed = [[context.special.bos, *text] for text in texts]
+    wanted = [token for text in texts for token in (*text, context.special.eos)]
+    logits = context.add_text(fed, closed=False).float().log_softmax(-1)
+    each = logits[torch.arange(len(wanted)), torch.tensor(wanted, device=logits.device)]
+    return [float(part.sum()) for part in each.split([len(row) for row in fed])]

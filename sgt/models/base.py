@@ -1,0 +1,132 @@
+"""What every model family offers, and the family-neutral form of a training sample."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """An image that the model is shown through its semantic encoder."""
+
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text; the model learns to say it if ``learned``."""
+
+    text: str
+    learned: bool = False
+
+
+@dataclass(frozen=True)
+class MadeImage:
+    """An image that the model learns to make. Palette images hold labels: they are resized by nearest neighbour."""
+
+    image: Image.Image
+
+
+Example = Sequence[SeenImage | Words | MadeImage]
+
+
+@dataclass(frozen=True)
+class LossTerms:
+    """Mean losses of one batch (scalars with gradient) and how many tokens each is over; zero if there are none."""
+
+    ce: Tensor
+    mse: Tensor
+    ce_tokens: int
+    mse_tokens: int
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How images are sampled.
+
+    Attributes:
+        points: time points from noise to image; one fewer Euler steps.
+        shift: see :func:`sgt.models.flow.shift_time`.
+        text_scale, image_scale: classifier-free guidance; at most 1 switches the branch off.
+        interval: (low, high]: times at which guidance acts.
+        renorm: ``global``, ``channel`` or ``text_channel``: how the guided velocity is rescaled.
+        renorm_min: lower bound of the rescaling; 1 switches it off.
+    """
+
+    points: int = 50
+    shift: float = 3.0
+    text_scale: float = 4.0
+    image_scale: float = 1.0
+    interval: tuple[float, float] = (0.4, 1.0)
+    renorm: str = "global"
+    renorm_min: float = 0.0
+
+
+class UnifiedModel(ABC):
+    """A model that answers questions about images and makes images.
+
+    Attributes:
+        network: the weights that post-training changes.
+    """
+
+    network: nn.Module
+
+    @classmethod
+    @abstractmethod
+    def from_checkpoint(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "UnifiedModel":
+        """Load from a folder in the family's official layout.
+
+        Args:
+            folder: the checkpoint.
+            vit_image, vae_image: (longest side, shortest side, stride) of the images it sees and makes.
+
+        Raises:
+            SgtError: a file or tensor is missing, unexpected or misshapen.
+        """
+
+    @abstractmethod
+    def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
+        """Write the official layout into an existing folder; ``weights`` replace the network's own (an average)."""
+
+    @abstractmethod
+    def batch(self, examples: Sequence[Example], generator: torch.Generator) -> Any:
+        """Tokenise and collate examples, with every random draw of the loss taken from ``generator``."""
+
+    @abstractmethod
+    def loss(self, batch: Any, timestep_shift: float) -> LossTerms:
+        """Text cross-entropy (nats per token) and flow-matching error (mean square) of a batch."""
+
+    @abstractmethod
+    def answer(
+        self, images: Sequence[Image.Image], questions: Sequence[Sequence[str]], max_new_tokens: int
+    ) -> list[list[str]]:
+        """Greedy answers: ``questions[i]`` are about ``images[i]``, each answered on its own."""
+
+    @abstractmethod
+    def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
+        """Log-probability (nats) of each option as the whole answer."""
+
+    @abstractmethod
+    def generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        settings: GenerationSettings,
+        images: Sequence[Image.Image] | None = None,
+    ) -> list[Image.Image]:
+        """Make one RGB image per prompt.
+
+        Args:
+            prompts: instructions.
+            seeds: one per prompt; the noise depends on the prompt and its seed alone.
+            size: (height, width) in pixels.
+            settings: of the sampler.
+            images: if given, what each instruction is about, shown through the semantic encoder.
+        """

@@ -1,0 +1,62 @@
+"""Text ↔ token ids, from a checkpoint's ``tokenizer.json``."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from sgt.atomic import write_json
+from sgt.errors import SgtError
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """Read ``tokenizer.json``.
+
+    Raises:
+        SgtError: it is absent or damaged.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise SgtError(path, "no such file", "point at a folder in the official layout, with its tokenizer files")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise SgtError(path, f"not a tokenizer ({error})", "fetch the file again") from None
+
+
+def special_id(tokenizer: Tokenizer, token: str, folder: Path) -> int:
+    """The id of a special token.
+
+    Raises:
+        SgtError: the vocabulary lacks it.
+    """
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise SgtError(folder / "tokenizer.json", f"no token {token!r}", "use the model's own tokenizer files")
+    return found
+
+
+def train_tokenizer(texts: Iterable[str], special: Sequence[str], size: int) -> Tokenizer:
+    """A byte-level BPE like Qwen2's, trained on ``texts``; special tokens come last.
+
+    Args:
+        texts: what it will read.
+        special: tokens that are never split.
+        size: vocabulary size, at most; 256 bytes are always in it.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=size - len(special), initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return tokenizer
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, special: Sequence[str]) -> None:
+    """Write the files of a Qwen2 tokenizer: ``tokenizer.json``, ``vocab.json``, ``merges.txt``, its config."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    tokenizer.model.save(str(folder))
+    config = {"tokenizer_class": "Qwen2Tokenizer", "additional_special_tokens": list(special), "model_max_length": 1024}
+    write_json(folder / "tokenizer_config.json", config)
