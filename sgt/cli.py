@@ -18,6 +18,7 @@ COMMANDS = {
     "pretrain": ("sgt.training.pretrain", "train a base model from nothing"),
     "train": ("sgt.training.train", "post-train one run of a study"),
     "predict": ("sgt.evaluation.predict", "answer or generate for one run and one benchmark"),
+    "demonstrate": ("sgt.evaluation.demonstrate", "a proxy arm makes its targets for a few held-out scenes"),
     "score": ("sgt.evaluation.score", "metrics from predictions"),
     "tables": ("sgt.reporting.tables", "tables from score files"),
     "figures": ("sgt.reporting.figures", "figures from score files"),

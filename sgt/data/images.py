@@ -28,6 +28,12 @@ def decode_image(data: bytes, where: object) -> Image.Image:
     return image.convert("RGB")
 
 
+def decode_target(data: bytes, where: object) -> Image.Image:
+    """Decode a rendered target: a palette image as it is, so that it is resized as labels; anything else as RGB."""
+    image = _open(data, where)
+    return image if image.mode == "P" else image.convert("RGB")
+
+
 def decode_depth(data: bytes, where: object) -> np.ndarray:
     """Decode a 16-bit depth PNG to uint16 (H, W); 0 means unknown.
 

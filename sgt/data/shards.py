@@ -49,12 +49,13 @@ class Sample:
         Raises:
             SgtError: it is absent, not valid JSON, or not an object.
         """
+        where = f"{self.shard}: {self.key}.json"
         try:
             value = json.loads(self.get("json"))
         except ValueError as error:
-            raise SgtError(f"{self.shard}: {self.key}.json", f"not valid JSON ({error})", "make the shard again") from None
+            raise SgtError(where, f"not valid JSON ({error})", "make the shard again") from None
         if not isinstance(value, dict):
-            raise SgtError(f"{self.shard}: {self.key}.json", "not a JSON object", "make the shard again")
+            raise SgtError(where, "not a JSON object", "make the shard again")
         return value
 
 
@@ -98,18 +99,21 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
     try:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
+                where = f"{path}: {member.name!r}"
                 match = _MEMBER.fullmatch(member.name.removeprefix("./"))
                 if not member.isreg() or not match:
-                    raise SgtError(f"{path}: {member.name!r}", "not a plain KEY.EXT member", "do not use this archive")
+                    raise SgtError(where, "not a plain KEY.EXT member", "do not use this archive")
                 if member.size > _MAX_MEMBER_BYTES:
-                    raise SgtError(f"{path}: {member.name}", f"{member.size} bytes is too large", "do not use this archive")
+                    raise SgtError(where, f"{member.size} bytes is too large", "do not use this archive")
                 if match["key"] != key and files:
                     yield Sample(path, key, files)
                     files = {}
                 key = match["key"]
                 files[match["ext"]] = tar.extractfile(member).read()
-            if tar.fileobj.seek(0, 2) < tar.offset + tarfile.BLOCKSIZE:
-                raise SgtError(path, "truncated tar: the end marker is missing", "make or fetch the shard again")
+            # tarfile takes a damaged header for the end of the archive.
+            tar.fileobj.seek(tar.offset)
+            if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                raise SgtError(path, f"truncated or damaged after {key}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt fetch or sgt render)") from None
     except (tarfile.TarError, EOFError) as error:
@@ -124,7 +128,7 @@ def shard_name(index: int) -> str:
 
 
 def write_manifest(folder: Path | str, counts: dict[str, int], **about: object) -> None:
-    """Write ``manifest.json`` of a dataset: per-shard count and sha256, and ``about`` (source, revision, licence, …)."""
+    """Write ``manifest.json``: per-shard count and sha256, and ``about`` (source, revision, licence, …)."""
     folder = Path(folder)
     shards = [{"file": name, "count": count, "sha256": sha256(folder / name)} for name, count in sorted(counts.items())]
     write_json(folder / MANIFEST, {**about, "count": sum(counts.values()), "shards": shards})

@@ -4,6 +4,7 @@ Tokens of all sequences lie one after another (no padding is computed by the lin
 they are laid out as a padded batch, with a mask that says what each query may see.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,51 +13,101 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where each of N tokens sits in a padded batch of B rows, and what it may attend to.
+class Block:
+    """Some of the sequences as a padded batch of B rows of L places.
 
     Attributes:
-        rows, width: B and L of the padded batch.
-        slot: int64 (N,), the place of each token in the flattened (B·L) batch.
-        token: int64 (B·L,), the token in each place; padding points at some token and is never seen.
+        rows, width: B and L.
+        token: int64 (B·L,), the packed token in each place; padding points at some token and is never seen.
         mask: bool (B, 1, L, K), true where a query may attend a key; the last L of the K keys are these tokens,
             the first K − L a cache. None if every query sees every key.
     """
 
     rows: int
     width: int
-    slot: Tensor
     token: Tensor
     mask: Tensor | None
 
     def pad(self, x: Tensor) -> Tensor:
-        """(N, H, D) → (B, H, L, D)."""
+        """Packed (N, H, D) → (B, H, L, D)."""
         return x.index_select(0, self.token).view(self.rows, self.width, *x.shape[1:]).transpose(1, 2)
 
-    def unpad(self, x: Tensor) -> Tensor:
-        """(B, H, L, D) → (N, H·D)."""
-        return x.transpose(1, 2).reshape(self.rows * self.width, -1).index_select(0, self.slot)
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each of N packed tokens sits in the padded batches.
+
+    Attributes:
+        blocks: sequences of like length share one, so that little is computed on padding.
+        slot: int64 (N,), the place of each token in all the blocks' places, one block after another.
+    """
+
+    blocks: list[Block]
+    slot: Tensor
 
 
-def place(row: Tensor, column: Tensor, rows: int, width: int) -> tuple[Tensor, Tensor]:
-    """``slot`` and ``token`` of tokens at (row, column) of a (rows, width) batch; all int64 (N,)."""
+def make_layout(row: Tensor, column: Tensor, lengths: list[int], mask: Tensor | None) -> Layout:
+    """One block of all sequences.
+
+    Args:
+        row, column: int64 (N,), the sequence of each packed token and its place in it.
+        lengths: tokens per sequence.
+        mask: see :class:`Block`.
+    """
+    rows, width = len(lengths), max(lengths)
     slot = row * width + column
     token = torch.zeros(rows * width, dtype=torch.int64, device=slot.device)
     token[slot] = torch.arange(len(slot), device=slot.device)
-    return slot, token
+    return Layout([Block(rows, width, token, mask)], slot)
 
 
-def block_layout(lengths: list[int], device: torch.device | None = None) -> Layout:
-    """Sequences of these lengths, each attending to all of itself and nothing else."""
-    rows, width = len(lengths), max(lengths)
-    column = torch.cat([torch.arange(length) for length in lengths])
-    row = torch.repeat_interleave(torch.arange(rows), torch.tensor(lengths))
-    slot, token = place(row, column, rows, width)
-    if min(lengths) == width:
-        mask = None
-    else:
-        mask = (torch.arange(width) < torch.tensor(lengths)[:, None])[:, None, None].expand(-1, 1, width, -1).to(device)
-    return Layout(rows, width, slot.to(device), token.to(device), mask)
+def full_layout(lengths: list[int], device: torch.device) -> Layout:
+    """Sequences of these lengths one after another, each attending to all of itself and nothing else."""
+    row, column = grid(lengths)
+    width, mask = max(lengths), None
+    if min(lengths) < width:
+        filled = torch.arange(width) < torch.tensor(lengths)[:, None]
+        mask = filled[:, None, None].expand(-1, 1, width, -1).to(device)
+    return make_layout(row.to(device), column.to(device), lengths, mask)
+
+
+def grid(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Row and column of each token of sequences that follow one another, int64 (N,)."""
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    return row, torch.cat([torch.arange(length) for length in lengths])
+
+
+def packed_layout(order: Tensor, sample_lens: list[int], split_lens: list[int], modes: list[str]) -> Layout:
+    """The layout of packed samples under BAGEL's mask; samples of like length share a block.
+
+    Args:
+        order: int64 (N,), the place in the packed sequence of each token, in the order the model keeps them.
+        sample_lens, split_lens, modes: see :func:`split_mask`.
+    """
+    device = order.device
+    row, column = (values.to(device)[order] for values in grid(sample_lens))
+    mask = split_mask(sample_lens, split_lens, modes).to(device)
+    slot, blocks, places = torch.empty_like(order), [], 0
+    for samples in _alike(sample_lens):
+        mine = torch.isin(row, torch.tensor(samples, device=device)).nonzero()[:, 0]
+        rank = torch.zeros(len(sample_lens), dtype=torch.int64, device=device)
+        rank[samples] = torch.arange(len(samples), device=device)
+        width = max(sample_lens[sample] for sample in samples)
+        part = make_layout(rank[row[mine]], column[mine], [sample_lens[sample] for sample in samples], None)
+        slot[mine] = part.slot + places
+        places += len(samples) * width
+        blocks.append(Block(len(samples), width, mine[part.blocks[0].token], mask[samples, None, :width, :width]))
+    return Layout(blocks, slot)
+
+
+def _alike(lengths: list[int]) -> list[list[int]]:
+    """Sequences grouped so that the longest of a group is at most half as long again as its shortest."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if not groups or lengths[index] > 1.5 * lengths[groups[-1][0]]:
+            groups.append([])
+        groups[-1].append(index)
+    return groups
 
 
 def split_mask(sample_lens: list[int], split_lens: list[int], modes: list[str]) -> Tensor:
@@ -112,16 +163,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, cache: KVCache | Non
 
     Args:
         q: (N, H, D). k, v: (N, H_kv, D); each key-value head serves H / H_kv query heads.
-        layout: the padded batch and its mask.
-        cache: what earlier tokens left behind; the layout's mask covers it.
+        layout: the padded batches and their masks.
+        cache: what earlier tokens left behind, for layouts of one block, whose mask covers it.
 
     Returns:
         (N, H·D).
     """
-    q, k, v = layout.pad(q), layout.pad(k), layout.pad(v)
-    if cache is not None:
-        k, v = cache.join(k, v)
     groups = q.shape[1] // k.shape[1]
-    if groups > 1:
-        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-    return layout.unpad(F.scaled_dot_product_attention(q, k, v, attn_mask=layout.mask))
+    mixed = []
+    for block in layout.blocks:
+        query, key, value = block.pad(q), block.pad(k), block.pad(v)
+        if cache is not None:
+            key, value = cache.join(key, value)
+        if groups > 1:
+            key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=block.mask)
+        mixed.append(out.transpose(1, 2).reshape(block.rows * block.width, -1))
+    return torch.cat(mixed).index_select(0, layout.slot)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sgt.models.attention import KVCache, Layout, place
+from sgt.models.attention import KVCache, grid, make_layout
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import SpecialTokens, patch_ids, patches
 
@@ -71,7 +71,7 @@ class Context:
         """
         tokens = [[self.special.bos, *row, self.special.eos] if closed else list(row) for row in ids]
         lengths = [len(row) for row in tokens]
-        row, column = _grid(lengths)
+        row, column = grid(lengths)
         flat = torch.tensor([token for r in tokens for token in r], device=self.device)
         und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
         self.position = self.position + torch.tensor(lengths, device=self.device)
@@ -128,7 +128,7 @@ class Context:
         """Markers around ``counts`` image tokens per row, and where markers, then image tokens, stand."""
         rows = torch.arange(len(counts))
         inside = torch.tensor(counts)
-        row, column = _grid(counts)
+        row, column = grid(counts)
         marker_ids = torch.tensor([self.special.start_of_image, self.special.end_of_image], device=self.device)
         markers = self.network.embed_text(marker_ids.repeat(len(counts)))
         marker_columns = torch.stack([torch.zeros_like(inside), inside + 1], dim=1).flatten()
@@ -147,15 +147,14 @@ class Context:
     ) -> tuple[Tensor, Tensor]:
         """Feed one block per row (und tokens first, then gen); remember it if ``keep``."""
         gen = und.new_zeros(0, und.shape[1]) if gen is None else gen
-        rows, width = len(lengths), max(lengths)
+        width = max(lengths)
         row, column = row.to(self.device), column.to(self.device)
-        slot, token = place(row, column, rows, width)
         filled = torch.arange(width, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
         block = filled[:, None, :].expand(-1, width, -1)
         if mode == "causal":
             block = block & torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
         mask = torch.cat([self.valid[:, None, :].expand(-1, width, -1), block], dim=2)
-        layout = Layout(rows, width, slot, token, mask[:, None])
+        layout = make_layout(row, column, lengths, mask[:, None])
         offset = column if mode == "causal" else torch.zeros_like(column)
         for cache in self.caches:
             cache.frozen = not keep
@@ -163,12 +162,6 @@ class Context:
         if keep:
             self.valid = torch.cat([self.valid, filled], dim=1)
         return hidden
-
-
-def _grid(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Row and column of each token, row by row."""
-    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    return row, torch.cat([torch.arange(length) for length in lengths])
 
 
 def _widen(cache: Tensor, width: int) -> Tensor:

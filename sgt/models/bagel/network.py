@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgt.models import flow
-from sgt.models.attention import Layout, block_layout, place, split_mask
+from sgt.models.attention import full_layout, packed_layout
 from sgt.models.bagel.config import BagelConfig
 from sgt.models.bagel.layers import MoTForCausalLM, VisionModel
 from sgt.models.bagel.packing import PackedBatch
@@ -114,7 +114,7 @@ class BagelNetwork(nn.Module):
             positions: int64 (N,), ids in both the encoder's learned table and the fixed one.
             lengths: patches per image.
         """
-        features = self.vit_model.vision_model(patches, positions, block_layout(lengths, patches.device))
+        features = self.vit_model.vision_model(patches, positions, full_layout(lengths, patches.device))
         return self.connector(features) + self.vit_pos_embed(positions)
 
     def embed_latents(self, latents: Tensor, t: Tensor, positions: Tensor) -> Tensor:
@@ -137,17 +137,6 @@ class BagelNetwork(nn.Module):
         p, (h, w) = self.config.latent_patch_size, shape
         return tokens.reshape(h, w, p, p, -1).permute(4, 0, 2, 1, 3).reshape(-1, h * p, w * p)
 
-    def layout(self, batch: PackedBatch) -> Layout:
-        """The padded batch of a packed one: a row per sample, tokens in stream order (text, patches, latents)."""
-        order = torch.cat([batch.packed_text_indexes, batch.packed_vit_token_indexes, batch.packed_vae_token_indexes])
-        lengths = torch.tensor(batch.sample_lens, device=order.device)
-        rows, width = len(batch.sample_lens), max(batch.sample_lens)
-        row = torch.repeat_interleave(torch.arange(rows, device=order.device), lengths)
-        column = torch.arange(len(order), device=order.device) - (lengths.cumsum(0) - lengths)[row]
-        slot, token = place(row[order], column[order], rows, width)
-        mask = split_mask(batch.sample_lens, batch.split_lens, batch.attn_modes)[:, None]
-        return Layout(rows, width, slot, token, mask.to(order.device))
-
     def forward(self, batch: PackedBatch, latents: Tensor, timestep_shift: float) -> Losses:
         """Losses of a packed batch (``bagel.md`` 3 and 4).
 
@@ -166,8 +155,8 @@ class BagelNetwork(nn.Module):
         clean, noise = self._latent_tokens(batch, latents), batch.flow_noise
         gen = self.embed_latents(flow.interpolate(clean, noise, t[:, None]), t, batch.packed_latent_position_ids)
 
-        layout = self.layout(batch)
         order = torch.cat([batch.packed_text_indexes, batch.packed_vit_token_indexes, batch.packed_vae_token_indexes])
+        layout = packed_layout(order, batch.sample_lens, batch.split_lens, batch.attn_modes)
         hidden_und, hidden_gen = self.language_model.model((und, gen), batch.packed_position_ids[order], layout)
 
         place_of = torch.empty_like(order)

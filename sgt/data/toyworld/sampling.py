@@ -1,0 +1,132 @@
+"""Drawing a scene: a pure function of (seed, split, index, size)."""
+
+import math
+import random
+from dataclasses import replace
+
+import numpy as np
+
+from sgt.data.toyworld.ground import TEXTURES
+from sgt.data.toyworld.raytrace import Hits, trace
+from sgt.data.toyworld.scene import RADII, Camera, Ground, Point, Scene, Thing
+from sgt.data.toyworld.vocabulary import COLOURS, SHAPES
+
+# Part of every scene's seed: changing one changes the data.
+SPLITS = {"pretrain": 0, "proxy": 1, "vqa": 2, "validation": 3, "test": 4}
+REFERENCE_SIZE = 48
+MIN_VISIBLE_PIXELS = 45
+MIN_VISIBLE_FRACTION = 0.4
+_EDGE = 0.5 / REFERENCE_SIZE
+_GAP = 0.12
+_PLACES = 24
+# More would not fit.
+_MOST_LARGE = {2: 2, 3: 3, 4: 3, 5: 3}
+
+
+def scene_rng(seed: int, split: str, index: int, stream: int) -> random.Random:
+    """An independent generator for one purpose (``stream``) of one scene."""
+    words = np.random.SeedSequence([seed, SPLITS[split], index, stream]).generate_state(4)
+    return random.Random(int.from_bytes(words.astype("<u4").tobytes(), "little"))
+
+
+def sample_scene(seed: int, split: str, index: int, size: int = REFERENCE_SIZE) -> Scene:
+    """The scene with this index.
+
+    Every thing is in frame, shows at least 40 % of itself and, at 48 pixels, at least 45 pixels; (colour, shape) pairs
+    are unique.
+
+    Args:
+        seed: of the dataset.
+        split: a key of ``SPLITS``; scenes of different splits never share a seed.
+        index: of the scene within its split.
+        size: image side at which things must be visible, pixels.
+    """
+    return sample_visible(seed, split, index, size)[0]
+
+
+def sample_visible(seed: int, split: str, index: int, size: int) -> tuple[Scene, Hits]:
+    """As :func:`sample_scene`, with the labels and depth it was checked with."""
+    rng = scene_rng(seed, split, index, stream=0)
+    camera, light, ground = _camera(rng), _light(rng), _ground(rng)
+    # Only places are drawn again, so that crowded scenes and large things are as frequent as drawn here.
+    looks = _looks(rng, count=rng.randint(2, 5))
+    while True:
+        things = _place(rng, camera, looks)
+        if things is None:
+            continue
+        scene = Scene(camera, light, ground, things)
+        hits = trace(scene, size)
+        if _visible(hits, size):
+            return scene, hits
+
+
+def _camera(rng: random.Random) -> Camera:
+    pitch = math.radians(rng.uniform(40, 48))
+    return Camera(rng.uniform(-0.4, 0.4), rng.uniform(12.6, 13.4), pitch, rng.uniform(2.55, 2.65))
+
+
+def _light(rng: random.Random) -> Point:
+    # Azimuth from the camera's side: things lit from behind would show no colour.
+    azimuth, elevation = rng.uniform(-1.9, 1.9), math.radians(rng.uniform(42, 68))
+    flat = math.cos(elevation)
+    return flat * math.sin(azimuth), -flat * math.cos(azimuth), math.sin(elevation)
+
+
+def _ground(rng: random.Random) -> Ground:
+    grey = rng.uniform(0.45, 0.8)
+    first = tuple(grey + rng.uniform(-0.06, 0.06) for _ in range(3))
+    contrast = rng.uniform(0.08, 0.2) * rng.choice((-1, 1))
+    second = tuple(level + contrast + rng.uniform(-0.03, 0.03) for level in first)
+    kind = rng.choice(tuple(TEXTURES))
+    return Ground(kind, (first, second), rng.uniform(0.5, 1.4), rng.uniform(0, math.pi), rng.getrandbits(32))
+
+
+def _looks(rng: random.Random, count: int) -> list[tuple[str, str, str]]:
+    pairs = rng.sample([(shape, colour) for shape in SHAPES for colour in COLOURS], count)
+    large = rng.randint(0, _MOST_LARGE[count])
+    sizes = ["large"] * large + ["small"] * (count - large)
+    # The largest are placed first, or they would find no room.
+    return [(shape, colour, size) for (shape, colour), size in zip(pairs, sizes, strict=True)]
+
+
+def _place(rng: random.Random, camera: Camera, looks: list[tuple[str, str, str]]) -> tuple[Thing, ...] | None:
+    """Stand the things where they are in frame and apart, or give up."""
+    things: list[Thing] = []
+    for shape, colour, size in looks:
+        yaw = rng.uniform(0, math.pi / 2)
+        x, y = _spots(rng, camera, RADII[size])
+        thing = Thing(shape, colour, size, 0.0, 0.0, yaw)
+        fits = _in_frame(camera, thing, x, y)
+        for other in things:
+            reach = thing.footprint + other.footprint + _GAP
+            fits &= (x - other.x) ** 2 + (y - other.y) ** 2 > reach * reach
+        first = int(fits.argmax())
+        if not fits[first]:
+            return None
+        things.append(replace(thing, x=float(x[first]), y=float(y[first])))
+    return tuple(things)
+
+
+def _spots(rng: random.Random, camera: Camera, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Places (x, y) for a thing of this radius, its middle uniform over the part of the image where it may fit."""
+    margin = radius * camera.focal / camera.distance
+    u, v = margin + (1 - 2 * margin) * np.array([rng.random() for _ in range(2 * _PLACES)]).reshape(2, _PLACES)
+    x, y, z = camera.direction(u, v)
+    depth = (radius - camera.position[2]) / z
+    return camera.position[0] + depth * x, camera.position[1] + depth * y
+
+
+def _in_frame(camera: Camera, thing: Thing, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """At which of the places (x, y) a thing is wholly in the image."""
+    hull_x, hull_y, hull_z = thing.hull
+    u, v, _ = camera.project((hull_x + x[:, None], hull_y + y[:, None], hull_z))
+    seen = (np.minimum(u, v) >= _EDGE) & (np.maximum(u, v) <= 1 - _EDGE)
+    return seen.all(axis=1)
+
+
+def _visible(hits: Hits, size: int) -> bool:
+    pixels = np.bincount(hits.labels.ravel(), minlength=len(hits.extents) + 1)[1:]
+    least = MIN_VISIBLE_PIXELS * (size / REFERENCE_SIZE) ** 2
+    return all(
+        seen >= max(least, MIN_VISIBLE_FRACTION * extent) for seen, extent in zip(pixels, hits.extents, strict=True)
+    )

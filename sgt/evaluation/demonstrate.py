@@ -1,0 +1,60 @@
+"""``sgt demonstrate``: a proxy arm makes the targets it was trained on, for a few held-out scenes."""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from sgt.data.dataset import open_dataset
+from sgt.data.images import encode_png
+from sgt.data.mixture import generator
+from sgt.data.shards import ShardWriter
+from sgt.errors import SgtError
+from sgt.evaluation.predict import generation_settings, prediction_dir, read_run
+from sgt.models.families import load_model
+from sgt.models.transforms import transform_of
+from sgt.proxies import PROXIES
+from sgt.proxies.render import target_of
+from sgt.study.load import load_study
+from sgt.study.schema import GenerationProtocol
+from sgt.training.examples import image_of
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt demonstrate``."""
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--count", type=int, default=6, help="how many scenes")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``predictions/RUN/targets/images.tar``: what was shown, the true target, and what the arm made."""
+    study = load_study(args.study)
+    run = study.run(args.model, args.arm, args.seed)
+    if run.proxy is None:
+        raise SgtError(run.id, "has no proxy to demonstrate", "choose a proxy arm")
+    spec, proxy = study.models[run.model], PROXIES[run.proxy]
+    torch.set_num_threads(spec.predict.threads)
+    benchmark = next((b for b in study.benchmarks.values() if isinstance(b.protocol, GenerationProtocol)), None)
+    if benchmark is None:
+        raise SgtError(args.study, "no generation benchmark", "add one: its scenes and sampler are used")
+    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
+    samples = [dataset[index] for index in range(min(args.count, len(dataset)))]
+    shown = [
+        proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
+        for place, sample in enumerate(samples)
+    ]
+    width, height = transform_of(spec.vae_image).size(*shown[0].size)
+    model = load_model(spec, Path(read_run(study, run)["checkpoint"]))
+    seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
+    prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
+    made = model.generate(prompts, seeds, (height, width), settings, shown)
+    with ShardWriter(prediction_dir(study, run, "targets") / "images.tar") as shard:
+        for sample, seen, image in zip(samples, shown, made, strict=True):
+            target = target_of(proxy, sample).convert("RGB")
+            shard.add(
+                sample.key,
+                {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(seen)},
+            )

@@ -1,0 +1,176 @@
+"""``sgt predict``: what one run answers to, or makes of, one benchmark.
+
+Predictions are made in chunks; each is written whole to a work folder, so a killed call resumes where it was. Order
+and random draws depend on the benchmark alone, so the files are the same however often it was killed.
+"""
+
+import argparse
+import hashlib
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from sgt.atomic import sha256, write_json, write_text
+from sgt.data.dataset import ShardDataset, open_dataset
+from sgt.data.images import encode_png
+from sgt.data.shards import MANIFEST, Sample, ShardWriter, read_shard
+from sgt.errors import SgtError
+from sgt.models.base import GenerationSettings, UnifiedModel
+from sgt.models.families import load_model
+from sgt.models.transforms import transform_of
+from sgt.progress import Progress
+from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.schema import GenerationProtocol, Model, QuestionProtocol
+from sgt.training.examples import image_of
+from sgt.training.train import code_revision
+
+IMAGES_PER_CHUNK = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt predict``."""
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--benchmark", required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Predict every chunk, join them, and write ``meta.json`` last."""
+    study = load_study(args.study)
+    run = study.run(args.model, args.arm, args.seed)
+    if args.benchmark not in study.benchmarks:
+        raise SgtError(args.study, f"no benchmark {args.benchmark!r}", f"use one of {', '.join(study.benchmarks)}")
+    benchmark, spec = study.benchmarks[args.benchmark], study.models[run.model]
+    torch.set_num_threads(spec.predict.threads)
+    record = read_run(study, run)
+    dataset_dir = study.dataset_dir(benchmark.dataset)
+    dataset, protocol = open_dataset(dataset_dir), benchmark.protocol
+    folder = prediction_dir(study, run, benchmark.name)
+    identity = [record["checkpoint_sha256"], benchmark.model_dump_json(), (dataset_dir / MANIFEST).read_text()]
+    work = folder / "work" / hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    work.mkdir(parents=True, exist_ok=True)
+
+    model = load_model(spec, Path(record["checkpoint"]))
+    match protocol:
+        case QuestionProtocol():
+            total, suffix = len(dataset), "jsonl"
+            predict = _answerer(model, protocol)
+        case GenerationProtocol():
+            total, suffix = protocol.prompts, "tar"
+            predict = _painter(model, spec, protocol)
+    if total > len(dataset):
+        raise SgtError(
+            args.study, f"{benchmark.name} wants {total} samples, {benchmark.dataset} has {len(dataset)}", "make more"
+        )
+    parts = _predict_chunks(dataset, total, work, suffix, predict)
+    count = _join(parts, folder)
+    meta = {
+        "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
+        "benchmark": benchmark.name,
+        "version": benchmark.version,
+        "protocol": protocol.model_dump(),
+        "data_sha256": sha256(dataset_dir / MANIFEST),
+        "checkpoint_sha256": record["checkpoint_sha256"],
+        "code": code_revision(),
+        "command": shlex.join(["sgt", *sys.argv[1:]]),
+        "count": count,
+    }
+    write_json(folder / "meta.json", meta)
+    shutil.rmtree(folder / "work")
+
+
+def prediction_dir(study: LoadedStudy, run: Run, benchmark: str) -> Path:
+    """Folder of the predictions of one run on one benchmark."""
+    return study.results / "predictions" / run.id / benchmark
+
+
+def read_run(study: LoadedStudy, run: Run) -> dict:
+    """A run's ``run.json``.
+
+    Raises:
+        SgtError: the run is not finished.
+    """
+    path = study.run_dir(run) / "run.json"
+    if not path.exists():
+        command = f"sgt train {study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
+        raise SgtError(path, "the run is not finished", f"run `{command}`")
+    return json.loads(path.read_text())
+
+
+def _predict_chunks(
+    dataset: ShardDataset, total: int, work: Path, suffix: str, predict: Callable[[list[Sample], Path], None]
+) -> list[Path]:
+    """Predict samples 0 … total in chunks that are not there yet; returns the files of all chunks, in order."""
+    starts = range(0, total, IMAGES_PER_CHUNK)
+    parts = [work / f"part-{start:07d}.{suffix}" for start in starts]
+    progress = Progress("samples", total)
+    for start, part in zip(starts, parts, strict=True):
+        samples = [dataset[index] for index in range(start, min(start + IMAGES_PER_CHUNK, total))]
+        if not part.exists():
+            predict(samples, part)
+        progress.add(len(samples))
+    return parts
+
+
+def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list[Sample], Path], None]:
+    def predict(samples: list[Sample], part: Path) -> None:
+        asked = [sample.json()["questions"] for sample in samples]
+        answers = model.answer(
+            [image_of(sample) for sample in samples],
+            [[question["question"] for question in questions] for questions in asked],
+            protocol.max_new_tokens,
+        )
+        lines = [
+            json.dumps({**question, "key": sample.key, "prediction": answer})
+            for sample, questions, said in zip(samples, asked, answers, strict=True)
+            for question, answer in zip(questions, said, strict=True)
+        ]
+        write_text(part, "".join(line + "\n" for line in lines))
+
+    return predict
+
+
+def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> Callable[[list[Sample], Path], None]:
+    settings = generation_settings(protocol)
+
+    def predict(samples: list[Sample], part: Path) -> None:
+        about = [sample.json() for sample in samples]
+        width, height = transform_of(spec.vae_image).size(*image_of(samples[0]).size)
+        prompts = [record["caption"] for record in about]
+        images = model.generate(prompts, [protocol.seed] * len(prompts), (height, width), settings)
+        with ShardWriter(part) as shard:
+            for sample, record, image in zip(samples, about, images, strict=True):
+                asked = {"prompt": record["caption"], "objects": record["scene"]["objects"]}
+                shard.add(sample.key, {"png": encode_png(image), "json": json.dumps(asked).encode()})
+
+    return predict
+
+
+def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
+    """The sampler's settings of a protocol."""
+    return GenerationSettings(
+        points=protocol.points,
+        shift=protocol.timestep_shift,
+        text_scale=protocol.text_scale,
+        interval=protocol.interval,
+    )
+
+
+def _join(parts: list[Path], folder: Path) -> int:
+    """Join the chunks into ``predictions.jsonl`` or ``images.tar``; returns the number of predictions."""
+    if parts[0].suffix == ".jsonl":
+        lines = [line for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
+        write_text(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
+        return len(lines)
+    with ShardWriter(folder / "images.tar") as shard:
+        for part in parts:
+            for sample in read_shard(part):
+                shard.add(sample.key, sample.files)
+    return shard.count

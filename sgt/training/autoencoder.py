@@ -1,0 +1,102 @@
+"""Training the VAE of a small model: reconstruction of scenes and of every kind of target."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sgt.atomic import atomic_path
+from sgt.data.dataset import ShardDataset
+from sgt.data.mixture import generator
+from sgt.models.transforms import ImageTransform
+from sgt.models.vae import VAE, VAEConfig
+from sgt.progress import Progress
+from sgt.proxies import PROXIES
+from sgt.proxies.render import target_of
+from sgt.study.schema import Optimizer, Pretrain
+from sgt.training.examples import image_of
+from sgt.training.optimizer import learning_rate, make_adamw
+
+log = logging.getLogger("sgt")
+KL_WEIGHT = 1e-4
+CALIBRATION_IMAGES = 256
+
+
+def train_vae(
+    sizes: dict, recipe: Pretrain, dataset: ShardDataset, transform: ImageTransform, seed: int, saved: Path
+) -> VAE:
+    """Train a VAE from nothing, or read it if ``saved`` exists already.
+
+    Half of every batch are scenes, half are proxy targets, because it will have to make both. Its scale and shift are
+    then set so that latents have zero mean and unit variance.
+
+    Args:
+        sizes: fields of :class:`VAEConfig`.
+        recipe: steps, batch and learning rate.
+        dataset: scenes with annotations and depth.
+        transform: to the size the model makes.
+        seed: of everything.
+        saved: file for the weights; the scale and shift are stored beside them.
+    """
+    sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
+    config = VAEConfig(**sizes)
+    if saved.exists():
+        return _read(config, saved)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        vae = VAE(config)
+    schedule = Optimizer(lr=recipe.vae_lr, warmup=min(50, recipe.vae_steps), schedule="cosine", eps=1e-8)
+    optimizer = make_adamw(vae.parameters(), schedule)
+    progress = Progress("VAE steps", recipe.vae_steps)
+    for step in range(recipe.vae_steps):
+        images = _images(dataset, transform, recipe.vae_batch, seed, step)
+        noise = torch.Generator().manual_seed(seed * 1_000_003 + step)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(schedule, step, recipe.vae_steps)
+        mean, logvar = vae.moments(images)
+        latent = mean + torch.exp(0.5 * logvar) * torch.randn(mean.shape, generator=noise)
+        error = F.l1_loss(vae.decoder(latent), images)
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
+        (error + KL_WEIGHT * kl).backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        progress.add(note=f"L1 {error.item():.4f}  KL {kl.item():.2f}")
+    scale, shift = _calibrate(vae, _images(dataset, transform, CALIBRATION_IMAGES, seed, recipe.vae_steps))
+    with atomic_path(saved) as temporary:
+        save_file({**vae.state_dict(), "scale_factor": scale, "shift_factor": shift}, temporary)
+    return _read(config, saved)
+
+
+def _read(config: VAEConfig, saved: Path) -> VAE:
+    weights = load_file(saved)
+    scale, shift = (weights.pop(name).item() for name in ("scale_factor", "shift_factor"))
+    vae = VAE(replace(config, scale_factor=scale, shift_factor=shift))
+    vae.load_state_dict(weights)
+    return vae.requires_grad_(False).eval()
+
+
+def _images(dataset: ShardDataset, transform: ImageTransform, count: int, seed: int, step: int) -> Tensor:
+    """(count, 3, H, W) in [-1, 1]: scenes, then targets."""
+    rng = generator(seed, "vae", step)
+    samples = [dataset[int(index)] for index in rng.integers(len(dataset), size=count)]
+    proxies = [proxy for proxy in PROXIES.values() if proxy.needs]
+    proxies += [proxy for proxy in PROXIES.values() if proxy.name == "edge"]
+    images: Sequence[Image.Image] = [
+        image_of(sample) if place < count // 2 else target_of(proxies[rng.integers(len(proxies))], sample)
+        for place, sample in enumerate(samples)
+    ]
+    return torch.stack([transform(image) for image in images])
+
+
+@torch.no_grad()
+def _calibrate(vae: VAE, images: Tensor) -> tuple[Tensor, Tensor]:
+    mean, logvar = vae.moments(images)
+    shift = mean.mean()
+    return ((mean - shift).square() + logvar.exp()).mean().rsqrt(), shift

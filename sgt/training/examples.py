@@ -1,0 +1,85 @@
+"""From stored samples to training examples: what the model is shown, told, and asked to make."""
+
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+
+from sgt.data.dataset import ShardDataset
+from sgt.data.images import decode_image
+from sgt.data.mixture import Draw, Mixture, generator
+from sgt.data.shards import Sample
+from sgt.errors import SgtError
+from sgt.models.base import Example, MadeImage, SeenImage, Words
+from sgt.proxies.base import Proxy
+from sgt.proxies.render import read_target
+
+Maker = Callable[[Draw], Example]
+IMAGE_MARK = "<image>"
+
+
+def image_of(sample: Sample) -> Image.Image:
+    """The decoded input image of a sample."""
+    return decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
+
+
+def vqa_example(sample: Sample) -> Example:
+    """Image and conversation (LLaVA-OneVision records): answers are learned, with their end; questions are not.
+
+    Raises:
+        SgtError: the record has no conversation, or a turn is from neither human nor gpt.
+    """
+    turns = sample.json().get("conversations")
+    if not turns:
+        raise SgtError(f"{sample.shard}: {sample.key}.json", "no conversations", "use a dataset of questions")
+    parts: list[SeenImage | Words] = [SeenImage(image_of(sample))] if "jpg" in sample.files else []
+    for turn in turns:
+        if turn.get("from") not in ("human", "gpt"):
+            raise SgtError(f"{sample.shard}: {sample.key}.json", f"turn from {turn.get('from')!r}", "use human or gpt")
+        parts.append(Words(turn["value"].replace(IMAGE_MARK, "").strip(), learned=turn["from"] == "gpt"))
+    return parts
+
+
+def proxy_example(
+    proxy: Proxy, sample: Sample, target: Image.Image, draw: Draw, seed: int, text_dropout: float
+) -> Example:
+    """The proxy's view of the image, one of its instructions, and the rendered target.
+
+    The instruction, its dropout and the degradation are drawn from (seed, draw) alone.
+    """
+    rng = generator(seed, f"proxy {proxy.name}", draw.number)
+    prompt = proxy.prompts[rng.integers(len(proxy.prompts))]
+    dropped = rng.random() < text_dropout
+    seen = SeenImage(proxy.condition(image_of(sample), rng))
+    return [seen, *([] if dropped else [Words(prompt)]), MadeImage(target)]
+
+
+def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) -> Example:
+    """Text to image: the caption, sometimes dropped, and the image."""
+    dropped = generator(seed, "caption", draw.number).random() < text_dropout
+    caption = sample.json()["caption"]
+    return [*([] if dropped else [Words(caption)]), MadeImage(image_of(sample))]
+
+
+def vqa_maker(dataset: ShardDataset) -> Maker:
+    """Examples of a dataset of questions."""
+    return lambda draw: vqa_example(dataset[draw.index])
+
+
+def caption_maker(dataset: ShardDataset, seed: int, text_dropout: float) -> Maker:
+    """Text-to-image examples of a captioned dataset."""
+    return lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout)
+
+
+def proxy_maker(proxy: Proxy, source: ShardDataset, targets: ShardDataset, seed: int, text_dropout: float) -> Maker:
+    """Examples of a proxy: the source's images and the targets rendered from them."""
+
+    def make(draw: Draw) -> Example:
+        sample, rendered = source[draw.index], targets[draw.index]
+        return proxy_example(proxy, sample, read_target(rendered), draw, seed, text_dropout)
+
+    return make
+
+
+def examples_of(mixture: Mixture, makers: dict[str, Maker], step: int) -> Sequence[Example]:
+    """The examples of one optimizer step."""
+    return [makers[draw.source](draw) for draw in mixture.step(step)]

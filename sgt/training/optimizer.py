@@ -1,0 +1,49 @@
+"""AdamW, its schedule, and the average of the weights."""
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from sgt.study.schema import Optimizer
+
+
+def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.AdamW:
+    """The optimizer of a recipe; its learning rate is set every step by :func:`learning_rate`."""
+    return torch.optim.AdamW(
+        parameters, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, weight_decay=recipe.weight_decay, fused=True
+    )
+
+
+def learning_rate(recipe: Optimizer, step: int, steps: int) -> float:
+    """Learning rate of ``step`` (from 0) of ``steps``: linear warm-up, then constant or a cosine to zero."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    if recipe.schedule == "constant":
+        return recipe.lr
+    progress = (step - recipe.warmup) / max(steps - recipe.warmup, 1)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class WeightAverage:
+    """Exponential moving average of trainable weights, in fp32.
+
+    Args:
+        decay: share of the old average kept at every step.
+        parameters: by name.
+    """
+
+    def __init__(self, decay: float, parameters: dict[str, nn.Parameter]) -> None:
+        self.decay = decay
+        self.weights = {name: parameter.detach().float().clone() for name, parameter in parameters.items()}
+
+    @torch.no_grad()
+    def update(self, parameters: dict[str, nn.Parameter]) -> None:
+        """Move the average towards the current weights."""
+        for name, parameter in parameters.items():
+            self.weights[name].lerp_(parameter.detach().float(), 1 - self.decay)
+
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Replace the average."""
+        self.weights = {name: weights[name].clone() for name in self.weights}
