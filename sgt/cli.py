@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command; an :class:`SgtError` becomes one line on stderr and exit status 1."""
     argv = sys.argv[1:] if argv is None else argv
     name = next((word for word in argv if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(prog="sgt", description="What does a visual task teach a unified multimodal model?")
+    parser = argparse.ArgumentParser(
+        prog="sgt", description="What does a visual task teach a unified multimodal model?"
+    )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command, (module, summary) in COMMANDS.items():

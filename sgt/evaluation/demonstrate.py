@@ -10,7 +10,7 @@ from sgt.data.images import encode_png
 from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
-from sgt.evaluation.predict import generation_settings, prediction_dir, read_run
+from sgt.evaluation.predict import generation_settings, read_run
 from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
     prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
     made = model.generate(prompts, seeds, (height, width), settings, shown)
-    with ShardWriter(prediction_dir(study, run, "targets") / "images.tar") as shard:
+    with ShardWriter(study.prediction_dir(run, "targets") / "images.tar") as shard:
         for sample, seen, image in zip(samples, shown, made, strict=True):
             target = target_of(proxy, sample).convert("RGB")
             shard.add(

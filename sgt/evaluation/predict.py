@@ -24,10 +24,10 @@ from sgt.models.base import GenerationSettings, UnifiedModel
 from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.progress import Progress
+from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.schema import GenerationProtocol, Model, QuestionProtocol
 from sgt.training.examples import image_of
-from sgt.training.train import code_revision
 
 IMAGES_PER_CHUNK = 20
 
@@ -45,15 +45,13 @@ def run(args: argparse.Namespace) -> None:
     """Predict every chunk, join them, and write ``meta.json`` last."""
     study = load_study(args.study)
     run = study.run(args.model, args.arm, args.seed)
-    if args.benchmark not in study.benchmarks:
-        raise SgtError(args.study, f"no benchmark {args.benchmark!r}", f"use one of {', '.join(study.benchmarks)}")
-    benchmark, spec = study.benchmarks[args.benchmark], study.models[run.model]
+    benchmark, spec = study.benchmark(args.benchmark), study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
     record = read_run(study, run)
     dataset_dir = study.dataset_dir(benchmark.dataset)
     dataset, protocol = open_dataset(dataset_dir), benchmark.protocol
-    folder = prediction_dir(study, run, benchmark.name)
-    identity = [record["checkpoint_sha256"], benchmark.model_dump_json(), (dataset_dir / MANIFEST).read_text()]
+    folder = study.prediction_dir(run, benchmark.name)
+    identity = [record["checkpoint_sha256"], protocol.model_dump_json(), (dataset_dir / MANIFEST).read_text()]
     work = folder / "work" / hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     work.mkdir(parents=True, exist_ok=True)
 
@@ -70,25 +68,22 @@ def run(args: argparse.Namespace) -> None:
             args.study, f"{benchmark.name} wants {total} samples, {benchmark.dataset} has {len(dataset)}", "make more"
         )
     parts = _predict_chunks(dataset, total, work, suffix, predict)
-    count = _join(parts, folder)
+    file, count = _join(parts, folder)
     meta = {
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
         "benchmark": benchmark.name,
         "version": benchmark.version,
-        "protocol": protocol.model_dump(),
+        "protocol": protocol.model_dump(mode="json"),
         "data_sha256": sha256(dataset_dir / MANIFEST),
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
         "command": shlex.join(["sgt", *sys.argv[1:]]),
+        "file": file.name,
         "count": count,
+        "predictions_sha256": sha256(file),
     }
     write_json(folder / "meta.json", meta)
     shutil.rmtree(folder / "work")
-
-
-def prediction_dir(study: LoadedStudy, run: Run, benchmark: str) -> Path:
-    """Folder of the predictions of one run on one benchmark."""
-    return study.results / "predictions" / run.id / benchmark
 
 
 def read_run(study: LoadedStudy, run: Run) -> dict:
@@ -163,14 +158,16 @@ def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
     )
 
 
-def _join(parts: list[Path], folder: Path) -> int:
-    """Join the chunks into ``predictions.jsonl`` or ``images.tar``; returns the number of predictions."""
+def _join(parts: list[Path], folder: Path) -> tuple[Path, int]:
+    """Join the chunks into ``predictions.jsonl`` or ``images.tar``; returns the file and the number of predictions."""
     if parts[0].suffix == ".jsonl":
+        file = folder / "predictions.jsonl"
         lines = [line for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
-        write_text(folder / "predictions.jsonl", "".join(line + "\n" for line in lines))
-        return len(lines)
-    with ShardWriter(folder / "images.tar") as shard:
+        write_text(file, "".join(line + "\n" for line in lines))
+        return file, len(lines)
+    file = folder / "images.tar"
+    with ShardWriter(file) as shard:
         for part in parts:
             for sample in read_shard(part):
                 shard.add(sample.key, sample.files)
-    return shard.count
+    return file, shard.count

@@ -113,30 +113,31 @@ def _alike(lengths: list[int]) -> list[list[int]]:
 def split_mask(sample_lens: list[int], split_lens: list[int], modes: list[str]) -> Tensor:
     """BAGEL's mask of packed samples, one padded row per sample (``bagel.md`` 4).
 
-    Query i may attend key j iff j ≤ i or both are in one full or noise split, and j is not in a noise split other
-    than i's. Padding queries see the first token alone, so that their softmax is defined.
+    Query i may attend key j iff j ≤ i or both are in one full or noise split, and j is not in a noise or aside split
+    other than i's. Asides, which are ours, let texts share what is before them and not see one another. Padding
+    queries see the first token alone, so that their softmax is defined.
 
     Args:
         sample_lens: tokens per sample.
         split_lens: tokens per split, over all samples in order.
-        modes: ``causal``, ``full`` or ``noise`` per split.
+        modes: ``causal``, ``full``, ``noise`` or ``aside`` per split.
 
     Returns:
         bool (samples, longest, longest).
     """
     width = max(sample_lens)
     split = torch.repeat_interleave(torch.arange(len(split_lens)), torch.tensor(split_lens))
-    noise = torch.tensor([mode == "noise" for mode in modes])[split]
-    whole = torch.tensor([mode != "causal" for mode in modes])[split]
+    hidden = torch.tensor([mode in ("noise", "aside") for mode in modes])[split]
+    whole = torch.tensor([mode in ("full", "noise") for mode in modes])[split]
     filled = torch.arange(width) < torch.tensor(sample_lens)[:, None]
 
     def padded(values: Tensor, padding: int) -> Tensor:
         return torch.full(filled.shape, padding, dtype=values.dtype).masked_scatter_(filled, values)
 
-    split, noise, whole = padded(split, -1), padded(noise, False), padded(whole, False)
+    split, hidden, whole = padded(split, -1), padded(hidden, False), padded(whole, False)
     same = split[:, :, None] == split[:, None, :]
     causal = torch.arange(width)[:, None] >= torch.arange(width)
-    mask = (causal | (same & whole[:, :, None])) & (same | ~noise[:, None, :])
+    mask = (causal | (same & whole[:, :, None])) & (same | ~hidden[:, None, :])
     mask &= filled[:, None, :]
     mask[:, :, 0] |= ~filled
     return mask

@@ -27,13 +27,21 @@ class Words:
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """A question and the answer that the model learns; what follows in the example does not see them."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
 class MadeImage:
     """An image that the model learns to make. Palette images hold labels: they are resized by nearest neighbour."""
 
     image: Image.Image
 
 
-Example = Sequence[SeenImage | Words | MadeImage]
+Example = Sequence[SeenImage | Words | Exchange | MadeImage]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from sgt.data.shards import Sample
+
 Level = Literal["high", "mid", "low"]
 
 
@@ -27,12 +29,12 @@ class Proxy(ABC):
     label_like: bool = False
 
     @abstractmethod
-    def render(self, image: Image.Image, sample) -> Image.Image:
+    def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """The target of one sample: deterministic, same size as the image.
 
         Args:
             image: the decoded input, RGB.
-            sample: the :class:`sgt.data.shards.Sample` it came from, for its annotations and depth.
+            sample: what it came from, for its annotations and depth.
 
         Returns:
             An RGB, L or (label-like) palette image.
@@ -44,3 +46,7 @@ class Proxy(ABC):
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """What the model sees instead of the image; the image itself unless the task degrades it."""
         return image
+
+    def applies_to(self, sample: Sample) -> bool:
+        """Whether the sample has what this proxy is rendered from; whether it is valid shows in ``render``."""
+        return all(extension in sample.files for extension in self.needs)

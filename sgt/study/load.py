@@ -68,6 +68,27 @@ class LoadedStudy:
             raise SgtError(self.path, f"no run {run.id}", "see `sgt check` for the runs of this study")
         return run
 
+    def model(self, name: str) -> Model:
+        """One of the study's models.
+
+        Raises:
+            SgtError: it has none of this name.
+        """
+        return self._named("model", self.models, name)
+
+    def benchmark(self, name: str) -> Benchmark:
+        """One of the study's benchmarks.
+
+        Raises:
+            SgtError: it has none of this name.
+        """
+        return self._named("benchmark", self.benchmarks, name)
+
+    def _named(self, what: str, known: dict[str, Spec], name: str) -> Spec:
+        if name not in known:
+            raise SgtError(self.path, f"no {what} {name!r}", f"use one of {', '.join(known)}")
+        return known[name]
+
     def recipe(self, model: str) -> Recipe:
         """The recipe a model is post-trained with."""
         return self.study.recipes.get(model, self.study.recipe)
@@ -83,6 +104,14 @@ class LoadedStudy:
     def run_dir(self, run: Run) -> Path:
         """Folder of a run: ``final/``, ``run.json``, and ``work/`` while it trains."""
         return self.results / "runs" / run.id
+
+    def prediction_dir(self, run: Run, benchmark: str) -> Path:
+        """Folder of what a run answered to, or made of, a benchmark."""
+        return self.results / "predictions" / run.id / benchmark
+
+    def score_file(self, run: Run, benchmark: str) -> Path:
+        """Metrics of a run on a benchmark."""
+        return self.results / "scores" / run.id / f"{benchmark}.json"
 
 
 def load_study(path: Path | str) -> LoadedStudy:
@@ -102,7 +131,9 @@ def load_study(path: Path | str) -> LoadedStudy:
             )
     for model in models.values():
         if model.pretrain and model.pretrain.dataset not in study.datasets:
-            raise SgtError(path, f"model {model.name} pretrains on {model.pretrain.dataset!r}", "define it under datasets")
+            raise SgtError(
+                path, f"model {model.name} pretrains on {model.pretrain.dataset!r}", "define it under datasets"
+            )
     return LoadedStudy(path, study, models, benchmarks)
 
 
@@ -140,4 +171,6 @@ def _told(path: Path, kind: type[Strict], error: ValidationError) -> SgtError:
             problem, _, remedy = first["msg"].removeprefix("Value error, ").partition(": ")
             return SgtError(where, problem if not remedy else f"{problem}: {remedy}", "mend the study")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return SgtError(where, f"{first['msg']}, got {first['input']!r}{more}", f"see `sgt schema` for what {kind.__name__} takes")
+    return SgtError(
+        where, f"{first['msg']}, got {first['input']!r}{more}", f"see `sgt schema` for what {kind.__name__} takes"
+    )

@@ -61,14 +61,18 @@ class Recipe(Strict):
     mse_weight: Weight = Field(1.0, description="weight of the flow-matching error")
     timestep_shift: float = Field(1.0, gt=0)
     text_dropout: Probability = Field(0.1, description="probability that a proxy's instruction is dropped")
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of the weight average that is saved; 0 saves the raw weights")
+    ema: float = Field(
+        0.0, ge=0, lt=1, description="decay of the weight average that is saved; 0 saves the raw weights"
+    )
     save_every: Count = Field(100, description="steps between resumable checkpoints")
 
     @model_validator(mode="after")
     def _whole_batch(self) -> "Recipe":
         if self.batch % sum(self.ratio):
             proxy, vqa = self.ratio
-            raise ValueError(f"batch {self.batch} is not a multiple of {proxy}+{vqa}, so ratio {proxy}:{vqa} cannot be exact")
+            raise ValueError(
+                f"batch {self.batch} is not a multiple of {proxy}+{vqa}, so ratio {proxy}:{vqa} cannot be exact"
+            )
         return self
 
 
@@ -117,7 +121,9 @@ class Model(Strict):
     checkpoint: str = Field(description="folder of the base weights in the official layout")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = None
-    vit_image: tuple[Count, Count, Count] = Field(description="longest side, shortest side, stride of the semantic encoder's input")
+    vit_image: tuple[Count, Count, Count] = Field(
+        description="longest side, shortest side, stride of the semantic encoder's input"
+    )
     vae_image: tuple[Count, Count, Count] = Field(description="longest side, shortest side, stride of generated images")
     train: Resources = Resources()
     predict: Resources = Resources()
@@ -155,6 +161,15 @@ class Benchmark(Strict):
     version: Count
     dataset: Name
     protocol: QuestionProtocol | GenerationProtocol = Field(discriminator="kind")
+    groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
+        {}, description="kinds of question that are also scored together, by name of the group"
+    )
+
+    @model_validator(mode="after")
+    def _groups_of_questions(self) -> "Benchmark":
+        if self.groups and self.protocol.kind != "questions":
+            raise ValueError("groups: only questions have kinds: remove it")
+        return self
 
 
 class Study(Strict):

@@ -8,8 +8,9 @@ from sgt.data.dataset import ShardDataset
 from sgt.data.images import decode_image
 from sgt.data.mixture import Draw, Mixture, generator
 from sgt.data.shards import Sample
+from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
-from sgt.models.base import Example, MadeImage, SeenImage, Words
+from sgt.models.base import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.proxies.base import Proxy
 from sgt.proxies.render import read_target
 
@@ -23,16 +24,23 @@ def image_of(sample: Sample) -> Image.Image:
 
 
 def vqa_example(sample: Sample) -> Example:
-    """Image and conversation (LLaVA-OneVision records): answers are learned, with their end; questions are not.
+    """An image with what is asked about it; answers are learned, questions are not.
+
+    Listed ``questions`` are independent, so none sees another: a question tells what is in the picture. A
+    conversation (LLaVA-OneVision records) is one text in the order of its turns.
 
     Raises:
-        SgtError: the record has no conversation, or a turn is from neither human nor gpt.
+        SgtError: the record has neither, or a turn is from neither human nor gpt.
     """
-    turns = sample.json().get("conversations")
-    if not turns:
-        raise SgtError(f"{sample.shard}: {sample.key}.json", "no conversations", "use a dataset of questions")
-    parts: list[SeenImage | Words] = [SeenImage(image_of(sample))] if "jpg" in sample.files else []
-    for turn in turns:
+    record = sample.json()
+    parts: list[SeenImage | Words | Exchange] = [SeenImage(image_of(sample))] if "jpg" in sample.files else []
+    if "questions" in record:
+        asked = [(question["question"], question["answer"]) for question in record["questions"]]
+        described = [(CAPTION_REQUEST, record["caption"])] if "caption" in record else []
+        return parts + [Exchange(question, answer) for question, answer in asked + described]
+    if not record.get("conversations"):
+        raise SgtError(f"{sample.shard}: {sample.key}.json", "no questions", "use a dataset of questions")
+    for turn in record["conversations"]:
         if turn.get("from") not in ("human", "gpt"):
             raise SgtError(f"{sample.shard}: {sample.key}.json", f"turn from {turn.get('from')!r}", "use human or gpt")
         parts.append(Words(turn["value"].replace(IMAGE_MARK, "").strip(), learned=turn["from"] == "gpt"))

@@ -4,7 +4,6 @@ import argparse
 import hashlib
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from sgt.data.mixture import Mixture, Source
 from sgt.data.shards import MANIFEST, dataset_shards
 from sgt.models.families import load_model
 from sgt.proxies import PROXIES
+from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.schema import ARM_WITHOUT_TRAINING, Model, Recipe
 from sgt.training.examples import Maker, examples_of, proxy_maker, vqa_maker
@@ -102,17 +102,6 @@ def plan_of(recipe: Recipe, run: Run, fingerprint: str) -> Plan:
         seed=run.seed,
         fingerprint=fingerprint,
     )
-
-
-def code_revision() -> str:
-    """The git revision of the code, with ``+`` if it was changed since; ``unknown`` outside a checkout."""
-    root = Path(__file__).parent
-    try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True)
-        dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", root], cwd=root, check=False).returncode
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip() + ("+" if dirty else "")
 
 
 def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base: Path) -> str:

@@ -6,7 +6,7 @@ rest. The released copies of it may carry a stale ``max_latent_size``; the weigh
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class BagelConfig:
 
     llm: LLMConfig = LLMConfig()
     vit: ViTConfig = ViTConfig()
-    vae: VAEConfig = VAEConfig()
+    vae: VAEConfig = field(default_factory=VAEConfig)
     latent_patch_size: int = 2
     max_latent_size: int = 64
     vit_max_num_patch_per_side: int = 70

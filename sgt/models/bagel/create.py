@@ -52,6 +52,8 @@ def _initialise(network: BagelNetwork) -> None:
     network.vit_pos_embed.fill()
     with torch.no_grad():
         nn.init.normal_(network.vit_model.vision_model.embeddings.position_embedding.weight, std=POSITION_STD)
+        network.vit_model.vision_model.embeddings.patch_embedding.weight.mul_(2)
+        network.connector.fc2.weight.mul_(4)
         nn.init.normal_(network.language_model.model.embed_tokens.weight, std=EMBEDDING_STD)
         nn.init.zeros_(network.llm2vae.weight)
         nn.init.zeros_(network.llm2vae.bias)
@@ -60,4 +62,3 @@ def _initialise(network: BagelNetwork) -> None:
                 nn.init.zeros_(parameter)
             if ("o_proj" in name or "down_proj" in name) and name.startswith("language_model"):
                 parameter.mul_((2 * config.llm.num_hidden_layers) ** -0.5)
-

@@ -12,9 +12,18 @@ from torch import Tensor
 from sgt.models.bagel.checkpoint import load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import PackedBatch, Packer, Text, VaeImage, VitImage
+from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage
 from sgt.models.bagel.sampling import continuation_log_probability, greedy, sample_latents
-from sgt.models.base import Example, GenerationSettings, LossTerms, MadeImage, SeenImage, UnifiedModel, Words
+from sgt.models.base import (
+    Example,
+    Exchange,
+    GenerationSettings,
+    LossTerms,
+    MadeImage,
+    SeenImage,
+    UnifiedModel,
+    Words,
+)
 from sgt.models.tokenizer import load_tokenizer
 from sgt.models.transforms import to_images, transform_of
 from sgt.models.vae import VAE
@@ -66,8 +75,10 @@ class Bagel(UnifiedModel):
     def loss(self, batch: PackedBatch, timestep_shift: float) -> LossTerms:
         """See :meth:`UnifiedModel.loss`."""
         with torch.no_grad():
-            latents = self.vae.encode(batch.padded_images, batch.vae_sample_noise) if len(batch.padded_images) else (
-                batch.vae_sample_noise
+            latents = (
+                self.vae.encode(batch.padded_images, batch.vae_sample_noise)
+                if len(batch.padded_images)
+                else (batch.vae_sample_noise)
             )
         losses = self.network(batch, latents, timestep_shift)
         zero = losses.ce.new_zeros(())
@@ -126,12 +137,14 @@ class Bagel(UnifiedModel):
         latents = torch.stack([self.network.unpatchify(part, shape) for part in x.split(tokens)])
         return to_images(self.vae.decode(latents.float()))
 
-    def _item(self, part: SeenImage | Words | MadeImage) -> Text | VitImage | VaeImage:
+    def _item(self, part: SeenImage | Words | Exchange | MadeImage) -> Item:
         match part:
             case SeenImage(image):
                 return VitImage(self.vit_transform(image))
             case Words(text, learned):
                 return Text(self.ids(text), learned)
+            case Exchange(question, answer):
+                return Aside((Text(self.ids(question)), Text(self.ids(answer), loss=True)))
             case MadeImage(image):
                 return VaeImage(self.vae_transform(image), loss=True)
 

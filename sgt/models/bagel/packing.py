@@ -20,6 +20,13 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """Texts that follow one another and that nothing after them sees: questions about one image do not meet."""
+
+    texts: Sequence[Text]
+
+
+@dataclass(frozen=True)
 class VitImage:
     """An image to understand: fp32 (3, H, W) in [-1, 1], sides multiples of the patch size."""
 
@@ -34,7 +41,7 @@ class VaeImage:
     loss: bool = True
 
 
-Item = Text | VitImage | VaeImage
+Item = Text | Aside | VitImage | VaeImage
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,7 @@ class PackedBatch:
 
     Attributes:
         sample_lens: tokens per sample (S).
-        split_lens, attn_modes: length and mode (causal, full, noise) of each split, over all samples.
+        split_lens, attn_modes: length and mode (causal, full, noise, aside) of each split, over all samples.
         packed_text_ids, packed_text_indexes: int64, text and markers, and where they stand in the sequence.
         packed_position_ids: int64 (N,), rotary positions.
         padded_images: fp32 (images, 3, H, W), every latent-space image, padded right and below with zeros.
@@ -163,7 +170,10 @@ class Packer:
         for item, drop in zip(items, dropped or [False] * len(items), strict=True):
             match item:
                 case Text():
-                    position = position if drop else self._add_text(item, position)
+                    position = position if drop else self._add_texts([item], position, "causal")
+                case Aside():
+                    if not drop:
+                        self._add_texts(item.texts, position, "aside")
                 case VitImage():
                     position = position + 1 if drop else self._add_vit(item, position)
                 case VaeImage():
@@ -177,18 +187,22 @@ class Packer:
         self._modes.append(mode)
         self._length += length
 
-    def _add_text(self, item: Text, position: int) -> int:
-        tokens = [self.special.bos, *item.ids, self.special.eos]
-        at, count = self._length, len(tokens)
-        self._text_ids += tokens
-        self._text_at += range(at, at + count)
-        self._positions += range(position, position + count)
-        if item.loss:
-            self._ce_at += range(at, at + count - 1)
-            self._labels += tokens[1:]
-            self._ce_weights += [(count - 1) ** -0.5] * (count - 1)
-        self._split(count, "causal")
-        return position + count
+    def _add_texts(self, texts: Sequence[Text], position: int, mode: str) -> int:
+        """One split of texts; returns the position after it."""
+        at = self._length
+        for text in texts:
+            tokens = [self.special.bos, *text.ids, self.special.eos]
+            count = len(tokens)
+            self._text_ids += tokens
+            self._text_at += range(at, at + count)
+            self._positions += range(position, position + count)
+            if text.loss:
+                self._ce_at += range(at, at + count - 1)
+                self._labels += tokens[1:]
+                self._ce_weights += [(count - 1) ** -0.5] * (count - 1)
+            at, position = at + count, position + count
+        self._split(at - self._length, mode)
+        return position
 
     def _add_markers(self, inside: int, position: int) -> Tensor:
         """The two markers of an image; returns where the ``inside`` tokens between them stand."""

@@ -1,0 +1,111 @@
+"""``sgt score``: metrics from the prediction files alone."""
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+
+from sgt.atomic import sha256, write_json
+from sgt.data.images import decode_image
+from sgt.data.shards import read_shard
+from sgt.errors import SgtError
+from sgt.evaluation.generation import score_scenes
+from sgt.evaluation.questions import score_questions
+from sgt.evaluation.scene_reader import SceneReader
+from sgt.revision import code_revision
+from sgt.study.load import load_study
+
+log = logging.getLogger("sgt")
+SCHEMA = 1
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt score``."""
+    parser.add_argument("study", type=Path)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--benchmark", required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``results/scores/RUN/BENCHMARK.json``.
+
+    Raises:
+        SgtError: the predictions are unfinished, damaged, or of another version of the benchmark.
+    """
+    study = load_study(args.study)
+    run = study.run(args.model, args.arm, args.seed)
+    benchmark = study.benchmark(args.benchmark)
+    folder = study.prediction_dir(run, benchmark.name)
+    meta = read_meta(folder)
+    if meta["version"] != benchmark.version or meta["protocol"] != benchmark.protocol.model_dump(mode="json"):
+        raise SgtError(folder / "meta.json", "made under another protocol or version", "run `sgt predict` again")
+    file = folder / meta["file"]
+    if sha256(file) != meta["predictions_sha256"]:
+        raise SgtError(file, "changed since it was made", "run `sgt predict` again")
+    match benchmark.protocol.kind:
+        case "questions":
+            metrics, items = score_questions(_lines(file), benchmark.groups)
+            evaluator = {"name": "exact match after normalisation"}
+        case "generation":
+            metrics, items, evaluator = _score_images(file)
+    scored = len(items["id"])
+    if scored != meta["count"]:
+        raise SgtError(file, f"{scored} predictions, meta.json says {meta['count']}", "run `sgt predict` again")
+    result = {
+        "schema": SCHEMA,
+        "run": meta["run"],
+        "benchmark": benchmark.name,
+        "version": benchmark.version,
+        "protocol": meta["protocol"],
+        "counts": {"predicted": meta["count"], "scored": scored},
+        "metrics": metrics,
+        "evaluator": evaluator,
+        "hashes": {
+            "predictions": meta["predictions_sha256"],
+            "data": meta["data_sha256"],
+            "checkpoint": meta["checkpoint_sha256"],
+        },
+        "code": {"predict": meta["code"], "score": code_revision()},
+        "commands": [meta["command"], shlex.join(["sgt", *sys.argv[1:]])],
+        "items": items,
+    }
+    write_json(study.score_file(run, benchmark.name), result)
+    for name, metric in metrics.items():
+        chance = f"  chance {metric['chance']:.3f}" if "chance" in metric else ""
+        log.info("%-24s %.3f  [%.3f, %.3f]  n %d%s", name, *(metric[k] for k in ("value", "low", "high", "n")), chance)
+
+
+def read_meta(folder: Path) -> dict:
+    """The ``meta.json`` of finished predictions.
+
+    Raises:
+        SgtError: there is none.
+    """
+    try:
+        return json.loads((folder / "meta.json").read_text())
+    except FileNotFoundError:
+        raise SgtError(folder / "meta.json", "the predictions are not finished", "run `sgt predict` first") from None
+    except ValueError as error:
+        raise SgtError(folder / "meta.json", f"not valid JSON ({error})", "run `sgt predict` again") from None
+
+
+def _lines(file: Path) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
+def _score_images(file: Path) -> tuple[dict, dict, dict]:
+    samples = list(read_shard(file))
+    images = [decode_image(sample.get("png"), f"{file}: {sample.key}.png") for sample in samples]
+    reader = SceneReader(images[0].width)
+    check = reader.self_check()
+    log.info("scene reader: %s", check)
+    metrics, items = score_scenes(
+        [sample.key for sample in samples],
+        [sample.json()["objects"] for sample in samples],
+        [reader.read(image) for image in images],
+    )
+    return metrics, items, {"name": "scene reader", "self_check": vars(check)}

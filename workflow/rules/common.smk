@@ -1,0 +1,144 @@
+# The study, the paths it expands to, and what each kind of job depends on besides files.
+import os
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.utils import validate
+
+from sgt.data.shards import MANIFEST, shard_name
+from sgt.errors import SgtError
+from sgt.proxies import PROXIES
+from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.schema import ARM_WITHOUT_TRAINING, GenerationProtocol
+
+
+def loaded_study() -> LoadedStudy:
+    """The study of this invocation; a study that is not valid ends the run with one line."""
+    try:
+        if len(workflow.configfiles) != 1:
+            names = ", ".join(str(path) for path in workflow.configfiles)
+            raise SgtError("--configfile", f"names more than one study ({names})", "give one")
+        if workflow.config_settings.config_args:
+            raise SgtError("--config", "cannot change a study", "edit the study file, or copy it to a new one")
+        return load_study(os.path.relpath(workflow.configfiles[0]))
+    except SgtError as error:
+        sys.exit(f"snakemake: error: {error}")
+
+
+STUDY = loaded_study()
+validate(config, schema="../../config/study.schema.json")
+
+RESULTS = STUDY.results
+LOGS = RESULTS / "logs"
+TIMES = RESULTS / "benchmarks"
+BASE_DATA = Path("data.dvc")
+RUN = Run("{model}", "{arm}", "{seed}")
+PREDICTIONS = RESULTS / "predictions" / RUN.id
+SCORES = RESULTS / "scores" / RUN.id
+GENERATES = any(isinstance(spec.protocol, GenerationProtocol) for spec in STUDY.benchmarks.values())
+
+
+wildcard_constraints:
+    model="|".join(STUDY.models),
+    arm="|".join(STUDY.study.arms),
+    seed=r"\d+",
+    benchmark="|".join(STUDY.benchmarks),
+    proxy="|".join(PROXIES),
+    shard=r"shard-\d{5}",
+    checkpoint="|".join(model.checkpoint for model in STUDY.models.values()),
+
+
+def shards(dataset: str) -> list[str]:
+    """Names of a dataset's shards."""
+    return [shard_name(index) for index in range(STUDY.study.datasets[dataset].shards)]
+
+
+def dataset(name: str) -> list[Path]:
+    """Every file of a dataset."""
+    return [STUDY.dataset_dir(name) / file for file in (MANIFEST, *shards(name))]
+
+
+def targets(proxy: str) -> list[Path]:
+    """The target shards of a proxy."""
+    return [STUDY.target_dir(proxy) / file for file in shards(STUDY.study.data.proxy)]
+
+
+def pretrained(model: str) -> Path:
+    """Weights of a base model that was made here."""
+    return RESULTS / "base" / model / "final" / "ema.safetensors"
+
+
+def base_weights_of(wildcards) -> str:
+    """Weights a model's runs start from."""
+    return f"{STUDY.models[wildcards.model].checkpoint}/ema.safetensors"
+
+
+def training_data(wildcards) -> list[Path]:
+    """What a run is trained on: the questions, and for a proxy arm its images and targets."""
+    files = dataset(STUDY.study.data.vqa)
+    if wildcards.arm in PROXIES:
+        files += dataset(STUDY.study.data.proxy) + targets(wildcards.arm)
+    return files
+
+
+def trained_run(wildcards) -> list[Path]:
+    """The record of a run and, if it was trained, its weights."""
+    folder = STUDY.run_dir(Run(wildcards.model, wildcards.arm, wildcards.seed))
+    weights = [] if wildcards.arm == ARM_WITHOUT_TRAINING else [folder / "final" / "ema.safetensors"]
+    return [folder / "run.json", *weights]
+
+
+def benchmark_data(wildcards) -> list[Path]:
+    """The dataset of a benchmark."""
+    return dataset(STUDY.benchmarks[wildcards.benchmark].dataset)
+
+
+def scores() -> list[Path]:
+    """The score files of every run on every benchmark."""
+    return [RESULTS / "scores" / run.id / f"{name}.json" for run in STUDY.runs for name in STUDY.benchmarks]
+
+
+def demonstrations() -> list[Path]:
+    """What each proxy arm draws for held-out scenes, first seed only."""
+    seed = STUDY.study.seeds[0]
+    runs = [run for run in STUDY.runs if run.proxy and run.seed == seed and GENERATES]
+    return [RESULTS / "predictions" / run.id / "targets" / "images.tar" for run in runs]
+
+
+def needs(stage: str, resource: str):
+    """A job's resource, as its model says for this stage."""
+    return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)
+
+
+def model_identity(name: str) -> str:
+    """What decides a model's results, as JSON: not how it was pretrained, nor what its jobs need."""
+    return STUDY.models[name].model_dump_json(exclude={"train", "predict", "pretrain"})
+
+
+def base_version() -> str:
+    """DVC's hash of the versioned base weights: it is the same in every clone, modification times are not."""
+    if not BASE_DATA.exists():
+        return "not versioned"
+    return yaml.safe_load(BASE_DATA.read_text())["outs"][0]["md5"]
+
+
+def recipe_identity(wildcards) -> str:
+    """What decides a run's weights besides its data, as JSON; how often it saves does not."""
+    return STUDY.recipe(wildcards.model).model_dump_json(exclude={"save_every"})
+
+
+def benchmark_identity(wildcards) -> str:
+    """What decides predictions besides model and data, as JSON."""
+    return STUDY.benchmarks[wildcards.benchmark].model_dump_json()
+
+
+def generation_identity(wildcards) -> str:
+    """The protocols that image generation follows, as JSON."""
+    specs = STUDY.benchmarks.values()
+    return " ".join(spec.model_dump_json() for spec in specs if isinstance(spec.protocol, GenerationProtocol))
+
+
+def pretrain_identity(wildcards) -> str:
+    """What decides a base model besides its data, as JSON."""
+    return STUDY.models[wildcards.model].model_dump_json(exclude={"name", "checkpoint", "train", "predict"})

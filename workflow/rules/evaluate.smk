@@ -1,0 +1,78 @@
+rule predict:
+    input:
+        run=trained_run,
+        data=benchmark_data,
+    output:
+        PREDICTIONS / "{benchmark}" / "meta.json",
+    log:
+        LOGS / "predict" / RUN.id / "{benchmark}.log",
+    benchmark:
+        TIMES / "predict" / RUN.id / "{benchmark}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: needs("predict", "threads")
+    resources:
+        gpu=needs("predict", "gpu"),
+        mem_mb=needs("predict", "mem_mb"),
+        runtime=needs("predict", "runtime"),
+    params:
+        study=STUDY.path,
+        benchmark=benchmark_identity,
+        model=lambda wildcards: model_identity(wildcards.model),
+    message:
+        "Predict {wildcards.benchmark} with {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "sgt predict {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} 2>&1 | tee {log} >&2"
+
+
+rule score:
+    input:
+        PREDICTIONS / "{benchmark}" / "meta.json",
+    output:
+        SCORES / "{benchmark}.json",
+    log:
+        LOGS / "score" / RUN.id / "{benchmark}.log",
+    benchmark:
+        TIMES / "score" / RUN.id / "{benchmark}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        study=STUDY.path,
+    message:
+        "Score {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "sgt score {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} 2>&1 | tee {log} >&2"
+
+
+rule demonstrate:
+    input:
+        run=trained_run,
+        data=[file for spec in STUDY.benchmarks.values() for file in dataset(spec.dataset)],
+    output:
+        PREDICTIONS / "targets" / "images.tar",
+    log:
+        LOGS / "demonstrate" / f"{RUN.id}.log",
+    benchmark:
+        TIMES / "demonstrate" / f"{RUN.id}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: needs("predict", "threads")
+    resources:
+        gpu=needs("predict", "gpu"),
+        mem_mb=needs("predict", "mem_mb"),
+        runtime=needs("predict", "runtime"),
+    params:
+        study=STUDY.path,
+        protocol=generation_identity,
+        model=lambda wildcards: model_identity(wildcards.model),
+    message:
+        "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        "sgt demonstrate {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " 2>&1 | tee {log} >&2"

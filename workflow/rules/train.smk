@@ -1,0 +1,108 @@
+# Base weights come from DVC; `pretrain` makes them anew and is only run when asked for (`make base`).
+rule base_weights:
+    input:
+        ancient(BASE_DATA),
+    output:
+        "{checkpoint}/ema.safetensors",
+    log:
+        LOGS / "base_weights" / "{checkpoint}.log",
+    benchmark:
+        TIMES / "base_weights" / "{checkpoint}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=30,
+        dvc=1,
+    message:
+        "Fetch the versioned base weights {wildcards.checkpoint}"
+    shell:
+        "dvc pull {input} 2>&1 | tee {log} >&2"
+
+
+rule pretrain:
+    input:
+        lambda wildcards: dataset(STUDY.models[wildcards.model].pretrain.dataset),
+    output:
+        pretrained("{model}"),
+    log:
+        LOGS / "pretrain" / "{model}.log",
+    benchmark:
+        TIMES / "pretrain" / "{model}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: 2
+    resources:
+        gpu=needs("train", "gpu"),
+        mem_mb=needs("train", "mem_mb"),
+        runtime=240,
+    params:
+        study=STUDY.path,
+        identity=pretrain_identity,
+        folder=lambda wildcards: RESULTS / "base" / wildcards.model,
+    message:
+        "Make the base model {wildcards.model} from nothing"
+    shell:
+        "sgt pretrain {params.study} --model {wildcards.model} --out {params.folder} --threads {threads}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule base_run:
+    input:
+        ancient(base_weights_of),
+    output:
+        STUDY.run_dir(RUN) / "run.json",
+    log:
+        LOGS / "train" / f"{RUN.id}.log",
+    benchmark:
+        TIMES / "train" / f"{RUN.id}.tsv"
+    wildcard_constraints:
+        arm=ARM_WITHOUT_TRAINING,
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        study=STUDY.path,
+        model=lambda wildcards: model_identity(wildcards.model),
+        base=base_version(),
+    message:
+        "Record the base {wildcards.model}, which is not trained"
+    shell:
+        "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " 2>&1 | tee {log} >&2"
+
+
+rule train:
+    input:
+        base=ancient(base_weights_of),
+        data=training_data,
+    output:
+        record=STUDY.run_dir(RUN) / "run.json",
+        weights=STUDY.run_dir(RUN) / "final" / "ema.safetensors",
+    log:
+        LOGS / "train" / f"{RUN.id}.log",
+    benchmark:
+        TIMES / "train" / f"{RUN.id}.tsv"
+    wildcard_constraints:
+        arm=f"(?!{ARM_WITHOUT_TRAINING}/)[a-z0-9_-]+",
+    conda:
+        "../envs/sgt.yaml"
+    threads: needs("train", "threads")
+    resources:
+        gpu=needs("train", "gpu"),
+        mem_mb=needs("train", "mem_mb"),
+        runtime=needs("train", "runtime"),
+    params:
+        study=STUDY.path,
+        recipe=recipe_identity,
+        model=lambda wildcards: model_identity(wildcards.model),
+        base=base_version(),
+    message:
+        "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " 2>&1 | tee {log} >&2"
