@@ -114,5 +114,6 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:
+        parts.append((study.dataset_dir(study.study.data.proxy) / MANIFEST).read_text())
         parts += [sha256(path) for path in sorted(study.target_dir(run.proxy).glob("*.tar"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,263 @@
+"""Targets: small cases worked out by hand, and what must hold on any image."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco
+from skimage import data as photographs
+from skimage import segmentation as superpixels
+
+from sgt.data.images import encode_jpeg, encode_png
+from sgt.data.shards import Sample
+from sgt.errors import SgtError
+from sgt.proxies import PROXIES
+from sgt.proxies.edge import sobel
+from sgt.proxies.segmentation import COLOURS, PALETTE, neighbours
+
+
+def rle(mask: np.ndarray) -> dict:
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": list(mask.shape), "counts": encoded["counts"].decode()}
+
+
+def annotated(labels: np.ndarray) -> list[dict]:
+    return [
+        {"id": int(label), "segmentation": rle(labels == label)} for label in np.unique(labels[labels > 0]).tolist()
+    ]
+
+
+def sample_of(pixels: np.ndarray, annotations: list | None = None, depth: np.ndarray | None = None) -> Sample:
+    files = {"jpg": encode_jpeg(pixels)}
+    if annotations is not None:
+        files["json"] = json.dumps({"annotations": annotations}).encode()
+    if depth is not None:
+        files["depth.png"] = encode_png(depth)
+    return Sample(Path("shard.tar"), "key", files)
+
+
+def render(name: str, pixels: np.ndarray, **about) -> np.ndarray:
+    return np.asarray(PROXIES[name].render(Image.fromarray(pixels), sample_of(pixels, **about)))
+
+
+def segment(annotations: list, height: int, width: int) -> np.ndarray:
+    return render("segmentation", np.zeros((height, width, 3), np.uint8), annotations=annotations)
+
+
+@pytest.fixture(params=["astronaut", "coffee", "chelsea"])
+def photograph(request):
+    pixels = getattr(photographs, request.param)()[::4, ::4]
+    return np.ascontiguousarray(pixels)
+
+
+def test_colours_go_left_to_right_whatever_the_ids():
+    labels = np.zeros((4, 9), int)
+    labels[1:3, 6:8], labels[:, 0:2], labels[0, 3] = 1, 7, 5
+    expected = np.zeros((4, 9), int)
+    expected[:, 0:2], expected[0, 3], expected[1:3, 6:8] = 1, 2, 3
+    assert (segment(annotated(labels), 4, 9) == expected).all()
+    assert (segment(annotated(labels)[::-1], 4, 9) == expected).all()
+
+
+def test_smaller_masks_stay_on_top_of_larger_and_later_ids_of_equal():
+    big, small = np.zeros((2, 6), bool), np.zeros((2, 6), bool)
+    big[:, :4], small[0, 3:5] = True, True
+    for ids in ((1, 2), (2, 1)):
+        pair = [{"id": ids[0], "segmentation": rle(big)}, {"id": ids[1], "segmentation": rle(small)}]
+        assert segment(pair, 2, 6).tolist() == [[1, 1, 1, 2, 2, 0], [1, 1, 1, 1, 0, 0]]
+    left, right = np.zeros((1, 4), bool), np.zeros((1, 4), bool)
+    left[0, :3], right[0, 1:] = True, True
+    equal = [{"id": 4, "segmentation": rle(left)}, {"id": 9, "segmentation": rle(right)}]
+    assert segment(equal, 1, 4).tolist() == [[1, 2, 2, 2]]
+
+
+def test_a_hidden_instance_takes_no_colour():
+    hidden, cover = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
+    hidden[0, 0], cover[0, 0] = True, True
+    annotations = [{"id": number, "segmentation": rle(mask)} for number, mask in ((1, hidden), (2, cover))]
+    assert segment(annotations, 2, 4).tolist() == [[1, 0, 0, 0], [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_touching_instances_never_share_a_colour_even_beyond_the_palette(seed):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(0, 60, (90, 2))
+    grid = np.stack(np.meshgrid(np.arange(60), np.arange(60), indexing="ij"), -1) + 0.5
+    labels = ((grid[:, :, None] - points) ** 2).sum(-1).argmin(-1) + 1
+    target = segment(annotated(labels), 60, 60)
+    pairs = [(one, other) for one, others in neighbours(labels).items() for other in others]
+    assert len(np.unique(labels)) > 60 and len(pairs) > 200
+    of = {label: target[labels == label] for label in np.unique(labels)}
+    assert all(len(set(colours)) == 1 for colours in of.values())
+    assert all(of[one][0] != of[other][0] for one, other in pairs)
+    assert set(np.unique(target)) == set(range(1, COLOURS + 1))
+
+
+def test_neighbours_count_diagonals():
+    assert neighbours(np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0], [3, 0, 0]])) == {1: {2}, 2: {1}}
+    assert neighbours(np.array([[0, 1], [2, 0]])) == {1: {2}, 2: {1}}
+
+
+def test_the_png_has_the_palette_and_nothing_else():
+    labels = np.arange(1, 21).reshape(4, 5)
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    target = PROXIES["segmentation"].render(Image.fromarray(pixels), sample_of(pixels, annotated(labels)))
+    assert target.mode == "P"
+    assert set(target.convert("RGB").get_flattened_data()) == set(PALETTE[1:])
+
+
+def test_an_instance_that_touches_every_colour_is_refused():
+    labels = np.zeros((3, 21), int)
+    labels[0, :20], labels[1], labels[2, :20] = np.arange(1, 21), 50, np.arange(21, 41)
+    with pytest.raises(SgtError, match="annotation 50: it touches instances of all 20 colours"):
+        segment(annotated(labels), 3, 21)
+
+
+def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        height, width = rng.integers(1, 40, 2).tolist()
+        mask = rng.random((height, width)) < rng.random()
+        mask[0, 0] = True
+        flat = mask.ravel("F")
+        runs = [len(run) for run in np.split(flat, np.flatnonzero(np.diff(flat)) + 1)]
+        plain = {"size": [height, width], "counts": [0, *runs]}
+        for segmentation in (rle(mask), plain):
+            target = segment([{"id": 1, "segmentation": segmentation}], height, width)
+            assert (target.astype(bool) == mask).all()
+    for _ in range(50):
+        polygons = [rng.uniform(-5, 45, 2 * rng.integers(3, 8)).tolist() for _ in range(rng.integers(1, 3))]
+        merged = coco.decode(coco.merge(coco.frPyObjects(polygons, 40, 40)))
+        target = segment([{"id": 1, "segmentation": polygons}], 40, 40)
+        assert (target == merged).all()
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "problem"),
+    [
+        ({"size": [4, 5], "counts": "0"}, r"RLE of size \[4, 5\], image \[4, 4\]"),
+        ({"size": [4, 4], "counts": [3, 4]}, "add up to 7, the image has 16 pixels"),
+        ({"size": [4, 4], "counts": [20, -4]}, "not all whole numbers from 0"),
+        ({"size": [4, 4], "counts": [True, 15]}, "not all whole numbers from 0"),
+        ({"size": [4, 4], "counts": "\x7f\x7f"}, "malformed RLE"),
+        ({"size": [4, 4], "counts": "P" * 200}, "malformed RLE"),
+        ({"size": [4, 4], "counts": "P"}, "ends in the middle"),
+        ({"size": [4, 4], "counts": None}, "neither text nor a list"),
+        ({"size": [4, 4]}, "no RLE or polygon"),
+        ("mask", "no RLE or polygon"),
+        ([], "no polygon"),
+        ([[0, 0, 1, 1]], "at least three x, y pairs"),
+        ([[0, 0, 1, 1, 2]], "at least three x, y pairs"),
+        ([[0, 0, 1, 1, 2, 1e12]], "not near the image"),
+        ([[0, 0, 1, 1, 2, float("nan")]], "not near the image"),
+    ],
+)
+def test_malformed_masks_are_refused_before_native_code_reads_them(segmentation, problem):
+    with pytest.raises(SgtError, match=f"shard.tar: key.json: annotation 3: .*{problem}"):
+        segment([{"id": 3, "segmentation": segmentation}], 4, 4)
+
+
+def test_annotations_need_ids_of_their_own():
+    whole = rle(np.ones((2, 2), bool))
+    for annotations, problem in (
+        ([{"segmentation": whole}], r"annotations\[0\]: no whole-number id"),
+        ([{"id": 1, "segmentation": whole}] * 2, "two annotations have this id"),
+        ({"id": 1}, "no list of annotations"),
+    ):
+        with pytest.raises(SgtError, match=problem):
+            segment(annotations, 2, 2)
+
+
+def test_depth_is_inverse_near_bright_and_black_where_unknown():
+    depth = np.array([[1000, 2000, 4000, 0]], np.uint16).repeat(2, 0)
+    target = render("depth", np.zeros((2, 4, 3), np.uint8), depth=depth)
+    # Inverse depths 1, 1/2, 1/4 per 1000 lie at 1, 1/3 and 0 of their range; the percentiles cut next to nothing off.
+    assert target[0].tolist() == pytest.approx([255, 85, 0, 0], abs=4)
+    assert target.dtype == np.uint8
+
+
+def test_depth_never_reverses_an_order(photograph):
+    depth = np.random.default_rng(0).integers(1, 2**16, photograph.shape[:2], dtype=np.uint16)
+    target = render("depth", photograph, depth=depth).ravel().astype(int)
+    assert (np.diff(target[np.argsort(depth.ravel(), kind="stable")]) <= 0).all()
+    assert target.min() == 0 and target.max() == 255
+
+
+def test_depth_of_a_flat_or_unknown_scene_is_black():
+    for value in (0, 700):
+        depth = np.full((3, 3), value, np.uint16)
+        assert not render("depth", np.zeros((3, 3, 3), np.uint8), depth=depth).any()
+
+
+def test_depth_of_another_size_is_refused():
+    with pytest.raises(SgtError, match=r"key.depth.png: 3x2, image \(4, 2\)"):
+        render("depth", np.zeros((2, 4, 3), np.uint8), depth=np.ones((2, 3), np.uint16))
+
+
+def test_edges_of_a_step_are_two_white_columns_on_black():
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, 8:] = 255
+    target = np.asarray(PROXIES["edge"].render(Image.fromarray(pixels), sample_of(pixels)))
+    expected = np.zeros((16, 16), np.uint8)
+    expected[:, 7:9] = 255
+    assert (target == expected).all()
+    assert not np.asarray(PROXIES["edge"].render(Image.fromarray(pixels[:, :8]), sample_of(pixels))).any()
+
+
+def test_sobel_of_a_ramp_is_eight_times_its_slope():
+    ramp = np.arange(6.0)[None].repeat(5, 0) * 3
+    assert (sobel(ramp)[:, 1:-1] == 24).all() and (sobel(ramp.T)[1:-1] == 24).all()
+
+
+def test_reconstruction_and_inpainting_ask_for_the_image_itself(photograph):
+    for name in ("reconstruction", "inpainting"):
+        image = Image.fromarray(photograph)
+        assert (np.asarray(PROXIES[name].render(image, sample_of(photograph))) == photograph).all()
+
+
+def test_only_inpainting_degrades_and_its_degradation_depends_on_the_generator_alone(photograph):
+    image = Image.fromarray(photograph)
+    for proxy in PROXIES.values():
+        shown = [np.asarray(proxy.condition(image, np.random.default_rng(seed))) for seed in (1, 1, 2)]
+        assert (shown[0] == shown[1]).all()
+        assert (np.asarray(image) == photograph).all()
+        if proxy.name != "inpainting":
+            assert (shown[0] == photograph).all()
+            continue
+        assert (shown[0] != shown[2]).any()
+        changed = (shown[0] != photograph).any(-1)
+        assert 0 < changed.mean() < 0.95
+        assert len(np.unique(shown[0][changed].reshape(-1, 3), axis=0)) == 1
+
+
+def test_photographs_give_targets_of_their_size_the_same_every_time(photograph):
+    labels = superpixels.slic(photograph, n_segments=40, start_label=1)
+    depth = 2000 + 50 * photograph[:, :, 0].astype(np.uint16)
+    sample = sample_of(photograph, annotated(labels), depth)
+    image = Image.fromarray(photograph)
+    for proxy in PROXIES.values():
+        assert proxy.applies_to(sample)
+        one, other = proxy.render(image, sample), proxy.render(image, sample)
+        assert one.size == image.size
+        assert (one.mode == "P") == proxy.label_like
+        assert encode_png(one) == encode_png(other)
+        assert len(np.unique(np.asarray(one))) > 5
+
+
+def test_every_proxy_has_several_prompts_and_a_level():
+    prompts = [prompt for proxy in PROXIES.values() for prompt in proxy.prompts]
+    assert len(set(prompts)) == len(prompts)
+    assert all(len(proxy.prompts) >= 5 for proxy in PROXIES.values())
+    levels = {name: proxy.level for name, proxy in PROXIES.items()}
+    assert levels == dict.fromkeys(PROXIES, "low") | {"segmentation": "high", "depth": "mid"}
+
+
+def test_a_proxy_applies_only_where_its_inputs_are():
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    bare, told = sample_of(pixels), sample_of(pixels, [])
+    assert [proxy.name for proxy in PROXIES.values() if not proxy.applies_to(bare)] == ["segmentation", "depth"]
+    assert PROXIES["segmentation"].applies_to(told)
+    questions = Sample(Path("s"), "k", {**bare.files, "json": b'{"questions": []}'})
+    assert not PROXIES["segmentation"].applies_to(questions)
