@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import shlex
 import sys
 
 from sgt import __version__
@@ -42,7 +43,9 @@ def main(argv: list[str] | None = None) -> int:
             implementation.configure(subparser)
     args = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("sgt").info("$ sgt %s", " ".join(argv))
+    # What makes the result again: logged, and kept as evidence beside it.
+    args.command_line = shlex.join(["sgt", *argv])
+    logging.getLogger("sgt").info("$ %s", args.command_line)
     try:
         implementation.run(args)
     except SgtError as error:

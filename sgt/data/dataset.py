@@ -2,6 +2,7 @@
 
 import tarfile
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from sgt.data.shards import Sample, read_manifest
@@ -72,8 +73,10 @@ def open_targets(folder: Path, source: ShardDataset, shards: list[str]) -> Shard
         SgtError: the keys differ from the source's.
     """
     targets = ShardDataset([folder / shard for shard in shards])
-    if targets.keys != source.keys:
-        raise SgtError(folder, "targets do not match their source, key by key", "render them again (sgt render)")
+    for target, wanted in zip_longest(targets.keys, source.keys):
+        if target != wanted:
+            problem = f"has {target or 'no more'} where the source has {wanted or 'no more'}"
+            raise SgtError(folder, f"{problem}: the targets are not those of the source", "render them again")
     return targets
 
 

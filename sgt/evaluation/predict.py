@@ -7,9 +7,7 @@ and random draws depend on the benchmark alone, so the files are the same howeve
 import argparse
 import hashlib
 import json
-import shlex
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
         "data_sha256": sha256(dataset_dir / MANIFEST),
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
-        "command": shlex.join(["sgt", *sys.argv[1:]]),
+        "command": args.command_line,
         "file": file.name,
         "count": count,
         "predictions_sha256": sha256(file),

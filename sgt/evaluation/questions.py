@@ -28,17 +28,27 @@ def score_questions(predictions: Sequence[dict], groups: Mapping[str, Sequence[s
     right = [int(normalised(line["prediction"]) == normalised(line["answer"])) for line in predictions]
     guessed = constant_answers(predictions)
     kinds = [line["kind"] for line in predictions]
-    chosen = {"accuracy": set(kinds)}
-    chosen |= {f"accuracy/{name}": set(members) for name, members in groups.items()}
-    chosen |= {f"accuracy/{kind}": {kind} for kind in dict.fromkeys(kinds)}
     metrics = {}
-    for name, members in chosen.items():
-        of = [index for index, kind in enumerate(kinds) if kind in members]
+    for name in ("accuracy", *(f"accuracy/{part}" for part in (*groups, *dict.fromkeys(kinds)))):
+        of = items_of(name, kinds, groups)
         if of:
             estimate = proportion([right[index] for index in of], [predictions[index]["key"] for index in of])
             metrics[name] = {**vars(estimate), "chance": sum(guessed[index] for index in of) / len(of)}
     items = {field: [line[field] for line in predictions] for field in ("id", "key", "kind")}
     return metrics, {**items, "accuracy": right}
+
+
+def items_of(metric: str, kinds: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[int]:
+    """Which items an accuracy is over.
+
+    Args:
+        metric: ``accuracy``, ``accuracy/GROUP`` or ``accuracy/KIND``.
+        kinds: the kind of each item.
+        groups: the kinds of each group.
+    """
+    _, _, part = metric.partition("/")
+    members = groups.get(part, [part]) if part else set(kinds)
+    return [index for index, kind in enumerate(kinds) if kind in members]
 
 
 def constant_answers(predictions: Sequence[dict]) -> list[int]:

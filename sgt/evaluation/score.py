@@ -3,8 +3,6 @@
 import argparse
 import json
 import logging
-import shlex
-import sys
 from pathlib import Path
 
 from sgt.atomic import sha256, write_json
@@ -70,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
             "checkpoint": meta["checkpoint_sha256"],
         },
         "code": {"predict": meta["code"], "score": code_revision()},
-        "commands": [meta["command"], shlex.join(["sgt", *sys.argv[1:]])],
+        "commands": [meta["command"], args.command_line],
         "items": items,
     }
     write_json(study.score_file(run, benchmark.name), result)

@@ -45,7 +45,9 @@ def proportion(values: Sequence[float], clusters: Sequence[str]) -> Estimate:
     z = stats.norm.ppf(0.5 + LEVEL / 2)
     centre = (mean + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2))
-    return Estimate(float(mean), float(max(0.0, centre - half)), float(min(1.0, centre + half)), len(x))
+    # At 0 and 1 rounding would leave the bound a hair inside the mean.
+    low, high = min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))
+    return Estimate(float(mean), float(low), float(high), len(x))
 
 
 def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence[str]) -> Estimate:
@@ -65,6 +67,31 @@ def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence
     mean = x.mean()
     half = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * _standard_error(x - mean, clusters)
     return Estimate(float(mean), float(mean - half), float(mean + half), len(x))
+
+
+def difference_of_means(a: Sequence[float], b: Sequence[float], of_a: Sequence[str], of_b: Sequence[str]) -> Estimate:
+    """Mean of ``a`` less mean of ``b``, two sets of items of the same clusters, with Student's interval over clusters.
+
+    Args:
+        a, b: values; they need not be as many.
+        of_a, of_b: the cluster of each item.
+
+    Raises:
+        ValueError: there are no items in one of them, or fewer than two clusters.
+    """
+    if not len(a) or not len(b):
+        raise ValueError("no items")
+    x, y = np.asarray(a, float), np.asarray(b, float)
+    clusters = [*of_a, *of_b]
+    count = len(set(clusters))
+    if count < 2:
+        raise ValueError(f"{count} clusters")
+    total = len(x) + len(y)
+    # Scaled so that the mean over all items is the difference of the two means.
+    influence = np.concatenate([(x - x.mean()) * total / len(x), -(y - y.mean()) * total / len(y)])
+    difference = x.mean() - y.mean()
+    half = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * _standard_error(influence, clusters)
+    return Estimate(float(difference), float(difference - half), float(difference + half), total)
 
 
 def _standard_error(residuals: np.ndarray, clusters: Sequence[str]) -> float:

@@ -47,6 +47,11 @@ class Proxy(ABC):
         """What the model sees instead of the image; the image itself unless the task degrades it."""
         return image
 
+    @property
+    def degrades(self) -> bool:
+        """Whether the model sees something else than the image."""
+        return type(self).condition is not Proxy.condition
+
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has what this proxy is rendered from; whether it is valid shows in ``render``."""
         return all(extension in sample.files for extension in self.needs)

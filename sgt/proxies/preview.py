@@ -61,7 +61,7 @@ def pictures(sample: Sample, proxies: list[Proxy], rng: np.random.Generator) -> 
     image = decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
     row = {"input": image}
     for proxy in proxies:
-        if type(proxy).condition is not Proxy.condition:
+        if proxy.degrades:
             row[f"{proxy.name}: shown"] = proxy.condition(image, rng)
         row[proxy.name] = proxy.render(image, sample).convert("RGB")
     return row

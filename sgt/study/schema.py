@@ -196,6 +196,8 @@ class Study(Strict):
         for arm in self.arms:
             if arm not in known:
                 raise ValueError(f"arms: unknown proxy {arm!r}: use one of {', '.join(known)}")
+        if set(self.arms) & set(PROXIES) and ARM_WITHOUT_PROXY not in self.arms:
+            raise ValueError(f"arms: proxies are compared with {ARM_WITHOUT_PROXY!r}: add it")
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")

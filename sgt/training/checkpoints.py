@@ -45,8 +45,11 @@ def save_progress(
             save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"{name}.safetensors")
             hashes[f"{name}.safetensors"] = sha256(folder / f"{name}.safetensors")
         write_json(folder / "state.json", {"step": step, "fingerprint": fingerprint, "sha256": hashes})
-    for old in _saved(work)[KEEP:]:
-        shutil.rmtree(old)
+    # Those of later steps are another run's: this one has not been there.
+    own = [folder for folder in _saved(work) if folder.name <= f"step-{step:07d}"]
+    for folder in _saved(work):
+        if folder not in own[:KEEP]:
+            shutil.rmtree(folder)
 
 
 def load_progress(

@@ -2,9 +2,7 @@
 
 import argparse
 import hashlib
-import shlex
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -39,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(spec.train.threads)
     base = Path(spec.checkpoint)
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
-    about["command"] = shlex.join(["sgt", *sys.argv[1:]])
+    about["command"] = args.command_line
     if run.arm == ARM_WITHOUT_TRAINING:
         record = {"checkpoint": str(base), "checkpoint_sha256": sha256(base / "ema.safetensors"), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})

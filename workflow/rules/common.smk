@@ -130,7 +130,12 @@ def recipe_identity(wildcards) -> str:
 
 def benchmark_identity(wildcards) -> str:
     """What decides predictions besides model and data, as JSON."""
-    return STUDY.benchmarks[wildcards.benchmark].model_dump_json()
+    return STUDY.benchmarks[wildcards.benchmark].model_dump_json(exclude={"groups"})
+
+
+def groups_of(wildcards) -> str:
+    """The kinds that are scored together, as JSON."""
+    return STUDY.benchmarks[wildcards.benchmark].model_dump_json(include={"groups"})
 
 
 def generation_identity(wildcards) -> str:

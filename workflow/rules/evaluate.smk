@@ -43,6 +43,7 @@ rule score:
         runtime=30,
     params:
         study=STUDY.path,
+        groups=groups_of,
     message:
         "Score {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:

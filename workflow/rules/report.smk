@@ -1,5 +1,8 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
-FIGURES = [RESULTS / "figures" / f"{name}.png" for name in ("gains", *(("generation", "samples") if GENERATES else ()))]
+FIGURES = [
+    RESULTS / "figures" / f"{name}.png"
+    for name in ("gains", "training", *(("generation", "samples", "scenes") if GENERATES else ()))
+]
 
 
 rule tables:

@@ -32,7 +32,7 @@ rule pretrain:
         TIMES / "pretrain" / "{model}.tsv"
     conda:
         "../envs/sgt.yaml"
-    threads: 2
+    threads: needs("train", "threads")
     resources:
         gpu=needs("train", "gpu"),
         mem_mb=needs("train", "mem_mb"),

@@ -1,0 +1,134 @@
+"""``sgt figures``: gains by kind and arm, generation by arm, training curves, and sheets of what was made."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sgt.atomic import atomic_path
+from sgt.reporting.samples import generated_sheet, target_sheet
+from sgt.reporting.scores import Scores, proxy_arms, short
+from sgt.study.load import LoadedStudy, load_study
+
+# Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
+COLOURS = {
+    "base": "#b8b8b8",
+    "sft": "#6e6e6e",
+    "segmentation": "#c8321f",
+    "depth": "#e69f00",
+    "edge": "#0072b2",
+    "reconstruction": "#56b4e9",
+    "inpainting": "#009e73",
+}
+SMOOTHED_OVER = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt figures``."""
+    parser.add_argument("study", type=Path)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``figures/*.png``."""
+    study = load_study(args.study)
+    scores = Scores(study)
+    folder = study.results / "figures"
+    _save(gains(scores), folder / "gains.png")
+    _save(training(study), folder / "training.png")
+    if any(metric.startswith("generation/") for metric in scores.cells["metric"]):
+        _save(generation(scores), folder / "generation.png")
+        for name, sheet in (("samples", target_sheet(study)), ("scenes", generated_sheet(study))):
+            with atomic_path(folder / f"{name}.png") as temporary:
+                sheet.save(temporary, "PNG")
+
+
+def gains(scores: Scores) -> Figure:
+    """Gain over the control by kind of question, a point with its 95% interval per arm; a panel per model."""
+    cells = scores.cells[scores.cells["arm"].isin(proxy_arms(scores.study))]
+    cells = cells[cells["metric"].str.startswith("accuracy")]
+    return _panels(cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
+
+
+def generation(scores: Scores) -> Figure:
+    """Generation metrics by arm, with 95% intervals; a panel per model."""
+    cells = scores.cells[scores.cells["metric"].str.startswith("generation/")]
+    return _panels(cells, lambda row: (row.value, row.low, row.high), "share of prompts' things", zero=False)
+
+
+def training(study: LoadedStudy) -> Figure:
+    """Both losses of every trained run over steps, first seed, averaged over some steps."""
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    for run in study.runs:
+        path = study.run_dir(run) / "metrics.jsonl"
+        if run.seed != study.study.seeds[0] or not path.exists():
+            continue
+        lines = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()])
+        for axis, loss in zip(axes, ("ce", "mse"), strict=True):
+            if lines[loss].any():
+                smooth = lines[loss].rolling(SMOOTHED_OVER, min_periods=1).mean()
+                axis.plot(lines["step"], smooth, color=COLOURS.get(run.arm), label=f"{run.model} {run.arm}", lw=1.2)
+    for axis, title in zip(axes, ("text cross-entropy, nats", "flow-matching error"), strict=True):
+        axis.set(xlabel="step", title=title)
+        _clean(axis)
+    axes[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _panels(cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
+    cells = cells.assign(row=cells["benchmark"] + " " + cells["metric"].map(_title))
+    if cells["benchmark"].nunique() == 1:
+        cells["row"] = cells["metric"].map(_title)
+    models, metrics, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "row", "arm"))
+    pitch = len(arms) + 1.5
+    figure, axes = plt.subplots(
+        1, len(models), figsize=(1.5 + 5.5 * len(models), 1.0 + 0.11 * pitch * len(metrics)), squeeze=False,
+        sharey=True, layout="constrained",
+    )  # fmt: skip
+    for axis, model in zip(axes[0], models, strict=True):
+        for place, arm in enumerate(arms):
+            rows = cells[(cells["model"] == model) & (cells["arm"] == arm)]
+            values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
+            y = [metrics.index(row) * pitch + place for row in rows["row"]]
+            axis.errorbar(
+                values,
+                y,
+                xerr=[values - low, high - values],
+                fmt="o",
+                ms=3.5,
+                lw=1.2,
+                color=COLOURS.get(arm),
+                label=arm,
+            )
+        if zero:
+            axis.axvline(0, color="black", lw=0.8)
+        axis.set(xlabel=f"{label}, 95% interval over scenes", title=model)
+        axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
+        for index in range(1, len(metrics)):
+            axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)
+        _clean(axis)
+    axes[0][0].invert_yaxis()
+    axes[0][-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+def _title(metric: str) -> str:
+    return "all questions" if metric == "accuracy" else short(metric).removeprefix("generation/")
+
+
+def _clean(axis: plt.Axes) -> None:
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        # Without a software version in it, the file depends on the numbers alone.
+        figure.savefig(temporary, format="png", dpi=130, metadata={"Software": None})
+    plt.close(figure)

@@ -1,0 +1,25 @@
+"""How long the stages of a study took, from the workflow's benchmark files."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pandas as pd
+
+
+def stage_times(folder: Path) -> pd.DataFrame:
+    """Jobs, seconds in all and of the longest, and largest memory (MB) per stage, slowest stage first.
+
+    Args:
+        folder: of Snakemake's benchmark files; the first part of a file's path names its stage.
+    """
+    stages = defaultdict(list)
+    for path in sorted(folder.rglob("*.tsv")):
+        stages[path.relative_to(folder).parts[0].removesuffix(".tsv")].append(
+            pd.read_csv(path, sep="\t", na_values="-")
+        )
+    rows = []
+    for stage, tables in stages.items():
+        jobs = pd.concat(tables)
+        rows.append((stage, len(tables), jobs["s"].sum(), jobs["s"].max(), jobs["max_rss"].max()))
+    columns = ["stage", "jobs", "seconds", "longest", "memory"]
+    return pd.DataFrame(rows, columns=columns).sort_values("seconds", ascending=False, ignore_index=True)

@@ -1,0 +1,94 @@
+"""``sgt tables``: the study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
+
+``main`` has what sums the benchmarks up, ``kinds`` everything.
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from sgt.atomic import write_text
+from sgt.reporting.scores import Scores, short
+from sgt.study.load import load_study
+from sgt.study.schema import ARM_WITHOUT_PROXY
+
+NOTE = (
+    "Value and 95% interval over scenes; below it the gain over `sft` on the same items, bold where its interval "
+    "leaves zero out. The spread between training seeds is not in these intervals."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt tables``."""
+    parser.add_argument("study", type=Path)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Write ``tables/{main,kinds}.{csv,md,tex}``."""
+    study = load_study(args.study)
+    scores = Scores(study)
+    for name, cells in tables_of(scores).items():
+        path = study.results / "tables" / name
+        write_text(path.with_suffix(".csv"), cells.to_csv(index=False, float_format="%.6f"))
+        write_text(path.with_suffix(".md"), f"{wide(cells, '**{}**').to_markdown(index=False)}\n\n{NOTE}\n")
+        write_text(path.with_suffix(".tex"), _latex(cells))
+
+
+def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:
+    """The cells of each table."""
+    headlines = [(name, metric) for name in scores.study.benchmarks for metric in scores.headlines(name)]
+    asked = pd.MultiIndex.from_frame(scores.cells[["benchmark", "metric"]])
+    return {"main": scores.cells[asked.isin(headlines)], "kinds": scores.cells}
+
+
+def wide(cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
+    """Cells as people read them: a row per model and arm, a column per metric, and a row for chance.
+
+    Args:
+        cells: rows of :attr:`Scores.cells`.
+        bold: how to set a gain whose interval leaves zero out, with ``{}`` for it.
+        break_: between the value and the gain.
+    """
+    benchmarks = cells["benchmark"].nunique()
+    titles = {
+        (row.benchmark, row.metric): f"{row.benchmark} {short(row.metric)}" if benchmarks > 2 else short(row.metric)
+        for row in cells.itertuples()
+    }
+    rows = []
+    for (model, arm), group in cells.groupby(["model", "arm"], sort=False):
+        told = {titles[row.benchmark, row.metric]: cell_text(row, bold, break_) for row in group.itertuples()}
+        level = group["level"].iloc[0]
+        rows.append({"model": model, "arm": arm, "level": level if isinstance(level, str) else "", **told})
+    of_first = cells[cells["arm"] == cells["arm"].iloc[0]].drop_duplicates(["benchmark", "metric"])
+    chance = {
+        titles[row.benchmark, row.metric]: "" if pd.isna(row.chance) else f"{row.chance:.3f}"
+        for row in of_first.itertuples()
+    }
+    return pd.DataFrame([{"model": "", "arm": "chance", "level": "", **chance}, *rows])
+
+
+def cell_text(row, bold: str, break_: str) -> str:
+    """``0.812 [0.800, 0.824]``, and under it the gain over the control, if there is one."""
+    text = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+    if pd.isna(row.gain) or row.arm == ARM_WITHOUT_PROXY:
+        return text
+    gain = f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]"
+    return f"{text}{break_}{bold.format(gain) if row.gain_low > 0 or row.gain_high < 0 else gain}"
+
+
+def _latex(cells: pd.DataFrame) -> str:
+    """A booktabs table; gains stand below values in cells of their own line."""
+    frame = wide(cells, r"\textbf{{{}}}", r" \\ ")
+    escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&"})
+    lines = [
+        r"% needs \usepackage{booktabs,makecell}",
+        rf"\begin{{tabular}}{{{'l' * len(frame.columns)}}}",
+        r"\toprule",
+        " & ".join(column.translate(escape) for column in frame.columns) + r" \\",
+        r"\midrule",
+    ]
+    for row in frame.itertuples(index=False):
+        texts = [text if "\\" in text else text.translate(escape) for text in row]
+        lines.append(" & ".join(rf"\makecell{{{text}}}" if r"\\" in text else text for text in texts) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

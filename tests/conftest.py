@@ -1,0 +1,115 @@
+"""A study so small that everything in it runs in seconds: real formats, real code, a model that knows nothing."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgt.cli import main
+
+MODEL = {
+    "name": "micro",
+    "family": "bagel",
+    "checkpoint": "base/micro",
+    "vit_image": [48, 48, 8],
+    "vae_image": [48, 48, 8],
+    "architecture": {
+        "llm": {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 512,
+        },
+        "vit": {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "image_size": 48,
+            "patch_size": 8,
+        },
+        "vae": {"ch": 8, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "z_channels": 4, "norm_groups": 4},
+        "max_latent_size": 6,
+    },
+    "pretrain": {
+        "dataset": "pretrain",
+        "vae_steps": 4,
+        "vae_batch": 8,
+        "steps": 6,
+        "vqa_batch": 4,
+        "image_batch": 4,
+        "optimizer": {"lr": 2.0e-3, "warmup": 2},
+        "save_every": 3,
+    },
+}
+STUDY = {
+    "name": "micro",
+    "models": ["micro"],
+    "arms": ["base", "sft", "segmentation", "depth", "edge", "reconstruction", "inpainting"],
+    "seeds": [0],
+    "recipe": {"steps": 6, "batch": 6, "ratio": [2, 1], "optimizer": {"lr": 1.0e-3, "warmup": 2}, "save_every": 2},
+    "datasets": {
+        "pretrain": {"source": "toyworld", "split": "pretrain", "scenes": 24},
+        "scenes": {"source": "toyworld", "split": "proxy", "scenes": 24, "per_shard": 12},
+        "questions": {"source": "toyworld", "split": "vqa", "scenes": 24},
+        "test": {"source": "toyworld", "split": "test", "scenes": 24},
+    },
+    "data": {"proxy": "scenes", "vqa": "questions"},
+    "benchmarks": ["toyworld-qa", "toyworld-gen"],
+}
+GENERATION = {
+    "name": "toyworld-gen",
+    "version": 1,
+    "dataset": "test",
+    "protocol": {"kind": "generation", "prompts": 6, "points": 4, "text_scale": 3.0, "interval": [0.0, 1.0]},
+}
+
+
+def write_study(root: Path, **changes) -> Path:
+    """Write the study with top-level fields changed, its model and its benchmarks; returns the study file."""
+    for folder in ("models", "benchmarks"):
+        (root / "config" / folder).mkdir(parents=True, exist_ok=True)
+    (root / "config/models/micro.yaml").write_text(yaml.safe_dump(MODEL))
+    (root / "config/benchmarks/toyworld-gen.yaml").write_text(yaml.safe_dump(GENERATION))
+    ours = Path(__file__).parents[1] / "config/benchmarks/toyworld-qa.yaml"
+    shutil.copyfile(ours, root / "config/benchmarks/toyworld-qa.yaml")
+    (root / "config/micro.yaml").write_text(yaml.safe_dump({**STUDY, **changes}))
+    return root / "config/micro.yaml"
+
+
+def sgt(*words: object) -> None:
+    """Run a command that must succeed."""
+    assert main([str(word) for word in words]) == 0
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """A folder with the study, its datasets, targets and base weights; tests work in copies of it."""
+    root = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_study(root)
+        for name, spec in STUDY["datasets"].items():
+            out = f"results/shards/{name}"
+            per_shard = spec.get("per_shard", 1000)
+            words = ["--split", spec["split"], "--scenes", spec["scenes"], "--per-shard", per_shard, "--workers", 1]
+            sgt("toyworld", out, *words)
+        for proxy in STUDY["arms"][2:]:
+            for shard in ("shard-00000", "shard-00001"):
+                out = f"results/targets/scenes/{proxy}/{shard}.tar"
+                sgt("render", proxy, f"results/shards/scenes/{shard}.tar", out)
+        sgt("pretrain", "config/micro.yaml", "--model", "micro", "--out", "results/base/micro", "--threads", 1)
+        shutil.copytree("results/base/micro/final", "base/micro")
+    return root
+
+
+@pytest.fixture
+def study(prepared, tmp_path, monkeypatch):
+    """A copy of the prepared study, which is the working directory; its file is ``config/micro.yaml``."""
+    root = tmp_path / "study"
+    shutil.copytree(prepared, root)
+    monkeypatch.chdir(root)
+    return Path("config/micro.yaml")

@@ -1,0 +1,150 @@
+"""``sgt predict`` and ``sgt score``: killed and resumed, and refused when predictions are not what was asked."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from sgt.atomic import sha256
+from sgt.cli import main
+from sgt.data.shards import read_shard
+from sgt.evaluation import predict
+from tests.conftest import GENERATION, sgt
+
+RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
+FOLDER = Path("results/predictions/micro/base/seed0")
+
+
+@pytest.fixture
+def base(study):
+    """The study with its base run recorded."""
+    sgt("train", *RUN)
+
+
+def predicted(benchmark: str) -> dict:
+    return json.loads((FOLDER / benchmark / "meta.json").read_text())
+
+
+def test_how_predictions_are_cut_into_chunks_changes_nothing_but_rounding(base, monkeypatch):
+    answers, pictures = [], []
+    for size in (20, 5):
+        monkeypatch.setattr(predict, "IMAGES_PER_CHUNK", size)
+        for benchmark in ("toyworld-qa", "toyworld-gen"):
+            sgt("predict", *RUN, "--benchmark", benchmark)
+            left = {path.name for path in (FOLDER / benchmark).iterdir()}
+            assert left == {"meta.json", predicted(benchmark)["file"]}
+        answers.append((FOLDER / "toyworld-qa/predictions.jsonl").read_text())
+        made = read_shard(FOLDER / "toyworld-gen/images.tar")
+        pictures.append([np.asarray(Image.open(io.BytesIO(image.get("png"))), int) for image in made])
+    assert answers[0] == answers[1]
+    assert np.abs(np.subtract(*pictures)).max() <= 1
+
+
+def test_every_question_and_prompt_is_answered_in_order(base):
+    for benchmark in ("toyworld-qa", "toyworld-gen"):
+        sgt("predict", *RUN, "--benchmark", benchmark)
+    samples = list(read_shard("results/shards/test/shard-00000.tar"))
+    asked = [question["id"] for sample in samples for question in sample.json()["questions"]]
+    lines = [json.loads(line) for line in (FOLDER / "toyworld-qa/predictions.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == asked and len(asked) == predicted("toyworld-qa")["count"]
+    made = list(read_shard(FOLDER / "toyworld-gen/images.tar"))
+    assert [image.key for image in made] == [sample.key for sample in samples[:6]]
+    assert [image.json()["prompt"] for image in made] == [sample.json()["caption"] for sample in samples[:6]]
+    assert len({image.get("png") for image in made}) == 6
+
+
+def test_a_killed_prediction_goes_on_where_it_was(base):
+    script = "import sys; from sgt.evaluation import predict; predict.IMAGES_PER_CHUNK = 1; "
+    script += "from sgt.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", script, "predict", *RUN, "--benchmark", "toyworld-gen"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    quiet = {"stderr": subprocess.DEVNULL, "env": environment}
+    subprocess.run(command, check=True, **quiet)
+    whole = predicted("toyworld-gen")
+    shutil.rmtree(FOLDER)
+
+    def killed_after(count: int) -> list[Path]:
+        process = subprocess.Popen(command, **quiet)
+        deadline = time.monotonic() + 120
+        while len(parts := sorted(FOLDER.glob("toyworld-gen/work/*/part-*.tar"))) < count:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not (FOLDER / "toyworld-gen/meta.json").exists()
+        return parts
+
+    killed_after(2)
+    subprocess.run(command, check=True, **quiet)
+    assert predicted("toyworld-gen") == whole
+
+    # A part that is there is used as it is.
+    shutil.rmtree(FOLDER)
+    parts = killed_after(2)
+    second = next(read_shard(parts[1])).key
+    shutil.copyfile(parts[1], parts[0])
+    subprocess.run(command, check=True, **quiet)
+    assert next(read_shard(FOLDER / "toyworld-gen/images.tar")).key == second
+
+
+def fails(capsys, command: str, benchmark: str, *said: str) -> None:
+    assert main([command, *RUN, "--benchmark", benchmark]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert all(word in line for word in said), line
+
+
+def test_a_score_carries_its_evidence(base):
+    for benchmark in ("toyworld-qa", "toyworld-gen"):
+        sgt("predict", *RUN, "--benchmark", benchmark)
+        sgt("score", *RUN, "--benchmark", benchmark)
+        score = json.loads(Path(f"results/scores/micro/base/seed0/{benchmark}.json").read_text())
+        meta = predicted(benchmark)
+        assert score["counts"] == {"predicted": meta["count"], "scored": meta["count"]}
+        assert score["hashes"] == {
+            "predictions": sha256(FOLDER / benchmark / meta["file"]),
+            "data": sha256("results/shards/test/manifest.json"),
+            "checkpoint": sha256("base/micro/ema.safetensors"),
+        }
+        assert score["commands"] == [
+            f"sgt {verb} {' '.join(RUN)} --benchmark {benchmark}" for verb in ("predict", "score")
+        ]
+        for metric in score["metrics"].values():
+            assert 0 <= metric["low"] <= metric["value"] <= metric["high"] <= 1 and metric["n"] > 0
+    assert score["evaluator"]["self_check"]["found"] > 0.9
+
+
+def test_predictions_that_are_not_what_was_asked_are_not_scored(base, capsys):
+    fails(capsys, "score", "toyworld-qa", "meta.json: the predictions are not finished", "sgt predict")
+    sgt("predict", *RUN, "--benchmark", "toyworld-qa")
+    file = FOLDER / "toyworld-qa/predictions.jsonl"
+    text = file.read_text()
+    file.write_text(text.replace('"prediction": "', '"prediction": "x', 1))
+    fails(capsys, "score", "toyworld-qa", "predictions.jsonl: changed since it was made")
+    file.write_text(text)
+    meta = FOLDER / "toyworld-qa/meta.json"
+    told = json.loads(meta.read_text())
+    meta.write_text(json.dumps({**told, "count": told["count"] + 1}))
+    fails(capsys, "score", "toyworld-qa", f"{told['count']} predictions, meta.json says {told['count'] + 1}")
+    meta.write_text(json.dumps({**told, "version": 0}))
+    fails(capsys, "score", "toyworld-qa", "made under another protocol or version")
+    meta.write_text("{")
+    fails(capsys, "score", "toyworld-qa", "meta.json: not valid JSON")
+
+
+def test_predicting_needs_a_finished_run_a_known_benchmark_and_enough_data(study, capsys):
+    fails(capsys, "predict", "toyworld-qa", "run.json: the run is not finished", "run `sgt train")
+    sgt("train", *RUN)
+    fails(capsys, "predict", "vqa", "no benchmark 'vqa'; use one of toyworld-qa, toyworld-gen")
+    protocol = {**GENERATION["protocol"], "prompts": 30}
+    Path("config/benchmarks/toyworld-gen.yaml").write_text(yaml.safe_dump({**GENERATION, "protocol": protocol}))
+    fails(capsys, "predict", "toyworld-gen", "toyworld-gen wants 30 samples, test has 24; make more")

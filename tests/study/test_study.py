@@ -1,0 +1,119 @@
+"""What a study says, and one line for one that cannot be."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgt.cli import main
+from sgt.study.check import describe, job_counts
+from sgt.study.load import load_study
+from sgt.study.schema import SCHEMA_FILE, Benchmark, Study, study_schema
+from tests.conftest import GENERATION, MODEL, STUDY, write_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_schema_file_is_that_of_the_classes():
+    assert (ROOT / SCHEMA_FILE).read_text() == study_schema(), "run `sgt schema > config/study.schema.json`"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_study_of_the_repository_is_valid(path):
+    study = load_study(path)
+    assert study.study.name == path.stem
+    assert study.runs[0].id == f"{study.study.models[0]}/base/seed{study.study.seeds[0]}"
+
+
+def test_a_study_expands_to_model_by_arm_by_seed_and_one_base(tmp_path):
+    study = load_study(write_study(tmp_path, seeds=[0, 3], arms=["base", "sft", "edge"]))
+    assert [run.id for run in study.runs] == [
+        "micro/base/seed0", "micro/sft/seed0", "micro/sft/seed3", "micro/edge/seed0", "micro/edge/seed3",
+    ]  # fmt: skip
+    assert job_counts(study) == {"toyworld": 3, "render": 2, "train": 4, "predict": 10, "score": 10}
+    lines = describe(study)
+    assert "run micro/edge/seed3: 6 steps" in lines and "run micro/base/seed0: 0 steps" in lines
+    assert lines[-1] == "jobs: 3 toyworld, 2 render, 4 train, 10 predict, 10 score; 29 in all"
+
+
+def test_check_prints_the_runs(tmp_path, capsys):
+    assert main(["check", str(write_study(tmp_path))]) == 0
+    assert "run micro/inpainting/seed0: 6 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"arms": ["base", "segmentaton"]}, "", "arms: unknown proxy 'segmentaton': use one of base, sft, segm"),
+        ({"arms": ["base", "base"]}, "", "arms lists a value twice"),
+        ({"arms": []}, "arms", "List should have at least 1 item"),
+        ({"seeds": [0, -1]}, "seeds.1", "greater than or equal to 0, got -1"),
+        ({"seeds": [0.5]}, "seeds.0", "valid integer"),
+        ({"recipe": {"steps": 5, "batch": 6, "raito": [2, 1]}}, "recipe.raito", "unknown key; remove it"),
+        ({"recipe": {"batch": 6}}, "recipe.steps", "missing; add it"),
+        ({"recipe": {"steps": 5, "batch": 6, "ratio": [0, 1]}}, "recipe.ratio.0", "got 0"),
+        ({"recipe": {"steps": 5, "batch": 8}}, "recipe", "batch 8 is not a multiple of 2+1"),
+        ({"recipe": {"steps": 5, "batch": 6, "ema": 1.0}}, "recipe.ema", "less than 1"),
+        ({"recipe": {"steps": "many", "batch": 6}}, "recipe.steps", "valid integer"),
+        ({"recipes": {"other": STUDY["recipe"]}}, "", "recipes: 'other' is not one of the study's models"),
+        ({"data": {"proxy": "photos", "vqa": "questions"}}, "", "data.proxy: no dataset 'photos': define it"),
+        ({"datasets": {"test": {"source": "coco"}}}, "datasets.test.source", "'toyworld'"),
+        ({"benchmarks": ["mme"]}, None, "config/benchmarks/mme.yaml: no such file"),
+        ({"models": ["../secret"]}, "models.0", "String should match pattern"),
+        ({"name": "Tiny Study"}, "name", "String should match pattern"),
+    ],
+)
+def test_a_study_that_cannot_be_is_one_line_with_file_field_and_remedy(changes, field, said, tmp_path, capsys):
+    path = write_study(tmp_path, **changes)
+    assert main(["check", str(path)]) == 1
+    captured = capsys.readouterr()
+    (line,) = [line for line in captured.err.splitlines() if ": error: " in line]
+    assert not captured.out and "; " in line and said in line
+    if field is not None:
+        assert f"{path}: {field}" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"name: [", "not valid YAML"),
+        (b"\xff\xfe", "not valid YAML"),
+        (b"- a list", "valid dictionary"),
+        (b"", "valid dictionary"),
+    ],
+)
+def test_a_file_that_is_no_study_is_one_line(text, said, tmp_path, capsys):
+    path = tmp_path / "x.yaml"
+    path.write_bytes(text)
+    assert main(["check", str(path)]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert f"sgt check: error: {path}: " in line and said in line
+
+
+def test_models_and_benchmarks_are_checked_too(tmp_path, capsys):
+    path = write_study(tmp_path)
+
+    def fails(file: str, content: dict, *said: str) -> None:
+        whole = (path.parent / file).read_text()
+        (path.parent / file).write_text(yaml.safe_dump(content))
+        assert main(["check", str(path)]) == 1
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+        assert all(word in line for word in said), line
+        (path.parent / file).write_text(whole)
+
+    fails("models/micro.yaml", {**MODEL, "name": "x"}, "micro.yaml: name is 'x'; make it 'micro'")
+    fails("models/micro.yaml", {**MODEL, "family": "chameleon"}, "micro.yaml: family", "chameleon")
+    fails("models/micro.yaml", {**MODEL, "architecture": None}, "pretrain needs architecture")
+    fails("models/micro.yaml", {**MODEL, "pretrain": {**MODEL["pretrain"], "dataset": "x"}}, "pretrains on 'x'")
+    fails("benchmarks/toyworld-gen.yaml", {**GENERATION, "dataset": "x"}, "toyworld-gen needs dataset 'x'")
+    fails("benchmarks/toyworld-gen.yaml", {**GENERATION, "groups": {"a": ["b"]}}, "only questions have kinds")
+    assert main(["check", str(path)]) == 0
+
+
+def test_values_never_change():
+    for kind, content in ((Study, STUDY), (Benchmark, GENERATION)):
+        loaded = kind.model_validate(content)
+        with pytest.raises(ValueError, match="frozen"):
+            loaded.name = "other"
+        assert kind.model_validate(json.loads(loaded.model_dump_json())) == loaded
