@@ -25,8 +25,10 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
+# Snakemake's own lock outlives a killed run; this one does not.
 study: $(READY) ## run STUDY (config/tiny.yaml) to its report on CORES (all) cores
-	$(SNAKEMAKE) --workflow-profile workflow/profiles/default
+	@flock --nonblock $(VENV)/running true || { echo 'make: a study is already running here' >&2; exit 1; }
+	flock $(VENV)/running $(SNAKEMAKE) --nolock --workflow-profile workflow/profiles/default
 
 dry-run: $(READY) ## what `make study` would do
 	$(SNAKEMAKE) --workflow-profile workflow/profiles/default --dry-run --quiet rules
@@ -41,7 +43,7 @@ lint: $(READY) ## check style, formatting and the workflow
 	snakemake --lint --configfile $(STUDY)
 
 base: $(READY) ## make the base weights of MODEL (bagel-tiny) anew
-	$(SNAKEMAKE) --workflow-profile workflow/profiles/default --forcerun pretrain -- base
+	flock $(VENV)/running $(SNAKEMAKE) --nolock --workflow-profile workflow/profiles/default --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
 	cp results/base/$(MODEL)/final/* data/base/$(MODEL)/
 	@echo 'To version these weights: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

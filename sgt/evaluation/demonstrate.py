@@ -10,12 +10,13 @@ from sgt.data.images import encode_png
 from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
-from sgt.evaluation.predict import generation_settings, read_run
+from sgt.evaluation.predict import generation_settings
 from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
 from sgt.study.load import load_study
+from sgt.study.record import read_run
 from sgt.study.schema import GenerationProtocol
 from sgt.training.examples import image_of
 

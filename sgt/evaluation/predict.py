@@ -23,7 +23,8 @@ from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.progress import Progress
 from sgt.revision import code_revision
-from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.load import load_study
+from sgt.study.record import read_run
 from sgt.study.schema import GenerationProtocol, Model, QuestionProtocol
 from sgt.training.examples import image_of
 
@@ -82,19 +83,6 @@ def run(args: argparse.Namespace) -> None:
     }
     write_json(folder / "meta.json", meta)
     shutil.rmtree(folder / "work")
-
-
-def read_run(study: LoadedStudy, run: Run) -> dict:
-    """A run's ``run.json``.
-
-    Raises:
-        SgtError: the run is not finished.
-    """
-    path = study.run_dir(run) / "run.json"
-    if not path.exists():
-        command = f"sgt train {study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
-        raise SgtError(path, "the run is not finished", f"run `{command}`")
-    return json.loads(path.read_text())
 
 
 def _predict_chunks(

@@ -11,13 +11,13 @@ import yaml
 
 from sgt.atomic import write_text
 from sgt.errors import SgtError
-from sgt.evaluation.predict import read_run
 from sgt.reporting.findings import findings
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import NOTE, tables_of, wide
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, load_study
+from sgt.study.record import read_run
 
 # File, and what it shows. A study without generation has fewer.
 FIGURES = {

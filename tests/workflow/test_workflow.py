@@ -1,0 +1,165 @@
+"""The Snakefile run for real on a small study: what is made, made again, and survives being killed."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import STUDY, write_study
+
+ROOT = Path(__file__).parents[2]
+ARMS = ["base", "sft", "edge"]
+TABLE = Path("results/tables/kinds.csv")
+
+
+def command(*words: str, cores: int = 2) -> list[str]:
+    snakemake = str(Path(sys.executable).with_name("snakemake"))
+    where = ["-s", f"{ROOT}/workflow/Snakefile", "--workflow-profile", f"{ROOT}/workflow/profiles/default"]
+    return [snakemake, *where, "--cores", str(cores), "--configfile", "config/micro.yaml", *words]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
+def snakemake(folder: Path, *words: str) -> str:
+    """Run it to its end and return what it said."""
+    done = subprocess.run(command(*words), cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def planned(folder: Path) -> dict[str, int]:
+    """The job table of a dry run; empty if nothing is to be done."""
+    return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", snakemake(folder, "-n"), re.M)}
+
+
+def prepare(folder: Path, prepared: Path) -> Path:
+    write_study(folder, arms=ARMS, benchmarks=["toyworld-qa"])
+    shutil.copytree(prepared / "base", folder / "base")
+    (folder / "data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": "0", "path": "base"}]}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory):
+    """A study that the workflow has run from nothing to its report."""
+    folder = prepare(tmp_path_factory.mktemp("workflow"), prepared)
+    whole = {"toyworld_test": 1, "toyworld_scenes": 1, "toyworld_questions": 1, "base_run": 1, "render": 2, "train": 2}
+    whole |= {"predict": 3, "score": 3, "preview": 1, "tables": 1, "figures": 1, "report": 1, "all": 1, "total": 19}
+    assert planned(folder) == whole
+    said = snakemake(folder)
+    assert re.search(r"^ *train +3 +\d+\.\d", said, re.M), "no time per stage"
+    return folder
+
+
+def test_everything_is_made_with_a_log_and_a_time(finished):
+    for name in (
+        "report/index.html",
+        "tables/main.md",
+        "figures/gains.png",
+        "scores/micro/edge/seed0/toyworld-qa.json",
+    ):
+        assert (finished / "results" / name).stat().st_size > 0
+    log = (finished / "results/logs/train/micro/edge/seed0.log").read_text()
+    assert "$ sgt train config/micro.yaml --model micro --arm edge --seed 0" in log and "steps 6/6" in log
+    assert (finished / "results/benchmarks/train/micro/edge/seed0.tsv").read_text().startswith("s\t")
+    assert not (finished / "results/scores/micro/edge/seed0/toyworld-gen.json").exists()
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert "Nothing to be done" in snakemake(finished)
+
+
+AFTER_TRAINING = {"train": 2, "predict": 2, "score": 2, "tables": 1, "figures": 1, "report": 1, "all": 1, "total": 10}
+AFTER_PREDICTION = {"predict": 3, "score": 3, "tables": 1, "figures": 1, "report": 1, "all": 1, "total": 10}
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "jobs"),
+    [
+        ("config/micro.yaml", lambda text: "# a remark\n" + text, {}),
+        ("config/micro.yaml", lambda text: text.replace("save_every: 2", "save_every: 3"), {}),
+        ("config/micro.yaml", lambda text: text.replace("lr: 0.001", "lr: 0.002"), AFTER_TRAINING),
+        ("config/models/micro.yaml", lambda text: text + "train: {mem_mb: 999, runtime: 3}\n", {}),
+        ("config/models/micro.yaml", lambda text: text.replace("vae_steps: 4", "vae_steps: 5"), {}),
+        ("config/benchmarks/toyworld-qa.yaml", lambda text: text.replace("version: 1", "version: 2"), AFTER_PREDICTION),
+    ],
+)
+def test_a_change_makes_again_what_depends_on_it_and_nothing_else(file, change, jobs, finished):
+    path = finished / file
+    before = path.read_text()
+    path.write_text(change(before))
+    try:
+        assert path.read_text() != before
+        assert planned(finished) == jobs
+    finally:
+        path.write_text(before)
+
+
+def test_new_base_weights_train_every_run_again(finished):
+    path = finished / "data.dvc"
+    before = path.read_text()
+    path.write_text(yaml.safe_dump({"outs": [{"md5": "1", "path": "base"}]}))
+    jobs = planned(finished)
+    path.write_text(before)
+    assert (jobs["base_run"], jobs["train"], jobs["predict"]) == (1, 2, 3) and "render" not in jobs
+
+
+def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished, prepared, tmp_path):
+    folder = prepare(tmp_path, prepared)
+    for signal_, sign in (
+        (signal.SIGKILL, "results/targets/scenes/edge/shard-00000.tar"),
+        (signal.SIGTERM, "results/runs/micro/*/seed0/work/metrics.jsonl"),
+        (signal.SIGKILL, "results/predictions/micro/*/seed0/*/meta.json"),
+    ):
+        process = subprocess.Popen(
+            command("--nolock"), cwd=folder, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 200
+        while not list(folder.glob(sign)):
+            assert process.poll() is None and time.monotonic() < deadline, sign
+            time.sleep(0.02)
+        os.killpg(process.pid, signal_)
+        process.wait()
+    snakemake(folder, "--nolock")
+    assert (folder / TABLE).read_text() == (finished / TABLE).read_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "said"),
+    [
+        ({"arms": ["base", "sft", "edges"]}, [], "config/micro.yaml: arms: unknown proxy 'edges': use one of"),
+        ({"recipe": {**STUDY["recipe"], "ratio": [0, 1]}}, [], "config/micro.yaml: recipe.ratio.0"),
+        ({}, ["--config", "seeds=1"], "--config: cannot change a study; edit the study file"),
+    ],
+)
+def test_a_study_that_cannot_be_ends_in_one_line_before_anything_runs(changes, words, said, tmp_path):
+    write_study(tmp_path, **changes)
+    done = subprocess.run(command(*words), cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert done.returncode != 0
+    lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert len(lines) == 1 and said in lines[0], done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_failed_job_shows_its_one_line_and_leaves_no_output(finished, prepared, tmp_path):
+    folder = prepare(tmp_path, prepared)
+    shard = folder / "results/shards/scenes/shard-00000.tar"
+    snakemake(folder, "--", "results/shards/scenes/manifest.json")
+    shard.write_bytes(shard.read_bytes()[:5000])
+    # Damaged after it was made, and no newer: what made it is not run again.
+    made = (finished / "results/shards/scenes/shard-00000.tar").stat().st_mtime
+    os.utime(shard, (made, made))
+    target = "results/targets/scenes/edge/shard-00000.tar"
+    done = subprocess.run(command("--", target), cwd=folder, env=environment(), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert f"sgt render: error: {shard.relative_to(folder)}: truncated" in done.stderr
+    assert not (folder / target).exists()
