@@ -87,12 +87,23 @@ class UnifiedModel(ABC):
 
     @classmethod
     @abstractmethod
-    def from_checkpoint(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "UnifiedModel":
+    def from_checkpoint(
+        cls,
+        folder: Path,
+        vit_image: Sequence[int],
+        vae_image: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        overlay: Path | None = None,
+    ) -> "UnifiedModel":
         """Load from a folder in the family's official layout.
 
         Args:
             folder: the checkpoint.
             vit_image, vae_image: (longest side, shortest side, stride) of the images it sees and makes.
+            dtype: of the network's weights; the VAE stays in fp32.
+            device: of everything.
+            overlay: folder with weights alone, which are taken instead of the checkpoint's of the same names.
 
         Raises:
             SgtError: a file or tensor is missing, unexpected or misshapen.
@@ -112,9 +123,25 @@ class UnifiedModel(ABC):
 
     @abstractmethod
     def answer(
-        self, images: Sequence[Image.Image], questions: Sequence[Sequence[str]], max_new_tokens: int
+        self,
+        images: Sequence[Image.Image],
+        questions: Sequence[Sequence[str]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> list[list[str]]:
-        """Greedy answers: ``questions[i]`` are about ``images[i]``, each answered on its own."""
+        """Answers: ``questions[i]`` are about ``images[i]``, each answered on its own.
+
+        Args:
+            images: one per list of questions.
+            questions: as many as there are, per image.
+            max_new_tokens: after which an answer is cut off.
+            temperature: 0 takes the most likely token, else tokens are drawn.
+            seed: of the draws, which depend on it and the question alone.
+
+        Raises:
+            SgtError: an image or a question is too long for the model.
+        """
 
     @abstractmethod
     def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
@@ -128,6 +155,7 @@ class UnifiedModel(ABC):
         size: tuple[int, int],
         settings: GenerationSettings,
         images: Sequence[Image.Image] | None = None,
+        edit: bool = False,
     ) -> list[Image.Image]:
         """Make one RGB image per prompt.
 
@@ -137,4 +165,8 @@ class UnifiedModel(ABC):
             size: (height, width) in pixels.
             settings: of the sampler.
             images: if given, what each instruction is about, shown through the semantic encoder.
+            edit: show them through the VAE too, as for editing.
+
+        Raises:
+            SgtError: an image or a prompt is too large for the model.
         """

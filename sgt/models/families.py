@@ -13,12 +13,14 @@ from sgt.study.schema import Model
 
 FAMILIES: dict[str, type[UnifiedModel]] = {"bagel": Bagel}
 SPECIAL_TOKENS = {"bagel": bagel_checkpoint.SPECIAL}
+EMPTY = {"bagel": bagel_checkpoint.empty_networks}
 CREATE = {"bagel": bagel_create.create_checkpoint}
 
 
 def load_model(spec: Model, folder: Path) -> UnifiedModel:
-    """Load a checkpoint of a model."""
-    return FAMILIES[spec.family].from_checkpoint(folder, spec.vit_image, spec.vae_image)
+    """Load a checkpoint of a model; its base checkpoint with what is laid over it."""
+    overlay = Path(spec.overlay) if spec.overlay and folder == Path(spec.checkpoint) else None
+    return FAMILIES[spec.family].from_checkpoint(folder, spec.vit_image, spec.vae_image, overlay=overlay)
 
 
 def create_model(spec: Model, tokenizer: Tokenizer, vae: VAE, folder: Path, seed: int) -> UnifiedModel:

@@ -24,16 +24,11 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise SgtError(path, f"not a tokenizer ({error})", "fetch the file again") from None
 
 
-def special_id(tokenizer: Tokenizer, token: str, folder: Path) -> int:
-    """The id of a special token.
-
-    Raises:
-        SgtError: the vocabulary lacks it.
-    """
-    found = tokenizer.token_to_id(token)
-    if found is None:
-        raise SgtError(folder / "tokenizer.json", f"no token {token!r}", "use the model's own tokenizer files")
-    return found
+def with_special(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
+    """The tokenizer, with the special tokens that it lacked added at its end."""
+    missing = [token for token in tokens if tokenizer.token_to_id(token) is None]
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in missing])
+    return tokenizer
 
 
 def train_tokenizer(texts: Iterable[str], special: Sequence[str], size: int) -> Tokenizer:

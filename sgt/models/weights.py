@@ -1,66 +1,149 @@
 """Reading safetensors into a module that was built on the meta device: one copy of the weights in memory, no more."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import nn
 
 from sgt.errors import SgtError
+
+# A file is mapped anew after so many bytes: pages of a mapping count as memory until it is closed.
+MAPPED_BYTES = 256 * 2**20
+NAMED = 3
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A tensor in a file."""
+
+    path: Path
+    shape: torch.Size
+
+    @property
+    def size(self) -> int:
+        """Bytes, at most: files hold numbers of four bytes or fewer."""
+        return 4 * self.shape.numel()
 
 
 def weight_files(folder: Path, name: str) -> list[Path]:
     """The file ``NAME.safetensors``, or the parts that ``NAME.safetensors.index.json`` lists.
 
     Raises:
-        SgtError: neither exists, or the index names a file outside the folder.
+        SgtError: neither exists, or the index is damaged or names a file outside the folder.
     """
     single, index = folder / f"{name}.safetensors", folder / f"{name}.safetensors.index.json"
     if single.is_file():
         return [single]
     if not index.is_file():
         raise SgtError(single, "no such file", "point at a folder in the official layout")
-    parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    try:
+        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SgtError(index, f"not an index of weights ({error!r})", "fetch the checkpoint again") from None
     for part in parts:
-        if Path(part).name != part:
+        if not isinstance(part, str) or Path(part).name != part:
             raise SgtError(index, f"names {part!r}, outside the folder", "fetch the checkpoint again")
     return [folder / part for part in parts]
 
 
-def load_weights(module: nn.Module, files: list[Path], dtype: torch.dtype) -> None:
-    """Give every parameter of ``module`` the tensor of its name, cast to ``dtype``.
+def stored_tensors(files: Sequence[Path]) -> dict[str, Stored]:
+    """The tensors of some files by name, from their headers alone; of equal names the last file's counts.
 
     Raises:
-        SgtError: tensors are missing, unexpected or misshapen; the first of each kind is named.
+        SgtError: a file is missing or damaged.
     """
-    expected = {name: parameter.shape for name, parameter in module.named_parameters()}
-    seen: set[str] = set()
-    for name, path, tensor in _tensors(files):
-        if name not in expected:
-            raise SgtError(f"{path}: {name}", "unexpected tensor", "is this the right model and config?")
-        if tensor.shape != expected[name]:
-            raise SgtError(
-                f"{path}: {name}",
-                f"shape {list(tensor.shape)}, config wants {list(expected[name])}",
-                "use the configuration files of this checkpoint",
-            )
-        owner, _, leaf = name.rpartition(".")
-        holder = module.get_submodule(owner)
-        trainable = getattr(holder, leaf).requires_grad
-        setattr(holder, leaf, nn.Parameter(tensor.to(dtype), requires_grad=trainable))
-        seen.add(name)
-    missing = [name for name in expected if name not in seen]
-    if missing:
-        raise SgtError(files[0], f"{len(missing)} tensors missing, e.g. {missing[0]}", "fetch the checkpoint again")
-
-
-def _tensors(files: list[Path]) -> Iterator[tuple[str, Path, Tensor]]:
+    found = {}
     for path in files:
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
-                    yield name, path, file.get_tensor(name)
-        except (OSError, SafetensorError) as error:
-            raise SgtError(path, f"cannot be read ({error})", "fetch the file again") from None
+        with _opened(path, "cpu") as file:
+            for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
+                part = file.get_slice(name)
+                found[name] = Stored(path, torch.Size(part.get_shape()))
+    return found
+
+
+def load_weights(
+    module: nn.Module,
+    files: Sequence[Path],
+    dtype: torch.dtype,
+    device: torch.device | str = "cpu",
+    overlay: Sequence[Path] = (),
+    computed: Collection[str] = (),
+) -> None:
+    """Give every parameter of ``module`` the tensor of its name.
+
+    Names and shapes are compared before anything is read. The memory needed is that of the parameters and
+    ``MAPPED_BYTES`` more.
+
+    Args:
+        module: on the meta device; whether a parameter needs a gradient stays as it is.
+        files: of the base weights.
+        dtype, device: of the parameters.
+        overlay: files whose tensors are taken instead of the base's of the same name.
+        computed: names of parameters that are worked out, not read: they may be absent, and are allocated.
+
+    Raises:
+        SgtError: tensors are missing, unexpected or misshapen; they are named.
+    """
+    stored = stored_tensors([*files, *overlay])
+    wanted = {name: parameter.shape for name, parameter in module.named_parameters()}
+    _compare(wanted, stored, set(computed), files[0])
+    for name in computed:
+        _assign(module, name, torch.empty(wanted[name], dtype=dtype, device=device))
+    by_path = defaultdict(list)
+    for name in wanted:
+        if name not in computed:
+            by_path[stored[name].path].append(name)
+    for path, names in by_path.items():
+        for batch in _batches(names, stored):
+            with _opened(path, device) as file:
+                for name in batch:
+                    _assign(module, name, file.get_tensor(name).to(dtype, copy=True))
+
+
+def _compare(wanted: dict[str, torch.Size], stored: dict[str, Stored], computed: set[str], where: Path) -> None:
+    missing = [name for name in wanted if name not in stored and name not in computed]
+    unexpected = [f"{name} in {stored[name].path.name}" for name in stored if name not in wanted]
+    misshapen = [
+        f"{name} is {list(stored[name].shape)} in {stored[name].path.name}, config wants {list(shape)}"
+        for name, shape in wanted.items()
+        if name in stored and name not in computed and stored[name].shape != shape
+    ]
+    told = [
+        f"{len(names)} {what} ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if names
+    ]
+    if told:
+        raise SgtError(where, f"tensors: {'; '.join(told)}", "use the weights and the configuration of one checkpoint")
+
+
+def _batches(names: list[str], stored: dict[str, Stored]) -> Iterator[list[str]]:
+    batch, size = [], 0
+    for name in names:
+        if batch and size + stored[name].size > MAPPED_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(name)
+        size += stored[name].size
+    if batch:
+        yield batch
+
+
+def _assign(module: nn.Module, name: str, value: torch.Tensor) -> None:
+    owner, _, leaf = name.rpartition(".")
+    holder = module.get_submodule(owner)
+    setattr(holder, leaf, nn.Parameter(value, requires_grad=getattr(holder, leaf).requires_grad))
+
+
+def _opened(path: Path, device: torch.device | str) -> safe_open:
+    try:
+        return safe_open(path, framework="pt", device=str(device))
+    except FileNotFoundError:
+        raise SgtError(path, "no such file", "fetch the checkpoint again") from None
+    except (OSError, SafetensorError) as error:
+        raise SgtError(path, f"cannot be read ({error})", "fetch the file again") from None

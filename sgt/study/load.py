@@ -137,6 +137,15 @@ def load_study(path: Path | str) -> LoadedStudy:
     return LoadedStudy(path, study, models, benchmarks)
 
 
+def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
+    """One model's file.
+
+    Raises:
+        SgtError: there is none, or it is not valid.
+    """
+    return _load_named(folder, name, Model)
+
+
 def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
     spec = _load(folder / f"{name}.yaml", kind)
     if spec.name != name:

@@ -119,6 +119,7 @@ class Model(Strict):
     name: Name
     family: Literal["bagel"]
     checkpoint: str = Field(description="folder of the base weights in the official layout")
+    overlay: str | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT-BAGEL)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = None
     vit_image: tuple[Count, Count, Count] = Field(

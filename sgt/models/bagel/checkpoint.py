@@ -5,67 +5,83 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
-from sgt.models.bagel.config import BagelConfig, read_config, write_config
+from sgt.models.bagel.config import BagelConfig, config_of, read_config, write_config
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import SpecialTokens
-from sgt.models.tokenizer import special_id
 from sgt.models.vae import VAE
-from sgt.models.weights import load_weights, weight_files
+from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files
 
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
-TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json")
+# Fixed sin-cos tables: the official loader discards and recomputes them too.
+POSITION_TABLES = ("latent_pos_embed.pos_embed", "vit_pos_embed.pos_embed")
+TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
 
-def special_tokens(tokenizer: Tokenizer, folder: Path) -> SpecialTokens:
+def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
     """The four markers, looked up by name."""
-    return SpecialTokens(*(special_id(tokenizer, token, folder) for token in SPECIAL))
+    return SpecialTokens(*(tokenizer.token_to_id(token) for token in SPECIAL))
 
 
-def load_networks(folder: Path, dtype: torch.dtype) -> tuple[BagelNetwork, VAE]:
+def empty_networks(architecture: dict) -> dict[str, tuple[nn.Module, torch.dtype]]:
+    """The networks of an official folder without weights, and the dtype its files store them in, by file name."""
+    config = config_of(architecture)
+    with torch.device("meta"):
+        return {"ema": (BagelNetwork(config), torch.bfloat16), "ae": (VAE(config.vae), torch.float32)}
+
+
+def load_networks(
+    folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu", overlay: Path | None = None
+) -> tuple[BagelNetwork, VAE]:
     """Both networks of a checkpoint, the VAE in fp32, frozen and in evaluation mode.
+
+    Args:
+        folder: the official layout.
+        dtype: of the network's weights.
+        device: of both.
+        overlay: folder whose ``ema.safetensors`` replaces the weights it holds (SGT-BAGEL brings nothing else).
 
     Raises:
         SgtError: a file or tensor is missing, unexpected or misshapen.
     """
     files = weight_files(folder, "ema")
-    config = _true_sizes(read_config(folder), files)
+    over = weight_files(overlay, "ema") if overlay else []
+    config = _true_sizes(read_config(folder), stored_tensors(files))
     with torch.device("meta"):
         network, vae = BagelNetwork(config), VAE(config.vae)
-    load_weights(network, files, dtype)
+    load_weights(network, files, dtype, device, over, computed=POSITION_TABLES)
     network.latent_pos_embed.fill()
     network.vit_pos_embed.fill()
-    load_weights(vae, weight_files(folder, "ae"), torch.float32)
+    load_weights(vae, weight_files(folder, "ae"), torch.float32, device)
     return network, vae.requires_grad_(False).eval()
 
 
-def save_networks(folder: Path, network: BagelNetwork, vae: VAE, weights: dict[str, Tensor], tokenizer: Path) -> None:
+def save_networks(
+    folder: Path, network: BagelNetwork, vae: VAE, weights: dict[str, Tensor], tokenizer: Tokenizer, files: Path
+) -> None:
     """Write the official layout into an existing folder: ``weights`` in bf16, the VAE in fp32.
 
     Args:
         folder: an existing folder.
         network, vae: for their configuration; the VAE also for its weights.
         weights: by parameter name, what ``ema.safetensors`` shall hold.
-        tokenizer: folder to copy the tokenizer files from.
+        tokenizer: with the markers in it.
+        files: folder to copy the other tokenizer files from.
     """
     write_config(folder, network.config)
     half = {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in weights.items()}
     save_file(half, folder / "ema.safetensors")
     save_file({name: value.contiguous() for name, value in vae.state_dict().items()}, folder / "ae.safetensors")
     for name in TOKENIZER_FILES:
-        if (tokenizer / name).is_file() and tokenizer != folder:
-            shutil.copyfile(tokenizer / name, folder / name)
+        if (files / name).is_file() and files != folder:
+            shutil.copyfile(files / name, folder / name)
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
-def _true_sizes(config: BagelConfig, files: list[Path]) -> BagelConfig:
+def _true_sizes(config: BagelConfig, stored: dict[str, Stored]) -> BagelConfig:
     """Correct ``max_latent_size`` by the rows of the position table: released configs carry a stale one."""
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            if "latent_pos_embed.pos_embed" in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
-                rows = file.get_slice("latent_pos_embed.pos_embed").get_shape()[0]
-                return replace(config, max_latent_size=round(rows**0.5))
-    return config
+    table = stored.get(POSITION_TABLES[0])
+    return replace(config, max_latent_size=round(table.shape[0] ** 0.5)) if table else config

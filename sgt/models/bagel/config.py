@@ -82,6 +82,34 @@ class BagelConfig:
         return self.latent_patch_size * self.vae.downsample
 
 
+def config_of(architecture: dict[str, Any], vocab_size: int | None = None) -> BagelConfig:
+    """Sizes as ``config/models`` gives them; what is absent is BAGEL-7B's.
+
+    Args:
+        architecture: ``llm``, ``vit`` and ``vae``, each with some fields of its class, and ``max_latent_size``.
+        vocab_size: of the tokenizer, if it decides.
+
+    Raises:
+        SgtError: a field is unknown.
+    """
+    parts = {"llm": LLMConfig, "vit": ViTConfig, "vae": VAEConfig}
+    unknown = [name for name in architecture if name not in (*parts, "max_latent_size")]
+    for part, kind in parts.items():
+        known = {field.name for field in fields(kind)}
+        unknown += [f"{part}.{name}" for name in architecture.get(part, {}) if name not in known]
+    if unknown:
+        raise SgtError(f"architecture.{unknown[0]}", "unknown key", "remove it, or check its spelling")
+    llm = architecture.get("llm", {}) | ({"vocab_size": vocab_size} if vocab_size else {})
+    vit = _pick(ViTConfig, architecture.get("vit", {}))
+    return BagelConfig(
+        llm=_pick(LLMConfig, llm),
+        vit=vit,
+        vae=_pick(VAEConfig, architecture.get("vae", {})),
+        max_latent_size=architecture.get("max_latent_size", BagelConfig.max_latent_size),
+        vit_max_num_patch_per_side=vit.side,
+    )
+
+
 def read_config(folder: Path) -> BagelConfig:
     """Read the three configuration files of a checkpoint folder.
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sgt.models.attention import KVCache, grid, make_layout
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import SpecialTokens, patch_ids, patches
+from sgt.models.bagel.packing import SpecialTokens, check_positions, patch_ids, patches
 
 
 class Context:
@@ -20,7 +20,7 @@ class Context:
 
     def __init__(self, network: BagelNetwork, special: SpecialTokens, rows: int) -> None:
         self.network, self.special = network, special
-        self.device = network.vae2llm.weight.device
+        self.device = network.device
         self.caches = [KVCache() for _ in network.language_model.model.layers]
         self.valid = torch.zeros(rows, 0, dtype=torch.bool, device=self.device)
         self.position = torch.zeros(rows, dtype=torch.int64, device=self.device)
@@ -83,7 +83,7 @@ class Context:
         grids = [(i.shape[1] // size, i.shape[2] // size) for i in images]
         ids = torch.cat([patch_ids(h, w, side, "ViT image") for h, w in grids]).to(self.device)
         counts = [h * w for h, w in grids]
-        pixels = torch.cat([patches(i, size) for i in images]).to(self.device, self.network.vae2llm.weight.dtype)
+        pixels = torch.cat([patches(i, size) for i in images]).to(self.device)
         markers, row, column, lengths = self._framed(counts)
         und = torch.cat([markers, self.network.embed_patches(pixels, ids, counts)])
         self._run(und, None, row, column, lengths, "full")
@@ -110,7 +110,7 @@ class Context:
         ids = torch.cat([patch_ids(h, w, side, "generated image") for h, w in shapes]).to(self.device)
         times = torch.full((len(tokens),), t, device=self.device)
         hidden = self._latents(tokens, times, ids, [h * w for h, w in shapes], keep=False)
-        return self.network.llm2vae(hidden)
+        return self.network.llm2vae(hidden).float()
 
     def _latent_tokens(self, latents: Sequence[Tensor]) -> tuple[Tensor, Tensor, list[int]]:
         p, side = self.network.config.latent_patch_size, self.network.config.max_latent_size
@@ -146,6 +146,8 @@ class Context:
         keep: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Feed one block per row (und tokens first, then gen); remember it if ``keep``."""
+        steps = torch.tensor(lengths if mode == "causal" else [1] * len(lengths), device=self.device)
+        check_positions(int((self.position + steps).max()), self.network.config.llm)
         gen = und.new_zeros(0, und.shape[1]) if gen is None else gen
         width = max(lengths)
         row, column = row.to(self.device), column.to(self.device)

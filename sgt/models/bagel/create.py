@@ -1,5 +1,6 @@
 """A new, untrained BAGEL in the official layout: what pretraining starts from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,7 +8,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from sgt.models.bagel.checkpoint import SPECIAL, save_networks
-from sgt.models.bagel.config import BagelConfig, LLMConfig, ViTConfig
+from sgt.models.bagel.config import config_of
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.tokenizer import save_tokenizer
 from sgt.models.vae import VAE
@@ -20,25 +21,19 @@ def create_checkpoint(architecture: dict, tokenizer: Tokenizer, vae: VAE, folder
     """Write an untrained model into an existing folder.
 
     Args:
-        architecture: ``llm`` and ``vit`` sizes and ``max_latent_size``, as in ``config/models``.
+        architecture: sizes as in ``config/models``; those of the VAE are its own.
         tokenizer, vae: trained.
         folder: where to.
         seed: of the initial weights.
     """
-    vit = ViTConfig(**architecture["vit"])
-    config = BagelConfig(
-        llm=LLMConfig(vocab_size=tokenizer.get_vocab_size(), **architecture["llm"]),
-        vit=vit,
-        vae=vae.config,
-        max_latent_size=architecture["max_latent_size"],
-        vit_max_num_patch_per_side=vit.side,
-    )
+    sizes = config_of(architecture, tokenizer.get_vocab_size())
+    config = replace(sizes, vae=vae.config)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = BagelNetwork(config)
         _initialise(network)
     save_tokenizer(tokenizer, folder, SPECIAL)
-    save_networks(folder, network, vae, network.state_dict(), folder)
+    save_networks(folder, network, vae, network.state_dict(), tokenizer, folder)
 
 
 def _initialise(network: BagelNetwork) -> None:

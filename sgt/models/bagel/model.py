@@ -9,11 +9,11 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from sgt.models.bagel.checkpoint import load_networks, save_networks, special_tokens
+from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage
-from sgt.models.bagel.sampling import continuation_log_probability, greedy, sample_latents
+from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
 from sgt.models.base import (
     Example,
     Exchange,
@@ -24,8 +24,8 @@ from sgt.models.base import (
     UnifiedModel,
     Words,
 )
-from sgt.models.tokenizer import load_tokenizer
-from sgt.models.transforms import to_images, transform_of
+from sgt.models.tokenizer import load_tokenizer, with_special
+from sgt.models.transforms import to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
 
 
@@ -42,21 +42,30 @@ class Bagel(UnifiedModel):
         vae_image: Sequence[int],
     ) -> None:
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
-        self.special = special_tokens(tokenizer, folder)
+        self.special = special_tokens(tokenizer)
         self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
 
     @classmethod
     def from_checkpoint(
-        cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int], dtype: torch.dtype = torch.float32
+        cls,
+        folder: Path,
+        vit_image: Sequence[int],
+        vae_image: Sequence[int],
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+        overlay: Path | None = None,
     ) -> "Bagel":
-        """See :meth:`UnifiedModel.from_checkpoint`; ``dtype`` is that of the network's weights."""
+        """See :meth:`UnifiedModel.from_checkpoint`."""
         folder = Path(folder)
-        network, vae = load_networks(folder, dtype)
-        return cls(network, vae, load_tokenizer(folder), folder, vit_image, vae_image)
+        network, vae = load_networks(folder, dtype, device, overlay)
+        tokenizer = with_special(load_tokenizer(folder), SPECIAL)
+        network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
+        return cls(network, vae, tokenizer, folder, vit_image, vae_image)
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """See :meth:`UnifiedModel.save_checkpoint`."""
-        save_networks(folder, self.network, self.vae, {**self.network.state_dict(), **(weights or {})}, self.folder)
+        merged = {**self.network.state_dict(), **(weights or {})}
+        save_networks(folder, self.network, self.vae, merged, self.tokenizer, self.folder)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without markers."""
@@ -91,7 +100,12 @@ class Bagel(UnifiedModel):
 
     @torch.no_grad()
     def answer(
-        self, images: Sequence[Image.Image], questions: Sequence[Sequence[str]], max_new_tokens: int
+        self,
+        images: Sequence[Image.Image],
+        questions: Sequence[Sequence[str]],
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
         context = Context(self.network, self.special, len(images))
@@ -99,7 +113,8 @@ class Bagel(UnifiedModel):
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context = context.select(rows)
         context.add_text([self.ids(question) for asked in questions for question in asked])
-        said = iter(greedy(context, max_new_tokens))
+        draws = [seeded(seed, question) for asked in questions for question in asked]
+        said = iter(continuations(context, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
     @torch.no_grad()
@@ -118,11 +133,15 @@ class Bagel(UnifiedModel):
         size: tuple[int, int],
         settings: GenerationSettings,
         images: Sequence[Image.Image] | None = None,
+        edit: bool = False,
     ) -> list[Image.Image]:
-        """See :meth:`UnifiedModel.generate`."""
+        """See :meth:`UnifiedModel.generate`. An image to edit is first scaled as one to make, then for the encoder."""
         full = Context(self.network, self.special, len(prompts))
         image_free = Context(self.network, self.special, len(prompts))
         if images is not None:
+            if edit:
+                images = [self.vae_transform.resize(image) for image in images]
+                full.add_latents([self._latent(*given) for given in zip(images, prompts, seeds, strict=True)])
             full.add_vit([self.vit_transform(image) for image in images])
         text_free = full.select(range(len(prompts)))
         for context in (full, image_free):
@@ -131,11 +150,21 @@ class Bagel(UnifiedModel):
         shape = size[0] // config.latent_stride, size[1] // config.latent_stride
         tokens = shape[0] * shape[1]
         noise = torch.cat(
-            [prompt_noise(p, seed, (tokens, config.latent_dim)) for p, seed in zip(prompts, seeds, strict=True)]
-        ).to(full.device, self.network.vae2llm.weight.dtype)
+            [
+                torch.randn(tokens, config.latent_dim, generator=seeded(seed, prompt))
+                for prompt, seed in zip(prompts, seeds, strict=True)
+            ]
+        ).to(full.device)
         x = sample_latents(full, text_free, image_free, noise, shape, settings)
         latents = torch.stack([self.network.unpatchify(part, shape) for part in x.split(tokens)])
         return to_images(self.vae.decode(latents.float()))
+
+    def _latent(self, image: Image.Image, prompt: str, seed: int) -> Tensor:
+        """The sampled latent (z, H, W) of one image; the draw depends on the prompt and its seed alone."""
+        pixels = to_tensor(image)[None].to(self.network.device)
+        shape = (1, self.vae.config.z_channels, *(side // self.vae.config.downsample for side in pixels.shape[2:]))
+        noise = torch.randn(shape, generator=seeded(seed, f"image to edit\n{prompt}"))
+        return self.vae.encode(pixels, noise.to(pixels.device))[0]
 
     def _item(self, part: SeenImage | Words | Exchange | MadeImage) -> Item:
         match part:
@@ -149,8 +178,7 @@ class Bagel(UnifiedModel):
                 return VaeImage(self.vae_transform(image), loss=True)
 
 
-def prompt_noise(prompt: str, seed: int, shape: tuple[int, ...]) -> Tensor:
-    """Standard normal noise that depends on the prompt and its seed alone: not on the batch, rank or device."""
-    digest = hashlib.sha256(f"{seed}\n{prompt}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
-    return torch.randn(shape, generator=generator)
+def seeded(seed: int, text: str) -> torch.Generator:
+    """A generator that depends on a seed and a text alone: not on the batch, rank or device."""
+    digest = hashlib.sha256(f"{seed}\n{text}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -1,7 +1,7 @@
 """All weights of a BAGEL but the VAE, and the forward pass of a packed training batch."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -37,7 +37,7 @@ class PositionTable(nn.Module):
     def fill(self) -> None:
         """Compute the table; what a checkpoint holds is not used."""
         table = sincos_table(self.width, self.side)
-        self.pos_embed = nn.Parameter(table.to(self.pos_embed.dtype), requires_grad=False)
+        self.pos_embed = nn.Parameter(table.to(self.pos_embed), requires_grad=False)
 
     def forward(self, positions: Tensor) -> Tensor:
         """int64 (N,) → (N, width)."""
@@ -102,6 +102,27 @@ class BagelNetwork(nn.Module):
         self.latent_pos_embed = PositionTable(config.max_latent_size, width)
         self.vit_pos_embed = PositionTable(config.vit_max_num_patch_per_side, width)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.vae2llm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        return self.vae2llm.weight.dtype
+
+    def grow_vocabulary(self, rows: int) -> None:
+        """See that embedding and head have at least ``rows`` rows; new ones are the mean of the old."""
+        language = self.language_model
+        for holder in (language.model.embed_tokens, language.lm_head):
+            old = holder.weight
+            if rows > len(old):
+                added = old.detach().float().mean(0).to(old.dtype).expand(rows - len(old), -1)
+                holder.weight = nn.Parameter(torch.cat([old.detach(), added]), requires_grad=old.requires_grad)
+        if rows > self.config.llm.vocab_size:
+            self.config = replace(self.config, llm=replace(self.config.llm, vocab_size=rows))
+
     def embed_text(self, ids: Tensor) -> Tensor:
         """int64 (N,) → (N, width)."""
         return self.language_model.model.embed_tokens(ids)
@@ -114,12 +135,12 @@ class BagelNetwork(nn.Module):
             positions: int64 (N,), ids in both the encoder's learned table and the fixed one.
             lengths: patches per image.
         """
-        features = self.vit_model.vision_model(patches, positions, full_layout(lengths, patches.device))
+        features = self.vit_model.vision_model(patches.to(self.dtype), positions, full_layout(lengths, patches.device))
         return self.connector(features) + self.vit_pos_embed(positions)
 
     def embed_latents(self, latents: Tensor, t: Tensor, positions: Tensor) -> Tensor:
         """Latent tokens (N, numbers per token) at times (N,) and ids (N,) → (N, width)."""
-        return self.vae2llm(latents) + self.time_embedder(t) + self.latent_pos_embed(positions)
+        return self.vae2llm(latents.to(self.dtype)) + self.time_embedder(t) + self.latent_pos_embed(positions)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(N, width) → (N, vocabulary)."""

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgt.errors import SgtError
-from sgt.models.bagel.config import BagelConfig
+from sgt.models.bagel.config import BagelConfig, LLMConfig
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,17 @@ def patch_ids(height: int, width: int, side: int, where: str) -> Tensor:
     return (torch.arange(height)[:, None] * side + torch.arange(width)).flatten()
 
 
+def check_positions(count: int, config: LLMConfig) -> None:
+    """See that ``count`` rotary positions are not more than the model was made for.
+
+    Raises:
+        SgtError: they are.
+    """
+    if count > config.max_position_embeddings:
+        problem = f"{count} positions exceed the context of {config.max_position_embeddings}"
+        raise SgtError("prompt", problem, "use a shorter text or fewer images")
+
+
 def patches(pixels: Tensor, size: int) -> Tensor:
     """(3, H, W) → (H/size · W/size, 3·size²), each patch in the order row, column, channel."""
     channels, height, width = pixels.shape
@@ -178,6 +189,7 @@ class Packer:
                     position = position + 1 if drop else self._add_vit(item, position)
                 case VaeImage():
                     position = position + 1 if drop else self._add_vae(item, position)
+        check_positions(max(self._positions[start:], default=-1) + 1, self.config.llm)
         if self._length == start:
             raise SgtError("packing", "a sample is empty after condition dropout", "keep one item without dropout")
         self._sample_lens.append(self._length - start)

@@ -86,13 +86,27 @@ def sample_latents(
     return x
 
 
-def greedy(context: Context, max_new_tokens: int) -> list[list[int]]:
-    """Most likely continuation of each row, without start and end markers; the context grows by it."""
+def continuations(
+    context: Context, max_new_tokens: int, temperature: float = 0.0, draws: Sequence[torch.Generator] = ()
+) -> list[list[int]]:
+    """Continuation of each row, without start and end markers; the context grows by it.
+
+    Args:
+        context: what has been read.
+        max_new_tokens: at most so many per row.
+        temperature: 0 takes the most likely token, else tokens are drawn from softmax(logits / temperature).
+        draws: a generator per row, on the CPU, for a temperature above 0.
+    """
     tokens = torch.full((context.rows,), context.special.bos, device=context.device)
     finished = torch.zeros(context.rows, dtype=torch.bool, device=context.device)
     said: list[list[int]] = [[] for _ in range(context.rows)]
     for _ in range(max_new_tokens):
-        tokens = context.add_text(tokens[:, None].tolist(), closed=False).argmax(-1)
+        logits = context.add_text(tokens[:, None].tolist(), closed=False).float()
+        if temperature > 0:
+            # The largest of logits plus Gumbel noise is a draw from their softmax.
+            uniform = torch.stack([torch.rand(logits.shape[1], generator=row) for row in draws]).to(logits.device)
+            logits = logits / temperature - torch.log(-torch.log(uniform.clamp_min(1e-20)))
+        tokens = logits.argmax(-1)
         finished |= tokens == context.special.eos
         if finished.all():
             break

@@ -1,0 +1,36 @@
+"""``sgt keys``: what a checkpoint of a model holds, worked out without any weights."""
+
+import argparse
+import json
+
+from sgt.models.families import EMPTY
+from sgt.study.load import load_model_spec
+from sgt.study.schema import Model
+
+DTYPES = {"torch.bfloat16": "BF16", "torch.float32": "F32"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt keys``."""
+    parser.add_argument("model", help="name of a file in config/models")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print JSON: file → tensor → shape and dtype, as safetensors names it.
+
+    Raises:
+        SgtError: there is no such model.
+    """
+    print(json.dumps(keys_of(load_model_spec(args.model)), indent=1))
+
+
+def keys_of(spec: Model) -> dict[str, dict[str, dict]]:
+    """Tensors by file and name."""
+    networks = EMPTY[spec.family](spec.architecture or {})
+    return {
+        file: {
+            name: {"shape": list(tensor.shape), "dtype": DTYPES[str(dtype)]}
+            for name, tensor in network.state_dict().items()
+        }
+        for file, (network, dtype) in networks.items()
+    }

@@ -1,0 +1,128 @@
+"""Asking and drawing through the common interface: chance and seeds, what is too large, other precisions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgt.errors import SgtError
+from sgt.models.bagel.context import Context
+from sgt.models.bagel.layers import rotary
+from sgt.models.bagel.model import Bagel, seeded
+from sgt.models.bagel.sampling import continuations
+from sgt.models.base import Exchange, GenerationSettings, MadeImage, SeenImage, Words
+from tests.conftest import MODEL
+
+SIZES = (MODEL["vit_image"], MODEL["vae_image"])
+SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), renorm="channel")
+
+
+@pytest.fixture
+def model(study):
+    return Bagel.from_checkpoint(Path("base/micro"), *SIZES)
+
+
+def picture(seed: int, side: int = 48) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8))
+
+
+def pixels(images) -> np.ndarray:
+    return np.stack([np.asarray(image, int) for image in images])
+
+
+def test_questions_share_an_image_and_do_not_depend_on_one_another(model):
+    asked = [["how many", "where is it", "is there a cube or a ball"], ["what colour"]]
+    together = model.answer([picture(0), picture(1)], asked, 5)
+    alone = [[model.answer([picture(i)], [[q]], 5)[0][0] for q in questions] for i, questions in enumerate(asked)]
+    assert together == alone
+
+
+def test_drawn_answers_depend_on_seed_and_question_alone(model):
+    questions = [f"question {i}" for i in range(12)]
+    drawn = model.answer([picture(0)], [questions], 6, temperature=1.0, seed=1)[0]
+    assert drawn == model.answer([picture(0)], [questions], 6, temperature=1.0, seed=1)[0]
+    assert drawn[::-1] == model.answer([picture(0)], [questions[::-1]], 6, temperature=1.0, seed=1)[0]
+    assert drawn != model.answer([picture(0)], [questions], 6, temperature=1.0, seed=2)[0]
+    greedy = model.answer([picture(0)], [questions], 6)[0]
+    assert drawn != greedy
+    assert model.answer([picture(0)], [questions], 6, temperature=1e-6, seed=1)[0] == greedy
+
+
+@torch.no_grad()
+def test_draws_follow_the_softmax(model):
+    rows, temperature = 4000, 0.7
+    context = Context(model.network, model.special, 1)
+    context.add_vit([model.vit_transform(picture(0))])
+    logits = context.select([0]).add_text([[model.special.bos]], closed=False)[0]
+    probabilities = (logits / temperature).softmax(-1)
+    draws = [seeded(seed, "q") for seed in range(rows)]
+    said = continuations(context.select([0] * rows), 1, temperature, draws)
+    counts = torch.bincount(torch.tensor([row[0] if row else model.special.eos for row in said]), minlength=len(logits))
+    common = probabilities > 5 / rows
+    error = (counts - rows * probabilities)[common] / (rows * probabilities * (1 - probabilities))[common].sqrt()
+    assert common.sum() > 20
+    assert error.abs().max() < 4.5 and 0.7 < error.square().mean() < 1.4
+
+
+@pytest.mark.parametrize("edit", [False, True])
+def test_an_image_depends_on_its_prompt_and_seed_and_not_on_its_neighbours(model, edit):
+    prompts, seeds, images = ["a red cube", "two balls"], [3, 4], [picture(0), picture(1)]
+    both = pixels(model.generate(prompts, seeds, (48, 48), SETTINGS, images, edit))
+    for place in (0, 1):
+        alone = model.generate(prompts[place : place + 1], [seeds[place]], (48, 48), SETTINGS, [images[place]], edit)
+        assert np.abs(pixels(alone)[0] - both[place]).max() <= 1
+    other = pixels(model.generate(prompts, [5, 4], (48, 48), SETTINGS, images, edit))
+    assert np.abs(other[0] - both[0]).max() > 1 and np.abs(other[1] - both[1]).max() <= 1
+
+
+def test_an_image_to_edit_is_seen_through_the_vae_too(model):
+    shown, edited = (
+        pixels(model.generate(["a"], [0], (48, 48), SETTINGS, [picture(0)], edit)) for edit in (False, True)
+    )
+    assert (shown != edited).any()
+
+
+def test_too_much_is_one_line(model):
+    with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512; use a shorter text"):
+        model.answer([picture(0)], [["long " * 600]], 3)
+    with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
+        model.generate(["long " * 600], [0], (48, 48), SETTINGS)
+    with pytest.raises(SgtError, match="generated image: 8x8 tokens exceed the 6x6 position table"):
+        model.generate(["a"], [0], (64, 64), SETTINGS)
+    with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
+        model.batch([[Words("long " * 600, learned=True)]], torch.Generator())
+    model.vit_transform.longest = model.vit_transform.shortest = 96
+    with pytest.raises(SgtError, match="ViT image: 12x12 tokens exceed the 6x6 position table"):
+        model.answer([picture(0, 96)], [["what"]], 3)
+
+
+EXAMPLES = [
+    [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
+    [SeenImage(picture(2)), Exchange("how many", "two"), Exchange("where", "left")],
+]
+
+
+def losses(model, autocast: bool = False) -> torch.Tensor:
+    batch = model.batch(EXAMPLES, torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        terms = model.loss(batch, 1.0)
+    (terms.ce + terms.mse).backward()
+    norm = torch.stack([p.grad.float().norm() for p in model.network.parameters() if p.grad is not None]).norm()
+    return torch.stack([terms.ce, terms.mse, norm]).detach().float()
+
+
+def test_bf16_weights_and_bf16_autocast_give_nearly_the_same_losses(model):
+    exact = losses(model)
+    torch.testing.assert_close(losses(Bagel.from_checkpoint(model.folder, *SIZES), True), exact, rtol=0.03, atol=0.01)
+    half = Bagel.from_checkpoint(model.folder, *SIZES, dtype=torch.bfloat16)
+    assert {p.dtype for p in half.network.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(losses(half), exact, rtol=0.03, atol=0.01)
+    assert half.answer([picture(0)], [["how many"]], 4)
+    made = pixels(half.generate(["a red cube"], [0], (48, 48), SETTINGS))
+    assert np.abs(made - pixels(model.generate(["a red cube"], [0], (48, 48), SETTINGS))).mean() < 8
+
+
+def test_rotary_angles_are_fp32_whatever_the_weights(model):
+    assert rotary(torch.arange(5), 8, 1e6)[0].dtype == torch.float32
