@@ -1,4 +1,4 @@
-"""The official layout: every name and shape at 7B, what is wrong with a folder by name, and no second copy in memory."""
+"""The official layout: every name and shape at 7B, faults told by name, and no second copy in memory."""
 
 import json
 import subprocess
@@ -98,11 +98,7 @@ def test_whatever_is_wrong_with_tensors_is_told_at_once_by_name(folder):
     with pytest.raises(SgtError) as caught:
         load_networks(folder, torch.float32)
     told = str(caught.value)
-    assert (
-        "2 missing (connector.fc1.bias, llm2vae.bias)" in told
-        or "2 missing (llm2vae.bias" in told
-        or "2 missing" in told
-    )
+    assert "2 missing (" in told
     assert "connector.fc1.bias" in told and "llm2vae.bias" in told
     assert "1 unexpected (surplus.weight in ema.safetensors)" in told
     assert "1 misshapen (connector.fc2.bias is [3] in ema.safetensors, config wants [32])" in told
