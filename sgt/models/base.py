@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sgt.study.schema import Part
+
 
 @dataclass(frozen=True)
 class SeenImage:
@@ -112,6 +114,18 @@ class UnifiedModel(ABC):
     @abstractmethod
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """Write the official layout into an existing folder; ``weights`` replace the network's own (an average)."""
+
+    @abstractmethod
+    def part(self, name: str) -> Part:
+        """Which part of the model a parameter of the network belongs to.
+
+        ``understanding`` and ``generation`` are the experts with what is theirs alone, ``vision`` the semantic encoder
+        and its connector, ``vocabulary`` the embedding and the text head.
+        """
+
+    @abstractmethod
+    def recompute(self, on: bool) -> None:
+        """Whether training keeps activations or works them out again in the backward pass."""
 
     @abstractmethod
     def batch(self, examples: Sequence[Example], generator: torch.Generator) -> Any:

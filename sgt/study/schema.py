@@ -16,6 +16,7 @@ from sgt.proxies import PROXIES
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Part = Literal["understanding", "generation", "vision", "vocabulary"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 ARM_WITHOUT_TRAINING = "base"
@@ -50,6 +51,14 @@ class Optimizer(Strict):
     clip: float = Field(1.0, gt=0, description="maximum global gradient norm")
 
 
+class LoRA(Strict):
+    """Low-rank adapters on the linear layers of some parts; everything else is frozen."""
+
+    rank: Count
+    alpha: float = Field(gt=0, description="the update is scaled by alpha / rank")
+    parts: Annotated[list[Literal["understanding", "generation"]], Field(min_length=1)]
+
+
 class Recipe(Strict):
     """How an arm is post-trained."""
 
@@ -65,6 +74,17 @@ class Recipe(Strict):
         0.0, ge=0, lt=1, description="decay of the weight average that is saved; 0 saves the raw weights"
     )
     save_every: Count = Field(100, description="steps between resumable checkpoints")
+    trains: Annotated[list[Part], Field(min_length=1)] = Field(
+        ["understanding", "generation", "vision", "vocabulary"], description="parts that are not frozen"
+    )
+    lora: LoRA | None = Field(None, description="train adapters instead of the weights")
+    recompute: bool = Field(False, description="recompute activations in the backward pass instead of keeping them")
+
+    @model_validator(mode="after")
+    def _one_way_to_train(self) -> "Recipe":
+        if self.lora and "trains" in self.model_fields_set:
+            raise ValueError("trains and lora contradict each other: lora freezes everything: remove one")
+        return self
 
     @model_validator(mode="after")
     def _whole_batch(self) -> "Recipe":

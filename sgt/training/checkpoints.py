@@ -19,6 +19,7 @@ from sgt.training.optimizer import WeightAverage
 
 log = logging.getLogger("sgt")
 KEEP = 2
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def save_progress(
@@ -74,8 +75,9 @@ def load_progress(
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(weights[name])
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in keys}
+                # A parameter that had no gradient yet has no moments (the generation expert of sft).
+                if f"step.{name}" in moments:
+                    optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in MOMENTS}
         if average:
             average.load(load_file(folder / "average.safetensors"))
         step = json.loads((folder / "state.json").read_text())["step"]

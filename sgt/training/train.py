@@ -19,6 +19,7 @@ from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.schema import ARM_WITHOUT_TRAINING, Model, Recipe
 from sgt.training.examples import Maker, examples_of, proxy_maker, vqa_maker
 from sgt.training.loop import Plan, train
+from sgt.training.trainable import make_trainable
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
     sources, makers = training_data(study, run, recipe)
     mixture = Mixture(sources, run.seed)
     model = load_model(spec, base)
+    make_trainable(model, recipe, run.seed)
     weights = train(
         model,
         lambda step: examples_of(mixture, makers, step),

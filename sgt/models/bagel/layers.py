@@ -4,13 +4,18 @@ Hidden states are two packed streams: the tokens of the understanding expert (te
 of the generation expert (latents). Each expert's linear layers see its own stream alone; the attention sees both.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sgt.models.attention import KVCache, Layout, attend
 from sgt.models.bagel.config import LLMConfig, ViTConfig
 
+# Runs a layer now and once more in the backward pass, keeping its inputs alone.
+rerun = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 Streams = tuple[Tensor, Tensor]
 EXPERTS = ("", "_moe_gen")
 
@@ -121,6 +126,7 @@ class MoTDecoder(nn.Module):
         self.layers = nn.ModuleList(MoTDecoderLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.norm_moe_gen = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.recompute = False
 
     def forward(
         self, streams: Streams, positions: Tensor, layout: Layout, caches: list[KVCache] | None = None
@@ -135,7 +141,8 @@ class MoTDecoder(nn.Module):
         """
         rotation = rotary(positions, self.config.head_dim, self.config.rope_theta)
         for index, layer in enumerate(self.layers):
-            streams = layer(streams, rotation, layout, caches[index] if caches else None)
+            given = streams, rotation, layout, caches[index] if caches else None
+            streams = rerun(layer, *given) if self.recompute and torch.is_grad_enabled() else layer(*given)
         return self.norm(streams[0]), self.norm_moe_gen(streams[1])
 
 
@@ -224,12 +231,13 @@ class VisionTransformer(nn.Module):
         self.embeddings = ViTEmbeddings(config)
         self.encoder = ViTEncoder(config)
         self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.recompute = False
 
     def forward(self, patches: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """(N, channels·patch²), int64 (N,), one layout row per image → (N, width)."""
         x = self.embeddings(patches, positions)
         for layer in self.encoder.layers:
-            x = layer(x, layout)
+            x = rerun(layer, x, layout) if self.recompute and torch.is_grad_enabled() else layer(x, layout)
         return self.post_layernorm(x)
 
 

@@ -24,9 +24,11 @@ from sgt.models.base import (
     UnifiedModel,
     Words,
 )
+from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
+from sgt.study.schema import Part
 
 
 class Bagel(UnifiedModel):
@@ -64,8 +66,22 @@ class Bagel(UnifiedModel):
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """See :meth:`UnifiedModel.save_checkpoint`."""
-        merged = {**self.network.state_dict(), **(weights or {})}
+        merged = merge_lora(self.network, {**self.network.state_dict(), **(weights or {})})
         save_networks(folder, self.network, self.vae, merged, self.tokenizer, self.folder)
+
+    def part(self, name: str) -> Part:
+        """See :meth:`UnifiedModel.part`."""
+        owner = name.split(".")[0]
+        if owner in ("vit_model", "connector", "vit_pos_embed"):
+            return "vision"
+        if "_moe_gen" in name or owner != "language_model":
+            return "generation"
+        return "vocabulary" if "embed_tokens" in name or "lm_head" in name else "understanding"
+
+    def recompute(self, on: bool) -> None:
+        """See :meth:`UnifiedModel.recompute`; layer by layer, in the decoder and the vision encoder."""
+        self.network.language_model.model.recompute = on
+        self.network.vit_model.vision_model.recompute = on
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without markers."""

@@ -1,0 +1,24 @@
+"""What of a model a recipe trains: parts, adapters, and how activations are kept."""
+
+from sgt.models.base import UnifiedModel
+from sgt.models.lora import add_lora
+from sgt.study.schema import Recipe
+
+
+def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
+    """Freeze what the recipe does not train, add its adapters, and set how activations are kept.
+
+    A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.
+
+    Args:
+        model: changed in place.
+        recipe: its ``trains``, ``lora`` and ``recompute``.
+        seed: of initial adapters.
+    """
+    if recipe.lora:
+        parts, rank, alpha = recipe.lora.parts, recipe.lora.rank, recipe.lora.alpha
+        add_lora(model.network, lambda name: model.part(name) in parts, rank, alpha, seed)
+    else:
+        for name, parameter in model.network.named_parameters():
+            parameter.requires_grad_(parameter.requires_grad and model.part(name) in recipe.trains)
+    model.recompute(recipe.recompute)
