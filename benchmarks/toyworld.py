@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from sgt.data.toyworld.command import make_dataset
-from sgt.study.schema import Toyworld
+from sgt.study.datasets import Toyworld
 
 
 def scenes_per_second(scenes: int, workers: int) -> float:

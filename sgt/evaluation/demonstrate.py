@@ -15,9 +15,9 @@ from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
+from sgt.study.benchmarks import GenerationProtocol
 from sgt.study.load import load_study
 from sgt.study.record import read_run
-from sgt.study.schema import GenerationProtocol
 from sgt.training.examples import image_of
 
 

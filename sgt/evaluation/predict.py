@@ -23,9 +23,10 @@ from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.progress import Progress
 from sgt.revision import code_revision
+from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
 from sgt.study.load import load_study
+from sgt.study.models import Model
 from sgt.study.record import read_run
-from sgt.study.schema import GenerationProtocol, Model, QuestionProtocol
 from sgt.training.examples import image_of
 
 IMAGES_PER_CHUNK = 20

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sgt.study.schema import Part
+from sgt.study.recipe import Part
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sgt.models.bagel import create as bagel_create
 from sgt.models.bagel.model import Bagel
 from sgt.models.base import UnifiedModel
 from sgt.models.vae import VAE
-from sgt.study.schema import Model
+from sgt.study.models import Model
 
 FAMILIES: dict[str, type[UnifiedModel]] = {"bagel": Bagel}
 SPECIAL_TOKENS = {"bagel": bagel_checkpoint.SPECIAL}

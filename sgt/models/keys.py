@@ -5,7 +5,7 @@ import json
 
 from sgt.models.families import EMPTY
 from sgt.study.load import load_model_spec
-from sgt.study.schema import Model
+from sgt.study.models import Model
 
 DTYPES = {"torch.bfloat16": "BF16", "torch.float32": "F32"}
 

@@ -11,8 +11,8 @@ from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.proxies.preview import contact_sheet
+from sgt.study.benchmarks import Benchmark, GenerationProtocol
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.schema import Benchmark, GenerationProtocol
 
 ROWS = 6
 SIDE = 96

@@ -13,8 +13,9 @@ from sgt.evaluation.questions import items_of
 from sgt.evaluation.score import SCHEMA
 from sgt.evaluation.statistics import Estimate, paired_difference, proportion
 from sgt.proxies import PROXIES
+from sgt.study.benchmarks import QuestionProtocol
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.schema import ARM_WITHOUT_PROXY, QuestionProtocol
+from sgt.study.schema import ARM_WITHOUT_PROXY
 
 
 @dataclass(frozen=True)

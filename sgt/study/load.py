@@ -9,7 +9,11 @@ import yaml
 from pydantic import ValidationError
 
 from sgt.errors import SgtError
-from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Benchmark, Model, Recipe, Strict, Study
+from sgt.study.benchmarks import Benchmark
+from sgt.study.fields import Strict
+from sgt.study.models import Model
+from sgt.study.recipe import Recipe
+from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
 
 Spec = TypeVar("Spec", bound=Strict)
 

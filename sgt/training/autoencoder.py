@@ -19,7 +19,8 @@ from sgt.models.vae import VAE, VAEConfig
 from sgt.progress import Progress
 from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
-from sgt.study.schema import Optimizer, Pretrain
+from sgt.study.models import Pretrain
+from sgt.study.recipe import Optimizer
 from sgt.training.examples import image_of
 from sgt.training.optimizer import learning_rate, make_adamw
 

@@ -13,7 +13,7 @@ import torch
 from sgt.errors import SgtError
 from sgt.models.base import Example, UnifiedModel
 from sgt.progress import Progress
-from sgt.study.schema import Optimizer
+from sgt.study.recipe import Optimizer
 from sgt.training.checkpoints import load_progress, save_progress
 from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from sgt.study.schema import Optimizer
+from sgt.study.recipe import Optimizer
 
 
 def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.AdamW:

@@ -16,7 +16,9 @@ from sgt.models.families import load_model
 from sgt.proxies import PROXIES
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
-from sgt.study.schema import ARM_WITHOUT_TRAINING, Model, Recipe
+from sgt.study.models import Model
+from sgt.study.recipe import Recipe
+from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.training.examples import Maker, examples_of, proxy_maker, vqa_maker
 from sgt.training.loop import Plan, train
 from sgt.training.trainable import make_trainable

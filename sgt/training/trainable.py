@@ -2,7 +2,7 @@
 
 from sgt.models.base import UnifiedModel
 from sgt.models.lora import add_lora
-from sgt.study.schema import Recipe
+from sgt.study.recipe import Recipe
 
 
 def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:

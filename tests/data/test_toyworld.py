@@ -24,7 +24,7 @@ from sgt.data.toyworld.sampling import SPLITS
 from sgt.data.toyworld.scene import RADII, Camera, Ground, Scene, Thing
 from sgt.data.toyworld.solids import SOLIDS
 from sgt.data.toyworld.vocabulary import COLOURS, NUMBERS, SHAPES, SIZES, WORDS
-from sgt.study.schema import Toyworld
+from sgt.study.datasets import Toyworld
 
 SCENES = 120
 SPEC = Toyworld(source="toyworld", split="vqa", scenes=SCENES, seed=3)

@@ -11,7 +11,7 @@ from sgt.cli import main
 from sgt.data.shards import ShardWriter, read_shard
 from sgt.data.toyworld.dataset import write_shard
 from sgt.proxies import PROXIES
-from sgt.study.schema import Toyworld
+from sgt.study.datasets import Toyworld
 
 
 @pytest.fixture(scope="module")

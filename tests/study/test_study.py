@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from sgt.cli import main
+from sgt.study.benchmarks import Benchmark
 from sgt.study.check import describe, job_counts
 from sgt.study.load import load_study
-from sgt.study.schema import SCHEMA_FILE, Benchmark, Study, study_schema
+from sgt.study.schema import SCHEMA_FILE, Study, study_schema
 from tests.conftest import GENERATION, MODEL, STUDY, write_study
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from sgt.models.families import load_model
 from sgt.models.lora import LoRALinear
 from sgt.study.load import load_study
-from sgt.study.schema import Recipe
+from sgt.study.recipe import Recipe
 from sgt.training.trainable import make_trainable
 from tests.conftest import STUDY, sgt, write_study
 

@@ -10,7 +10,8 @@ from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.study.load import LoadedStudy, Run, load_study
-from sgt.study.schema import ARM_WITHOUT_TRAINING, GenerationProtocol
+from sgt.study.benchmarks import GenerationProtocol
+from sgt.study.schema import ARM_WITHOUT_TRAINING
 
 
 def loaded_study() -> LoadedStudy:

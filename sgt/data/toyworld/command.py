@@ -12,7 +12,7 @@ from sgt.data.toyworld.dataset import write_shard, write_toyworld_manifest
 from sgt.data.toyworld.sampling import SPLITS
 from sgt.errors import SgtError
 from sgt.progress import Progress
-from sgt.study.schema import Toyworld
+from sgt.study.datasets import Toyworld
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

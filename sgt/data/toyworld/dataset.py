@@ -21,7 +21,7 @@ from sgt.data.toyworld.raytrace import render_colour
 from sgt.data.toyworld.sampling import sample_visible, scene_rng
 from sgt.data.toyworld.view import Seen, observe
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
-from sgt.study.schema import Toyworld
+from sgt.study.datasets import Toyworld
 
 # Raised by whoever changes what a seed gives.
 GENERATOR_VERSION = 1

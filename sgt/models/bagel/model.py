@@ -28,7 +28,7 @@ from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
-from sgt.study.schema import Part
+from sgt.study.recipe import Part
 
 
 class Bagel(UnifiedModel):

@@ -1,0 +1,44 @@
+"""``config/benchmarks/NAME.yaml``: questions or prompts with a protocol."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sgt.study.fields import Count, Name, Probability, Strict
+
+
+class QuestionProtocol(Strict):
+    """Questions with one right answer, answered greedily and matched exactly after normalisation."""
+
+    kind: Literal["questions"]
+    max_new_tokens: Count = 8
+
+
+class GenerationProtocol(Strict):
+    """Prompts turned into images, which an evaluator reads."""
+
+    kind: Literal["generation"]
+    prompts: Count = Field(description="how many prompts, one per scene from the first")
+    points: Annotated[int, Field(ge=2)] = Field(description="time points of the sampler; one fewer Euler steps")
+    text_scale: float = Field(4.0, ge=1)
+    interval: tuple[Probability, Probability] = (0.4, 1.0)
+    timestep_shift: float = Field(3.0, gt=0)
+    seed: int = 0
+
+
+class Benchmark(Strict):
+    """``config/benchmarks/NAME.yaml``: questions or prompts with a protocol."""
+
+    name: Name
+    version: Count
+    dataset: Name
+    protocol: QuestionProtocol | GenerationProtocol = Field(discriminator="kind")
+    groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
+        {}, description="kinds of question that are also scored together, by name of the group"
+    )
+
+    @model_validator(mode="after")
+    def _groups_of_questions(self) -> "Benchmark":
+        if self.groups and self.protocol.kind != "questions":
+            raise ValueError("groups: only questions have kinds: remove it")
+        return self
