@@ -29,7 +29,7 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; an :class:`SgtError` becomes one line on stderr and exit status 1."""
+    """Run one command; an :class:`SgtError` becomes one line on stderr and its exit status."""
     argv = sys.argv[1:] if argv is None else argv
     name = next((word for word in argv if not word.startswith("-")), None)
     parser = argparse.ArgumentParser(
@@ -51,5 +51,5 @@ def main(argv: list[str] | None = None) -> int:
         implementation.run(args)
     except SgtError as error:
         print(f"sgt {name}: error: {error}", file=sys.stderr)
-        return 1
+        return error.status
     return 0

@@ -49,6 +49,11 @@ class ShardDataset:
                 files[extension] = file.read(size)
         return Sample(entry.shard, entry.key, files)
 
+    def name(self, index: int) -> str:
+        """Where a sample lies, for messages: its shard and key."""
+        entry = self._entries[index]
+        return f"{entry.shard}: {entry.key}"
+
     @property
     def keys(self) -> list[str]:
         """Keys of all samples, in order."""

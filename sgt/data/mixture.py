@@ -1,5 +1,7 @@
 """Which samples an optimizer step sees: a pure function of (seed, step), whatever the number of workers or devices."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,15 +19,15 @@ class Draw:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset of ``size`` samples that gives ``per_step`` of them to every step."""
+    """A dataset of ``size`` samples and its share of the draws: how many per step, or its weight."""
 
     name: str
     size: int
-    per_step: int
+    share: float
 
 
-class Mixture:
-    """Exact counts per step from several sources, each visited in a fresh random order every epoch.
+class Mixture(ABC):
+    """Draws from several sources, each visited in a fresh random order every epoch.
 
     The order of a source depends on the seed and its own name and size alone, so arms that share a source see the
     same samples in the same order whatever else they are trained on.
@@ -35,22 +37,90 @@ class Mixture:
         seed: of all orders.
     """
 
-    def __init__(self, sources: list[Source], seed: int) -> None:
-        self.sources, self.seed = sources, seed
+    def __init__(self, sources: Sequence[Source], seed: int) -> None:
+        self.sources, self.seed = list(sources), seed
+
+    @abstractmethod
+    def step(self, step: int) -> list[Draw]:
+        """The draws of one optimizer step (from 0)."""
+
+    def _draw(self, source: Source, number: int) -> Draw:
+        epoch, place = divmod(number, source.size)
+        return Draw(source.name, number, int(_order(self.seed, source.name, source.size, epoch)[place]))
+
+
+class Mixed(Mixture):
+    """Exact counts per step, interleaved in proportion: 2:1 is a, a, b, a, a, b, …"""
 
     def step(self, step: int) -> list[Draw]:
-        """The draws of one optimizer step (from 0), interleaved in proportion: 2:1 is a, a, b, a, a, b, …"""
+        """See :meth:`Mixture.step`."""
         placed = []
         for rank, source in enumerate(self.sources):
-            for place in range(source.per_step):
-                number = step * source.per_step + place
-                draw = Draw(source.name, number, self._index(source, number))
-                placed.append(((place + 1) / source.per_step, rank, draw))
+            count = int(source.share)
+            for place in range(count):
+                placed.append(((place + 1) / count, rank, self._draw(source, step * count + place)))
         return [draw for _, _, draw in sorted(placed, key=lambda entry: entry[:2])]
 
-    def _index(self, source: Source, number: int) -> int:
-        epoch, place = divmod(number, source.size)
-        return int(_order(self.seed, source.name, source.size, epoch)[place])
+
+class Sequential(Mixture):
+    """The same draws as :class:`Mixed` over all steps, but one source after the other, in steps of one kind each.
+
+    OmniTaskonomy reports that image-to-image first and questions after scales where mixing does not.
+
+    Args:
+        sources: with their counts per mixed step; the first is used up before the second begins.
+        seed: see :class:`Mixture`.
+        steps: how many there are; a multiple of what makes every source end with a whole step.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int, steps: int) -> None:
+        super().__init__(sources, seed)
+        self._batch = int(sum(source.share for source in self.sources))
+        self._steps = [int(steps * source.share) // self._batch for source in self.sources]
+
+    def step(self, step: int) -> list[Draw]:
+        """See :meth:`Mixture.step`."""
+        for source, count in zip(self.sources, self._steps, strict=True):
+            if step < count:
+                first = step * self._batch
+                return [self._draw(source, number) for number in range(first, first + self._batch)]
+            step -= count
+        raise IndexError("past the last step")
+
+
+class Weighted(Mixture):
+    """Each sample's source is drawn by weight, after one of each per step, as the released BAGEL loader does.
+
+    Args:
+        sources: with their weights.
+        seed: see :class:`Mixture`; it also decides which source each place of a step gets.
+        batch: samples per step.
+        without: sources whose draws are left out, for an arm that sees the others as an arm with them does.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int, batch: int, without: Collection[str] = ()) -> None:
+        super().__init__(sources, seed)
+        self._batch, self._without = batch, without
+        weights = np.array([source.share for source in self.sources])
+        self._chances = weights / weights.sum()
+        # Draws of each source before each step; it grows as steps are asked for.
+        self._before = [np.zeros(len(self.sources), np.int64)]
+
+    def step(self, step: int) -> list[Draw]:
+        """See :meth:`Mixture.step`."""
+        while len(self._before) <= step:
+            chosen = self._chosen(len(self._before) - 1)
+            self._before.append(self._before[-1] + np.bincount(chosen, minlength=len(self.sources)))
+        numbers, draws = self._before[step].copy(), []
+        for which in self._chosen(step):
+            draws.append(self._draw(self.sources[which], int(numbers[which])))
+            numbers[which] += 1
+        return [draw for draw in draws if draw.source not in self._without]
+
+    def _chosen(self, step: int) -> np.ndarray:
+        drawn = self._batch - len(self.sources)
+        rest = generator(self.seed, "sources", step).choice(len(self.sources), size=drawn, p=self._chances)
+        return np.concatenate([np.arange(len(self.sources)), rest])
 
 
 @lru_cache(maxsize=64)

@@ -54,7 +54,7 @@ def make_layout(row: Tensor, column: Tensor, lengths: list[int], mask: Tensor | 
         lengths: tokens per sequence.
         mask: see :class:`Block`.
     """
-    rows, width = len(lengths), max(lengths)
+    rows, width = len(lengths), max(lengths, default=1)
     slot = row * width + column
     token = torch.zeros(rows * width, dtype=torch.int64, device=slot.device)
     token[slot] = torch.arange(len(slot), device=slot.device)
@@ -64,8 +64,8 @@ def make_layout(row: Tensor, column: Tensor, lengths: list[int], mask: Tensor | 
 def full_layout(lengths: list[int], device: torch.device) -> Layout:
     """Sequences of these lengths one after another, each attending to all of itself and nothing else."""
     row, column = grid(lengths)
-    width, mask = max(lengths), None
-    if min(lengths) < width:
+    width, mask = max(lengths, default=1), None
+    if min(lengths, default=1) < width:
         filled = torch.arange(width) < torch.tensor(lengths)[:, None]
         mask = filled[:, None, None].expand(-1, 1, width, -1).to(device)
     return make_layout(row.to(device), column.to(device), lengths, mask)
@@ -73,8 +73,10 @@ def full_layout(lengths: list[int], device: torch.device) -> Layout:
 
 def grid(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Row and column of each token of sequences that follow one another, int64 (N,)."""
-    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-    return row, torch.cat([torch.arange(length) for length in lengths])
+    counts = torch.tensor(lengths, dtype=torch.int64)
+    row = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    starts = torch.cumsum(counts, 0) - counts
+    return row, torch.arange(len(row)) - starts[row]
 
 
 def packed_layout(order: Tensor, sample_lens: list[int], split_lens: list[int], modes: list[str]) -> Layout:
@@ -179,5 +181,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, cache: KVCache | Non
         if groups > 1:
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
         out = F.scaled_dot_product_attention(query, key, value, attn_mask=block.mask)
-        mixed.append(out.transpose(1, 2).reshape(block.rows * block.width, -1))
+        mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
     return torch.cat(mixed).index_select(0, layout.slot)

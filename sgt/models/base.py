@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import torch
 from PIL import Image
@@ -46,14 +46,35 @@ class MadeImage:
 Example = Sequence[SeenImage | Words | Exchange | MadeImage]
 
 
+class Batch(Protocol):
+    """Collated examples, of any family.
+
+    Attributes:
+        tokens: tokens the model works through.
+        ce_tokens, mse_tokens: tokens that each loss is summed over.
+    """
+
+    tokens: int
+    ce_tokens: int
+    mse_tokens: int
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on a device."""
+
+
 @dataclass(frozen=True)
-class LossTerms:
-    """Mean losses of one batch (scalars with gradient) and how many tokens each is over; zero if there are none."""
+class LossSums:
+    """Losses of one batch, summed over its tokens (scalars with gradient to every trainable parameter).
+
+    A sum over no tokens is zero, with a gradient that is zero: processes that share a model must all have one.
+
+    Attributes:
+        ce: cross-entropy, nats.
+        mse: squared velocity error, averaged within each token.
+    """
 
     ce: Tensor
     mse: Tensor
-    ce_tokens: int
-    mse_tokens: int
 
 
 @dataclass(frozen=True)
@@ -123,17 +144,34 @@ class UnifiedModel(ABC):
         and its connector, ``vocabulary`` the embedding and the text head.
         """
 
+    @property
+    @abstractmethod
+    def blocks(self) -> list[nn.Module]:
+        """Parts of the network that run one after another, whose weights can be gathered one at a time."""
+
     @abstractmethod
     def recompute(self, on: bool) -> None:
         """Whether training keeps activations or works them out again in the backward pass."""
 
     @abstractmethod
-    def batch(self, examples: Sequence[Example], generator: torch.Generator) -> Any:
-        """Tokenise and collate examples, with every random draw of the loss taken from ``generator``."""
+    def tokens(self, example: Example) -> int:
+        """How many tokens an example takes in a batch."""
 
     @abstractmethod
-    def loss(self, batch: Any, timestep_shift: float) -> LossTerms:
-        """Text cross-entropy (nats per token) and flow-matching error (mean square) of a batch."""
+    def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> Batch:
+        """Tokenise and collate examples, on the CPU.
+
+        Args:
+            examples: at least one.
+            seeds: one per example, of every random draw of its loss, which so depends on nothing beside it.
+
+        Raises:
+            SgtError: an example is too long for the model, or an image too large.
+        """
+
+    @abstractmethod
+    def loss(self, batch: Batch, timestep_shift: float) -> LossSums:
+        """Text cross-entropy and flow-matching error of a batch on the model's device."""
 
     @abstractmethod
     def answer(

@@ -37,9 +37,9 @@ class LoRALinear(nn.Linear):
         """(…, in) → (…, out)."""
         return F.linear(x, self.weight, self.bias) + self.scale * F.linear(F.linear(x, self.lora_down), self.lora_up)
 
-    def merged(self, down: Tensor, up: Tensor) -> Tensor:
-        """The weight with an update in it."""
-        return (self.weight.float() + self.scale * up.float() @ down.float()).to(self.weight.dtype)
+    def merged(self, weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
+        """The layer's weight with an update in it."""
+        return (weight.float() + self.scale * up.float() @ down.float()).to(weight.dtype)
 
 
 def add_lora(network: nn.Module, chosen: Callable[[str], bool], rank: int, alpha: float, seed: int) -> int:
@@ -69,11 +69,11 @@ def merge_lora(network: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tens
 
     Args:
         network: with or without adapters.
-        weights: by name; an average may stand for some of the network's own.
+        weights: all of its parameters by name; an average may stand for some of them.
     """
     merged = {name: value for name, value in weights.items() if name.rpartition(".")[2] not in ADAPTER}
     for name, part in network.named_modules():
         if isinstance(part, LoRALinear):
-            down, up = (weights[f"{name}.{adapter}"] for adapter in ADAPTER)
-            merged[f"{name}.weight"] = part.merged(down, up)
+            tensors = (weights[f"{name}.{part_name}"] for part_name in ("weight", *ADAPTER))
+            merged[f"{name}.weight"] = part.merged(*tensors)
     return merged

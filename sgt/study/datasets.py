@@ -28,3 +28,6 @@ class Data(Strict):
 
     proxy: Name = Field(description="dataset whose images and annotations become proxy targets")
     vqa: Name = Field(description="dataset of questions that every trained arm sees")
+    validation: Name | None = Field(
+        None, description="held-out dataset of images with annotations and questions, for validation losses"
+    )

@@ -4,9 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sgt.study.fields import Count, Probability, Strict, Weight
+from sgt.study.fields import Count, Probability, Share, Strict, Weight
 
 Part = Literal["understanding", "generation", "vision", "vocabulary"]
+
+# Fields of a recipe that change what is written down or kept, and no weight.
+WITHOUT_EFFECT = {"save_every", "keep", "validate_every", "validate_samples"}
 
 
 class Optimizer(Strict):
@@ -30,11 +33,23 @@ class LoRA(Strict):
 
 
 class Recipe(Strict):
-    """How an arm is post-trained."""
+    """How an arm is post-trained. ``docs/training.md`` lists the official recipes and what they deviate in."""
 
-    steps: Count = Field(description="optimizer steps")
+    steps: Count = Field(description="optimizer steps; the last one is saved")
     batch: Count = Field(description="samples per optimizer step in a proxy arm, both kinds together")
     ratio: tuple[Count, Count] = Field((2, 1), description="proxy : VQA, in samples per optimizer step, exact")
+    weights: tuple[Share, Share] | None = Field(
+        None, description="proxy : VQA as chances, after one of each per step, as SGT-BAGEL draws (1:5); not exact"
+    )
+    order: Literal["mixed", "sequential"] = Field(
+        "mixed", description="both kinds in every step, or all proxy samples before all VQA samples"
+    )
+    max_tokens: Count | None = Field(
+        None, description="tokens per pack; a step's samples fill as many packs as they need. Null: one pack"
+    )
+    supervise: Literal["target", "input"] = Field(
+        "target", description="what a proxy arm learns to make; input is the fault of SGT's code until 31bf445"
+    )
     optimizer: Optimizer = Optimizer()
     ce_weight: Weight = Field(1.5, description="weight of the text cross-entropy")
     mse_weight: Weight = Field(1.0, description="weight of the flow-matching error")
@@ -44,6 +59,9 @@ class Recipe(Strict):
         0.0, ge=0, lt=1, description="decay of the weight average that is saved; 0 saves the raw weights"
     )
     save_every: Count = Field(100, description="steps between resumable checkpoints")
+    keep: Count = Field(2, description="resumable checkpoints that are kept")
+    validate_every: int = Field(0, ge=0, description="steps between validations; 0: after the last step alone")
+    validate_samples: Count = Field(32, description="held-out samples of each kind that a validation is over")
     trains: Annotated[list[Part], Field(min_length=1)] = Field(
         ["understanding", "generation", "vision", "vocabulary"], description="parts that are not frozen"
     )
@@ -57,10 +75,28 @@ class Recipe(Strict):
         return self
 
     @model_validator(mode="after")
-    def _whole_batch(self) -> "Recipe":
-        if self.batch % sum(self.ratio):
-            proxy, vqa = self.ratio
+    def _one_mixture(self) -> "Recipe":
+        if self.weights:
+            if "ratio" in self.model_fields_set:
+                raise ValueError("weights and ratio contradict each other: remove one")
+            if self.order == "sequential":
+                raise ValueError("weights draw every step anew, so their order cannot be sequential: use ratio")
+            if self.batch < 2:
+                raise ValueError("batch 1 has no room for one sample of each kind: use at least 2")
+            return self
+        proxy, vqa = self.ratio
+        if self.batch % (proxy + vqa):
             raise ValueError(
                 f"batch {self.batch} is not a multiple of {proxy}+{vqa}, so ratio {proxy}:{vqa} cannot be exact"
             )
+        if self.order == "sequential" and self.steps % (proxy + vqa):
+            raise ValueError(
+                f"steps {self.steps} is not a multiple of {proxy}+{vqa}, so the kinds cannot follow one another exactly"
+            )
         return self
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """Proxy and VQA samples per mixed step."""
+        unit = self.batch // sum(self.ratio)
+        return unit * self.ratio[0], unit * self.ratio[1]

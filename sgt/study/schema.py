@@ -15,6 +15,7 @@ from sgt.proxies import PROXIES
 from sgt.study.datasets import Data, Toyworld
 from sgt.study.fields import Name, Strict
 from sgt.study.recipe import Recipe
+from sgt.study.watch import Watch
 
 ARM_WITHOUT_TRAINING = "base"
 ARM_WITHOUT_PROXY = "sft"
@@ -34,6 +35,7 @@ class Study(Strict):
     datasets: dict[Name, Toyworld]
     data: Data
     benchmarks: Annotated[list[Name], Field(min_length=1)]
+    watch: Watch = Watch()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
@@ -50,9 +52,9 @@ class Study(Strict):
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")
-        for part in ("proxy", "vqa"):
-            if getattr(self.data, part) not in self.datasets:
-                raise ValueError(f"data.{part}: no dataset {getattr(self.data, part)!r}: define it under datasets")
+        for part, name in self.data.model_dump(exclude_none=True).items():
+            if name not in self.datasets:
+                raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")
         return self
 
 

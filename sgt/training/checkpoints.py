@@ -1,104 +1,250 @@
-"""Resumable checkpoints: whole or absent, verified before use, safetensors only.
+"""Resumable checkpoints: whole or absent, verified before use, safetensors only, for any number of processes.
 
-A checkpoint is a folder ``step-NNNNNNN`` with weights, optimizer state and (if there is one) the weight average;
-``state.json`` is its manifest with the step, a fingerprint of what is being trained, and the hash of each file. Data
-order and every random draw are pure functions of (seed, step), so no generator state has to be kept.
+A checkpoint is a folder ``step-NNNNNNN`` with files of three kinds: ``weights`` (those that are trained), ``optimizer``
+and, if there is one, ``average``. Each process writes one of each (``weights-00000-of-00002.safetensors``) with the
+rows it holds, so a tensor is its parts, one after another in the order of the files; it can be read again by another
+number of processes. ``state.json`` is the manifest, written last, with the step, a fingerprint of what is being
+trained, and the hash of every file. Data order and every random draw are pure functions of (seed, step), so the step
+is the position of the mixture and of all generators.
 """
 
 import json
 import logging
 import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
 
-from sgt.atomic import atomic_dir, sha256, write_json
+from sgt.atomic import flush, sha256, write_json
+from sgt.errors import SgtError
 from sgt.training.optimizer import WeightAverage
+from sgt.training.sharding import first_row, local
+from sgt.training.world import World
 
 log = logging.getLogger("sgt")
-KEEP = 2
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MOMENTS = ("exp_avg", "exp_avg_sq")
+MANIFEST = "state.json"
 
 
-def save_progress(
-    work: Path,
-    step: int,
-    fingerprint: str,
-    parameters: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None,
-) -> None:
-    """Write the checkpoint of ``step`` finished steps and delete all but the newest ones."""
-    names = {id(parameter): name for name, parameter in parameters.items()}
-    moments = {
-        f"{key}.{names[id(parameter)]}": value
-        for parameter, state in optimizer.state.items()
-        for key, value in state.items()
-    }
-    files = {"weights": {name: parameter.detach() for name, parameter in parameters.items()}, "optimizer": moments}
-    if average:
-        files["average"] = average.weights
-    with atomic_dir(work / f"step-{step:07d}") as folder:
-        hashes = {}
-        for name, tensors in files.items():
-            save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"{name}.safetensors")
-            hashes[f"{name}.safetensors"] = sha256(folder / f"{name}.safetensors")
-        write_json(folder / "state.json", {"step": step, "fingerprint": fingerprint, "sha256": hashes})
-    # Those of later steps are another run's: this one has not been there.
-    own = [folder for folder in _saved(work) if folder.name <= f"step-{step:07d}"]
-    for folder in _saved(work):
-        if folder not in own[:KEEP]:
-            shutil.rmtree(folder)
+class Checkpoints:
+    """The checkpoints of one run.
 
-
-def load_progress(
-    work: Path,
-    fingerprint: str,
-    parameters: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    average: WeightAverage | None,
-) -> int:
-    """Restore the newest good checkpoint; a damaged or foreign one is passed over with its reason in the log.
-
-    Returns:
-        The number of steps already done; 0 if there is nothing to resume.
+    Args:
+        work: folder they lie in, which all processes see.
+        fingerprint: of data and configuration; a checkpoint with another one is not resumed.
+        keep: how many of the newest are kept.
+        world: the processes.
     """
-    for folder in _saved(work):
-        reason = _fault(folder, fingerprint)
-        if reason:
-            log.warning("%s: %s; trying the one before it", folder, reason)
-            continue
-        weights = load_file(folder / "weights.safetensors")
-        moments = load_file(folder / "optimizer.safetensors")
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(weights[name])
-                # A parameter that had no gradient yet has no moments (the generation expert of sft).
-                if f"step.{name}" in moments:
-                    optimizer.state[parameter] = {key: moments[f"{key}.{name}"] for key in MOMENTS}
+
+    def __init__(self, work: Path, fingerprint: str, keep: int, world: World) -> None:
+        self.work, self.fingerprint, self.keep, self.world = work, fingerprint, keep, world
+
+    def save(
+        self,
+        step: int,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+    ) -> None:
+        """Write the checkpoint of ``step`` finished steps and delete all but the newest ones.
+
+        Raises:
+            SgtError: it could not be written; the checkpoints before it are as they were.
+        """
+        folder = self.work / f"step-{step:07d}"
+        temporary = self.work / f".{folder.name}.tmp"
+        hashes, problem = {}, None
+        try:
+            if self.world.is_main:
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir(parents=True)
+            self.world.gathered(None)
+            hashes = self._write(temporary, parameters, optimizer, average)
+        except (OSError, SafetensorError) as error:
+            problem = str(error)
+        told = self.world.gathered((hashes, problem))
+        problem = next((problem for _, problem in told if problem), None)
+        if problem is None and self.world.is_main:
+            merged = {name: digest for part, _ in told for name, digest in part.items()}
+            problem = self._publish(temporary, folder, step, merged)
+        problem = self.world.gathered(problem)[0]
+        if problem:
+            if self.world.is_main:
+                shutil.rmtree(temporary, ignore_errors=True)
+            have = next((path.name for path in self._saved()), "none")
+            remedy = f"make room or mend it and run the command again: it goes on from the last good one ({have})"
+            raise SgtError(folder, f"the checkpoint cannot be written ({problem})", remedy)
+
+    def load(
+        self,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+    ) -> int:
+        """Restore the newest good checkpoint; a damaged or foreign one is passed over with its reason in the log.
+
+        Returns:
+            The number of steps already done; 0 if there is nothing to resume.
+        """
+        for folder in self.world.gathered(self._saved())[0]:
+            faults = self.world.gathered(self._fault(folder, parameters, average is not None))
+            fault = next((fault for fault in faults if fault), None)
+            if fault:
+                if self.world.is_main:
+                    log.warning("%s: %s; trying the one before it", folder, fault)
+                continue
+            self._read(folder, parameters, optimizer, average)
+            if self.world.is_main:
+                log.info("resuming from %s", folder)
+            return json.loads((folder / MANIFEST).read_text())["step"]
+        return 0
+
+    def _write(
+        self,
+        folder: Path,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+    ) -> dict[str, str]:
+        """Write this process's files; returns their hashes."""
+        groups = {"weights": {name: parameter.detach() for name, parameter in parameters.items()}}
+        states = {name: optimizer.state.get(parameter, {}) for name, parameter in parameters.items()}
+        groups["optimizer"] = {f"{key}.{name}": value for name, state in states.items() for key, value in state.items()}
         if average:
-            average.load(load_file(folder / "average.safetensors"))
-        step = json.loads((folder / "state.json").read_text())["step"]
-        log.info("resuming from %s", folder)
-        return step
-    return 0
+            groups["average"] = average.weights
+        hashes = {}
+        for group, tensors in groups.items():
+            path = folder / part_name(group, self.world.rank, self.world.size)
+            mine = {
+                name: local(value).contiguous()
+                for name, value in tensors.items()
+                if self.world.is_main or self._is_spread(name, parameters)
+            }
+            save_file(mine, path)
+            flush(path)
+            hashes[path.name] = sha256(path)
+        return hashes
+
+    def _publish(self, temporary: Path, folder: Path, step: int, hashes: dict[str, str]) -> str | None:
+        """Complete the checkpoint and take old ones away; returns what went wrong."""
+        state = {"step": step, "fingerprint": self.fingerprint, "processes": self.world.size, "sha256": hashes}
+        try:
+            write_json(temporary / MANIFEST, state)
+            flush(temporary)
+            if folder.exists():
+                shutil.rmtree(folder)
+            temporary.rename(folder)
+            flush(self.work)
+            # Those of later steps are another run's: this one has not been there.
+            own = [saved for saved in self._saved() if saved.name <= folder.name]
+            for saved in self._saved():
+                if saved not in own[: self.keep]:
+                    # Without its manifest a folder is no checkpoint, however much of it is left.
+                    (saved / MANIFEST).unlink(missing_ok=True)
+                    shutil.rmtree(saved)
+        except OSError as error:
+            return str(error)
+        return None
+
+    def _read(
+        self,
+        folder: Path,
+        parameters: dict[str, nn.Parameter],
+        optimizer: torch.optim.Optimizer,
+        average: WeightAverage | None,
+    ) -> None:
+        with torch.no_grad(), opened(folder, "weights") as weights, opened(folder, "optimizer") as moments:
+            for name, parameter in parameters.items():
+                rows = first_row(parameter, self.world), len(local(parameter))
+                local(parameter).copy_(weights.rows(name, *rows))
+                # A parameter that never had a gradient has no moments.
+                if f"step.{name}" in moments:
+                    state = {key: torch.zeros_like(parameter) for key in MOMENTS}
+                    for key, value in state.items():
+                        local(value).copy_(moments.rows(f"{key}.{name}", *rows))
+                    state["step"] = moments.all(f"step.{name}").to(parameter.device)
+                    optimizer.state[parameter] = state
+        if average:
+            with opened(folder, "average") as averages:
+                for name, value in average.weights.items():
+                    value.copy_(averages.rows(name, first_row(parameters[name], self.world), len(value)))
+
+    def _fault(self, folder: Path, parameters: dict[str, nn.Parameter], averaged: bool) -> str | None:
+        """Why a checkpoint cannot be used, or None; each process looks at its share of the files."""
+        try:
+            state = json.loads((folder / MANIFEST).read_text())
+            if state["fingerprint"] != self.fingerprint:
+                return "belongs to other data or another configuration"
+            files = sorted(state["sha256"].items())
+            groups = ("weights", "optimizer", "average") if averaged else ("weights", "optimizer")
+            wanted = {
+                part_name(group, rank, state["processes"]) for group in groups for rank in range(state["processes"])
+            }
+            if wanted != dict(files).keys():
+                return f"incomplete: it lists {', '.join(sorted(dict(files)))}"
+            for name, digest in files[self.world.rank :: self.world.size]:
+                if sha256(folder / name) != digest:
+                    return f"{name} is damaged"
+            with opened(folder, "weights") as weights:
+                missing = [name for name in parameters if name not in weights]
+            if missing:
+                return f"incomplete: no {missing[0]}"
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            return f"incomplete ({error})"
+        return None
+
+    def _saved(self) -> list[Path]:
+        return sorted(self.work.glob("step-*"), reverse=True)
+
+    def _is_spread(self, name: str, parameters: dict[str, nn.Parameter]) -> bool:
+        """Whether every process has rows of its own of a tensor (a step count is the same in all)."""
+        owner = parameters.get(name) if name in parameters else parameters.get(name.partition(".")[2])
+        return owner is not None and local(owner) is not owner and not name.startswith("step.")
 
 
-def _saved(work: Path) -> list[Path]:
-    return sorted(work.glob("step-*"), reverse=True)
+class Parts:
+    """The tensors of one group of files, each a run of rows per file."""
+
+    def __init__(self, files: list[safe_open]) -> None:
+        self._files = files
+        self._holders: dict[str, list[safe_open]] = {}
+        for file in files:
+            for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
+                self._holders.setdefault(name, []).append(file)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._holders
+
+    def all(self, name: str) -> Tensor:
+        """A tensor that one file holds."""
+        return self._holders[name][0].get_tensor(name)
+
+    def rows(self, name: str, first: int, count: int) -> Tensor:
+        """Rows ``first`` to ``first + count`` of a tensor."""
+        found, start = [], 0
+        for file in self._holders[name]:
+            part = file.get_slice(name)
+            length = part.get_shape()[0]
+            low, high = max(first - start, 0), min(first + count - start, length)
+            if low < high:
+                found.append(part[low:high])
+            start += length
+        return torch.cat(found) if found else self._holders[name][0].get_slice(name)[:0]
 
 
-def _fault(folder: Path, fingerprint: str) -> str | None:
-    """Why a checkpoint cannot be used, or None."""
-    try:
-        state = json.loads((folder / "state.json").read_text())
-        if state["fingerprint"] != fingerprint:
-            return "belongs to other data or another configuration"
-        for name, digest in state["sha256"].items():
-            if sha256(folder / name) != digest:
-                return f"{name} is damaged"
-    except (OSError, ValueError, KeyError) as error:
-        return f"incomplete ({error})"
-    return None
+@contextmanager
+def opened(folder: Path, group: str) -> Iterator[Parts]:
+    """The files of a group, in the order of the processes that wrote them."""
+    with ExitStack() as stack:
+        paths = sorted(folder.glob(f"{group}-*.safetensors"))
+        yield Parts([stack.enter_context(safe_open(path, framework="pt")) for path in paths])
+
+
+def part_name(group: str, rank: int, size: int) -> str:
+    """File of one process's part of a group."""
+    return f"{group}-{rank:05d}-of-{size:05d}.safetensors"

@@ -1,20 +1,19 @@
 """From stored samples to training examples: what the model is shown, told, and asked to make."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from PIL import Image
 
 from sgt.data.dataset import ShardDataset
 from sgt.data.images import decode_image
-from sgt.data.mixture import Draw, Mixture, generator
+from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
 from sgt.models.base import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.proxies.base import Proxy
-from sgt.proxies.render import read_target
+from sgt.training.stream import Supply
 
-Maker = Callable[[Draw], Example]
 IMAGE_MARK = "<image>"
 
 
@@ -68,26 +67,32 @@ def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) 
     return [*([] if dropped else [Words(caption)]), MadeImage(image_of(sample))]
 
 
-def vqa_maker(dataset: ShardDataset) -> Maker:
+def vqa_supply(dataset: ShardDataset) -> Supply:
     """Examples of a dataset of questions."""
-    return lambda draw: vqa_example(dataset[draw.index])
+    return Supply(lambda draw: vqa_example(dataset[draw.index]), lambda draw: dataset.name(draw.index))
 
 
-def caption_maker(dataset: ShardDataset, seed: int, text_dropout: float) -> Maker:
+def caption_supply(dataset: ShardDataset, seed: int, text_dropout: float) -> Supply:
     """Text-to-image examples of a captioned dataset."""
-    return lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout)
+    return Supply(
+        lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout),
+        lambda draw: dataset.name(draw.index),
+    )
 
 
-def proxy_maker(proxy: Proxy, source: ShardDataset, targets: ShardDataset, seed: int, text_dropout: float) -> Maker:
-    """Examples of a proxy: the source's images and the targets rendered from them."""
+def proxy_supply(
+    proxy: Proxy, source: ShardDataset, target_of: Callable[[int], Image.Image], seed: int, text_dropout: float
+) -> Supply:
+    """Examples of a proxy.
+
+    Args:
+        proxy: for its instructions and degradation.
+        source: the images that are shown.
+        target_of: the image to make from the source's sample of an index.
+        seed, text_dropout: see :func:`proxy_example`.
+    """
 
     def make(draw: Draw) -> Example:
-        sample, rendered = source[draw.index], targets[draw.index]
-        return proxy_example(proxy, sample, read_target(rendered), draw, seed, text_dropout)
+        return proxy_example(proxy, source[draw.index], target_of(draw.index), draw, seed, text_dropout)
 
-    return make
-
-
-def examples_of(mixture: Mixture, makers: dict[str, Maker], step: int) -> Sequence[Example]:
-    """The examples of one optimizer step."""
-    return [makers[draw.source](draw) for draw in mixture.step(step)]
+    return Supply(make, lambda draw: source.name(draw.index))

@@ -4,9 +4,10 @@ import math
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sgt.study.recipe import Optimizer
+from sgt.training.sharding import local
 
 
 def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.AdamW:
@@ -27,23 +28,22 @@ def learning_rate(recipe: Optimizer, step: int, steps: int) -> float:
 
 
 class WeightAverage:
-    """Exponential moving average of trainable weights, in fp32.
+    """Exponential moving average of trainable weights, in fp32; each process keeps the rows it holds.
 
     Args:
         decay: share of the old average kept at every step.
         parameters: by name.
+
+    Attributes:
+        weights: by name.
     """
 
     def __init__(self, decay: float, parameters: dict[str, nn.Parameter]) -> None:
         self.decay = decay
-        self.weights = {name: parameter.detach().float().clone() for name, parameter in parameters.items()}
+        self.weights = {name: local(parameter).detach().float().clone() for name, parameter in parameters.items()}
 
     @torch.no_grad()
     def update(self, parameters: dict[str, nn.Parameter]) -> None:
         """Move the average towards the current weights."""
         for name, parameter in parameters.items():
-            self.weights[name].lerp_(parameter.detach().float(), 1 - self.decay)
-
-    def load(self, weights: dict[str, Tensor]) -> None:
-        """Replace the average."""
-        self.weights = {name: weights[name].clone() for name in self.weights}
+            self.weights[name].lerp_(local(parameter).detach().float(), 1 - self.decay)

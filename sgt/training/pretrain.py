@@ -11,7 +11,7 @@ import torch
 
 from sgt.atomic import atomic_dir, write_json
 from sgt.data.dataset import ShardDataset, open_dataset
-from sgt.data.mixture import Mixture, Source
+from sgt.data.mixture import Mixed, Source
 from sgt.data.shards import MANIFEST
 from sgt.errors import SgtError
 from sgt.models.families import SPECIAL_TOKENS, create_model, load_model
@@ -20,8 +20,9 @@ from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study
 from sgt.training.autoencoder import train_vae
-from sgt.training.examples import caption_maker, examples_of, vqa_maker
-from sgt.training.loop import Plan, train
+from sgt.training.examples import caption_supply, vqa_supply
+from sgt.training.loop import Plan, Training
+from sgt.training.stream import Stream
 
 log = logging.getLogger("sgt")
 VOCABULARY = 512
@@ -59,12 +60,13 @@ def run(args: argparse.Namespace) -> None:
             create_model(spec, tokenizer, vae, folder, args.seed)
     model = load_model(spec, work / "start")
 
-    mixture = Mixture(
+    mixture = Mixed(
         [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], args.seed
     )
-    makers = {"vqa": vqa_maker(dataset), "caption": caption_maker(dataset, args.seed, TEXT_DROPOUT)}
+    supplies = {"vqa": vqa_supply(dataset), "caption": caption_supply(dataset, args.seed, TEXT_DROPOUT)}
     identity = (spec.model_dump_json(), (dataset_dir / MANIFEST).read_text(), args.seed)
     plan = Plan(
+        run=f"base {spec.name}",
         steps=recipe.steps,
         optimizer=recipe.optimizer,
         ce_weight=1.0,
@@ -72,10 +74,13 @@ def run(args: argparse.Namespace) -> None:
         timestep_shift=1.0,
         ema=0.0,
         save_every=recipe.save_every,
+        keep=2,
+        validate_every=0,
         seed=args.seed,
         fingerprint=hashlib.sha256(repr(identity).encode()).hexdigest(),
+        watch=study.study.watch,
     )
-    train(model, lambda step: examples_of(mixture, makers, step), plan, work)
+    Training(model, Stream(model, mixture, supplies, args.seed), plan, work).run()
     with atomic_dir(args.out / "final") as folder:
         model.save_checkpoint(folder)
     shutil.copyfile(work / "metrics.jsonl", args.out / "metrics.jsonl")

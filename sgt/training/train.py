@@ -9,19 +9,21 @@ from pathlib import Path
 import torch
 
 from sgt.atomic import atomic_dir, sha256, write_json
-from sgt.data.dataset import open_dataset, open_targets
-from sgt.data.mixture import Mixture, Source
-from sgt.data.shards import MANIFEST, dataset_shards
+from sgt.data.shards import MANIFEST
 from sgt.models.families import load_model
-from sgt.proxies import PROXIES
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
-from sgt.study.recipe import Recipe
+from sgt.study.recipe import WITHOUT_EFFECT, Recipe
 from sgt.study.schema import ARM_WITHOUT_TRAINING
-from sgt.training.examples import Maker, examples_of, proxy_maker, vqa_maker
-from sgt.training.loop import Plan, train
+from sgt.study.watch import Watch
+from sgt.training.loop import Plan, Training
+from sgt.training.sharding import shard, whole_weights
+from sgt.training.sources import training_sources, validation_supplies
+from sgt.training.stream import Stream
 from sgt.training.trainable import make_trainable
+from sgt.training.validation import Validation
+from sgt.training.world import World, join_world, leave_world
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,72 +47,72 @@ def run(args: argparse.Namespace) -> None:
         record = {"checkpoint": str(base), "checkpoint_sha256": sha256(base / "ema.safetensors"), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})
         return
+    world = join_world(torch.device("cpu"))
+    record = post_train(study, run, spec, base, world)
+    if world.is_main:
+        write_json(study.run_dir(run) / "run.json", {**about, **record})
+    leave_world(world)
 
+
+def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: World) -> dict:
+    """Train a run to its end and write ``final/``; returns what ``run.json`` tells of it.
+
+    Raises:
+        SgtError: see :meth:`Training.run`; or the samples of a step cannot be dealt to the processes.
+    """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model), study.run_dir(run)
-    sources, makers = training_data(study, run, recipe)
-    mixture = Mixture(sources, run.seed)
+    sources = training_sources(study, run, recipe)
+    fingerprint = _fingerprint(study, run, spec, recipe, base)
     model = load_model(spec, base)
-    make_trainable(model, recipe, run.seed)
-    weights = train(
-        model,
-        lambda step: examples_of(mixture, makers, step),
-        plan_of(recipe, run, _fingerprint(study, run, spec, recipe, base)),
-        folder / "work",
+    make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
+    shard(model.network, model.blocks, world)
+    stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
+    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
+    held_out = validation_supplies(study, run, recipe)
+    validate = held_out and Validation(
+        model, held_out, recipe.validate_samples, recipe.samples[1], recipe.timestep_shift, recipe.max_tokens, world
     )
-    with atomic_dir(folder / "final") as final:
-        model.save_checkpoint(final, weights)
-    shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
-    record = {
-        "checkpoint": str(folder / "final"),
-        "checkpoint_sha256": sha256(folder / "final" / "ema.safetensors"),
-        "base_sha256": sha256(base / "ema.safetensors"),
-        "steps": recipe.steps,
-        "seconds": round(time.monotonic() - began, 1),
-        "recipe": recipe.model_dump(),
-    }
-    write_json(folder / "run.json", {**about, **record})
+    average = Training(model, stream, plan, folder / "work", world, validate or None).run()
+    weights = whole_weights(model.network, average, world)
+    record = {"steps": sources.steps, "processes": world.size, "recipe": recipe.model_dump()}
+    if world.is_main:
+        with atomic_dir(folder / "final") as final:
+            model.save_checkpoint(final, weights)
+        shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
+        record |= {
+            "checkpoint": str(folder / "final"),
+            "checkpoint_sha256": sha256(folder / "final" / "ema.safetensors"),
+            "base_sha256": sha256(base / "ema.safetensors"),
+            "seconds": round(time.monotonic() - began, 1),
+        }
+    return record
 
 
-def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> tuple[list[Source], dict[str, Maker]]:
-    """The sources of a run and how their samples become examples.
-
-    Every trained arm has the VQA source with the same samples per step; a proxy arm has its proxy beside it.
-    """
-    proxy_share, vqa_share = recipe.ratio
-    unit = recipe.batch // (proxy_share + vqa_share)
-    questions = open_dataset(study.dataset_dir(study.study.data.vqa))
-    sources = [Source("vqa", len(questions), unit * vqa_share)]
-    makers = {"vqa": vqa_maker(questions)}
-    if run.proxy:
-        folder = study.dataset_dir(study.study.data.proxy)
-        scenes = open_dataset(folder)
-        targets = open_targets(study.target_dir(run.proxy), scenes, [shard.name for shard in dataset_shards(folder)])
-        sources.insert(0, Source("proxy", len(scenes), unit * proxy_share))
-        makers["proxy"] = proxy_maker(PROXIES[run.proxy], scenes, targets, run.seed, recipe.text_dropout)
-    return sources, makers
-
-
-def plan_of(recipe: Recipe, run: Run, fingerprint: str) -> Plan:
+def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch) -> Plan:
     """The loop's plan for a recipe."""
     return Plan(
-        steps=recipe.steps,
+        run=run.id,
+        steps=steps,
         optimizer=recipe.optimizer,
         ce_weight=recipe.ce_weight,
         mse_weight=recipe.mse_weight,
         timestep_shift=recipe.timestep_shift,
         ema=recipe.ema,
         save_every=recipe.save_every,
+        keep=recipe.keep,
+        validate_every=recipe.validate_every,
         seed=run.seed,
         fingerprint=fingerprint,
+        watch=watch,
     )
 
 
 def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base: Path) -> str:
-    """Of everything that decides a run's weights; save_every does not."""
+    """Of everything that decides a run's weights."""
     parts = [
         run.id,
-        recipe.model_dump_json(exclude={"save_every"}),
+        recipe.model_dump_json(exclude=WITHOUT_EFFECT),
         spec.model_dump_json(exclude={"predict", "pretrain"}),
         sha256(base / "ema.safetensors"),
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),

@@ -1,11 +1,12 @@
 """What of a model a recipe trains: parts, adapters, and how activations are kept."""
 
+from sgt.errors import SgtError
 from sgt.models.base import UnifiedModel
 from sgt.models.lora import add_lora
 from sgt.study.recipe import Recipe
 
 
-def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
+def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images: bool = True) -> None:
     """Freeze what the recipe does not train, add its adapters, and set how activations are kept.
 
     A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.
@@ -14,11 +15,17 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
         model: changed in place.
         recipe: its ``trains``, ``lora`` and ``recompute``.
         seed: of initial adapters.
+        makes_images: whether the arm has images to make; if not, the generation part gets no gradient and is frozen.
     """
+    idle = () if makes_images else ("generation",)
     if recipe.lora:
-        parts, rank, alpha = recipe.lora.parts, recipe.lora.rank, recipe.lora.alpha
+        parts = [part for part in recipe.lora.parts if part not in idle]
+        rank, alpha = recipe.lora.rank, recipe.lora.alpha
         add_lora(model.network, lambda name: model.part(name) in parts, rank, alpha, seed)
     else:
         for name, parameter in model.network.named_parameters():
-            parameter.requires_grad_(parameter.requires_grad and model.part(name) in recipe.trains)
+            part = model.part(name)
+            parameter.requires_grad_(parameter.requires_grad and part in recipe.trains and part not in idle)
+    if not any(parameter.requires_grad for parameter in model.network.parameters()):
+        raise SgtError("recipe", "trains nothing in an arm without images to make", "train another part too")
     model.recompute(recipe.recompute)

@@ -11,6 +11,7 @@ from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.benchmarks import GenerationProtocol
+from sgt.study.recipe import WITHOUT_EFFECT
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 
 
@@ -80,6 +81,8 @@ def training_data(wildcards) -> list[Path]:
     files = dataset(STUDY.study.data.vqa)
     if wildcards.arm in PROXIES:
         files += dataset(STUDY.study.data.proxy) + targets(wildcards.arm)
+    if STUDY.study.data.validation:
+        files += dataset(STUDY.study.data.validation)
     return files
 
 
@@ -126,7 +129,7 @@ def base_version() -> str:
 
 def recipe_identity(wildcards) -> str:
     """What decides a run's weights besides its data, as JSON; how often it saves does not."""
-    return STUDY.recipe(wildcards.model).model_dump_json(exclude={"save_every"})
+    return STUDY.recipe(wildcards.model).model_dump_json(exclude=WITHOUT_EFFECT)
 
 
 def benchmark_identity(wildcards) -> str:

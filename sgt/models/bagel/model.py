@@ -1,24 +1,25 @@
 """BAGEL behind the common interface."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from PIL import Image
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage
+from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
 from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
 from sgt.models.base import (
     Example,
     Exchange,
     GenerationSettings,
-    LossTerms,
+    LossSums,
     MadeImage,
     SeenImage,
     UnifiedModel,
@@ -29,6 +30,9 @@ from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
 from sgt.study.recipe import Part
+
+# The VAE encodes at most so many pixels at once: its activations take about 0.5 kB a pixel and level.
+ENCODED_PIXELS = 4 * 2**20
 
 
 class Bagel(UnifiedModel):
@@ -78,6 +82,11 @@ class Bagel(UnifiedModel):
             return "generation"
         return "vocabulary" if "embed_tokens" in name or "lm_head" in name else "understanding"
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """See :meth:`UnifiedModel.blocks`: the layers of the vision encoder and of the decoder."""
+        return [*self.network.vit_model.vision_model.encoder.layers, *self.network.language_model.model.layers]
+
     def recompute(self, on: bool) -> None:
         """See :meth:`UnifiedModel.recompute`; layer by layer, in the decoder and the vision encoder."""
         self.network.language_model.model.recompute = on
@@ -87,32 +96,56 @@ class Bagel(UnifiedModel):
         """Token ids of a text, without markers."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
-    def batch(self, examples: Sequence[Example], generator: torch.Generator) -> PackedBatch:
-        """Pack examples into one sequence; draws the flow's times and noise and the VAE's noise, in that order."""
-        packer = Packer(self.network.config, self.special)
-        for example in examples:
-            packer.add([self._item(part) for part in example])
-        normals = torch.randn(packer.targets, generator=generator).tolist()
-        vae_shape, flow_shape = packer.noise_shapes()
-        vae_noise = torch.randn(vae_shape, generator=generator)
-        return packer.batch(normals, vae_noise, torch.randn(flow_shape, generator=generator))
+    def tokens(self, example: Example) -> int:
+        """See :meth:`UnifiedModel.tokens`. No pixel is touched."""
+        return sum(self._tokens(part) for part in example)
 
-    def loss(self, batch: PackedBatch, timestep_shift: float) -> LossTerms:
-        """See :meth:`UnifiedModel.loss`."""
-        with torch.no_grad():
-            latents = (
-                self.vae.encode(batch.padded_images, batch.vae_sample_noise)
-                if len(batch.padded_images)
-                else (batch.vae_sample_noise)
-            )
-        losses = self.network(batch, latents, timestep_shift)
-        zero = losses.ce.new_zeros(())
-        return LossTerms(
-            losses.ce.mean() if len(losses.ce) else zero,
-            losses.mse.mean() if len(losses.mse) else zero,
-            len(losses.ce),
-            len(losses.mse),
+    def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> PackedBatch:
+        """Pack examples into one sequence. Per image: the flow's time, the VAE's noise, the flow's noise."""
+        config, packer = self.network.config, Packer(self.network.config, self.special)
+        normals, vae_noise, flow_noise = [], [], []
+        for example, seed in zip(examples, seeds, strict=True):
+            items = [self._item(part) for part in example]
+            packer.add(items)
+            draws = torch.Generator().manual_seed(seed)
+            for item in items:
+                if not isinstance(item, VaeImage):
+                    continue
+                height, width = item.pixels.shape[1:]
+                if item.loss:
+                    normals.append(torch.randn((), generator=draws).item())
+                cells = config.vae.z_channels, height // config.vae.downsample, width // config.vae.downsample
+                vae_noise.append(torch.randn(cells, generator=draws))
+                tokens = (height // config.latent_stride) * (width // config.latent_stride)
+                flow_noise.append(torch.randn(tokens, config.latent_dim, generator=draws))
+        vae_shape, flow_shape = packer.noise_shapes()
+        return packer.batch(
+            normals,
+            pad_stack(vae_noise) if vae_noise else torch.zeros(vae_shape),
+            torch.cat(flow_noise) if flow_noise else torch.zeros(flow_shape),
         )
+
+    def loss(self, batch: PackedBatch, timestep_shift: float) -> LossSums:
+        """See :meth:`UnifiedModel.loss`."""
+        losses = self.network(batch, self._latents(batch), timestep_shift)
+        return LossSums(losses.ce.sum(), losses.mse.mean(1).sum())
+
+    @torch.no_grad()
+    def _latents(self, batch: PackedBatch) -> Tensor:
+        """(images, z, H, W) scaled latents, each of its image alone: padding would leak into the norms of the VAE."""
+        config, latents = self.network.config, torch.zeros_like(batch.vae_sample_noise)
+        by_shape = defaultdict(list)
+        for index, shape in enumerate(batch.patchified_vae_latent_shapes):
+            by_shape[shape].append(index)
+        for (h, w), alike in by_shape.items():
+            height, width = h * config.latent_stride, w * config.latent_stride
+            rows, columns = height // config.vae.downsample, width // config.vae.downsample
+            for start in range(0, len(alike), at_once := max(1, ENCODED_PIXELS // (height * width))):
+                some = alike[start : start + at_once]
+                noise = batch.vae_sample_noise[some, :, :rows, :columns]
+                encoded = self.vae.encode(batch.padded_images[some, :, :height, :width], noise)
+                latents[some, :, :rows, :columns] = encoded
+        return latents
 
     @torch.no_grad()
     def answer(
@@ -181,6 +214,20 @@ class Bagel(UnifiedModel):
         shape = (1, self.vae.config.z_channels, *(side // self.vae.config.downsample for side in pixels.shape[2:]))
         noise = torch.randn(shape, generator=seeded(seed, f"image to edit\n{prompt}"))
         return self.vae.encode(pixels, noise.to(pixels.device))[0]
+
+    def _tokens(self, part: SeenImage | Words | Exchange | MadeImage) -> int:
+        match part:
+            case SeenImage(image):
+                width, height = self.vit_transform.size(*image.size)
+                return (width // self.vit_transform.stride) * (height // self.vit_transform.stride) + 2
+            case MadeImage(image):
+                width, height = self.vae_transform.size(*image.size)
+                stride = self.network.config.latent_stride
+                return (width // stride) * (height // stride) + 2
+            case Words(text):
+                return len(self.ids(text)) + 2
+            case Exchange(question, answer):
+                return len(self.ids(question)) + len(self.ids(answer)) + 4
 
     def _item(self, part: SeenImage | Words | Exchange | MadeImage) -> Item:
         match part:

@@ -100,9 +100,19 @@ class PackedBatch:
     flow_noise: Tensor
 
     @property
-    def sequence_length(self) -> int:
+    def tokens(self) -> int:
         """Tokens in all."""
         return sum(self.sample_lens)
+
+    @property
+    def ce_tokens(self) -> int:
+        """Text tokens with a loss."""
+        return len(self.ce_loss_indexes)
+
+    @property
+    def mse_tokens(self) -> int:
+        """Latent tokens with a loss."""
+        return len(self.mse_loss_indexes)
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The batch with every tensor on ``device``."""
@@ -288,18 +298,17 @@ class Packer:
         images = (len(self._images), self.config.vae.z_channels, height // factor, width // factor)
         return images, (sum(h * w for h, w in self._shapes), self.config.latent_dim)
 
-    @property
-    def targets(self) -> int:
-        """Target images so far."""
-        return sum(self._targets)
-
     def _padded_size(self) -> tuple[int, int]:
         return max((i.shape[1] for i in self._images), default=0), max((i.shape[2] for i in self._images), default=0)
 
     def _padded_images(self) -> Tensor:
-        height, width = self._padded_size()
-        padded = [F.pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in self._images]
-        return torch.stack(padded) if padded else torch.zeros(0, 3, 0, 0)
+        return pad_stack(self._images) if self._images else torch.zeros(0, 3, 0, 0)
+
+
+def pad_stack(images: Sequence[Tensor]) -> Tensor:
+    """Images (C, H, W) → one (images, C, highest, widest), padded right and below with zeros."""
+    height, width = (max(image.shape[side] for image in images) for side in (1, 2))
+    return torch.stack([F.pad(i, (0, width - i.shape[2], 0, height - i.shape[1])) for i in images])
 
 
 def _join(parts: list[Tensor]) -> Tensor:

@@ -32,7 +32,7 @@ def test_packed_batch_has_the_official_fields(case):
         if got.is_floating_point():
             agree(got, want, field)
     about = cases()[case].get("expected") or cases()[case]
-    assert batch.sequence_length == about["sequence_length"]
+    assert batch.tokens == about["sequence_length"]
     assert batch.sample_lens == about["sample_lens"]
     assert [list(shape) for shape in batch.patchified_vae_latent_shapes] == about["patchified_vae_latent_shapes"]
 

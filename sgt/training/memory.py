@@ -1,0 +1,41 @@
+"""How much memory a process has used, and one line when there is not enough."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from sgt.errors import SgtError
+
+
+def peak_memory(device: torch.device) -> int:
+    """Largest memory so far, bytes: of the device on CUDA, else of the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def told_if_out_of_memory(where: Path) -> Iterator[None]:
+    """Turn an allocation that fails into one line.
+
+    Raises:
+        SgtError: memory ran out.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _told(where, error) from None
+    except RuntimeError as error:
+        # The CPU allocator has no exception of its own.
+        if "DefaultCPUAllocator" not in str(error):
+            raise
+        raise _told(where, error) from None
+
+
+def _told(where: Path, error: Exception) -> SgtError:
+    first = str(error).strip().splitlines()[0] if str(error) else "no memory left"
+    remedy = "lower recipe.max_tokens, set recipe.recompute or recipe.lora, or use more devices (see `sgt check`)"
+    return SgtError(where, f"out of memory ({first[:160]})", f"{remedy}; what was saved is intact")

@@ -1,0 +1,115 @@
+"""What each step of a run learns from: the draws of the mixture as packed batches of this process."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sgt.data.mixture import Draw, Mixture
+from sgt.errors import SgtError
+from sgt.models.base import Batch, Example, UnifiedModel
+from sgt.training.packing import fill, split
+from sgt.training.world import World
+
+
+@dataclass(frozen=True)
+class Supply:
+    """Examples of one source.
+
+    Attributes:
+        make: the example of a draw, a pure function of it.
+        key: where its sample lies, for messages.
+    """
+
+    make: Callable[[Draw], Example]
+    key: Callable[[Draw], str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step.
+
+    Attributes:
+        batches: of this process, worked through one after another; as many in every process.
+        keys: where the samples of each batch lie.
+        ce_tokens, mse_tokens, tokens: over all processes and batches.
+        filled: share of the packs' capacity that is used, 1 if packs have no limit.
+    """
+
+    batches: list[Batch]
+    keys: list[list[str]]
+    ce_tokens: float
+    mse_tokens: float
+    tokens: int
+    filled: float
+
+
+class Stream:
+    """The steps of a run. What a step holds depends on (seed, step) alone, how it is cut on the number of processes.
+
+    Args:
+        model: tokenises and collates.
+        mixture: says which samples.
+        supplies: by name of the source.
+        seed: of every random draw.
+        capacity: tokens per pack, at most; None makes one pack of a process's share.
+        world: the processes, among which the draws of a step are dealt in turn.
+    """
+
+    def __init__(
+        self,
+        model: UnifiedModel,
+        mixture: Mixture,
+        supplies: dict[str, Supply],
+        seed: int,
+        capacity: int | None = None,
+        world: World | None = None,
+    ) -> None:
+        self.model, self.mixture, self.supplies = model, mixture, supplies
+        self.seed, self.capacity, self.world = seed, capacity, world or World()
+
+    def step(self, step: int) -> Step:
+        """The batches of one step.
+
+        Raises:
+            SgtError: a sample is damaged, or longer than a pack.
+        """
+        draws = self.mixture.step(step)[self.world.rank :: self.world.size]
+        examples = [self.supplies[draw.source].make(draw) for draw in draws]
+        packs = self._packs(examples, draws)
+        seeds = [example_seed(self.seed, draw) for draw in draws]
+        batches = [self.model.batch([examples[i] for i in pack], [seeds[i] for i in pack]) for pack in packs]
+        sums = (sum(getattr(batch, name) for batch in batches) for name in ("ce_tokens", "mse_tokens", "tokens"))
+        ce_tokens, mse_tokens, tokens = self.world.totals(list(sums))
+        room = len(packs) * self.world.size * (self.capacity or 0)
+        keys = [[self._key(draws[i]) for i in pack] for pack in packs]
+        return Step(batches, keys, ce_tokens, mse_tokens, int(tokens), tokens / room if room else 1.0)
+
+    def steps(self, start: int, end: int) -> Iterator[Step]:
+        """Steps ``start`` to ``end``, each made in a thread of its own while the one before it is learned from."""
+        with ThreadPoolExecutor(1) as thread:
+            coming = thread.submit(self.step, start) if start < end else None
+            for step in range(start, end):
+                ready = coming.result()
+                coming = thread.submit(self.step, step + 1) if step + 1 < end else None
+                yield ready
+
+    def _packs(self, examples: list[Example], draws: list[Draw]) -> list[list[int]]:
+        packs = [list(range(len(examples)))]
+        if self.capacity:
+            lengths = [self.model.tokens(example) for example in examples]
+            for length, draw in zip(lengths, draws, strict=True):
+                if length > self.capacity:
+                    problem = f"{length} tokens, a pack holds {self.capacity}"
+                    raise SgtError(self._key(draw), problem, "raise recipe.max_tokens or leave the sample out")
+            packs = fill(lengths, self.capacity)
+        return split(packs, self.world.largest(len(packs)))
+
+    def _key(self, draw: Draw) -> str:
+        return self.supplies[draw.source].key(draw)
+
+
+def example_seed(seed: int, draw: Draw) -> int:
+    """Seed of the random draws of one example's loss: of nothing beside it, so packing cannot change them."""
+    digest = hashlib.sha256(f"{seed} {draw.source} {draw.number}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
