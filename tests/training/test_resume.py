@@ -48,9 +48,9 @@ def test_resuming_an_earlier_checkpoint_is_bit_identical(reference):
     assert finished() == reference
 
 
-@pytest.mark.parametrize("file", ["weights.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("file", ["weights", "optimizer", "state.json"])
 def test_a_torn_checkpoint_is_passed_over_with_its_reason(file, reference, caplog):
-    path = FOLDER / "work/step-0000006" / file
+    (path,) = (FOLDER / "work/step-0000006").glob(f"{file}*")
     path.write_bytes(path.read_bytes()[:-7])
     with caplog.at_level("WARNING"):
         sgt("train", *WORDS)

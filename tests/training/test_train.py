@@ -11,15 +11,14 @@ from PIL import Image
 
 from sgt.cli import main
 from sgt.data.images import decode_image, encode_png
-from sgt.data.mixture import Mixture
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.models import flow
 from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study
-from sgt.training.examples import examples_of
-from sgt.training.train import training_data
+from sgt.training.sources import training_sources
+from sgt.training.stream import Stream
 from tests.conftest import MODEL, STUDY, sgt, write_study
 
 ARMS = STUDY["arms"][2:]
@@ -38,8 +37,8 @@ def check_velocities(arm: str, monkeypatch) -> int:
     study = load_study("config/micro.yaml")
     run, recipe = study.run("micro", arm, 0), study.recipe("micro")
     model = load_model(study.models["micro"], Path("base/micro"))
-    sources, makers = training_data(study, run, recipe)
-    mixture = Mixture(sources, 0)
+    sources = training_sources(study, run, recipe)
+    stream = Stream(model, sources.mixture, sources.supplies, run.seed)
     rendered = {
         sample.key: Image.open(io.BytesIO(sample.get("png")))
         for shard in ("shard-00000", "shard-00001")
@@ -50,10 +49,10 @@ def check_velocities(arm: str, monkeypatch) -> int:
     velocity = flow.velocity
     monkeypatch.setattr(flow, "velocity", lambda data, noise: seen.append((data, noise)) or velocity(data, noise))
     for step in range(2):
-        batch = model.batch(examples_of(mixture, makers, step), torch.Generator().manual_seed(step))
+        (batch,) = stream.step(step).batches
         model.loss(batch, 1.0)
         data, noise = seen[-1]
-        drawn = [keys[draw.index] for draw in mixture.step(step) if draw.source == "proxy"]
+        drawn = [keys[draw.index] for draw in sources.mixture.step(step) if draw.source == "proxy"]
         pictures = torch.stack([in_space(model, rendered[key], arm) for key in drawn])
         latents = model.vae.encode(pictures, batch.vae_sample_noise)
         tokens = torch.cat([model.network.patchify(latent) for latent in latents])
@@ -70,7 +69,7 @@ def test_the_velocity_target_is_that_of_the_rendered_target(arm, study, monkeypa
 @pytest.mark.parametrize("arm", ["segmentation", "depth", "edge"])
 def test_that_check_fails_when_the_input_image_takes_the_targets_place(arm, study, monkeypatch):
     monkeypatch.setattr(
-        "sgt.training.examples.read_target",
+        "sgt.training.sources.read_target",
         lambda rendered: decode_image(scene_of(rendered).get("jpg"), "scene"),
     )
     with pytest.raises(AssertionError, match="not close"):
@@ -86,9 +85,9 @@ def test_only_inpainting_is_shown_something_else_than_the_image(study):
     loaded = load_study(study)
     shown = {}
     for arm in ARMS:
-        sources, makers = training_data(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
-        draws = [draw for draw in Mixture(sources, 0).step(0) if draw.source == "proxy"]
-        shown[arm] = [makers["proxy"](draw)[0].image.tobytes() for draw in draws]
+        sources = training_sources(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
+        draws = [draw for draw in sources.mixture.step(0) if draw.source == "proxy"]
+        shown[arm] = [sources.supplies["proxy"].make(draw)[0].image.tobytes() for draw in draws]
     assert all(shown[arm] == shown["segmentation"] for arm in ARMS if arm != "inpainting")
     assert all(a != b for a, b in zip(shown["inpainting"], shown["segmentation"], strict=True))
 
@@ -97,8 +96,8 @@ def test_every_arm_sees_the_same_questions_in_the_same_order_at_an_exact_ratio(s
     loaded = load_study(study)
     orders = {}
     for arm in STUDY["arms"][1:]:
-        sources, _ = training_data(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
-        steps = [Mixture(sources, 0).step(step) for step in range(30)]
+        sources = training_sources(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
+        steps = [sources.mixture.step(step) for step in range(30)]
         kinds = [[draw.source for draw in step] for step in steps]
         assert kinds == [["vqa"] * 2 if arm == "sft" else ["proxy", "proxy", "vqa"] * 2] * 30
         orders[arm] = [draw.index for step in steps for draw in step if draw.source == "vqa"]

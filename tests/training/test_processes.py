@@ -1,0 +1,73 @@
+"""Two processes (gloo) and one: the same samples, losses to 1e-5, and each goes on with what the other saved."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import STUDY, write_study
+
+STEPS = 6
+# Where a gradient is zero but for rounding, Adam without an epsilon steps by its sign.
+RECIPE = {**STUDY["recipe"], "optimizer": {"lr": 1.0e-3, "warmup": 2, "eps": 1.0e-7}}
+
+
+@pytest.fixture
+def alone(run):
+    """What one process gives; the run's folder is then moved away."""
+    write_study(Path(), recipe=RECIPE)
+    assert run.finish()[0] == 0
+    losses = run.losses()
+    run.folder.rename("alone")
+    return losses
+
+
+def close(got: list[tuple], want: list[tuple]) -> None:
+    assert [line[0] for line in got] == [line[0] for line in want] == list(range(STEPS))
+    for one, other in zip(got, want, strict=True):
+        assert one[1:] == pytest.approx(other[1:], rel=1e-5)
+
+
+def weights_close(one: Path, other: Path) -> None:
+    ours, theirs = load_file(one / "final/ema.safetensors"), load_file(other / "final/ema.safetensors")
+    assert ours.keys() == theirs.keys()
+    # Saved in bf16: rounding may fall the other way.
+    assert all(torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=2e-4) for name in ours)
+
+
+def test_two_processes_give_the_losses_of_one(run, alone):
+    status, said = run.finish(processes=2)
+    assert status == 0, said
+    close(run.losses(), alone)
+    weights_close(run.folder, Path("alone"))
+    assert json.loads((run.folder / "run.json").read_text())["processes"] == 2
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
+def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, run, alone):
+    if first == 1:
+        shutil.copytree("alone", run.folder)
+    else:
+        assert run.finish(processes=2)[0] == 0
+    (run.folder / "run.json").unlink()
+    shutil.rmtree(run.work / f"step-{STEPS:07d}")
+    status, said = run.finish(processes=then)
+    assert status == 0, said
+    assert "resuming from" in said and "step-0000004" in said
+    close(run.losses(), alone)
+    weights_close(run.folder, Path("alone"))
+
+
+def test_averages_adapters_and_packs_work_in_two_processes(run):
+    lora = {"rank": 4, "alpha": 8.0, "parts": ["understanding", "generation"]}
+    write_study(Path(), recipe={**RECIPE, "lora": lora, "ema": 0.5, "max_tokens": 330, "recompute": True})
+    assert run.finish()[0] == 0
+    losses = run.losses()
+    run.folder.rename("alone")
+    status, said = run.finish(processes=2)
+    assert status == 0, said
+    close(run.losses(), losses)
+    weights_close(run.folder, Path("alone"))
