@@ -8,6 +8,7 @@ from pathlib import Path
 from sgt.atomic import sha256, write_json
 from sgt.data.images import decode_image
 from sgt.data.shards import read_shard
+from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.generation import score_scenes
 from sgt.evaluation.questions import score_questions
@@ -68,6 +69,7 @@ def run(args: argparse.Namespace) -> None:
             "checkpoint": meta["checkpoint_sha256"],
         },
         "code": {"predict": meta["code"], "score": code_revision()},
+        "environment": {"predict": meta.get("environment"), "score": environment()},
         "commands": [meta["command"], args.command_line],
         "items": items,
     }

@@ -1,5 +1,6 @@
 # The study, the paths it expands to, and what each kind of job depends on besides files.
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from snakemake.utils import validate
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
+from sgt.study.adopt import require_recorded
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.benchmarks import GenerationProtocol
 from sgt.study.recipe import WITHOUT_EFFECT
@@ -27,6 +29,19 @@ def loaded_study() -> LoadedStudy:
     except SgtError as error:
         sys.exit(f"snakemake: error: {error}")
 
+
+def refuse_results_of_others() -> None:
+    """Results that Snakemake has no record of end the run with one line."""
+    try:
+        require_recorded(STUDY)
+    except SgtError as error:
+        sys.exit(f"snakemake: error: {error}")
+
+
+# What a scheduler sends ahead of a time limit is for the job's command, which saves and ends. Snakemake and the job's
+# shell inherit this, and stay to see how it ends.
+for warning in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(warning, signal.SIG_IGN)
 
 STUDY = loaded_study()
 validate(config, schema="../../config/study.schema.json")
@@ -113,6 +128,22 @@ def demonstrations() -> list[Path]:
 def needs(stage: str, resource: str):
     """A job's resource, as its model says for this stage."""
     return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)
+
+
+def of_nodes(value):
+    """A resource that only training on several nodes has, from what the model needs for training."""
+
+    def resource(wildcards):
+        train = STUDY.models[wildcards.model].train
+        return value(train) if train.nodes > 1 else None
+
+    return resource
+
+
+def gpus_of_one_node(wildcards):
+    """GPUs of training on one node. On several nodes they are asked for per node, as ``gres``."""
+    train = STUDY.models[wildcards.model].train
+    return train.gpu if train.nodes == 1 else None
 
 
 def model_identity(name: str) -> str:

@@ -1,4 +1,5 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
+TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
 FIGURES = [
     RESULTS / "figures" / f"{name}.png"
     for name in ("gains", "training", *(("generation", "samples", "scenes") if GENERATES else ()))
@@ -14,6 +15,8 @@ rule tables:
         LOGS / "tables.log",
     benchmark:
         TIMES / "tables.tsv"
+    group:
+        "report"
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -38,6 +41,8 @@ rule figures:
         LOGS / "figures.log",
     benchmark:
         TIMES / "figures.tsv"
+    group:
+        "report"
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -64,6 +69,8 @@ rule report:
         LOGS / "report.log",
     benchmark:
         TIMES / "report.tsv"
+    group:
+        "report"
     conda:
         "../envs/sgt.yaml"
     threads: 1
