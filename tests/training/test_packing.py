@@ -69,7 +69,9 @@ def test_the_length_of_an_example_is_what_it_takes_in_a_batch(ingredients):
 
 def test_a_sample_longer_than_a_pack_is_named(ingredients):
     model, sources = ingredients
-    with pytest.raises(SgtError, match=r"shard-0000\d.tar: [a-z0-9-]+: \d+ tokens, a pack holds 20; raise recipe.max_tokens"):
+    with pytest.raises(
+        SgtError, match=r"shard-0000\d.tar: [a-z0-9-]+: \d+ tokens, a pack holds 20; raise recipe.max_tokens"
+    ):
         Stream(model, sources.mixture, sources.supplies, 0, 20).step(0)
 
 
