@@ -213,17 +213,20 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout | FlexLayout, cache: 
 
 def dense_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """(B, H, L, D), twice (B, H_kv, K, D) and bool (B, 1, L, K) → (B, H, L, D); heads of a group share keys."""
-    if query.is_cuda and mask is not None:
+    groups = query.shape[1] // key.shape[1]
+    if query.is_cuda and groups > 1:
         return folded_attention(query, key, value, mask)
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=query.shape[1] != key.shape[1])
+    key, value = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (key, value))
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
-def folded_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+def folded_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
     """The same, with the heads of a group as further queries of one head.
 
     The fused kernels of CUDA take grouped heads or a mask, not both, and repeated keys would be read many times over.
     """
     groups = query.shape[1] // key.shape[1]
     folded = query.unflatten(1, (-1, groups)).flatten(2, 3)
-    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask.repeat(1, 1, groups, 1))
+    mask = mask if mask is None else mask.repeat(1, 1, groups, 1)
+    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask)
     return out.unflatten(2, (groups, -1)).flatten(1, 2)

@@ -132,7 +132,8 @@ def test_folding_the_heads_of_a_group_changes_nothing():
     q, k, v = (torch.randn(3, heads, length, 16) for heads, length in ((6, 5), (2, 9), (2, 9)))
     mask = torch.rand(3, 1, 5, 9) > 0.4
     mask[..., 0] = True
-    torch.testing.assert_close(folded_attention(q, k, v, mask), dense_attention(q, k, v, mask))
+    for shown in (mask, None):
+        torch.testing.assert_close(folded_attention(q, k, v, shown), dense_attention(q, k, v, shown))
 
 
 def test_the_device_decides_the_form():
