@@ -1,8 +1,9 @@
 """What every model family offers, and the family-neutral form of a training sample."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,38 @@ class GenerationSettings:
     renorm_min: float = 0.0
 
 
+def inference(method: Callable) -> Callable:
+    """Run a method of a model without gradients and in the model's arithmetic."""
+
+    @wraps(method)
+    def run(self: "UnifiedModel", *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad(), self.arithmetic():
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class UnifiedModel(ABC):
     """A model that answers questions about images and makes images.
 
     Attributes:
         network: the weights that post-training changes.
+        autocast: run the network's matrix products in bf16, whatever its weights are.
+        length_weighted: the loss weighs each answer's tokens by 1/√(tokens of that answer).
     """
 
     network: nn.Module
+    autocast: bool = False
+    length_weighted: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    def arithmetic(self) -> torch.autocast:
+        """The context in which the network runs; what must stay in fp32 is so in every one."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
     @classmethod
     @abstractmethod

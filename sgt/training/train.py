@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     recipe, folder = study.recipe(run.model), study.run_dir(run)
     sources, makers = training_data(study, run, recipe)
     mixture = Mixture(sources, run.seed)
-    model = load_model(spec, base)
+    model = load_model(spec, base, recipe.precision)
     make_trainable(model, recipe, run.seed)
     weights = train(
         model,

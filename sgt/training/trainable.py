@@ -1,4 +1,4 @@
-"""What of a model a recipe trains: parts, adapters, and how activations are kept."""
+"""What of a model a recipe trains: parts, adapters, how activations are kept, and how answers are weighed."""
 
 from sgt.models.base import UnifiedModel
 from sgt.models.lora import add_lora
@@ -6,13 +6,13 @@ from sgt.study.recipe import Recipe
 
 
 def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
-    """Freeze what the recipe does not train, add its adapters, and set how activations are kept.
+    """Freeze what the recipe does not train, add its adapters, and set how the loss is worked out.
 
     A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.
 
     Args:
         model: changed in place.
-        recipe: its ``trains``, ``lora`` and ``recompute``.
+        recipe: its ``trains``, ``lora``, ``recompute`` and ``length_weighted``.
         seed: of initial adapters.
     """
     if recipe.lora:
@@ -22,3 +22,4 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
         for name, parameter in model.network.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and model.part(name) in recipe.trains)
     model.recompute(recipe.recompute)
+    model.length_weighted = recipe.length_weighted

@@ -23,6 +23,7 @@ from sgt.models.base import (
     SeenImage,
     UnifiedModel,
     Words,
+    inference,
 )
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
@@ -99,22 +100,25 @@ class Bagel(UnifiedModel):
 
     def loss(self, batch: PackedBatch, timestep_shift: float) -> LossTerms:
         """See :meth:`UnifiedModel.loss`."""
+        batch = batch.to(self.device)
         with torch.no_grad():
             latents = (
                 self.vae.encode(batch.padded_images, batch.vae_sample_noise)
                 if len(batch.padded_images)
                 else (batch.vae_sample_noise)
             )
-        losses = self.network(batch, latents, timestep_shift)
+        with self.arithmetic():
+            losses = self.network(batch, latents, timestep_shift)
         zero = losses.ce.new_zeros(())
+        weights = batch.ce_loss_weights if self.length_weighted else torch.ones_like(losses.ce)
         return LossTerms(
-            losses.ce.mean() if len(losses.ce) else zero,
+            (losses.ce * weights).sum() / weights.sum() if len(losses.ce) else zero,
             losses.mse.mean() if len(losses.mse) else zero,
             len(losses.ce),
             len(losses.mse),
         )
 
-    @torch.no_grad()
+    @inference
     def answer(
         self,
         images: Sequence[Image.Image],
@@ -133,7 +137,7 @@ class Bagel(UnifiedModel):
         said = iter(continuations(context, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
-    @torch.no_grad()
+    @inference
     def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context = Context(self.network, self.special, 1)
@@ -141,7 +145,7 @@ class Bagel(UnifiedModel):
         context.add_text([self.ids(question)])
         return continuation_log_probability(context.select([0] * len(options)), [self.ids(o) for o in options])
 
-    @torch.no_grad()
+    @inference
     def generate(
         self,
         prompts: Sequence[str],
@@ -177,7 +181,7 @@ class Bagel(UnifiedModel):
 
     def _latent(self, image: Image.Image, prompt: str, seed: int) -> Tensor:
         """The sampled latent (z, H, W) of one image; the draw depends on the prompt and its seed alone."""
-        pixels = to_tensor(image)[None].to(self.network.device)
+        pixels = to_tensor(image)[None].to(self.device)
         shape = (1, self.vae.config.z_channels, *(side // self.vae.config.downsample for side in pixels.shape[2:]))
         noise = torch.randn(shape, generator=seeded(seed, f"image to edit\n{prompt}"))
         return self.vae.encode(pixels, noise.to(pixels.device))[0]
