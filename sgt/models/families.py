@@ -9,6 +9,7 @@ from sgt.errors import SgtError
 from sgt.models.bagel import checkpoint as bagel_checkpoint
 from sgt.models.bagel import create as bagel_create
 from sgt.models.bagel.model import Bagel
+from sgt.models.bagel.sizes import bagel_sizes
 from sgt.models.base import UnifiedModel
 from sgt.models.vae import VAE
 from sgt.study.fields import Precision
@@ -18,6 +19,7 @@ FAMILIES: dict[str, type[UnifiedModel]] = {"bagel": Bagel}
 SPECIAL_TOKENS = {"bagel": bagel_checkpoint.SPECIAL}
 EMPTY = {"bagel": bagel_checkpoint.empty_networks}
 CREATE = {"bagel": bagel_create.create_checkpoint}
+SIZES = {"bagel": bagel_sizes}
 WEIGHTS = {"fp32": torch.float32, "bf16-autocast": torch.float32, "bf16": torch.bfloat16}
 
 

@@ -14,6 +14,7 @@ from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage
 from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
+from sgt.models.bagel.sizes import part_of
 from sgt.models.base import (
     Example,
     Exchange,
@@ -72,12 +73,7 @@ class Bagel(UnifiedModel):
 
     def part(self, name: str) -> Part:
         """See :meth:`UnifiedModel.part`."""
-        owner = name.split(".")[0]
-        if owner in ("vit_model", "connector", "vit_pos_embed"):
-            return "vision"
-        if "_moe_gen" in name or owner != "language_model":
-            return "generation"
-        return "vocabulary" if "embed_tokens" in name or "lm_head" in name else "understanding"
+        return part_of(name)
 
     def recompute(self, on: bool) -> None:
         """See :meth:`UnifiedModel.recompute`; layer by layer, in the decoder and the vision encoder."""
