@@ -107,7 +107,7 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
     proxies = {run.proxy for run in study.runs if run.proxy}
     trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     if trained:
-        wanted.add(study.study.data.vqa)
+        wanted |= {study.study.data.vqa, *filter(None, [study.study.data.validation])}
     # The contact sheet shows the proxy dataset even where no arm is trained on it.
     wanted.add(study.study.data.proxy)
     evaluations = len(study.runs) * len(study.benchmarks)
