@@ -14,6 +14,7 @@ MODEL = {
     "checkpoint": "base/micro",
     "vit_image": [48, 48, 8],
     "vae_image": [48, 48, 8],
+    "device": "cpu",
     "architecture": {
         "llm": {
             "hidden_size": 32,

@@ -1,15 +1,18 @@
 """One attention for training and inference: packed tokens in, packed tokens out.
 
 Tokens of all sequences lie one after another (no padding is computed by the linear layers). For the attention alone
-they are laid out as a padded batch, with a mask that says what each query may see.
+they are laid out anew: packed training batches on CUDA as one sequence for FlexAttention, everything else as padded
+batches with a mask that says what each query may see.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from sgt.models.flex import FlexLayout, flex_attend, flex_layout
 
 
 @dataclass(frozen=True)
@@ -63,12 +66,16 @@ def make_layout(row: Tensor, column: Tensor, lengths: list[int], mask: Tensor | 
 
 def full_layout(lengths: list[int], device: torch.device) -> Layout:
     """Sequences of these lengths one after another, each attending to all of itself and nothing else."""
-    row, column = grid(lengths)
-    width, mask = max(lengths, default=1), None
-    if min(lengths, default=1) < width:
-        filled = torch.arange(width) < torch.tensor(lengths)[:, None]
-        mask = filled[:, None, None].expand(-1, 1, width, -1).to(device)
-    return make_layout(row.to(device), column.to(device), lengths, mask)
+    row, column = (values.to(device) for values in grid(lengths))
+
+    def mask(rows: list[int], width: int) -> Tensor | None:
+        counts = torch.tensor([lengths[index] for index in rows])
+        if (counts == width).all():
+            return None
+        filled = torch.arange(width) < counts[:, None]
+        return filled[:, None, None].expand(-1, 1, width, -1).to(device)
+
+    return _grouped_layout(row, column, lengths, mask)
 
 
 def grid(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -79,26 +86,46 @@ def grid(lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
     return row, torch.arange(len(row)) - starts[row]
 
 
-def packed_layout(order: Tensor, sample_lens: list[int], split_lens: list[int], modes: list[str]) -> Layout:
-    """The layout of packed samples under BAGEL's mask; samples of like length share a block.
+def packed_layout(
+    order: Tensor, sample_lens: list[int], split_lens: list[int], modes: list[str]
+) -> Layout | FlexLayout:
+    """The layout of packed samples under BAGEL's mask, in the form that suits the device.
 
     Args:
         order: int64 (N,), the place in the packed sequence of each token, in the order the model keeps them.
         sample_lens, split_lens, modes: see :func:`split_mask`.
     """
+    form = flex_layout if order.is_cuda else dense_layout
+    return form(order, sample_lens, split_lens, modes)
+
+
+def dense_layout(order: Tensor, sample_lens: list[int], split_lens: list[int], modes: list[str]) -> Layout:
+    """The padded batches of packed samples; see :func:`packed_layout`."""
     device = order.device
     row, column = (values.to(device)[order] for values in grid(sample_lens))
     mask = split_mask(sample_lens, split_lens, modes).to(device)
-    slot, blocks, places = torch.empty_like(order), [], 0
-    for samples in _alike(sample_lens):
-        mine = torch.isin(row, torch.tensor(samples, device=device)).nonzero()[:, 0]
-        rank = torch.zeros(len(sample_lens), dtype=torch.int64, device=device)
-        rank[samples] = torch.arange(len(samples), device=device)
-        width = max(sample_lens[sample] for sample in samples)
-        part = make_layout(rank[row[mine]], column[mine], [sample_lens[sample] for sample in samples], None)
+    return _grouped_layout(row, column, sample_lens, lambda rows, width: mask[rows, None, :width, :width])
+
+
+def _grouped_layout(
+    row: Tensor, column: Tensor, lengths: list[int], mask: Callable[[list[int], int], Tensor | None]
+) -> Layout:
+    """Sequences of like length share a block.
+
+    Args:
+        row, column, lengths: see :func:`make_layout`.
+        mask: of some sequences, padded to a width.
+    """
+    slot, blocks, places = torch.empty_like(row), [], 0
+    for rows in _alike(lengths):
+        mine = torch.isin(row, torch.tensor(rows, device=row.device)).nonzero()[:, 0]
+        rank = torch.zeros(len(lengths), dtype=torch.int64, device=row.device)
+        rank[rows] = torch.arange(len(rows), device=row.device)
+        width = max(lengths[index] for index in rows)
+        part = make_layout(rank[row[mine]], column[mine], [lengths[index] for index in rows], None)
         slot[mine] = part.slot + places
-        places += len(samples) * width
-        blocks.append(Block(len(samples), width, mine[part.blocks[0].token], mask[samples, None, :width, :width]))
+        places += len(rows) * width
+        blocks.append(Block(len(rows), width, mine[part.blocks[0].token], mask(rows, width)))
     return Layout(blocks, slot)
 
 
@@ -161,25 +188,45 @@ class KVCache:
         return k, v
 
 
-def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout, cache: KVCache | None = None) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout | FlexLayout, cache: KVCache | None = None) -> Tensor:
     """Softmax attention of packed tokens.
 
     Args:
         q: (N, H, D). k, v: (N, H_kv, D); each key-value head serves H / H_kv query heads.
-        layout: the padded batches and their masks.
+        layout: where the tokens sit, and who may see whom.
         cache: what earlier tokens left behind, for layouts of one block, whose mask covers it.
 
     Returns:
         (N, H·D).
     """
-    groups = q.shape[1] // k.shape[1]
-    mixed = []
+    if isinstance(layout, FlexLayout):
+        return flex_attend(q, k, v, layout)
+    mixed = [q.new_empty(0, q.shape[1] * q.shape[2])]
     for block in layout.blocks:
         query, key, value = block.pad(q), block.pad(k), block.pad(v)
         if cache is not None:
             key, value = cache.join(key, value)
-        if groups > 1:
-            key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=block.mask)
+        out = dense_attention(query, key, value, block.mask)
         mixed.append(out.transpose(1, 2).flatten(2).flatten(0, 1))
     return torch.cat(mixed).index_select(0, layout.slot)
+
+
+def dense_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """(B, H, L, D), twice (B, H_kv, K, D) and bool (B, 1, L, K) → (B, H, L, D); heads of a group share keys."""
+    groups = query.shape[1] // key.shape[1]
+    if query.is_cuda and groups > 1:
+        return folded_attention(query, key, value, mask)
+    key, value = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (key, value))
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+
+
+def folded_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """The same, with the heads of a group as further queries of one head.
+
+    The fused kernels of CUDA take grouped heads or a mask, not both, and repeated keys would be read many times over.
+    """
+    groups = query.shape[1] // key.shape[1]
+    folded = query.unflatten(1, (-1, groups)).flatten(2, 3)
+    mask = mask if mask is None else mask.repeat(1, 1, groups, 1)
+    out = F.scaled_dot_product_attention(folded, key, value, attn_mask=mask)
+    return out.unflatten(2, (groups, -1)).flatten(1, 2)

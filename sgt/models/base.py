@@ -1,10 +1,11 @@
 """What every model family offers, and the family-neutral form of a training sample."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -51,15 +52,12 @@ class Batch(Protocol):
 
     Attributes:
         tokens: tokens the model works through.
-        ce_tokens, mse_tokens: tokens that each loss is summed over.
+        ce_tokens, mse_tokens: tokens that each loss is summed over, counted by their weights.
     """
 
     tokens: int
-    ce_tokens: int
-    mse_tokens: int
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The batch on a device."""
+    ce_tokens: float
+    mse_tokens: float
 
 
 @dataclass(frozen=True)
@@ -99,14 +97,38 @@ class GenerationSettings:
     renorm_min: float = 0.0
 
 
+def inference(method: Callable) -> Callable:
+    """Run a method of a model without gradients and in the model's arithmetic."""
+
+    @wraps(method)
+    def run(self: "UnifiedModel", *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad(), self.arithmetic():
+            return method(self, *args, **kwargs)
+
+    return run
+
+
 class UnifiedModel(ABC):
     """A model that answers questions about images and makes images.
 
     Attributes:
         network: the weights that post-training changes.
+        autocast: run the network's matrix products in bf16, whatever its weights are.
+        length_weighted: the loss weighs each answer's tokens by 1/√(tokens of that answer).
     """
 
     network: nn.Module
+    autocast: bool = False
+    length_weighted: bool = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    def arithmetic(self) -> torch.autocast:
+        """The context in which the network runs; what must stay in fp32 is so in every one."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
 
     @classmethod
     @abstractmethod
@@ -171,7 +193,7 @@ class UnifiedModel(ABC):
 
     @abstractmethod
     def loss(self, batch: Batch, timestep_shift: float) -> LossSums:
-        """Text cross-entropy and flow-matching error of a batch on the model's device."""
+        """Text cross-entropy and flow-matching error of a batch, which is moved to the model's device."""
 
     @abstractmethod
     def answer(

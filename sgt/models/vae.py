@@ -205,7 +205,8 @@ class VAE(nn.Module):
 
     def moments(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of the unscaled latent, each (B, z, h, w)."""
-        mean, logvar = self.encoder(images).chunk(2, dim=1)
+        with self._own_precision(images):
+            mean, logvar = self.encoder(images).chunk(2, dim=1)
         return mean, logvar
 
     def encode(self, images: Tensor, noise: Tensor) -> Tensor:
@@ -223,4 +224,10 @@ class VAE(nn.Module):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, z, h, w) → images (B, 3, H, W), nominally in [-1, 1]."""
-        return self.decoder(latents / self.config.scale_factor + self.config.shift_factor)
+        with self._own_precision(latents):
+            return self.decoder(latents / self.config.scale_factor + self.config.shift_factor)
+
+    @staticmethod
+    def _own_precision(x: Tensor) -> torch.autocast:
+        """The weights decide: half precision around a call does not reach in here."""
+        return torch.autocast(x.device.type, enabled=False)

@@ -1,10 +1,17 @@
-"""``sgt check``: is a study valid, and what does it ask for?"""
+"""``sgt check``: is a study valid, and what does it ask for, of a machine and in jobs?"""
 
 import argparse
 from pathlib import Path
 
+from sgt.models.families import SIZES
 from sgt.study.load import LoadedStudy, load_study
+from sgt.study.models import Model
+from sgt.study.recipe import Recipe
 from sgt.study.schema import ARM_WITHOUT_TRAINING
+from sgt.training import estimate
+from sgt.training.pretrain import VOCABULARY
+
+SIZES_OF_GPU = (80, 141)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the study's datasets, benchmarks, runs and number of jobs.
+    """Print the study's datasets, benchmarks, models with what they take to train, runs and number of jobs.
 
     Raises:
         SgtError: the study, or a file it names, is not valid.
@@ -28,6 +35,9 @@ def describe(study: LoadedStudy) -> list[str]:
         lines.append(f"dataset {name}: {dataset.scenes} scenes in {_many(dataset.shards, 'shard')}")
     for name, benchmark in study.benchmarks.items():
         lines.append(f"benchmark {name} v{benchmark.version}: {benchmark.protocol.kind} on {benchmark.dataset}")
+    trained = [run.model for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
+    for name, model in study.models.items():
+        lines += estimates(model, study.recipe(name), trained.count(name))
     for run in study.runs:
         steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model).steps
         lines.append(f"run {run.id}: {_many(steps, 'step')}")
@@ -36,13 +46,68 @@ def describe(study: LoadedStudy) -> list[str]:
     return [*lines, f"jobs: {told}; {sum(jobs.values())} in all"]
 
 
+def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
+    """What a model takes to train by a recipe: see :mod:`sgt.training.estimate` for what the figures count.
+
+    Args:
+        spec, recipe: of the model.
+        runs: that are trained.
+    """
+    if spec.architecture is None:
+        return [f"model {spec.name}: no estimate, its file gives no architecture"]
+    sizes = SIZES[spec.family](_architecture(spec))
+    devices = max(spec.train.gpu, 1) * spec.train.nodes
+    tokens = estimate.step_tokens(spec, sizes, recipe)
+    share = estimate.share(tokens, devices)
+    memory = estimate.memory(sizes, recipe, share, spec.vae_image[0] ** 2, devices)
+    parts = ", ".join(f"{part} {_amount(count)}" for part, count in sizes.parameters.items())
+    bytes_of = " + ".join(f"{name} {_amount(value)}B" for name, value in vars(memory).items() if value)
+    trains = _amount(estimate.trainable_values(sizes, recipe))
+    flops = estimate.step_flops(sizes, recipe, tokens)
+    final, progress = estimate.checkpoint_bytes(sizes), estimate.progress_bytes(sizes, recipe)
+    where = _many(spec.train.gpu, "GPU") if spec.train.gpu else "the CPU"
+    told = [
+        f"{_amount(sum(sizes.parameters.values()))} parameters ({parts})",
+        f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each",
+        f"memory {bytes_of} = {_amount(memory.total)}B",
+        f"disk {_amount(final)}B per finished run, {_amount(progress)}B per resumable checkpoint of a run in"
+        f" progress; {_amount(runs * final)}B when {_many(runs, 'run')} are finished",
+    ]
+    if spec.train.gpu:
+        fits = ", ".join(f"{size} GB: {'yes' if memory.fits(size) else 'no'}" for size in SIZES_OF_GPU)
+        seconds = flops / devices / estimate.PEAK_FLOPS / estimate.MFU
+        told[2] += f" per GPU; fits {fits}"
+        told.append(
+            f"{_amount(flops)}FLOP per step; at {estimate.MFU:.0%} of {_amount(estimate.PEAK_FLOPS)}FLOP/s per GPU"
+            f" {seconds:.2g} s, {recipe.steps * seconds / 3600:.2g} h per run"
+        )
+    else:
+        told.append(f"{_amount(flops)}FLOP per step")
+    return [f"model {spec.name}: {line}" for line in told]
+
+
+def _architecture(spec: Model) -> dict:
+    """A model that is pretrained here has the vocabulary of the tokenizer that is trained for it."""
+    if spec.pretrain is None:
+        return spec.architecture
+    return {**spec.architecture, "llm": {"vocab_size": VOCABULARY} | spec.architecture.get("llm", {})}
+
+
+def _amount(value: float) -> str:
+    """With three digits and a prefix: 29.2 G."""
+    for prefix, size in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g} {prefix}"
+    return f"{value:.3g} "
+
+
 def job_counts(study: LoadedStudy) -> dict[str, int]:
     """How many jobs of the main stages a study has when nothing is made yet."""
     wanted = {benchmark.dataset for benchmark in study.benchmarks.values()}
     proxies = {run.proxy for run in study.runs if run.proxy}
     trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     if trained:
-        wanted.add(study.study.data.vqa)
+        wanted |= {study.study.data.vqa, *filter(None, [study.study.data.validation])}
     # The contact sheet shows the proxy dataset even where no arm is trained on it.
     wanted.add(study.study.data.proxy)
     evaluations = len(study.runs) * len(study.benchmarks)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sgt.study.fields import Count, Name, Strict
+from sgt.study.fields import Count, Name, Precision, Strict
 from sgt.study.recipe import Optimizer
 
 
@@ -51,6 +51,8 @@ class Model(Strict):
         description="longest side, shortest side, stride of the semantic encoder's input"
     )
     vae_image: tuple[Count, Count, Count] = Field(description="longest side, shortest side, stride of generated images")
+    precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
     train: Resources = Resources()
     predict: Resources = Resources()
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sgt.study.fields import Count, Probability, Share, Strict, Weight
+from sgt.study.fields import Count, Precision, Probability, Share, Strict, Weight
 
 Part = Literal["understanding", "generation", "vision", "vocabulary"]
 
@@ -52,6 +52,9 @@ class Recipe(Strict):
     )
     optimizer: Optimizer = Optimizer()
     ce_weight: Weight = Field(1.5, description="weight of the text cross-entropy")
+    length_weighted: bool = Field(
+        False, description="weigh each answer's cross-entropy by 1/√(its tokens) instead of every token alike"
+    )
     mse_weight: Weight = Field(1.0, description="weight of the flow-matching error")
     timestep_shift: float = Field(1.0, gt=0)
     text_dropout: Probability = Field(0.1, description="probability that a proxy's instruction is dropped")
@@ -67,6 +70,9 @@ class Recipe(Strict):
     )
     lora: LoRA | None = Field(None, description="train adapters instead of the weights")
     recompute: bool = Field(False, description="recompute activations in the backward pass instead of keeping them")
+    precision: Precision = Field(
+        "fp32", description="of training: bf16-autocast keeps weights and optimizer in fp32, bf16 keeps both in bf16"
+    )
 
     @model_validator(mode="after")
     def _one_way_to_train(self) -> "Recipe":

@@ -11,18 +11,18 @@ is the position of the mixture and of all generators.
 import json
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
 from sgt.atomic import flush, sha256, write_json
 from sgt.errors import SgtError
 from sgt.training.optimizer import WeightAverage
+from sgt.training.parts import opened, part_name
 from sgt.training.sharding import first_row, local
 from sgt.training.world import World
 
@@ -56,7 +56,7 @@ class Checkpoints:
         Raises:
             SgtError: it could not be written; the checkpoints before it are as they were.
         """
-        folder = self.work / f"step-{step:07d}"
+        folder = self.work / step_folder(step)
         temporary = self.work / f".{folder.name}.tmp"
         hashes, problem = {}, None
         try:
@@ -180,6 +180,8 @@ class Checkpoints:
             state = json.loads((folder / MANIFEST).read_text())
             if state["fingerprint"] != self.fingerprint:
                 return "belongs to other data or another configuration"
+            if step_folder(state["step"]) != folder.name:
+                return f"incomplete: its manifest is of step {state['step']}"
             files = sorted(state["sha256"].items())
             groups = ("weights", "optimizer", "average") if averaged else ("weights", "optimizer")
             wanted = {
@@ -190,8 +192,7 @@ class Checkpoints:
             for name, digest in files[self.world.rank :: self.world.size]:
                 if sha256(folder / name) != digest:
                     return f"{name} is damaged"
-            with opened(folder, "weights") as weights:
-                missing = [name for name in parameters if name not in weights]
+            missing = _missing(folder, groups, parameters)
             if missing:
                 return f"incomplete: no {missing[0]}"
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
@@ -207,44 +208,20 @@ class Checkpoints:
         return owner is not None and local(owner) is not owner and not name.startswith("step.")
 
 
-class Parts:
-    """The tensors of one group of files, each a run of rows per file."""
-
-    def __init__(self, files: list[safe_open]) -> None:
-        self._files = files
-        self._holders: dict[str, list[safe_open]] = {}
-        for file in files:
-            for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
-                self._holders.setdefault(name, []).append(file)
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._holders
-
-    def all(self, name: str) -> Tensor:
-        """A tensor that one file holds."""
-        return self._holders[name][0].get_tensor(name)
-
-    def rows(self, name: str, first: int, count: int) -> Tensor:
-        """Rows ``first`` to ``first + count`` of a tensor."""
-        found, start = [], 0
-        for file in self._holders[name]:
-            part = file.get_slice(name)
-            length = part.get_shape()[0]
-            low, high = max(first - start, 0), min(first + count - start, length)
-            if low < high:
-                found.append(part[low:high])
-            start += length
-        return torch.cat(found) if found else self._holders[name][0].get_slice(name)[:0]
+def _missing(folder: Path, groups: Sequence[str], parameters: dict[str, nn.Parameter]) -> list[str]:
+    """Tensors that a checkpoint should hold and does not."""
+    missing = []
+    for group in groups:
+        with opened(folder, group) as parts:
+            if group == "optimizer":
+                moved = [name for name in parameters if f"step.{name}" in parts]
+                wanted = [f"{key}.{name}" for name in moved for key in MOMENTS]
+            else:
+                wanted = list(parameters)
+            missing += [name for name in wanted if name not in parts]
+    return missing
 
 
-@contextmanager
-def opened(folder: Path, group: str) -> Iterator[Parts]:
-    """The files of a group, in the order of the processes that wrote them."""
-    with ExitStack() as stack:
-        paths = sorted(folder.glob(f"{group}-*.safetensors"))
-        yield Parts([stack.enter_context(safe_open(path, framework="pt")) for path in paths])
-
-
-def part_name(group: str, rank: int, size: int) -> str:
-    """File of one process's part of a group."""
-    return f"{group}-{rank:05d}-of-{size:05d}.safetensors"
+def step_folder(step: int) -> str:
+    """Name of the checkpoint of so many finished steps."""
+    return f"step-{step:07d}"

@@ -165,7 +165,7 @@ class Training:
         scale = self.world.size / max(taken.ce_tokens, 1), self.world.size / max(taken.mse_tokens, 1)
         sums = torch.zeros(2, dtype=torch.float64)
         for batch in taken.batches:
-            losses = self.model.loss(batch.to(self.world.device), self.plan.timestep_shift)
+            losses = self.model.loss(batch, self.plan.timestep_shift)
             loss = self.plan.ce_weight * scale[0] * losses.ce + self.plan.mse_weight * scale[1] * losses.mse
             loss.backward()
             sums += torch.stack([losses.ce, losses.mse]).detach().double().cpu()

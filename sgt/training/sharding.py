@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from sgt.training.world import World
@@ -64,6 +64,10 @@ def whole_weights(network: nn.Module, average: dict[str, Tensor] | None, world: 
         average: this process's rows of the weights that replace the network's own.
         world: the processes.
     """
+    # A forward pass without a backward one leaves weights gathered.
+    for module in network.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
     weights = {}
     for name, parameter in network.named_parameters():
         value = parameter.detach() if average is None else average.get(name, parameter.detach())

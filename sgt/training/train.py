@@ -11,7 +11,7 @@ import torch
 from sgt.atomic import atomic_dir, sha256, write_json
 from sgt.data.shards import MANIFEST
 from sgt.environment import environment
-from sgt.models.families import load_model
+from sgt.models.families import device_of, load_model
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         record = {"checkpoint": str(base), "checkpoint_sha256": sha256(base / "ema.safetensors"), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})
         return
-    world = join_world(torch.device("cpu"))
+    world = join_world(device_of(spec))
     record = post_train(study, run, spec, base, world)
     if world.is_main:
         write_json(study.run_dir(run) / "run.json", {**about, **record})
@@ -65,9 +65,9 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     recipe, folder = study.recipe(run.model), study.run_dir(run)
     sources = training_sources(study, run, recipe)
     fingerprint = _fingerprint(study, run, spec, recipe, base)
-    model = load_model(spec, base)
+    model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
-    shard(model.network, model.blocks, world)
+    shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
     plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
     held_out = validation_supplies(study, run, recipe)

@@ -1,4 +1,4 @@
-"""What of a model a recipe trains: parts, adapters, and how activations are kept."""
+"""What of a model a recipe trains: parts, adapters, how activations are kept, and how answers are weighed."""
 
 from sgt.errors import SgtError
 from sgt.models.base import UnifiedModel
@@ -7,13 +7,13 @@ from sgt.study.recipe import Recipe
 
 
 def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images: bool = True) -> None:
-    """Freeze what the recipe does not train, add its adapters, and set how activations are kept.
+    """Freeze what the recipe does not train, add its adapters, and set how the loss is worked out.
 
     A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.
 
     Args:
         model: changed in place.
-        recipe: its ``trains``, ``lora`` and ``recompute``.
+        recipe: its ``trains``, ``lora``, ``recompute`` and ``length_weighted``.
         seed: of initial adapters.
         makes_images: whether the arm has images to make; if not, the generation part gets no gradient and is frozen.
     """
@@ -29,3 +29,4 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
         raise SgtError("recipe", "trains nothing in an arm without images to make", "train another part too")
     model.recompute(recipe.recompute)
+    model.length_weighted = recipe.length_weighted

@@ -52,7 +52,7 @@ class Validation:
         sums, tokens = [0.0, 0.0], [0.0, 0.0]
         for taken in stream.steps(0, self._steps):
             for batch in taken.batches:
-                losses = self.model.loss(batch.to(self.world.device), self.timestep_shift)
+                losses = self.model.loss(batch, self.timestep_shift)
                 sums = [sums[0] + losses.ce.item(), sums[1] + losses.mse.item()]
             tokens = [tokens[0] + taken.ce_tokens, tokens[1] + taken.mse_tokens]
         ce, mse = self.world.summed(sums)

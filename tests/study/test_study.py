@@ -43,6 +43,24 @@ def test_check_prints_the_runs(tmp_path, capsys):
     assert "run micro/inpainting/seed0: 6 steps" in capsys.readouterr().out
 
 
+def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
+    path = write_study(tmp_path, arms=["base", "sft"], seeds=[0, 1])
+    assert main(["check", str(path)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("model micro: ")]
+    assert len(told) == 5 and "in fp32 on the CPU" in told[1] and "when 2 runs are finished" in told[3]
+
+    def changed(recipe: dict, **model) -> str:
+        write_study(tmp_path, recipe={**STUDY["recipe"], **recipe})
+        (path.parent / "models/micro.yaml").write_text(yaml.safe_dump({**MODEL, "pretrain": None, **model}))
+        assert main(["check", str(path)]) == 0
+        return capsys.readouterr().out
+
+    gpu = {"architecture": {}, "vit_image": [224, 224, 14], "vae_image": [1024, 512, 16], "train": {"gpu": 1}}
+    assert "fits 80 GB: no, 141 GB: yes" in changed({"batch": 3, "precision": "bf16", "recompute": True}, **gpu)
+    assert "fits 80 GB: no, 141 GB: no" in changed({"batch": 3}, **gpu)
+    assert "model micro: no estimate, its file gives no architecture" in changed({}, architecture=None)
+
+
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [

@@ -48,7 +48,9 @@ def test_only_the_parts_that_are_named_change(part, study):
 
 def test_a_frozen_parameter_has_neither_gradient_nor_optimizer_state(study):
     trained(trains=["vision"])
-    names = load_file(Path("results/runs/micro/segmentation/seed0/work/step-0000006/optimizer-00000-of-00001.safetensors"))
+    names = load_file(
+        Path("results/runs/micro/segmentation/seed0/work/step-0000006/optimizer-00000-of-00001.safetensors")
+    )
     assert names and all("vit_model" in name or "connector" in name for name in names)
 
 
@@ -73,7 +75,9 @@ def test_an_untrained_adapter_changes_nothing_and_a_merged_one_computes_the_same
     x = torch.randn(5, layer.in_features)
     torch.testing.assert_close(layer(x), x @ reference["language_model.model.layers.0.mlp.up_proj.weight"].T)
     torch.nn.init.normal_(layer.lora_up)
-    torch.testing.assert_close(layer(x), x @ layer.merged(layer.weight, layer.lora_down, layer.lora_up).T, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        layer(x), x @ layer.merged(layer.weight, layer.lora_down, layer.lora_up).T, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_recomputed_activations_give_the_same_weights(study):

@@ -152,17 +152,20 @@ class Context:
         width = max(lengths)
         row, column = row.to(self.device), column.to(self.device)
         filled = torch.arange(width, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
-        block = filled[:, None, :].expand(-1, width, -1)
-        if mode == "causal":
-            block = block & torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
-        mask = torch.cat([self.valid[:, None, :].expand(-1, width, -1), block], dim=2)
-        layout = make_layout(row, column, lengths, mask[:, None])
+        seen = torch.cat([self.valid, filled], dim=1)
+        mask = None
+        if mode == "causal" or not seen.all():
+            mask = seen[:, None, :].repeat(1, width, 1)
+            if mode == "causal":
+                mask[:, :, -width:] &= torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
+            mask = mask[:, None]
+        layout = make_layout(row, column, lengths, mask)
         offset = column if mode == "causal" else torch.zeros_like(column)
         for cache in self.caches:
             cache.frozen = not keep
         hidden = self.network.language_model.model((und, gen), self.position[row] + offset, layout, self.caches)
         if keep:
-            self.valid = torch.cat([self.valid, filled], dim=1)
+            self.valid = seen
         return hidden
 
 

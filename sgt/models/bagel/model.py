@@ -3,6 +3,7 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +16,7 @@ from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
 from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
+from sgt.models.bagel.sizes import part_of
 from sgt.models.base import (
     Example,
     Exchange,
@@ -24,6 +26,7 @@ from sgt.models.base import (
     SeenImage,
     UnifiedModel,
     Words,
+    inference,
 )
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
@@ -75,12 +78,7 @@ class Bagel(UnifiedModel):
 
     def part(self, name: str) -> Part:
         """See :meth:`UnifiedModel.part`."""
-        owner = name.split(".")[0]
-        if owner in ("vit_model", "connector", "vit_pos_embed"):
-            return "vision"
-        if "_moe_gen" in name or owner != "language_model":
-            return "generation"
-        return "vocabulary" if "embed_tokens" in name or "lm_head" in name else "understanding"
+        return part_of(name)
 
     @property
     def blocks(self) -> list[nn.Module]:
@@ -119,16 +117,20 @@ class Bagel(UnifiedModel):
                 tokens = (height // config.latent_stride) * (width // config.latent_stride)
                 flow_noise.append(torch.randn(tokens, config.latent_dim, generator=draws))
         vae_shape, flow_shape = packer.noise_shapes()
-        return packer.batch(
+        batch = packer.batch(
             normals,
             pad_stack(vae_noise) if vae_noise else torch.zeros(vae_shape),
             torch.cat(flow_noise) if flow_noise else torch.zeros(flow_shape),
         )
+        return batch if self.length_weighted else replace(batch, ce_loss_weights=torch.ones_like(batch.ce_loss_weights))
 
     def loss(self, batch: PackedBatch, timestep_shift: float) -> LossSums:
         """See :meth:`UnifiedModel.loss`."""
-        losses = self.network(batch, self._latents(batch), timestep_shift)
-        return LossSums(losses.ce.sum(), losses.mse.mean(1).sum())
+        batch = batch.to(self.device)
+        latents = self._latents(batch)
+        with self.arithmetic():
+            losses = self.network(batch, latents, timestep_shift)
+        return LossSums((losses.ce * batch.ce_loss_weights).sum(), losses.mse.mean(1).sum())
 
     @torch.no_grad()
     def _latents(self, batch: PackedBatch) -> Tensor:
@@ -147,7 +149,7 @@ class Bagel(UnifiedModel):
                 latents[some, :, :rows, :columns] = encoded
         return latents
 
-    @torch.no_grad()
+    @inference
     def answer(
         self,
         images: Sequence[Image.Image],
@@ -166,7 +168,7 @@ class Bagel(UnifiedModel):
         said = iter(continuations(context, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
-    @torch.no_grad()
+    @inference
     def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context = Context(self.network, self.special, 1)
@@ -174,7 +176,7 @@ class Bagel(UnifiedModel):
         context.add_text([self.ids(question)])
         return continuation_log_probability(context.select([0] * len(options)), [self.ids(o) for o in options])
 
-    @torch.no_grad()
+    @inference
     def generate(
         self,
         prompts: Sequence[str],
@@ -210,7 +212,7 @@ class Bagel(UnifiedModel):
 
     def _latent(self, image: Image.Image, prompt: str, seed: int) -> Tensor:
         """The sampled latent (z, H, W) of one image; the draw depends on the prompt and its seed alone."""
-        pixels = to_tensor(image)[None].to(self.network.device)
+        pixels = to_tensor(image)[None].to(self.device)
         shape = (1, self.vae.config.z_channels, *(side // self.vae.config.downsample for side in pixels.shape[2:]))
         noise = torch.randn(shape, generator=seeded(seed, f"image to edit\n{prompt}"))
         return self.vae.encode(pixels, noise.to(pixels.device))[0]

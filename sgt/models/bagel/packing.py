@@ -71,7 +71,7 @@ class PackedBatch:
         packed_vit_position_ids, packed_vit_token_indexes: int64 (patches,).
         vit_token_seqlens: patches per image.
         packed_label_ids, ce_loss_indexes: int64 (text tokens with a loss,).
-        ce_loss_weights: fp32, 1/√(tokens of that answer), for length-reweighted losses.
+        ce_loss_weights: fp32, 1/√(tokens of that answer); ones where every token counts alike.
         mse_loss_indexes: int64 (latent tokens with a loss,).
         vae_sample_noise: fp32 (images, z, H/f, W/f), the draw of the VAE's posterior.
         flow_noise: fp32 (latent tokens, numbers per token), the noise end of the flow.
@@ -105,9 +105,9 @@ class PackedBatch:
         return sum(self.sample_lens)
 
     @property
-    def ce_tokens(self) -> int:
-        """Text tokens with a loss."""
-        return len(self.ce_loss_indexes)
+    def ce_tokens(self) -> float:
+        """Text tokens with a loss, each counted by its weight."""
+        return float(self.ce_loss_weights.sum())
 
     @property
     def mse_tokens(self) -> int:

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from sgt.models.bagel.config import BagelConfig, LLMConfig, ViTConfig
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import PackedBatch, Packer, SpecialTokens, Text, VaeImage, VitImage
+from sgt.models.bagel.packing import Item, PackedBatch, Packer, SpecialTokens, Text, VaeImage, VitImage
 from sgt.models.vae import VAE, VAEConfig
 
 FOLDER = Path(__file__).parents[2] / "oracles" / "bagel_tiny"
@@ -54,9 +54,9 @@ def vae() -> VAE:
     return model.requires_grad_(False)
 
 
-def pack(case: str, vae_noise: str, flow_noise: str) -> PackedBatch:
-    """Pack the raw samples of a case with its random draws."""
-    packer = Packer(CONFIG, SPECIAL)
+def samples(case: str) -> list[list[Item]]:
+    """The raw samples of a case."""
+    found = []
     for index, plan in enumerate(cases()[case]["plan"]):
         texts = (inputs()[f"{case}.samples.{index}.text.{j}"].tolist() for j in range(100))
         images = (inputs()[f"{case}.samples.{index}.image.{j}"] for j in range(100))
@@ -69,7 +69,15 @@ def pack(case: str, vae_noise: str, flow_noise: str) -> PackedBatch:
                     items.append(VitImage(next(images)))
                 case "vae_image":
                     items.append(VaeImage(next(images), bool(item["loss"])))
-        packer.add(items, cases()[case]["dropped"][index])
+        found.append(items)
+    return found
+
+
+def pack(case: str, vae_noise: str, flow_noise: str) -> PackedBatch:
+    """Pack the raw samples of a case with its random draws."""
+    packer = Packer(CONFIG, SPECIAL)
+    for items, dropped in zip(samples(case), cases()[case]["dropped"], strict=True):
+        packer.add(items, dropped)
     return packer.batch(cases()[case]["flow_normals"], inputs()[vae_noise], inputs()[flow_noise])
 
 

@@ -9,10 +9,9 @@ from PIL import Image
 
 from sgt.errors import SgtError
 from sgt.models.bagel.context import Context
-from sgt.models.bagel.layers import rotary
 from sgt.models.bagel.model import Bagel, seeded
 from sgt.models.bagel.sampling import continuations
-from sgt.models.base import Exchange, GenerationSettings, MadeImage, SeenImage, Words
+from sgt.models.base import GenerationSettings, Words
 from tests.conftest import MODEL
 
 SIZES = (MODEL["vit_image"], MODEL["vae_image"])
@@ -96,33 +95,3 @@ def test_too_much_is_one_line(model):
     model.vit_transform.longest = model.vit_transform.shortest = 96
     with pytest.raises(SgtError, match="ViT image: 12x12 tokens exceed the 6x6 position table"):
         model.answer([picture(0, 96)], [["what"]], 3)
-
-
-EXAMPLES = [
-    [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
-    [SeenImage(picture(2)), Exchange("how many", "two"), Exchange("where", "left")],
-]
-
-
-def losses(model, autocast: bool = False) -> torch.Tensor:
-    batch = model.batch(EXAMPLES, range(len(EXAMPLES)))
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        terms = model.loss(batch, 1.0)
-    (terms.ce + terms.mse).backward()
-    norm = torch.stack([p.grad.float().norm() for p in model.network.parameters() if p.grad is not None]).norm()
-    return torch.stack([terms.ce, terms.mse, norm]).detach().float()
-
-
-def test_bf16_weights_and_bf16_autocast_give_nearly_the_same_losses(model):
-    exact = losses(model)
-    torch.testing.assert_close(losses(Bagel.from_checkpoint(model.folder, *SIZES), True), exact, rtol=0.03, atol=0.01)
-    half = Bagel.from_checkpoint(model.folder, *SIZES, dtype=torch.bfloat16)
-    assert {p.dtype for p in half.network.parameters()} == {torch.bfloat16}
-    torch.testing.assert_close(losses(half), exact, rtol=0.03, atol=0.01)
-    assert half.answer([picture(0)], [["how many"]], 4)
-    made = pixels(half.generate(["a red cube"], [0], (48, 48), SETTINGS))
-    assert np.abs(made - pixels(model.generate(["a red cube"], [0], (48, 48), SETTINGS))).mean() < 8
-
-
-def test_rotary_angles_are_fp32_whatever_the_weights(model):
-    assert rotary(torch.arange(5), 8, 1e6)[0].dtype == torch.float32

@@ -1,0 +1,120 @@
+"""How large a model is, by part, and the arithmetic of one forward pass: from its sizes alone, without weights."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from sgt.study.recipe import Part
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack of transformer layers.
+
+    Attributes:
+        layers, width: how many, and of which width.
+        queries, keys: width of all query heads and of all key heads.
+        hidden: width within the MLP.
+        matrices: of the MLP: 3 if it is gated, else 2.
+    """
+
+    layers: int
+    width: int
+    queries: int
+    keys: int
+    hidden: int
+    matrices: int
+
+
+@dataclass(frozen=True)
+class ModelSizes:
+    """Everything that memory and time depend on.
+
+    Attributes:
+        parameters: how many each part has.
+        adapters: how many an adapter of rank 1 on each linear layer of a part has.
+        tables: fixed values that the checkpoint holds beside them.
+        autoencoder, autoencoder_width: parameters of the VAE, and channels of its first level.
+        block: parameters of the largest layer, both experts.
+        decoder, encoder: the language model and the vision encoder.
+        vocabulary: tokens of the text head.
+        patch, latent: image pixels per token and side, of an image seen and an image made.
+    """
+
+    parameters: dict[Part, int]
+    adapters: dict[Part, int]
+    tables: int
+    autoencoder: int
+    autoencoder_width: int
+    block: int
+    decoder: Stack
+    encoder: Stack
+    vocabulary: int
+    patch: int
+    latent: int
+
+    @property
+    def total(self) -> int:
+        """Values in the network."""
+        return sum(self.parameters.values()) + self.tables
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What passes through a model.
+
+    Attributes:
+        text, seen, made: tokens of text and markers, of images seen, of images made.
+        learned: text tokens with a loss.
+        pairs: of a token and one it attends to, in the decoder.
+        seen_pairs: the same in the vision encoder.
+    """
+
+    text: int
+    seen: int
+    made: int
+    learned: int
+    pairs: int
+    seen_pairs: int
+
+    @property
+    def all(self) -> int:
+        """Tokens of the decoder."""
+        return self.text + self.seen + self.made
+
+
+def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
+    """Floating-point operations of one forward pass.
+
+    Two per parameter that a token meets and per number of a key or value that a query meets: each token meets one
+    expert, image patches the vision encoder too, and learned text the head. A backward pass takes twice as many.
+    """
+    parameters = (
+        sizes.parameters["understanding"] * (tokens.text + tokens.seen)
+        + sizes.parameters["generation"] * tokens.made
+        + sizes.parameters["vision"] * tokens.seen
+        + sizes.decoder.width * sizes.vocabulary * tokens.learned
+    )
+    attention = (
+        sizes.decoder.layers * sizes.decoder.queries * tokens.pairs
+        + sizes.encoder.layers * sizes.encoder.queries * tokens.seen_pairs
+    )
+    return 2 * parameters + 4 * attention
+
+
+def count_parts(network: nn.Module, part: Callable[[str], Part]) -> tuple[dict[Part, int], dict[Part, int], int]:
+    """Parameters by part, those of adapters of rank 1 by part, and fixed values; the network may be without weights."""
+    parameters: dict[Part, int] = {}
+    adapters: dict[Part, int] = {}
+    tables = 0
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parameters[part(name)] = parameters.get(part(name), 0) + parameter.numel()
+        else:
+            tables += parameter.numel()
+    for name, layer in network.named_modules():
+        if type(layer) is nn.Linear:
+            of = part(f"{name}.weight")
+            adapters[of] = adapters.get(of, 0) + layer.in_features + layer.out_features
+    return parameters, adapters, tables

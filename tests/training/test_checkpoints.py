@@ -1,0 +1,232 @@
+"""Checkpoints that are torn, foreign or cannot be written: told in one line, and what was good stays good."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from sgt.atomic import sha256
+from tests.conftest import STUDY, sgt, write_study
+from tests.training.conftest import Micro
+
+NEWEST = "step-0000006"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    """A folder with an averaged run that went through to its end, and its result."""
+    root = tmp_path_factory.mktemp("undisturbed") / "study"
+    shutil.copytree(prepared, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_study(Path(), recipe={**STUDY["recipe"], "ema": 0.9})
+        run = Micro("segmentation")
+        sgt(*run.words)
+        result = run.result()
+        (run.folder / "run.json").unlink()
+        shutil.rmtree(run.folder / "final")
+    return root, result
+
+
+@pytest.fixture
+def whole(undisturbed, tmp_path, monkeypatch):
+    """The result of that run, in a copy of its folder: its checkpoints are there, its end is not."""
+    shutil.copytree(undisturbed[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return undisturbed[1]
+
+
+@pytest.fixture
+def run():
+    """The run, wherever the working directory is."""
+    return Micro("segmentation")
+
+
+def again(run: Micro) -> tuple:
+    """Run it in this process; its result."""
+    sgt(*run.words)
+    return run.result()
+
+
+def rewrite(path: Path, change) -> None:
+    """Change a checkpoint's file and let its manifest vouch for the change."""
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+    manifest = path.parent / "state.json"
+    state = json.loads(manifest.read_text())
+    state["sha256"][path.name] = sha256(path)
+    manifest.write_text(json.dumps(state))
+
+
+def drop_one(group: str):
+    def spoil(folder: Path) -> None:
+        state = json.loads((folder / "state.json").read_text())
+        (name,) = [name for name in state["sha256"] if name.startswith(group)]
+        (folder / name).unlink()
+        del state["sha256"][name]
+        (folder / "state.json").write_text(json.dumps(state))
+
+    return spoil
+
+
+def drop_field(field: str):
+    def spoil(folder: Path) -> None:
+        state = json.loads((folder / "state.json").read_text())
+        del state[field]
+        (folder / "state.json").write_text(json.dumps(state))
+
+    return spoil
+
+
+def truncate(name: str):
+    def spoil(folder: Path) -> None:
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:-7])
+
+    return spoil
+
+
+def flip_a_bit(folder: Path) -> None:
+    path = folder / "optimizer-00000-of-00001.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def drop_tensor(folder: Path) -> None:
+    rewrite(folder / "weights-00000-of-00001.safetensors", lambda tensors: tensors.pop("llm2vae.bias"))
+
+
+def drop_moment(folder: Path) -> None:
+    rewrite(folder / "optimizer-00000-of-00001.safetensors", lambda tensors: tensors.pop("exp_avg.llm2vae.bias"))
+
+
+FAULTS = {
+    "truncated weights": (truncate("weights-00000-of-00001.safetensors"), "damaged"),
+    "flipped bit": (flip_a_bit, "damaged"),
+    "torn manifest": (truncate("state.json"), "incomplete"),
+    "no manifest": (lambda folder: (folder / "state.json").unlink(), "incomplete"),
+    "no optimizer": (drop_one("optimizer"), "incomplete"),
+    "no average": (drop_one("average"), "incomplete"),
+    "no position": (drop_field("step"), "incomplete"),
+    "a tensor less": (drop_tensor, "incomplete: no llm2vae.bias"),
+    "a moment less": (drop_moment, "incomplete: no exp_avg.llm2vae.bias"),
+    "another's name": (lambda folder: folder.rename(folder.with_name("step-0000007")), "its manifest is of step 6"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_checkpoint_is_passed_over_with_its_reason(fault, run, whole, caplog):
+    spoil, reason = FAULTS[fault]
+    spoil(run.work / NEWEST)
+    with caplog.at_level("INFO"):
+        assert again(run) == whole
+    assert reason in caplog.text
+    assert "resuming from" in caplog.text and "step-0000004" in caplog.text
+
+
+@pytest.mark.parametrize("part", ["exp_avg.", "exp_avg_sq.", "step."])
+def test_each_part_of_the_optimizers_state_decides_the_weights(part, run, whole):
+    """What is saved is needed: without it the run ends elsewhere, so a checkpoint that lost it would be noticed."""
+    shutil.rmtree(run.work / NEWEST)
+
+    def forget(tensors):
+        for name in [name for name in tensors if name.startswith(part)]:
+            tensors[name].zero_()
+
+    rewrite(run.work / "step-0000004" / "optimizer-00000-of-00001.safetensors", forget)
+    assert again(run) != whole
+
+
+def test_weights_and_averages_are_needed_too(run, whole):
+    shutil.rmtree(run.work / NEWEST)
+    for group in ("weights", "average"):
+        kept = run.work / "kept"
+        shutil.copytree(run.work / "step-0000004", kept)
+        rewrite(run.work / f"step-0000004/{group}-00000-of-00001.safetensors", lambda t: t["llm2vae.bias"].add_(1))
+        assert again(run) != whole
+        (run.folder / "run.json").unlink()
+        for folder in run.checkpoints():
+            shutil.rmtree(run.work / folder)
+        kept.rename(run.work / "step-0000004")
+    assert again(run) == whole
+
+
+def test_nothing_good_left_is_a_start_from_nothing(run, whole, caplog):
+    for folder in run.checkpoints():
+        truncate("state.json")(run.work / folder)
+    with caplog.at_level("INFO"):
+        assert again(run) == whole
+    assert "resuming from" not in caplog.text
+
+
+def test_only_as_many_as_asked_for_are_kept(run, study):
+    write_study(Path(), recipe={**STUDY["recipe"], "save_every": 1, "keep": 3})
+    sgt(*run.words)
+    assert run.checkpoints() == ["step-0000004", "step-0000005", NEWEST]
+
+
+def test_those_of_another_recipe_are_not_resumed_and_do_not_push_out_new_ones(run, whole, caplog):
+    write_study(Path(), recipe={**STUDY["recipe"], "ce_weight": 1.0, "steps": 4})
+    with caplog.at_level("WARNING"):
+        losses = again(run)[1]
+    assert "belongs to other data or another configuration" in caplog.text
+    assert run.checkpoints() == ["step-0000002", "step-0000004"]
+    assert losses[0][:3] == whole[1][0][:3] and losses[2] != whole[1][2]
+
+
+def in_small_disk(run: Micro, size: str, options: str = "rw") -> tuple[int, str]:
+    """Run with ``results/runs`` on a file system of its own; what is there before is on it."""
+    runs = Path("results/runs").resolve()
+    runs.mkdir(parents=True, exist_ok=True)
+    script = (
+        f"mount -t tmpfs -o size={size} tmpfs {runs} && cp -a saved/. {runs}/ && mount -o remount,{options} {runs}"
+        ' && "$@"; status=$?; mkdir -p left && cp -a ' + f"{runs}/. left/; exit $status"
+    )
+    Path("saved").mkdir(exist_ok=True)
+    prefix = ("unshare", "--map-root-user", "--mount", "sh", "-c", script, "sh")
+    return run.finish(prefix=prefix)
+
+
+def error_line(said: str) -> str:
+    """The one line that tells what is wrong."""
+    assert "Traceback" not in said, said
+    (line,) = [line for line in said.splitlines() if ": error: " in line]
+    return line
+
+
+def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_is_intact(run, whole):
+    shutil.rmtree(run.work / NEWEST)
+    shutil.copytree("results/runs", "saved")
+    size = sum(path.stat().st_size for path in Path("saved").rglob("*") if path.is_file())
+    # Room for half a checkpoint more.
+    status, said = in_small_disk(run, f"{int(size * 1.5) // 1024}k")
+    assert status == 1
+    line = error_line(said)
+    assert "step-0000006: the checkpoint cannot be written (" in line and "No space left" in line
+    assert "it goes on from the last good one (step-0000004)" in line
+    shutil.rmtree("results/runs")
+    Path("left").rename("results/runs")
+    assert run.checkpoints() == ["step-0000004"] and not list(run.work.glob(".step-*"))
+    assert again(run) == whole
+
+
+def test_a_read_only_folder_is_one_line(run, study):
+    status, said = in_small_disk(run, "10M", "ro")
+    assert status == 1
+    line = error_line(said)
+    assert str(run.work) in line and "Read-only file system" in line
+
+
+def test_too_little_memory_is_one_line_before_the_first_step(run, study):
+    """The limit leaves room to start, not for a pack of many images."""
+    write_study(Path(), recipe={**STUDY["recipe"], "batch": 1200})
+    prefix = ("sh", "-c", 'ulimit -v 2500000; exec "$@"', "sh")
+    status, said = run.finish(prefix=prefix)
+    assert status == 1, said
+    assert "out of memory" in error_line(said) and "sgt check" in error_line(said)
+    assert not run.checkpoints() and os.listdir(run.work) == ["metrics.jsonl"]

@@ -1,0 +1,124 @@
+"""What is written down while a run trains, and that watching it changes nothing."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from sgt.cli import main
+from sgt.errors import SgtError
+from sgt.models.bagel.model import Bagel
+from sgt.study.watch import Watch
+from sgt.training.watch import recorders
+from tests.conftest import STUDY, sgt, write_study
+
+HELD_OUT = {"validation": {"source": "toyworld", "split": "validation", "scenes": 16}}
+
+
+def lines(run) -> list[dict]:
+    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def held_out(study):
+    """The study with a validation dataset."""
+    sgt("toyworld", "results/shards/validation", "--split", "validation", "--scenes", 16, "--workers", 1)
+    recipe = {**STUDY["recipe"], "validate_every": 4, "validate_samples": 8}
+    datasets = {**STUDY["datasets"], **HELD_OUT}
+    write_study(Path(), recipe=recipe, datasets=datasets, data={**STUDY["data"], "validation": "validation"})
+
+
+def test_every_step_says_what_it_cost(run):
+    write_study(Path(), recipe={**STUDY["recipe"], "max_tokens": 330})
+    sgt(*run.words)
+    for step, line in enumerate(lines(run)):
+        assert line["step"] == step
+        assert all(math.isfinite(value) and value >= 0 for value in line.values())
+        assert line["tokens_per_second"] == pytest.approx(line["tokens"] / line["seconds"])
+        assert 0.3 < line["filled"] <= 1 and line["peak_memory_mb"] > 50
+        assert line["data_seconds"] <= line["seconds"]
+
+
+def test_validation_is_the_same_every_time_and_leaves_training_alone(run, request):
+    sgt(*run.words)
+    without = run.result()
+    run.folder.rename("without")
+    request.getfixturevalue("held_out")
+    sgt(*run.words)
+    assert run.result()[1] == without[1]
+    validated = {line["step"]: line for line in lines(run) if "validation_vqa" in line}
+    assert list(validated) == [3, 5]
+    assert validated[3]["validation_proxy"] != validated[5]["validation_proxy"]
+    # Killed before the last step and gone on with, the last validation says the same.
+    (run.folder / "run.json").unlink()
+    for path in (run.work / "step-0000006").iterdir():
+        path.unlink()
+    (run.work / "step-0000006").rmdir()
+    sgt(*run.words)
+    again = lines(run)[5]
+    assert [again[f"validation_{kind}"] for kind in ("vqa", "proxy")] == [
+        validated[5][f"validation_{kind}"] for kind in ("vqa", "proxy")
+    ]
+
+
+def test_two_processes_validate_as_one_does(run, held_out):
+    assert run.finish()[0] == 0
+    one = lines(run)[5]
+    run.folder.rename("alone")
+    status, said = run.finish(processes=2)
+    assert status == 0, said
+    other = lines(run)[5]
+    for name in ("validation_vqa", "validation_proxy"):
+        assert other[name] == pytest.approx(one[name], rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_samples_of_the_step(study, monkeypatch, capsys):
+    honest = Bagel.loss
+
+    def spoiled(self, batch, shift):
+        sums = honest(self, batch, shift)
+        return type(sums)(sums.ce * torch.nan, sums.mse)
+
+    monkeypatch.setattr(Bagel, "loss", spoiled)
+    assert main(["train", str(study), "--model", "micro", "--arm", "sft", "--seed", "0"]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert "loss nan" in line and "at step 0" in line
+    assert line.count("results/shards/questions/shard-00000.tar: vqa-") == 2
+
+
+def test_tensorboard_gets_the_numbers_and_changes_none(run):
+    sgt(*run.words)
+    without = run.result()
+    run.folder.rename("without")
+    study = yaml.safe_load(Path("config/micro.yaml").read_text())
+    Path("config/micro.yaml").write_text(yaml.safe_dump({**study, "watch": {"tensorboard": True}}))
+    sgt(*run.words)
+    assert run.result() == without
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(run.work / "tensorboard"))
+    events.Reload()
+    assert [event.value for event in events.Scalars("ce")] == pytest.approx([line["ce"] for line in lines(run)])
+
+
+def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    writers = recorders(Watch(wandb="sgt"), tmp_path, "micro/sft/seed0", 0)
+    for writer in writers:
+        writer.write(0, {"loss": 2.5})
+        writer.close()
+    (log,) = tmp_path.glob("wandb/offline-run-*/run-micro-sft-seed0.wandb")
+    assert b"loss" in log.read_bytes()
+    assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 0, "loss": 2.5}
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch):
+    for module in ("tensorboard", "torch.utils.tensorboard", "wandb"):
+        monkeypatch.setitem(__import__("sys").modules, module, None)
+    with pytest.raises(SgtError, match=f"watch.{name}: is not installed; run `pip install {name}`"):
+        recorders(Watch(**{name: True if name == "tensorboard" else "sgt"}), tmp_path, "run", 0)
