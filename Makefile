@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment study dry-run pull test lint base
+.PHONY: help environment study dry-run pull test test-conda test-slurm lint lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,11 +49,23 @@ pull: $(READY) ## fetch base weights and results of this revision's study from D
 test: $(READY) ## run the tests
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile
 
+test-conda: $(READY) ## run the workflow with a real conda, made in build/conda where there is none
+	tests/rigs/conda.sh build/conda
+	SGT_TEST_CONDA=$(CURDIR)/build/conda/client/bin OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_conda.py
+
+test-slurm: $(READY) ## run the workflow on a real SLURM, started on this host: as root, overwrites /etc/slurm
+	tests/rigs/slurm.sh up build/slurm
+	SGT_TEST_SLURM=1 OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_slurm.py; \
+	    status=$$?; tests/rigs/slurm.sh down build/slurm; exit $$status
+
 lint: $(READY) ## check style, formatting and the workflow
 	ruff check .
 	ruff format --check .
 	snakefmt --check workflow
 	snakemake --lint --configfile $(STUDY)
+
+lock: ## tell the conda environment of a change to requirements.lock
+	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
 base: $(READY) ## make the base weights of MODEL (bagel-tiny) anew
 	@mkdir -p $(dir $(LOCK))

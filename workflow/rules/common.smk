@@ -125,6 +125,21 @@ def demonstrations() -> list[Path]:
     return [RESULTS / "predictions" / run.id / "targets" / "images.tar" for run in runs]
 
 
+def figure(name: str) -> Path:
+    """A figure's file."""
+    return RESULTS / "figures" / f"{name}.png"
+
+
+def shown_figure(name: str):
+    """A figure that `snakemake --report` shows, with its caption."""
+    return report(figure(name), caption=f"../report/{name}.rst", category="Figures", labels={"figure": name})
+
+
+def shown_table(path: Path):
+    """A table that `snakemake --report` shows."""
+    return report(path, caption="../report/table.rst", category="Tables", labels={"table": path.stem})
+
+
 def needs(stage: str, resource: str):
     """A job's resource, as its model says for this stage."""
     return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)

@@ -1,16 +1,13 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
 TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
-FIGURES = [
-    RESULTS / "figures" / f"{name}.png"
-    for name in ("gains", "training", *(("generation", "samples", "scenes") if GENERATES else ()))
-]
+FIGURES = ["gains", "training", *(("generation", "samples", "scenes") if GENERATES else ())]
 
 
 rule tables:
     input:
         scores(),
     output:
-        TABLES,
+        [ensure(shown_table(path) if path.suffix == ".csv" else path, non_empty=True) for path in TABLES],
     log:
         LOGS / "tables.log",
     benchmark:
@@ -36,7 +33,7 @@ rule figures:
         scores=scores(),
         demonstrations=demonstrations(),
     output:
-        FIGURES,
+        [ensure(shown_figure(name), non_empty=True) for name in FIGURES],
     log:
         LOGS / "figures.log",
     benchmark:
@@ -61,10 +58,10 @@ rule report:
     input:
         scores=scores(),
         tables=TABLES,
-        figures=FIGURES,
+        figures=[figure(name) for name in FIGURES],
         preview=RESULTS / "figures" / "proxies.png",
     output:
-        RESULTS / "report" / "index.html",
+        ensure(RESULTS / "report" / "index.html", non_empty=True),
     log:
         LOGS / "report.log",
     benchmark:
