@@ -10,9 +10,7 @@ from sgt.data.images import decode_image
 from sgt.data.shards import read_shard
 from sgt.environment import environment
 from sgt.errors import SgtError
-from sgt.evaluation.generation import score_scenes
 from sgt.evaluation.questions import score_questions
-from sgt.evaluation.scene_reader import SceneReader
 from sgt.revision import code_revision
 from sgt.study.load import load_study
 
@@ -98,6 +96,10 @@ def _lines(file: Path) -> list[dict]:
 
 
 def _score_images(file: Path) -> tuple[dict, dict, dict]:
+    # Only images need these, and they take long to import.
+    from sgt.evaluation.generation import score_scenes
+    from sgt.evaluation.scene_reader import SceneReader
+
     samples = list(read_shard(file))
     images = [decode_image(sample.get("png"), f"{file}: {sample.key}.png") for sample in samples]
     reader = SceneReader(images[0].width)

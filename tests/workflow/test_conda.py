@@ -13,6 +13,8 @@ from tests.workflow.conftest import TABLE, clone
 
 CONDA = os.environ.get("SGT_TEST_CONDA")
 pytestmark = pytest.mark.skipif(CONDA is None, reason="make test-conda makes a conda and tells where")
+# For people; what it installs is what the jobs' environment has. They then say `conda activate sgt`.
+FOR_PEOPLE = "conda env create -f environment.yml"
 WITH, WITHOUT = "snakemake --cores all --use-conda", "snakemake --cores all"
 NOTHING = "Nothing to be done"
 
@@ -20,8 +22,9 @@ NOTHING = "Nothing to be done"
 def test_with_conda_and_without_it_is_one_study(origin, reproduced, tmp_path):
     here = clone(origin, tmp_path / "sgt")
     path = f"{here.environment()['PATH']}:{CONDA}"
-    said = here.run(WITH, PATH=path, PYTHONPATH="")
+    said = here.run(WITH, PATH=path)
     assert "Activating conda environment: .snakemake/conda/" in said
+    here.run(f"{FOR_PEOPLE} --dry-run", PATH=path)
     (python,) = (here / ".snakemake/conda").glob("*/bin/python")
     assert str(here.folder) in here.run(f"{python} -c 'import sgt; print(sgt.__file__)'", PYTHONPATH="")
     # The lock gives the same packages either way, so the tables are the same, and neither makes the other's again.

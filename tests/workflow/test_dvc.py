@@ -25,9 +25,16 @@ def test_metrics_and_plots_are_there(reproduced):
     shown = json.loads(reproduced.run("dvc metrics show --json 2>/dev/null"))
     accuracy = shown[""]["data"]["results/tables/metrics.json"]["data"]["micro"]["edge"]["toyworld-qa perception"]
     assert 0 <= accuracy <= 1
-    reproduced.run("dvc plots show --out ../plots")
-    page = (reproduced / "../plots/index.html").read_text()
+    reproduced.run("dvc plots show")
+    page = (reproduced / "dvc_plots/index.html").read_text()
     assert "micro edge toyworld-qa perception" in page and "gains.png" in page
+
+
+def test_snakemakes_own_report_is_complete_in_itself(reproduced):
+    reproduced.run("snakemake --report results/report/workflow.html")
+    page = (reproduced / "results/report/workflow.html").read_text()
+    assert "no proxy, by kind of question" in page and not re.search(r'(src|href)="http', page)
+    (reproduced / "results/report/workflow.html").unlink()
 
 
 def test_resumable_checkpoints_are_not_versioned_and_finished_ones_are(reproduced):
@@ -71,6 +78,7 @@ def test_an_experiment_changes_the_study_and_makes_again_what_depends_on_it(repr
     assert re.search(r"^train +2$", said, re.M) and not re.search(r"^(render|toyworld_\w+) ", said, re.M)
     after = hashes(reproduced)
     assert sum(one != other for one, other in zip(before, after, strict=True)) >= 5
+    assert "recipe.optimizer.lr" in reproduced.run("dvc exp show --csv")
     assert "lr" in reproduced.run("dvc params diff") and "micro.edge" in reproduced.run("dvc metrics diff --all")
     # The other way round: Snakemake first, and DVC only takes note.
     reproduced.edit("config/tiny.yaml", "lr: 0.002", "lr: 0.003")

@@ -143,7 +143,6 @@ def test_a_run_that_is_stopped_goes_on_in_another_job_and_ends_with_the_same_bit
         until(lambda: let_go_once_told(process), workflow)
     assert workflow.wait() == 0
     if how == "node failure":
-        slurm("scontrol", "update", f"NodeName={node}", "State=RESUME")
         assert next(one for one in jobs(here) if one["JobId"] == job)["Restarts"] == "1"
     else:
         log = (here / "results/logs/train/micro/edge/seed0.log").read_text()
