@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sgt.study.recipe import Part
+from sgt.study.benchmarks import Solver
+from sgt.study.recipe import Part, TimeSampling, TimeShift
 
 
 @dataclass(frozen=True)
@@ -61,21 +62,26 @@ class GenerationSettings:
     """How images are sampled.
 
     Attributes:
-        points: time points from noise to image; one fewer Euler steps.
-        shift: see :func:`sgt.models.flow.shift_time`.
+        points: time points from noise to image; one fewer steps.
+        shift: see :func:`sgt.models.flow.shift_factor`.
         text_scale, image_scale: classifier-free guidance; at most 1 switches the branch off.
-        interval: (low, high]: times at which guidance acts.
-        renorm: ``global``, ``channel`` or ``text_channel``: how the guided velocity is rescaled.
+        interval: (low, high]: times at which guidance acts, 1 being noise. OmniGen2 counts steps: it acts while the
+            share of steps done is in [1 − high, 1 − low].
+        renorm: ``global``, ``channel`` or ``text_channel``: how BAGEL's guided velocity is rescaled.
         renorm_min: lower bound of the rescaling; 1 switches it off.
+        solver: ``euler``, or ``dpmsolver++`` (OmniGen2).
+        negative_prompt: what OmniGen2 guides away from; None stands for no prompt, as in training.
     """
 
     points: int = 50
-    shift: float = 3.0
+    shift: TimeShift = 3.0
     text_scale: float = 4.0
     image_scale: float = 1.0
     interval: tuple[float, float] = (0.4, 1.0)
     renorm: str = "global"
     renorm_min: float = 0.0
+    solver: Solver = "euler"
+    negative_prompt: str | None = None
 
 
 class UnifiedModel(ABC):
@@ -83,9 +89,11 @@ class UnifiedModel(ABC):
 
     Attributes:
         network: the weights that post-training changes.
+        time_sampling: how the flow's training times are drawn.
     """
 
     network: nn.Module
+    time_sampling: TimeSampling = "lognormal"
 
     @classmethod
     @abstractmethod
@@ -132,7 +140,7 @@ class UnifiedModel(ABC):
         """Tokenise and collate examples, with every random draw of the loss taken from ``generator``."""
 
     @abstractmethod
-    def loss(self, batch: Any, timestep_shift: float) -> LossTerms:
+    def loss(self, batch: Any, timestep_shift: TimeShift) -> LossTerms:
         """Text cross-entropy (nats per token) and flow-matching error (mean square) of a batch."""
 
     @abstractmethod

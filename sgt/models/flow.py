@@ -1,7 +1,49 @@
-"""Flow matching as both families use it: t = 1 is noise, t = 0 is data (``bagel.md`` 3.7)."""
+"""Flow matching as both families use it: t = 1 is noise, t = 0 is data (``bagel.md`` 3.7).
+
+OmniGen2 counts the other way, τ = 1 − t from noise to data, and learns the opposite velocity; its time shift
+``τ / (m − m·τ + τ)`` is then the shift of t by m that BAGEL has, so both share every line here.
+"""
+
+import math
 
 import torch
 from torch import Tensor
+
+from sgt.study.recipe import TimeSampling, TimeShift
+
+# Tokens of a 1024² image: what the static shift takes for every image.
+STATIC_TOKENS = 4096
+
+
+def shift_factor(shift: TimeShift, tokens: int) -> float:
+    """The number that times are shifted by.
+
+    Args:
+        shift: the number itself, or ``dynamic_v1``, ``static_v1``, ``dynamic_v2`` (``omnigen2.md`` 3).
+        tokens: of the image, each two by two latent cells.
+    """
+    if not isinstance(shift, str):
+        return shift
+    if shift == "dynamic_v2":
+        return math.sqrt(tokens) / 20
+    counted = STATIC_TOKENS if shift == "static_v1" else tokens
+    return math.exp(0.5 + (1.15 - 0.5) * (counted - 256) / (4096 - 256))
+
+
+def draw_times(count: int, sampling: TimeSampling, generator: torch.Generator, rank: int = 0, world: int = 1) -> Tensor:
+    """Unshifted training times, fp32 (count,).
+
+    Args:
+        count: images on this rank.
+        sampling: ``lognormal``, σ(N(0, 1)), or ``stratified_uniform``: one in each of count · world equal parts of
+            [0, 1], this rank having every world-th from its own on.
+        generator: of the draws.
+        rank, world: of this process.
+    """
+    if sampling == "lognormal":
+        return torch.sigmoid(torch.randn(count, generator=generator))
+    places = rank + world * torch.arange(count)
+    return (places + torch.rand(count, generator=generator)) / (count * world)
 
 
 def timestep(normals: Tensor, shift: float) -> Tensor:

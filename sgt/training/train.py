@@ -97,7 +97,7 @@ def plan_of(recipe: Recipe, run: Run, fingerprint: str) -> Plan:
         steps=recipe.steps,
         optimizer=recipe.optimizer,
         ce_weight=recipe.ce_weight,
-        mse_weight=recipe.mse_weight,
+        mse_weight=recipe.flow_weight,
         timestep_shift=recipe.timestep_shift,
         ema=recipe.ema,
         save_every=recipe.save_every,
