@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -84,6 +84,19 @@ class GenerationSettings:
     negative_prompt: str | None = None
 
 
+class MadeTransform(Protocol):
+    """From any image to one that a model can make."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that an image of this size is scaled to."""
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """The scaled RGB image; palette images, whose colours are labels, keep them."""
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """fp32 (3, H, W) in [-1, 1]."""
+
+
 class UnifiedModel(ABC):
     """A model that answers questions about images and makes images.
 
@@ -110,7 +123,7 @@ class UnifiedModel(ABC):
 
         Args:
             folder: the checkpoint.
-            vit_image, vae_image: (longest side, shortest side, stride) of the images it sees and makes.
+            vit_image, vae_image: three numbers about the images it sees and makes; see :class:`sgt.study.models.Model`.
             dtype: of the network's weights; the VAE stays in fp32.
             device: of everything.
             overlay: folder with weights alone, which are taken instead of the checkpoint's of the same names.

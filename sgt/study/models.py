@@ -31,21 +31,37 @@ class Pretrain(Strict):
     save_every: Count = 500
 
 
+# The files of each family's layout that post-training changes.
+WEIGHTS = {
+    "bagel": ("ema.safetensors",),
+    "omnigen2": ("transformer/diffusion_pytorch_model.safetensors", "mllm/model.safetensors"),
+}
+
+
 class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
     name: Name
-    family: Literal["bagel"]
+    family: Literal["bagel", "omnigen2"]
     checkpoint: str = Field(description="folder of the base weights in the official layout")
-    overlay: str | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT-BAGEL)")
+    overlay: str | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = None
     vit_image: tuple[Count, Count, Count] = Field(
-        description="longest side, shortest side, stride of the semantic encoder's input"
+        description="images that are shown. bagel: longest side, shortest side, stride; "
+        "omnigen2: most pixels, fewest pixels, stride"
     )
-    vae_image: tuple[Count, Count, Count] = Field(description="longest side, shortest side, stride of generated images")
+    vae_image: tuple[Count, Count, Count] = Field(
+        description="images that are made. bagel: longest side, shortest side, stride; "
+        "omnigen2: most pixels, longest side, stride"
+    )
     train: Resources = Resources()
     predict: Resources = Resources()
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The files, in the layout's folder, that post-training changes."""
+        return WEIGHTS[self.family]
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":

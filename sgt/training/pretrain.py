@@ -14,9 +14,8 @@ from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.mixture import Mixture, Source
 from sgt.data.shards import MANIFEST
 from sgt.errors import SgtError
-from sgt.models.families import SPECIAL_TOKENS, create_model, load_model
+from sgt.models.families import FAMILIES, create_model, load_model, made_image
 from sgt.models.tokenizer import train_tokenizer
-from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study
 from sgt.training.autoencoder import train_vae
@@ -24,9 +23,11 @@ from sgt.training.examples import caption_maker, examples_of, vqa_maker
 from sgt.training.loop import Plan, train
 
 log = logging.getLogger("sgt")
-VOCABULARY = 512
 TOKENIZER_SAMPLES = 1000
+VOCABULARY = 512
 TEXT_DROPOUT = 0.1
+# What a family says around every prompt is as frequent as one text in so many.
+SAID_SHARE = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +51,11 @@ def run(args: argparse.Namespace) -> None:
     dataset_dir = study.dataset_dir(recipe.dataset)
     dataset = open_dataset(dataset_dir)
 
-    tokenizer = train_tokenizer(_texts(dataset), SPECIAL_TOKENS[spec.family], VOCABULARY)
-    vae = train_vae(
-        spec.architecture["vae"], recipe, dataset, transform_of(spec.vae_image), args.seed, work / "vae.safetensors"
-    )
+    family = FAMILIES[spec.family]
+    texts = _texts(dataset)
+    texts += [text for text in family.said for _ in range(len(texts) // SAID_SHARE)]
+    tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
+    vae = train_vae(spec.architecture["vae"], recipe, dataset, made_image(spec), args.seed, work / "vae.safetensors")
     if not (work / "start").exists():
         with atomic_dir(work / "start") as folder:
             create_model(spec, tokenizer, vae, folder, args.seed)

@@ -12,7 +12,7 @@ from sgt.atomic import atomic_dir, sha256, write_json
 from sgt.data.dataset import open_dataset, open_targets
 from sgt.data.mixture import Mixture, Source
 from sgt.data.shards import MANIFEST, dataset_shards
-from sgt.models.families import load_model
+from sgt.models.families import load_model, weights_sha256
 from sgt.proxies import PROXIES
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
     about["command"] = args.command_line
     if run.arm == ARM_WITHOUT_TRAINING:
-        record = {"checkpoint": str(base), "checkpoint_sha256": sha256(base / "ema.safetensors"), "steps": 0}
+        record = {"checkpoint": str(base), "checkpoint_sha256": weights_sha256(spec, base), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})
         return
 
@@ -63,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
     shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
     record = {
         "checkpoint": str(folder / "final"),
-        "checkpoint_sha256": sha256(folder / "final" / "ema.safetensors"),
-        "base_sha256": sha256(base / "ema.safetensors"),
+        "checkpoint_sha256": weights_sha256(spec, folder / "final"),
+        "base_sha256": weights_sha256(spec, base),
         "steps": recipe.steps,
         "seconds": round(time.monotonic() - began, 1),
         "recipe": recipe.model_dump(),
@@ -112,7 +112,7 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         run.id,
         recipe.model_dump_json(exclude={"save_every"}),
         spec.model_dump_json(exclude={"predict", "pretrain"}),
-        sha256(base / "ema.safetensors"),
+        weights_sha256(spec, base),
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:

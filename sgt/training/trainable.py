@@ -6,13 +6,13 @@ from sgt.study.recipe import Recipe
 
 
 def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
-    """Freeze what the recipe does not train, add its adapters, and set how activations are kept.
+    """Freeze what the recipe does not train, add its adapters, and set how activations are kept and times drawn.
 
     A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.
 
     Args:
         model: changed in place.
-        recipe: its ``trains``, ``lora`` and ``recompute``.
+        recipe: its ``trains``, ``lora``, ``recompute`` and ``time_sampling``.
         seed: of initial adapters.
     """
     if recipe.lora:
@@ -22,3 +22,4 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
         for name, parameter in model.network.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and model.part(name) in recipe.trains)
     model.recompute(recipe.recompute)
+    model.time_sampling = recipe.time_sampling

@@ -1,5 +1,6 @@
 # The study, the paths it expands to, and what each kind of job depends on besides files.
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -48,6 +49,7 @@ wildcard_constraints:
     proxy="|".join(PROXIES),
     shard=r"shard-\d{5}",
     checkpoint="|".join(model.checkpoint for model in STUDY.models.values()),
+    weights="|".join(re.escape(file) for model in STUDY.models.values() for file in model.weights),
 
 
 def shards(dataset: str) -> list[str]:
@@ -66,13 +68,14 @@ def targets(proxy: str) -> list[Path]:
 
 
 def pretrained(model: str) -> Path:
-    """Weights of a base model that was made here."""
-    return RESULTS / "base" / model / "final" / "ema.safetensors"
+    """The record of a base model that was made here, written after its weights."""
+    return RESULTS / "base" / model / "run.json"
 
 
-def base_weights_of(wildcards) -> str:
+def base_weights_of(wildcards) -> list[str]:
     """Weights a model's runs start from."""
-    return f"{STUDY.models[wildcards.model].checkpoint}/ema.safetensors"
+    spec = STUDY.models[wildcards.model]
+    return [f"{spec.checkpoint}/{file}" for file in spec.weights]
 
 
 def training_data(wildcards) -> list[Path]:
@@ -83,11 +86,9 @@ def training_data(wildcards) -> list[Path]:
     return files
 
 
-def trained_run(wildcards) -> list[Path]:
-    """The record of a run and, if it was trained, its weights."""
-    folder = STUDY.run_dir(Run(wildcards.model, wildcards.arm, wildcards.seed))
-    weights = [] if wildcards.arm == ARM_WITHOUT_TRAINING else [folder / "final" / "ema.safetensors"]
-    return [folder / "run.json", *weights]
+def trained_run(wildcards) -> Path:
+    """The record of a run, written after its weights, whose hash it holds."""
+    return STUDY.run_dir(Run(wildcards.model, wildcards.arm, wildcards.seed)) / "run.json"
 
 
 def benchmark_data(wildcards) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgt.models.bagel.config import BagelConfig, config_of, read_config, write_config
 from sgt.models.bagel.network import BagelNetwork
@@ -26,11 +26,12 @@ def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
     return SpecialTokens(*(tokenizer.token_to_id(token) for token in SPECIAL))
 
 
-def empty_networks(architecture: dict) -> dict[str, tuple[nn.Module, torch.dtype]]:
-    """The networks of an official folder without weights, and the dtype its files store them in, by file name."""
+def empty_tensors(architecture: dict) -> dict[str, tuple[dict[str, Tensor], torch.dtype]]:
+    """The tensors of an official folder without their numbers, and the dtype its files store them in, by file."""
     config = config_of(architecture)
     with torch.device("meta"):
-        return {"ema": (BagelNetwork(config), torch.bfloat16), "ae": (VAE(config.vae), torch.float32)}
+        network, vae = BagelNetwork(config), VAE(config.vae)
+    return {"ema": (network.state_dict(), torch.bfloat16), "ae": (vae.state_dict(), torch.float32)}
 
 
 def load_networks(

@@ -1,13 +1,16 @@
 """Image → tensor for the language model and for the VAE (``omnigen2.md`` 4 and 7)."""
 
+import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from sgt.atomic import write_json
 from sgt.errors import SgtError
 from sgt.models.omnigen2.rows import SeenPatches
 from sgt.models.transforms import to_tensor
@@ -96,3 +99,35 @@ class ReferenceTransform:
     def __call__(self, image: Image.Image) -> Tensor:
         """fp32 (3, H, W) in [-1, 1]."""
         return to_tensor(self.resize(image))
+
+
+def read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of the three colours, from a processor's ``preprocessor_config.json``.
+
+    Raises:
+        SgtError: it is missing or damaged.
+    """
+    path = folder / "preprocessor_config.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(told["image_mean"]), tuple(told["image_std"])
+    except FileNotFoundError:
+        raise SgtError(path, "no such file", "point at a folder in OmniGen2's official layout") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not the settings of a processor ({error!r})", "fetch the file again") from None
+
+
+def write_processor(folder: Path, transform: QwenTransform) -> None:
+    """Write ``preprocessor_config.json`` as Qwen2.5-VL's processor has it."""
+    about = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
+        "min_pixels": transform.min_pixels,
+        "max_pixels": transform.max_pixels,
+        "patch_size": transform.patch,
+        "temporal_patch_size": transform.copies,
+        "merge_size": transform.merge,
+        "image_mean": list(transform.mean),
+        "image_std": list(transform.std),
+    }
+    write_json(folder / "preprocessor_config.json", about)

@@ -10,7 +10,7 @@ from sgt.models.base import GenerationSettings
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.images import ReferenceTransform
 from sgt.models.omnigen2.layers import rotary
-from sgt.models.omnigen2.rows import Chat, SeenPatches, collate
+from sgt.models.omnigen2.rows import IGNORED, Chat, SeenPatches, collate
 from sgt.models.omnigen2.sampling import Branch, sample_latents
 from sgt.models.transforms import to_tensor
 from tests.models.omnigen2.oracle import SPECIAL, agree, cases, config, expected, inputs, network, parts, vae
@@ -136,14 +136,12 @@ def test_flow_loss_and_gradients(case, shift):
 def chats(case: str, images: list[SeenPatches] = ()) -> list[Chat]:
     """The rows of a batch of the language model; a run of image tokens is one image."""
     images, built = iter(images), []
-    for row, (ids, mask) in enumerate(
-        zip(inputs()[f"{case}.input_ids"], inputs()[f"{case}.attention_mask"], strict=True)
-    ):
-        length, chat = int(mask.sum()), Chat(SPECIAL, 1024)
-        labels = inputs()[f"{case}.labels"][row, :length].tolist() if images and case == "mllm_image" else None
-        ids, place = ids[:length].tolist(), 0
+    batch, mask = inputs()[f"{case}.input_ids"], inputs()[f"{case}.attention_mask"]
+    labels = inputs().get(f"{case}.labels", torch.full_like(batch, IGNORED))
+    for row, length in enumerate(mask.sum(1).tolist()):
+        ids, place, chat = batch[row, :length].tolist(), 0, Chat(SPECIAL, 1024)
         while place < length:
-            learned = labels is not None and labels[place] != -100
+            learned = labels[row, place].item() != IGNORED
             if ids[place] == SPECIAL.image:
                 image = next(images)
                 chat.add([SPECIAL.image], [image])
@@ -171,9 +169,8 @@ def test_understanding_with_an_image():
     model = parts()[0].mllm
     grids = inputs()["mllm_image.image_grid_thw"].tolist()
     pixels = inputs()["mllm_image.pixel_values"].split([h * w for _, h, w in grids])
-    images = [
-        SeenPatches(part, tuple(grid), (grid[1] // 2, grid[2] // 2)) for part, grid in zip(pixels, grids, strict=True)
-    ]
+    sizes = [(rows // 2, columns // 2) for _, rows, columns in grids]
+    images = [SeenPatches(*about) for about in zip(pixels, map(tuple, grids), sizes, strict=True)]
     rows = collate(chats("mllm_image", images))
     filled = inputs()["mllm_image.attention_mask"].bool()
     assert torch.equal(rows.ids, inputs()["mllm_image.input_ids"])
