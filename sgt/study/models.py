@@ -21,7 +21,8 @@ class Pretrain(Strict):
     """How a base model is made from nothing (tiny models only; the 7B bases are fetched)."""
 
     dataset: Name
-    vae_steps: Count
+    vae_of: Name | None = Field(None, description="model whose VAE is taken, instead of training one")
+    vae_steps: Count | None = None
     vae_batch: Count = 32
     vae_lr: float = Field(2e-3, gt=0)
     steps: Count
@@ -29,6 +30,12 @@ class Pretrain(Strict):
     image_batch: Count = Field(description="text-to-image samples per step")
     optimizer: Optimizer
     save_every: Count = 500
+
+    @model_validator(mode="after")
+    def _one_vae(self) -> "Pretrain":
+        if (self.vae_of is None) == (self.vae_steps is None):
+            raise ValueError("vae_of and vae_steps: give one: a VAE is either taken or trained")
+        return self
 
 
 # The files of each family's layout that post-training changes.

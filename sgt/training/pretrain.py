@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,8 +17,10 @@ from sgt.data.shards import MANIFEST
 from sgt.errors import SgtError
 from sgt.models.families import FAMILIES, create_model, load_model, made_image
 from sgt.models.tokenizer import train_tokenizer
+from sgt.models.vae import VAE
 from sgt.proxies import PROXIES
-from sgt.study.load import load_study
+from sgt.study.load import load_model_spec, load_study
+from sgt.study.models import Model
 from sgt.training.autoencoder import train_vae
 from sgt.training.examples import caption_maker, examples_of, vqa_maker
 from sgt.training.loop import Plan, train
@@ -55,7 +58,11 @@ def run(args: argparse.Namespace) -> None:
     texts = _texts(dataset)
     texts += [text for text in family.said for _ in range(len(texts) // SAID_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
-    vae = train_vae(spec.architecture["vae"], recipe, dataset, made_image(spec), args.seed, work / "vae.safetensors")
+    if recipe.vae_of:
+        vae = _taken_vae(load_model_spec(recipe.vae_of, args.study.parent / "models"), spec)
+    else:
+        sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
+        vae = train_vae(sizes, recipe, dataset, made_image(spec), args.seed, saved)
     if not (work / "start").exists():
         with atomic_dir(work / "start") as folder:
             create_model(spec, tokenizer, vae, folder, args.seed)
@@ -82,6 +89,23 @@ def run(args: argparse.Namespace) -> None:
         model.save_checkpoint(folder)
     shutil.copyfile(work / "metrics.jsonl", args.out / "metrics.jsonl")
     write_json(args.out / "run.json", {"model": spec.name, "seed": args.seed, "recipe": recipe.model_dump()})
+
+
+def _taken_vae(owner: Model, spec: Model) -> VAE:
+    """The VAE of another base model, as the published families share theirs.
+
+    Raises:
+        SgtError: its checkpoint is missing, or the sizes differ.
+    """
+    vae = load_model(owner, Path(owner.checkpoint)).vae
+    wanted = replace(vae.config, **{key: _frozen(value) for key, value in spec.architecture["vae"].items()})
+    if wanted != vae.config:
+        raise SgtError(f"model {spec.name}: pretrain.vae_of", f"{owner.name}'s VAE has other sizes", "make them equal")
+    return vae
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _texts(dataset: ShardDataset) -> list[str]:

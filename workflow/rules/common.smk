@@ -10,7 +10,7 @@ from snakemake.utils import validate
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
-from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.benchmarks import GenerationProtocol
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 
@@ -84,6 +84,14 @@ def training_data(wildcards) -> list[Path]:
     if wildcards.arm in PROXIES:
         files += dataset(STUDY.study.data.proxy) + targets(wildcards.arm)
     return files
+
+
+def pretraining_data(wildcards) -> list:
+    """What a base model is made from: a dataset, and another base model if it takes that one's VAE."""
+    recipe = STUDY.models[wildcards.model].pretrain
+    owner = load_model_spec(recipe.vae_of, STUDY.path.parent / "models") if recipe.vae_of else None
+    taken = [f"{owner.checkpoint}/{file}" for file in owner.weights] if owner else []
+    return [*dataset(recipe.dataset), *map(ancient, taken)]
 
 
 def trained_run(wildcards) -> Path:

@@ -23,7 +23,7 @@ rule base_weights:
 
 rule pretrain:
     input:
-        lambda wildcards: dataset(STUDY.models[wildcards.model].pretrain.dataset),
+        pretraining_data,
     output:
         pretrained("{model}"),
     log:
