@@ -45,5 +45,5 @@ lint: $(READY) ## check style, formatting and the workflow
 base: $(READY) ## make the base weights of MODEL (bagel-tiny) anew
 	flock $(VENV)/running $(SNAKEMAKE) --nolock --workflow-profile workflow/profiles/default --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
-	cp results/base/$(MODEL)/final/* data/base/$(MODEL)/
+	cp -r results/base/$(MODEL)/final/. data/base/$(MODEL)/
 	@echo 'To version these weights: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

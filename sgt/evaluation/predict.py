@@ -19,8 +19,7 @@ from sgt.data.images import encode_png
 from sgt.data.shards import MANIFEST, Sample, ShardWriter, read_shard
 from sgt.errors import SgtError
 from sgt.models.base import GenerationSettings, UnifiedModel
-from sgt.models.families import load_model
-from sgt.models.transforms import transform_of
+from sgt.models.families import load_model, made_image
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
@@ -124,7 +123,7 @@ def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> 
 
     def predict(samples: list[Sample], part: Path) -> None:
         about = [sample.json() for sample in samples]
-        width, height = transform_of(spec.vae_image).size(*image_of(samples[0]).size)
+        width, height = made_image(spec).size(*image_of(samples[0]).size)
         prompts = [record["caption"] for record in about]
         images = model.generate(prompts, [protocol.seed] * len(prompts), (height, width), settings)
         with ShardWriter(part) as shard:
@@ -142,6 +141,8 @@ def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
         shift=protocol.timestep_shift,
         text_scale=protocol.text_scale,
         interval=protocol.interval,
+        solver=protocol.solver,
+        negative_prompt=protocol.negative_prompt,
     )
 
 

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sgt.study.fields import Count, Name, Probability, Strict
+from sgt.study.recipe import TimeShift
+
+Solver = Literal["euler", "dpmsolver++"]
 
 
 class QuestionProtocol(Strict):
@@ -22,7 +25,11 @@ class GenerationProtocol(Strict):
     points: Annotated[int, Field(ge=2)] = Field(description="time points of the sampler; one fewer Euler steps")
     text_scale: float = Field(4.0, ge=1)
     interval: tuple[Probability, Probability] = (0.4, 1.0)
-    timestep_shift: float = Field(3.0, gt=0)
+    timestep_shift: TimeShift = 3.0
+    solver: Solver = "euler"
+    negative_prompt: str | None = Field(
+        None, description="what OmniGen2 guides away from; none is the dropped prompt of its training"
+    )
     seed: int = 0
 
 

@@ -4,34 +4,16 @@ Hidden states are two packed streams: the tokens of the understanding expert (te
 of the generation expert (latents). Each expert's linear layers see its own stream alone; the attention sees both.
 """
 
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from sgt.models.attention import KVCache, Layout, attend
 from sgt.models.bagel.config import LLMConfig, ViTConfig
+from sgt.models.layers import RMSNorm, rerun
 
-# Runs a layer now and once more in the backward pass, keeping its inputs alone.
-rerun = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
 Streams = tuple[Tensor, Tensor]
 EXPERTS = ("", "_moe_gen")
-
-
-class RMSNorm(nn.Module):
-    """``w · x / rms(x)``; statistics in fp32, product in the input's dtype."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, width) → the same shape and dtype."""
-        x32 = x.float()
-        return self.weight.to(x.dtype) * (x32 * torch.rsqrt(x32.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
 
 
 def rotary(positions: Tensor, head_dim: int, theta: float) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,5 @@
 """BAGEL behind the common interface."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, s
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
-from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
+from sgt.models.bagel.sampling import sample_latents
 from sgt.models.bagel.sizes import part_of
 from sgt.models.base import (
     Example,
@@ -28,6 +27,7 @@ from sgt.models.base import (
     Words,
     inference,
 )
+from sgt.models.decoding import continuation_log_probability, continuations, seeded
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of
@@ -165,7 +165,7 @@ class Bagel(UnifiedModel):
         context = context.select(rows)
         context.add_text([self.ids(question) for asked in questions for question in asked])
         draws = [seeded(seed, question) for asked in questions for question in asked]
-        said = iter(continuations(context, max_new_tokens, temperature, draws))
+        said = iter(continuations(context, self.special.bos, self.special.eos, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
     @inference
@@ -174,7 +174,9 @@ class Bagel(UnifiedModel):
         context = Context(self.network, self.special, 1)
         context.add_vit([self.vit_transform(image)])
         context.add_text([self.ids(question)])
-        return continuation_log_probability(context.select([0] * len(options)), [self.ids(o) for o in options])
+        context = context.select([0] * len(options))
+        texts = [self.ids(option) for option in options]
+        return continuation_log_probability(context, self.special.bos, self.special.eos, texts)
 
     @inference
     def generate(
@@ -241,9 +243,3 @@ class Bagel(UnifiedModel):
                 return Aside((Text(self.ids(question)), Text(self.ids(answer), loss=True)))
             case MadeImage(image):
                 return VaeImage(self.vae_transform(image), loss=True)
-
-
-def seeded(seed: int, text: str) -> torch.Generator:
-    """A generator that depends on a seed and a text alone: not on the batch, rank or device."""
-    digest = hashlib.sha256(f"{seed}\n{text}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -9,9 +9,9 @@ from PIL import Image
 
 from sgt.errors import SgtError
 from sgt.models.bagel.context import Context
-from sgt.models.bagel.model import Bagel, seeded
-from sgt.models.bagel.sampling import continuations
+from sgt.models.bagel.model import Bagel
 from sgt.models.base import GenerationSettings, Words
+from sgt.models.decoding import continuations, seeded
 from tests.conftest import MODEL
 
 SIZES = (MODEL["vit_image"], MODEL["vae_image"])
@@ -57,7 +57,7 @@ def test_draws_follow_the_softmax(model):
     logits = context.select([0]).add_text([[model.special.bos]], closed=False)[0]
     probabilities = (logits / temperature).softmax(-1)
     draws = [seeded(seed, "q") for seed in range(rows)]
-    said = continuations(context.select([0] * rows), 1, temperature, draws)
+    said = continuations(context.select([0] * rows), model.special.bos, model.special.eos, 1, temperature, draws)
     counts = torch.bincount(torch.tensor([row[0] if row else model.special.eos for row in said]), minlength=len(logits))
     common = probabilities > 5 / rows
     error = (counts - rows * probabilities)[common] / (rows * probabilities * (1 - probabilities))[common].sqrt()
