@@ -108,6 +108,7 @@ def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list
             [image_of(sample) for sample in samples],
             [[question["question"] for question in questions] for questions in asked],
             protocol.max_new_tokens,
+            system=protocol.system,
         )
         lines = [
             json.dumps({**question, "key": sample.key, "prediction": answer})
@@ -142,6 +143,8 @@ def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
         shift=protocol.timestep_shift,
         text_scale=protocol.text_scale,
         interval=protocol.interval,
+        system=protocol.system,
+        think_tokens=protocol.think_tokens,
     )
 
 

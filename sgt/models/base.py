@@ -68,6 +68,9 @@ class GenerationSettings:
         interval: (low, high]: times at which guidance acts.
         renorm: ``global``, ``channel`` or ``text_channel``: how the guided velocity is rescaled.
         renorm_min: lower bound of the rescaling; 1 switches it off.
+        system: if given, a text before everything else that asks the model to think: what it then says of the
+            prompt is read after it.
+        think_tokens: after which a thought is cut off.
     """
 
     points: int = 50
@@ -77,6 +80,8 @@ class GenerationSettings:
     interval: tuple[float, float] = (0.4, 1.0)
     renorm: str = "global"
     renorm_min: float = 0.0
+    system: str | None = None
+    think_tokens: int = 1000
 
 
 def inference(method: Callable) -> Callable:
@@ -168,6 +173,7 @@ class UnifiedModel(ABC):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
+        system: str | None = None,
     ) -> list[list[str]]:
         """Answers: ``questions[i]`` are about ``images[i]``, each answered on its own.
 
@@ -177,6 +183,7 @@ class UnifiedModel(ABC):
             max_new_tokens: after which an answer is cut off.
             temperature: 0 takes the most likely token, else tokens are drawn.
             seed: of the draws, which depend on it and the question alone.
+            system: a text before everything else.
 
         Raises:
             SgtError: an image or a question is too long for the model.

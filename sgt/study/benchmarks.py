@@ -12,6 +12,7 @@ class QuestionProtocol(Strict):
 
     kind: Literal["questions"]
     max_new_tokens: Count = 8
+    system: str | None = Field(None, description="a text before the image, such as one that asks for thinking")
 
 
 class GenerationProtocol(Strict):
@@ -24,6 +25,8 @@ class GenerationProtocol(Strict):
     interval: tuple[Probability, Probability] = (0.4, 1.0)
     timestep_shift: float = Field(3.0, gt=0)
     seed: int = 0
+    system: str | None = Field(None, description="a text before the prompt that asks for a thought, which is read too")
+    think_tokens: Count = Field(1000, description="after which a thought is cut off")
 
 
 class Benchmark(Strict):
