@@ -27,6 +27,7 @@ from benchmarks.random_bagel import (
     spec_of,
     tokens_of,
 )
+from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Item, PackedBatch
 from sgt.models.bagel.sizes import bagel_sizes, part_of
@@ -48,6 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, default=3800, help="tokens of the pack, at least")
     parser.add_argument("--precision", choices=list(WEIGHTS), default="fp32")
     parser.add_argument("--recompute", action="store_true", help="recompute activations in the backward pass")
+    parser.add_argument("--compile", action="store_true", help="fuse each layer's small operations")
     parser.add_argument("--lora", type=int, default=0, help="train adapters of this rank on both experts")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -59,6 +61,9 @@ def main(words: Sequence[str] | None = None) -> None:
     network.language_model.model.recompute = network.vit_model.vision_model.recompute = args.recompute
     if args.lora:
         add_lora(network, lambda name: part_of(name) in ("understanding", "generation"), args.lora, args.lora, 0)
+    if args.compile:
+        for layer in (*network.language_model.model.layers, *network.vit_model.vision_model.encoder.layers):
+            compile_layer(layer)
     samples = random_samples(spec, network.config, args.tokens)
     batch = pack(network.config, samples)
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sgt.errors import SgtError
 from sgt.study.recipe import Part
 
 
@@ -156,6 +157,14 @@ class UnifiedModel(ABC):
     @abstractmethod
     def recompute(self, on: bool) -> None:
         """Whether training keeps activations or works them out again in the backward pass."""
+
+    def compile(self) -> None:
+        """Compile what a step does over and over.
+
+        Raises:
+            SgtError: the family has nothing to compile.
+        """
+        raise SgtError("recipe.compile", f"{type(self).__name__} is not compiled", "remove it")
 
     @abstractmethod
     def batch(self, examples: Sequence[Example], generator: torch.Generator) -> Any:

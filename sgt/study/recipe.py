@@ -55,6 +55,7 @@ class Recipe(Strict):
     )
     lora: LoRA | None = Field(None, description="train adapters instead of the weights")
     recompute: bool = Field(False, description="recompute activations in the backward pass instead of keeping them")
+    compile: bool = Field(False, description="fuse each layer's small operations; the first steps take minutes")
     precision: Precision = Field(
         "fp32", description="of training: bf16-autocast keeps weights and optimizer in fp32, bf16 keeps both in bf16"
     )

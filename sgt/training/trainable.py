@@ -12,7 +12,7 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
 
     Args:
         model: changed in place.
-        recipe: its ``trains``, ``lora``, ``recompute`` and ``length_weighted``.
+        recipe: its ``trains``, ``lora``, ``recompute``, ``compile`` and ``length_weighted``.
         seed: of initial adapters.
     """
     if recipe.lora:
@@ -22,4 +22,6 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int) -> None:
         for name, parameter in model.network.named_parameters():
             parameter.requires_grad_(parameter.requires_grad and model.part(name) in recipe.trains)
     model.recompute(recipe.recompute)
+    if recipe.compile:
+        model.compile()
     model.length_weighted = recipe.length_weighted

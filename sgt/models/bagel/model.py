@@ -12,6 +12,7 @@ from torch import Tensor
 from sgt.errors import SgtError
 from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
+from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage
 from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
@@ -80,6 +81,12 @@ class Bagel(UnifiedModel):
         """See :meth:`UnifiedModel.recompute`; layer by layer, in the decoder and the vision encoder."""
         self.network.language_model.model.recompute = on
         self.network.vit_model.vision_model.recompute = on
+
+    def compile(self) -> None:
+        """See :meth:`UnifiedModel.compile`; layer by layer, in the decoder and the vision encoder."""
+        network = self.network
+        for layer in (*network.language_model.model.layers, *network.vit_model.vision_model.encoder.layers):
+            compile_layer(layer)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without markers."""
