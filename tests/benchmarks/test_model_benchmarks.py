@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks import generate, train_step
+from benchmarks import block_mask, generate, train_step
 from benchmarks.random_bagel import pack, random_networks, random_samples, spec_of, tokens_of
 
 
@@ -42,3 +42,8 @@ def test_a_random_pack_is_as_long_as_wanted_and_counted_pair_by_pair():
     proxy = 38 * 38 + 42 * 38 + 42 * 43 // 2 + 38 * (38 + 42 + 38)
     question = 38 * 38 + sum(range(39, 39 + 4 * 34))
     assert tokens.pairs == 3 * proxy + question and len(batch.sample_lens) == 4
+
+
+def test_block_masks_are_timed_both_ways(capsys):
+    block_mask.main(["600"])
+    assert re.search(r"^1326 tokens, 3 splits: [\d.]+ ms from splits, .* ratio \d+", capsys.readouterr().out)
