@@ -107,6 +107,7 @@ def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list
             [image_of(sample) for sample in samples],
             [[question["question"] for question in questions] for questions in asked],
             protocol.max_new_tokens,
+            system=protocol.system,
         )
         lines = [
             json.dumps({**question, "key": sample.key, "prediction": answer})
@@ -143,6 +144,8 @@ def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
         interval=protocol.interval,
         solver=protocol.solver,
         negative_prompt=protocol.negative_prompt,
+        system=protocol.system,
+        think_tokens=protocol.think_tokens,
     )
 
 
