@@ -71,5 +71,5 @@ base: $(READY) ## make the base weights of MODEL (bagel-tiny) anew
 	@mkdir -p $(dir $(LOCK))
 	$(ALONE) $(SNAKEMAKE) --nolock --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
-	cp results/base/$(MODEL)/final/* data/base/$(MODEL)/
+	cp -r results/base/$(MODEL)/final/. data/base/$(MODEL)/
 	@echo 'To version these weights: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

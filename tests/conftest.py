@@ -46,6 +46,49 @@ MODEL = {
         "save_every": 3,
     },
 }
+OMNIGEN2 = {
+    **MODEL,
+    "name": "micro-omnigen2",
+    "family": "omnigen2",
+    "checkpoint": "base/micro-omnigen2",
+    "vit_image": [2304, 2304, 8],
+    "vae_image": [2304, 48, 8],
+    "architecture": {
+        "transformer": {
+            "in_channels": 4,
+            "hidden_size": 32,
+            "num_layers": 2,
+            "num_refiner_layers": 1,
+            "num_attention_heads": 4,
+            "num_kv_heads": 2,
+            "multiple_of": 32,
+            "axes_dim_rope": [4, 2, 2],
+            "axes_lens": [512, 6, 6],
+            "text_feat_dim": 32,
+        },
+        "mllm": {
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 512,
+            "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]},
+            "tie_word_embeddings": False,
+            "vision_config": {
+                "depth": 1,
+                "hidden_size": 32,
+                "intermediate_size": 64,
+                "num_heads": 4,
+                "out_hidden_size": 32,
+                "patch_size": 4,
+                "window_size": 16,
+                "fullatt_block_indexes": [0],
+            },
+        },
+        "vae": MODEL["architecture"]["vae"],
+    },
+}
 STUDY = {
     "name": "micro",
     "models": ["micro"],
@@ -70,10 +113,11 @@ GENERATION = {
 
 
 def write_study(root: Path, **changes) -> Path:
-    """Write the study with top-level fields changed, its model and its benchmarks; returns the study file."""
+    """Write the study with top-level fields changed, the models and its benchmarks; returns the study file."""
     for folder in ("models", "benchmarks"):
         (root / "config" / folder).mkdir(parents=True, exist_ok=True)
-    (root / "config/models/micro.yaml").write_text(yaml.safe_dump(MODEL))
+    for model in (MODEL, OMNIGEN2):
+        (root / f"config/models/{model['name']}.yaml").write_text(yaml.safe_dump(model))
     (root / "config/benchmarks/toyworld-gen.yaml").write_text(yaml.safe_dump(GENERATION))
     ours = Path(__file__).parents[1] / "config/benchmarks/toyworld-qa.yaml"
     shutil.copyfile(ours, root / "config/benchmarks/toyworld-qa.yaml")
@@ -112,5 +156,28 @@ def study(prepared, tmp_path, monkeypatch):
     """A copy of the prepared study, which is the working directory; its file is ``config/micro.yaml``."""
     root = tmp_path / "study"
     shutil.copytree(prepared, root)
+    monkeypatch.chdir(root)
+    return Path("config/micro.yaml")
+
+
+@pytest.fixture(scope="session")
+def prepared_omnigen2(prepared, tmp_path_factory):
+    """The same for the micro OmniGen2."""
+    root = tmp_path_factory.mktemp("prepared-omnigen2") / "study"
+    shutil.copytree(prepared, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        name = OMNIGEN2["name"]
+        write_study(root, models=[name])
+        sgt("pretrain", "config/micro.yaml", "--model", name, "--out", f"results/base/{name}", "--threads", 1)
+        shutil.copytree(f"results/base/{name}/final", f"base/{name}")
+    return root
+
+
+@pytest.fixture
+def study_omnigen2(prepared_omnigen2, tmp_path, monkeypatch):
+    """A copy of that study, which is the working directory; its file is ``config/micro.yaml``."""
+    root = tmp_path / "study"
+    shutil.copytree(prepared_omnigen2, root)
     monkeypatch.chdir(root)
     return Path("config/micro.yaml")

@@ -11,8 +11,7 @@ from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 from sgt.evaluation.predict import generation_settings
-from sgt.models.families import load_model
-from sgt.models.transforms import transform_of
+from sgt.models.families import load_model, made_image
 from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
 from sgt.study.benchmarks import GenerationProtocol
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
         for place, sample in enumerate(samples)
     ]
-    width, height = transform_of(spec.vae_image).size(*shown[0].size)
+    width, height = made_image(spec).size(*shown[0].size)
     model = load_model(spec, Path(read_run(study, run)["checkpoint"]))
     seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
     prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)

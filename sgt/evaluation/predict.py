@@ -20,8 +20,7 @@ from sgt.data.shards import MANIFEST, Sample, ShardWriter, read_shard
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.models.base import GenerationSettings, UnifiedModel
-from sgt.models.families import load_model
-from sgt.models.transforms import transform_of
+from sgt.models.families import load_model, made_image
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
@@ -110,6 +109,7 @@ def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list
             [image_of(sample) for sample in samples],
             [[question["question"] for question in questions] for questions in asked],
             protocol.max_new_tokens,
+            system=protocol.system,
         )
         lines = [
             json.dumps({**question, "key": sample.key, "prediction": answer})
@@ -126,7 +126,7 @@ def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> 
 
     def predict(samples: list[Sample], part: Path) -> None:
         about = [sample.json() for sample in samples]
-        width, height = transform_of(spec.vae_image).size(*image_of(samples[0]).size)
+        width, height = made_image(spec).size(*image_of(samples[0]).size)
         prompts = [record["caption"] for record in about]
         images = model.generate(prompts, [protocol.seed] * len(prompts), (height, width), settings)
         with ShardWriter(part) as shard:
@@ -144,6 +144,10 @@ def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
         shift=protocol.timestep_shift,
         text_scale=protocol.text_scale,
         interval=protocol.interval,
+        solver=protocol.solver,
+        negative_prompt=protocol.negative_prompt,
+        system=protocol.system,
+        think_tokens=protocol.think_tokens,
     )
 
 

@@ -11,7 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sgt.study.recipe import Part
+from sgt.errors import SgtError
+from sgt.study.benchmarks import Solver
+from sgt.study.recipe import Part, TimeSampling, TimeShift
 
 
 @dataclass(frozen=True)
@@ -80,21 +82,44 @@ class GenerationSettings:
     """How images are sampled.
 
     Attributes:
-        points: time points from noise to image; one fewer Euler steps.
-        shift: see :func:`sgt.models.flow.shift_time`.
+        points: time points from noise to image; one fewer steps.
+        shift: see :func:`sgt.models.flow.shift_factor`.
         text_scale, image_scale: classifier-free guidance; at most 1 switches the branch off.
-        interval: (low, high]: times at which guidance acts.
-        renorm: ``global``, ``channel`` or ``text_channel``: how the guided velocity is rescaled.
+        interval: (low, high]: times at which guidance acts, 1 being noise. OmniGen2 counts steps: it acts while the
+            share of steps done is in [1 − high, 1 − low].
+        renorm: ``global``, ``channel`` or ``text_channel``: how BAGEL's guided velocity is rescaled.
         renorm_min: lower bound of the rescaling; 1 switches it off.
+        solver: ``euler``, or ``dpmsolver++`` (OmniGen2).
+        negative_prompt: what OmniGen2 guides away from; None stands for no prompt, as in training.
+        system: if given, a text before everything else that asks the model to think: what it then says of the
+            prompt is read after it.
+        think_tokens: after which a thought is cut off.
     """
 
     points: int = 50
-    shift: float = 3.0
+    shift: TimeShift = 3.0
     text_scale: float = 4.0
     image_scale: float = 1.0
     interval: tuple[float, float] = (0.4, 1.0)
     renorm: str = "global"
     renorm_min: float = 0.0
+    solver: Solver = "euler"
+    negative_prompt: str | None = None
+    system: str | None = None
+    think_tokens: int = 1000
+
+
+class MadeTransform(Protocol):
+    """From any image to one that a model can make."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that an image of this size is scaled to."""
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """The scaled RGB image; palette images, whose colours are labels, keep them."""
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """fp32 (3, H, W) in [-1, 1]."""
 
 
 def inference(method: Callable) -> Callable:
@@ -115,11 +140,13 @@ class UnifiedModel(ABC):
         network: the weights that post-training changes.
         autocast: run the network's matrix products in bf16, whatever its weights are.
         length_weighted: the loss weighs each answer's tokens by 1/√(tokens of that answer).
+        time_sampling: how the flow's training times are drawn.
     """
 
     network: nn.Module
     autocast: bool = False
     length_weighted: bool = False
+    time_sampling: TimeSampling = "lognormal"
 
     @property
     def device(self) -> torch.device:
@@ -145,7 +172,7 @@ class UnifiedModel(ABC):
 
         Args:
             folder: the checkpoint.
-            vit_image, vae_image: (longest side, shortest side, stride) of the images it sees and makes.
+            vit_image, vae_image: three numbers about the images it sees and makes; see :class:`sgt.study.models.Model`.
             dtype: of the network's weights; the VAE stays in fp32.
             device: of everything.
             overlay: folder with weights alone, which are taken instead of the checkpoint's of the same names.
@@ -175,6 +202,14 @@ class UnifiedModel(ABC):
     def recompute(self, on: bool) -> None:
         """Whether training keeps activations or works them out again in the backward pass."""
 
+    def compile(self) -> None:
+        """Compile what a step does over and over.
+
+        Raises:
+            SgtError: the family has nothing to compile.
+        """
+        raise SgtError("recipe.compile", f"{type(self).__name__} is not compiled", "remove it")
+
     @abstractmethod
     def tokens(self, example: Example) -> int:
         """How many tokens an example takes in a batch."""
@@ -192,7 +227,7 @@ class UnifiedModel(ABC):
         """
 
     @abstractmethod
-    def loss(self, batch: Batch, timestep_shift: float) -> LossSums:
+    def loss(self, batch: Batch, timestep_shift: TimeShift) -> LossSums:
         """Text cross-entropy and flow-matching error of a batch, which is moved to the model's device."""
 
     @abstractmethod
@@ -203,6 +238,7 @@ class UnifiedModel(ABC):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
+        system: str | None = None,
     ) -> list[list[str]]:
         """Answers: ``questions[i]`` are about ``images[i]``, each answered on its own.
 
@@ -212,6 +248,7 @@ class UnifiedModel(ABC):
             max_new_tokens: after which an answer is cut off.
             temperature: 0 takes the most likely token, else tokens are drawn.
             seed: of the draws, which depend on it and the question alone.
+            system: a text before everything else.
 
         Raises:
             SgtError: an image or a question is too long for the model.

@@ -1,26 +1,80 @@
 """The model families by name: the one place that knows them all."""
 
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
+from sgt.atomic import sha256
 from sgt.errors import SgtError
 from sgt.models.bagel import checkpoint as bagel_checkpoint
 from sgt.models.bagel import create as bagel_create
 from sgt.models.bagel.model import Bagel
 from sgt.models.bagel.sizes import bagel_sizes
-from sgt.models.base import UnifiedModel
+from sgt.models.base import MadeTransform, UnifiedModel
+from sgt.models.omnigen2 import checkpoint as omnigen2_checkpoint
+from sgt.models.omnigen2 import create as omnigen2_create
+from sgt.models.omnigen2 import prompts as omnigen2_prompts
+from sgt.models.omnigen2.images import ReferenceTransform
+from sgt.models.omnigen2.model import OmniGen2
+from sgt.models.omnigen2.sizes import omnigen2_sizes
+from sgt.models.sizes import ModelSizes
+from sgt.models.transforms import ImageTransform
 from sgt.models.vae import VAE
+from sgt.models.weights import weight_files
 from sgt.study.fields import Precision
 from sgt.study.models import Model
 
-FAMILIES: dict[str, type[UnifiedModel]] = {"bagel": Bagel}
-SPECIAL_TOKENS = {"bagel": bagel_checkpoint.SPECIAL}
-EMPTY = {"bagel": bagel_checkpoint.empty_networks}
-CREATE = {"bagel": bagel_create.create_checkpoint}
-SIZES = {"bagel": bagel_sizes}
 WEIGHTS = {"fp32": torch.float32, "bf16-autocast": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the rest of the package must know of a family.
+
+    Attributes:
+        model: its class.
+        made_image: the transform of images it makes, from the three numbers of ``vae_image``.
+        special_tokens: markers that its tokenizer has.
+        said: texts that it puts around every prompt.
+        tensors: the tensors and dtypes of its files, from an architecture, without any numbers.
+        create: writes an untrained checkpoint.
+        sizes: what memory and time depend on, from an architecture and, if a tokenizer decides it, the vocabulary.
+    """
+
+    model: type[UnifiedModel]
+    made_image: Callable[[int, int, int], MadeTransform]
+    special_tokens: Sequence[str]
+    said: Sequence[str]
+    tensors: Callable[[dict], dict[str, tuple[dict, Any]]]
+    create: Callable[[dict, Tokenizer, VAE, Sequence[int], Path, int], None]
+    sizes: Callable[[dict, int | None], ModelSizes]
+
+
+FAMILIES = {
+    "bagel": Family(
+        Bagel,
+        ImageTransform,
+        bagel_checkpoint.SPECIAL,
+        (),
+        bagel_checkpoint.empty_tensors,
+        bagel_create.create_checkpoint,
+        bagel_sizes,
+    ),
+    "omnigen2": Family(
+        OmniGen2,
+        ReferenceTransform,
+        omnigen2_prompts.SPECIAL,
+        omnigen2_prompts.SAID,
+        omnigen2_checkpoint.empty_tensors,
+        omnigen2_create.create_checkpoint,
+        omnigen2_sizes,
+    ),
+}
 
 
 def load_model(
@@ -36,7 +90,7 @@ def load_model(
     """
     overlay = Path(spec.overlay) if spec.overlay and folder == Path(spec.checkpoint) else None
     precision = precision or spec.precision
-    model = FAMILIES[spec.family].from_checkpoint(
+    model = FAMILIES[spec.family].model.from_checkpoint(
         folder, spec.vit_image, spec.vae_image, WEIGHTS[precision], device or device_of(spec), overlay
     )
     model.autocast = precision == "bf16-autocast"
@@ -57,5 +111,24 @@ def device_of(spec: Model) -> torch.device:
 
 def create_model(spec: Model, tokenizer: Tokenizer, vae: VAE, folder: Path, seed: int) -> UnifiedModel:
     """Write an untrained checkpoint of a model into an existing folder and load it."""
-    CREATE[spec.family](spec.architecture, tokenizer, vae, folder, seed)
+    FAMILIES[spec.family].create(spec.architecture, tokenizer, vae, spec.vit_image, folder, seed)
     return load_model(spec, folder)
+
+
+def made_image(spec: Model) -> MadeTransform:
+    """The transform of images that a model makes."""
+    return FAMILIES[spec.family].made_image(*spec.vae_image)
+
+
+def weights_sha256(spec: Model, folder: Path) -> str:
+    """Hash of the weights that post-training changes: of their file, or of the list of the files' hashes.
+
+    Raises:
+        SgtError: a file is missing.
+    """
+    names = [Path(name) for name in spec.weights]
+    files = [part for name in names for part in weight_files(folder / name.parent, name.stem)]
+    if len(files) == 1:
+        return sha256(files[0])
+    listed = "".join(f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files)
+    return hashlib.sha256(listed.encode()).hexdigest()

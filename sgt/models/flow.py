@@ -1,7 +1,57 @@
-"""Flow matching as both families use it: t = 1 is noise, t = 0 is data (``bagel.md`` 3.7)."""
+"""Flow matching as both families use it: t = 1 is noise, t = 0 is data (``bagel.md`` 3.7).
+
+OmniGen2 counts the other way, τ = 1 − t from noise to data, and learns the opposite velocity; its time shift
+``τ / (m − m·τ + τ)`` is then the shift of t by m that BAGEL has, so both share every line here.
+"""
+
+import math
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
+
+from sgt.study.recipe import TimeSampling, TimeShift
+
+# Tokens of a 1024² image: what the static shift takes for every image.
+STATIC_TOKENS = 4096
+
+
+def shift_factor(shift: TimeShift, tokens: int) -> float:
+    """The number that times are shifted by.
+
+    Args:
+        shift: the number itself, or ``dynamic_v1``, ``static_v1``, ``dynamic_v2`` (``omnigen2.md`` 3).
+        tokens: of the image, each two by two latent cells.
+    """
+    if not isinstance(shift, str):
+        return shift
+    if shift == "dynamic_v2":
+        return math.sqrt(tokens) / 20
+    counted = STATIC_TOKENS if shift == "static_v1" else tokens
+    return math.exp(0.5 + (1.15 - 0.5) * (counted - 256) / (4096 - 256))
+
+
+def stratum(index: int, count: int) -> tuple[int, int]:
+    """Which of how many equal parts of [0, 1] the ``index``-th of ``count`` images of this process has.
+
+    Each of the processes, if there are several, has every world-th part from its own on.
+    """
+    several = dist.is_available() and dist.is_initialized()
+    rank, world = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
+    return rank + world * index, count * world
+
+
+def draw_time(sampling: TimeSampling, generator: torch.Generator, place: int, count: int) -> float:
+    """An unshifted training time of one image.
+
+    Args:
+        sampling: ``lognormal``, σ(N(0, 1)), or ``stratified_uniform``: in the image's own one of equal parts of [0, 1].
+        generator: of the draw.
+        place, count: see :func:`stratum`.
+    """
+    if sampling == "lognormal":
+        return torch.sigmoid(torch.randn((), generator=generator)).item()
+    return (place + torch.rand((), generator=generator).item()) / count
 
 
 def timestep(normals: Tensor, shift: float) -> Tensor:

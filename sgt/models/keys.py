@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from sgt.models.families import EMPTY
+from sgt.models.families import FAMILIES
 from sgt.study.load import load_model_spec
 from sgt.study.models import Model
 
@@ -26,11 +26,8 @@ def run(args: argparse.Namespace) -> None:
 
 def keys_of(spec: Model) -> dict[str, dict[str, dict]]:
     """Tensors by file and name."""
-    networks = EMPTY[spec.family](spec.architecture or {})
+    files = FAMILIES[spec.family].tensors(spec.architecture or {})
     return {
-        file: {
-            name: {"shape": list(tensor.shape), "dtype": DTYPES[str(dtype)]}
-            for name, tensor in network.state_dict().items()
-        }
-        for file, (network, dtype) in networks.items()
+        file: {name: {"shape": list(tensor.shape), "dtype": DTYPES[str(dtype)]} for name, tensor in tensors.items()}
+        for file, (tensors, dtype) in files.items()
     }

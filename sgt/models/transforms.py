@@ -53,6 +53,19 @@ def to_tensor(image: Image.Image) -> Tensor:
     return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0)
 
 
+def patches(pixels: Tensor, size: int) -> Tensor:
+    """(C, H, W) → (H/size · W/size, C·size²), each patch in the order row, column, channel."""
+    channels, height, width = pixels.shape
+    cut = pixels.reshape(channels, height // size, size, width // size, size)
+    return cut.permute(1, 3, 2, 4, 0).reshape(-1, channels * size * size)
+
+
+def from_patches(tokens: Tensor, shape: tuple[int, int], size: int) -> Tensor:
+    """The inverse of :func:`patches`: tokens of an image of ``shape`` (h, w) tokens → (C, h·size, w·size)."""
+    h, w = shape
+    return tokens.reshape(h, w, size, size, -1).permute(4, 0, 2, 1, 3).reshape(-1, h * size, w * size)
+
+
 def to_images(pixels: Tensor) -> list[Image.Image]:
     """(B, 3, H, W) in [-1, 1], clamped → RGB images."""
     pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,10 @@ NAMED = 3
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file."""
+    """A tensor in a file, under its name there."""
 
     path: Path
+    name: str
     shape: torch.Size
 
     @property
@@ -51,8 +52,12 @@ def weight_files(folder: Path, name: str) -> list[Path]:
     return [folder / part for part in parts]
 
 
-def stored_tensors(files: Sequence[Path]) -> dict[str, Stored]:
+def stored_tensors(files: Sequence[Path], rename: Callable[[str], str] = str) -> dict[str, Stored]:
     """The tensors of some files by name, from their headers alone; of equal names the last file's counts.
+
+    Args:
+        files: in order.
+        rename: gives the parameter's name, from that in the file.
 
     Raises:
         SgtError: a file is missing or damaged.
@@ -62,7 +67,7 @@ def stored_tensors(files: Sequence[Path]) -> dict[str, Stored]:
         with _opened(path, "cpu") as file:
             for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
                 part = file.get_slice(name)
-                found[name] = Stored(path, torch.Size(part.get_shape()))
+                found[rename(name)] = Stored(path, name, torch.Size(part.get_shape()))
     return found
 
 
@@ -73,11 +78,13 @@ def load_weights(
     device: torch.device | str = "cpu",
     overlay: Sequence[Path] = (),
     computed: Collection[str] = (),
+    rename: Callable[[str], str] = str,
+    unread: Collection[str] = (),
 ) -> None:
     """Give every parameter of ``module`` the tensor of its name.
 
-    Names and shapes are compared before anything is read. The memory needed is that of the parameters and
-    ``MAPPED_BYTES`` more.
+    Names and shapes are compared before anything is read; a 1x1 convolution may be stored as a matrix. The memory
+    needed is that of the parameters and ``MAPPED_BYTES`` more.
 
     Args:
         module: on the meta device; whether a parameter needs a gradient stays as it is.
@@ -85,11 +92,13 @@ def load_weights(
         dtype, device: of the parameters.
         overlay: files whose tensors are taken instead of the base's of the same name.
         computed: names of parameters that are worked out, not read: they may be absent, and are allocated.
+        rename: gives the parameter's name, from that in the file.
+        unread: names of parameters that files may hold and nothing here has.
 
     Raises:
         SgtError: tensors are missing, unexpected or misshapen; they are named.
     """
-    stored = stored_tensors([*files, *overlay])
+    stored = {name: at for name, at in stored_tensors([*files, *overlay], rename).items() if name not in unread}
     wanted = {name: parameter.shape for name, parameter in module.named_parameters()}
     _compare(wanted, stored, set(computed), files[0])
     for name in computed:
@@ -102,7 +111,8 @@ def load_weights(
         for batch in _batches(names, stored):
             with _opened(path, device) as file:
                 for name in batch:
-                    _assign(module, name, file.get_tensor(name).to(dtype, copy=True))
+                    value = file.get_tensor(stored[name].name).to(dtype, copy=True)
+                    _assign(module, name, value.view(wanted[name]))
 
 
 def _compare(wanted: dict[str, torch.Size], stored: dict[str, Stored], computed: set[str], where: Path) -> None:
@@ -111,7 +121,7 @@ def _compare(wanted: dict[str, torch.Size], stored: dict[str, Stored], computed:
     misshapen = [
         f"{name} is {list(stored[name].shape)} in {stored[name].path.name}, config wants {list(shape)}"
         for name, shape in wanted.items()
-        if name in stored and name not in computed and stored[name].shape != shape
+        if name in stored and name not in computed and not _fits(stored[name].shape, shape)
     ]
     told = [
         f"{len(names)} {what} ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})"
@@ -120,6 +130,10 @@ def _compare(wanted: dict[str, torch.Size], stored: dict[str, Stored], computed:
     ]
     if told:
         raise SgtError(where, f"tensors: {'; '.join(told)}", "use the weights and the configuration of one checkpoint")
+
+
+def _fits(stored: torch.Size, wanted: torch.Size) -> bool:
+    return stored == wanted or (*stored, 1, 1) == tuple(wanted)
 
 
 def _batches(names: list[str], stored: dict[str, Stored]) -> Iterator[list[str]]:

@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sgt.study.fields import Count, Name, Probability, Strict
+from sgt.study.recipe import TimeShift
+
+Solver = Literal["euler", "dpmsolver++"]
 
 
 class QuestionProtocol(Strict):
@@ -12,6 +15,7 @@ class QuestionProtocol(Strict):
 
     kind: Literal["questions"]
     max_new_tokens: Count = 8
+    system: str | None = Field(None, description="a text before the image, such as one that asks for thinking")
 
 
 class GenerationProtocol(Strict):
@@ -22,8 +26,14 @@ class GenerationProtocol(Strict):
     points: Annotated[int, Field(ge=2)] = Field(description="time points of the sampler; one fewer Euler steps")
     text_scale: float = Field(4.0, ge=1)
     interval: tuple[Probability, Probability] = (0.4, 1.0)
-    timestep_shift: float = Field(3.0, gt=0)
+    timestep_shift: TimeShift = 3.0
+    solver: Solver = "euler"
+    negative_prompt: str | None = Field(
+        None, description="what OmniGen2 guides away from; none is the dropped prompt of its training"
+    )
     seed: int = 0
+    system: str | None = Field(None, description="a text before the prompt that asks for a thought, which is read too")
+    think_tokens: Count = Field(1000, description="after which a thought is cut off")
 
 
 class Benchmark(Strict):

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sgt.models.families import SIZES
+from sgt.models.families import FAMILIES
 from sgt.study.load import LoadedStudy, load_study
 from sgt.study.models import Model
 from sgt.study.recipe import Recipe
@@ -55,11 +55,13 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     """
     if spec.architecture is None:
         return [f"model {spec.name}: no estimate, its file gives no architecture"]
-    sizes = SIZES[spec.family](_architecture(spec))
+    # A model that is pretrained here has the vocabulary of the tokenizer that is trained for it.
+    vocabulary = VOCABULARY if spec.pretrain else None
+    sizes = FAMILIES[spec.family].sizes(spec.architecture, vocabulary)
     devices = max(spec.train.gpu, 1) * spec.train.nodes
     tokens = estimate.step_tokens(spec, sizes, recipe)
     share = estimate.share(tokens, devices)
-    memory = estimate.memory(sizes, recipe, share, spec.vae_image[0] ** 2, devices)
+    memory = estimate.memory(sizes, recipe, share, spec.largest_sides[1] ** 2, devices)
     parts = ", ".join(f"{part} {_amount(count)}" for part, count in sizes.parameters.items())
     bytes_of = " + ".join(f"{name} {_amount(value)}B" for name, value in vars(memory).items() if value)
     trains = _amount(estimate.trainable_values(sizes, recipe))
@@ -84,13 +86,6 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     else:
         told.append(f"{_amount(flops)}FLOP per step")
     return [f"model {spec.name}: {line}" for line in told]
-
-
-def _architecture(spec: Model) -> dict:
-    """A model that is pretrained here has the vocabulary of the tokenizer that is trained for it."""
-    if spec.pretrain is None:
-        return spec.architecture
-    return {**spec.architecture, "llm": {"vocab_size": VOCABULARY} | spec.architecture.get("llm", {})}
 
 
 def _amount(value: float) -> str:

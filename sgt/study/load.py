@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from sgt.errors import SgtError
-from sgt.study.benchmarks import Benchmark
+from sgt.study.benchmarks import Benchmark, GenerationProtocol
 from sgt.study.fields import Strict
 from sgt.study.models import Model
 from sgt.study.recipe import Recipe
@@ -138,7 +138,33 @@ def load_study(path: Path | str) -> LoadedStudy:
             raise SgtError(
                 path, f"model {model.name} pretrains on {model.pretrain.dataset!r}", "define it under datasets"
             )
-    return LoadedStudy(path, study, models, benchmarks)
+    loaded = LoadedStudy(path, study, models, benchmarks)
+    for model in models.values():
+        _check_family(loaded, model)
+    return loaded
+
+
+def _check_family(study: LoadedStudy, model: Model) -> None:
+    """See that a recipe and the benchmarks ask of a model only what its family has.
+
+    Raises:
+        SgtError: they ask for more.
+    """
+    if model.family == "omnigen2":
+        return
+    recipe, remedy = study.recipe(model.name), "give one of its own, or remove it"
+    asked = {"timestep_shift": isinstance(recipe.timestep_shift, str)}
+    asked |= {"time_sampling": recipe.time_sampling != "lognormal"}
+    for field in (field for field, given in asked.items() if given):
+        value = getattr(recipe, field)
+        raise SgtError(study.path, f"recipe.{field} {value!r} is OmniGen2's, {model.name} is a {model.family}", remedy)
+    for benchmark in study.benchmarks.values():
+        protocol = benchmark.protocol
+        if isinstance(protocol, GenerationProtocol) and (
+            isinstance(protocol.timestep_shift, str) or protocol.solver != "euler" or protocol.negative_prompt
+        ):
+            problem = f"benchmark {benchmark.name} samples as OmniGen2 does, {model.name} is a {model.family}"
+            raise SgtError(study.path, problem, "use a protocol without dynamic shift, solver and negative prompt")
 
 
 def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:

@@ -1,5 +1,6 @@
 """``config/models/NAME.yaml``: a model family at a size."""
 
+from math import isqrt
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -28,7 +29,8 @@ class Pretrain(Strict):
     """How a base model is made from nothing (tiny models only; the 7B bases are fetched)."""
 
     dataset: Name
-    vae_steps: Count
+    vae_of: Name | None = Field(None, description="model whose VAE is taken, instead of training one")
+    vae_steps: Count | None = None
     vae_batch: Count = 32
     vae_lr: float = Field(2e-3, gt=0)
     steps: Count
@@ -37,24 +39,53 @@ class Pretrain(Strict):
     optimizer: Optimizer
     save_every: Count = 500
 
+    @model_validator(mode="after")
+    def _one_vae(self) -> "Pretrain":
+        if (self.vae_of is None) == (self.vae_steps is None):
+            raise ValueError("vae_of and vae_steps: give one: a VAE is either taken or trained")
+        return self
+
+
+# The files of each family's layout that post-training changes.
+WEIGHTS = {
+    "bagel": ("ema.safetensors",),
+    "omnigen2": ("transformer/diffusion_pytorch_model.safetensors", "mllm/model.safetensors"),
+}
+
 
 class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
     name: Name
-    family: Literal["bagel"]
+    family: Literal["bagel", "omnigen2"]
     checkpoint: str = Field(description="folder of the base weights in the official layout")
-    overlay: str | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT-BAGEL)")
+    overlay: str | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = None
     vit_image: tuple[Count, Count, Count] = Field(
-        description="longest side, shortest side, stride of the semantic encoder's input"
+        description="images that are shown. bagel: longest side, shortest side, stride; "
+        "omnigen2: most pixels, fewest pixels, stride"
     )
-    vae_image: tuple[Count, Count, Count] = Field(description="longest side, shortest side, stride of generated images")
+    vae_image: tuple[Count, Count, Count] = Field(
+        description="images that are made. bagel: longest side, shortest side, stride; "
+        "omnigen2: most pixels, longest side, stride"
+    )
     precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
     train: Resources = Resources()
     predict: Resources = Resources()
+
+    @property
+    def largest_sides(self) -> tuple[int, int]:
+        """Side of the largest square image that it is shown and that it makes, pixels."""
+        if self.family == "omnigen2":
+            return isqrt(self.vit_image[0]), min(isqrt(self.vae_image[0]), self.vae_image[1])
+        return self.vit_image[0], self.vae_image[0]
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The files, in the layout's folder, that post-training changes."""
+        return WEIGHTS[self.family]
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":

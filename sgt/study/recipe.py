@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from sgt.study.fields import Count, Precision, Probability, Share, Strict, Weight
 
 Part = Literal["understanding", "generation", "vision", "vocabulary"]
+TimeShift = Annotated[float, Field(gt=0)] | Literal["dynamic_v1", "static_v1", "dynamic_v2"]
+TimeSampling = Literal["lognormal", "stratified_uniform"]
 
 # Fields of a recipe that change what is written down or kept, and no weight.
 WITHOUT_EFFECT = {"save_every", "keep", "validate_every", "validate_samples"}
@@ -22,6 +24,9 @@ class Optimizer(Strict):
     eps: float = Field(1e-15, gt=0)
     weight_decay: Weight = 0.0
     clip: float = Field(1.0, gt=0, description="maximum global gradient norm")
+    rounding: Literal["nearest", "stochastic"] = Field(
+        "nearest", description="of bf16 weights after an update; stochastic keeps small updates, on average"
+    )
 
 
 class LoRA(Strict):
@@ -56,7 +61,15 @@ class Recipe(Strict):
         False, description="weigh each answer's cross-entropy by 1/√(its tokens) instead of every token alike"
     )
     mse_weight: Weight = Field(1.0, description="weight of the flow-matching error")
-    timestep_shift: float = Field(1.0, gt=0)
+    official_accumulation: Count = Field(
+        1,
+        description="reproduces a fault of the SGT-Gen2 trainer, whose flow-matching error counts as many times as "
+        "it accumulates micro-batches (30) and its cross-entropy once; 1 weighs both as the two weights say",
+    )
+    timestep_shift: TimeShift = Field(
+        1.0, description="of the flow's training times: a number, or OmniGen2's by image size (dynamic) or not (static)"
+    )
+    time_sampling: TimeSampling = Field("lognormal", description="how the flow's training times are drawn")
     text_dropout: Probability = Field(0.1, description="probability that a proxy's instruction is dropped")
     ema: float = Field(
         0.0, ge=0, lt=1, description="decay of the weight average that is saved; 0 saves the raw weights"
@@ -70,9 +83,21 @@ class Recipe(Strict):
     )
     lora: LoRA | None = Field(None, description="train adapters instead of the weights")
     recompute: bool = Field(False, description="recompute activations in the backward pass instead of keeping them")
+    compile: bool = Field(False, description="fuse each layer's small operations; the first steps take minutes")
     precision: Precision = Field(
         "fp32", description="of training: bf16-autocast keeps weights and optimizer in fp32, bf16 keeps both in bf16"
     )
+
+    @property
+    def flow_weight(self) -> float:
+        """What the flow-matching error is multiplied by."""
+        return self.mse_weight * self.official_accumulation
+
+    @model_validator(mode="after")
+    def _rounded(self) -> "Recipe":
+        if self.optimizer.rounding == "stochastic" and self.precision != "bf16":
+            raise ValueError(f"optimizer.rounding is of bf16 weights, precision is {self.precision}: remove it")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_train(self) -> "Recipe":

@@ -14,7 +14,7 @@ from torch import Tensor
 from sgt.atomic import atomic_path
 from sgt.data.dataset import ShardDataset
 from sgt.data.mixture import generator
-from sgt.models.transforms import ImageTransform
+from sgt.models.base import MadeTransform
 from sgt.models.vae import VAE, VAEConfig
 from sgt.progress import Progress
 from sgt.proxies import PROXIES
@@ -30,7 +30,7 @@ CALIBRATION_IMAGES = 256
 
 
 def train_vae(
-    sizes: dict, recipe: Pretrain, dataset: ShardDataset, transform: ImageTransform, seed: int, saved: Path
+    sizes: dict, recipe: Pretrain, dataset: ShardDataset, transform: MadeTransform, seed: int, saved: Path
 ) -> VAE:
     """Train a VAE from nothing, or read it if ``saved`` exists already.
 
@@ -83,7 +83,7 @@ def _read(config: VAEConfig, saved: Path) -> VAE:
     return vae.requires_grad_(False).eval()
 
 
-def _images(dataset: ShardDataset, transform: ImageTransform, count: int, seed: int, step: int) -> Tensor:
+def _images(dataset: ShardDataset, transform: MadeTransform, count: int, seed: int, step: int) -> Tensor:
     """(count, 3, H, W) in [-1, 1]: scenes, then targets."""
     rng = generator(seed, "vae", step)
     samples = [dataset[int(index)] for index in rng.integers(len(dataset), size=count)]

@@ -59,7 +59,7 @@ def trainable_values(sizes: ModelSizes, recipe: Recipe) -> int:
 def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe) -> Tokens:
     """Tokens of an optimizer step of a proxy arm: square images at the longest side, texts of a usual length."""
     seen, made = (
-        (bounds[0] // side) ** 2 for bounds, side in ((spec.vit_image, sizes.patch), (spec.vae_image, sizes.latent))
+        (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
     )
     proxies, questions = (recipe.batch * share // sum(recipe.ratio) for share in recipe.ratio)
     lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, seen + 2 + CONVERSATION)]

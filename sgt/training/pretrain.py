@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,20 +15,23 @@ from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.mixture import Mixed, Source
 from sgt.data.shards import MANIFEST
 from sgt.errors import SgtError
-from sgt.models.families import SPECIAL_TOKENS, create_model, load_model
+from sgt.models.families import FAMILIES, create_model, load_model, made_image
 from sgt.models.tokenizer import train_tokenizer
-from sgt.models.transforms import transform_of
+from sgt.models.vae import VAE
 from sgt.proxies import PROXIES
-from sgt.study.load import load_study
+from sgt.study.load import load_model_spec, load_study
+from sgt.study.models import Model
 from sgt.training.autoencoder import train_vae
 from sgt.training.examples import caption_supply, vqa_supply
 from sgt.training.loop import Plan, Training
 from sgt.training.stream import Stream
 
 log = logging.getLogger("sgt")
-VOCABULARY = 512
 TOKENIZER_SAMPLES = 1000
+VOCABULARY = 512
 TEXT_DROPOUT = 0.1
+# What a family says around every prompt is as frequent as one text in so many.
+SAID_SHARE = 10
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,10 +55,15 @@ def run(args: argparse.Namespace) -> None:
     dataset_dir = study.dataset_dir(recipe.dataset)
     dataset = open_dataset(dataset_dir)
 
-    tokenizer = train_tokenizer(_texts(dataset), SPECIAL_TOKENS[spec.family], VOCABULARY)
-    vae = train_vae(
-        spec.architecture["vae"], recipe, dataset, transform_of(spec.vae_image), args.seed, work / "vae.safetensors"
-    )
+    family = FAMILIES[spec.family]
+    texts = _texts(dataset)
+    texts += [text for text in family.said for _ in range(len(texts) // SAID_SHARE)]
+    tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
+    if recipe.vae_of:
+        vae = _taken_vae(load_model_spec(recipe.vae_of, args.study.parent / "models"), spec)
+    else:
+        sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
+        vae = train_vae(sizes, recipe, dataset, made_image(spec), args.seed, saved)
     if not (work / "start").exists():
         with atomic_dir(work / "start") as folder:
             create_model(spec, tokenizer, vae, folder, args.seed)
@@ -85,6 +94,23 @@ def run(args: argparse.Namespace) -> None:
         model.save_checkpoint(folder)
     shutil.copyfile(work / "metrics.jsonl", args.out / "metrics.jsonl")
     write_json(args.out / "run.json", {"model": spec.name, "seed": args.seed, "recipe": recipe.model_dump()})
+
+
+def _taken_vae(owner: Model, spec: Model) -> VAE:
+    """The VAE of another base model, as the published families share theirs.
+
+    Raises:
+        SgtError: its checkpoint is missing, or the sizes differ.
+    """
+    vae = load_model(owner, Path(owner.checkpoint)).vae
+    wanted = replace(vae.config, **{key: _frozen(value) for key, value in spec.architecture["vae"].items()})
+    if wanted != vae.config:
+        raise SgtError(f"model {spec.name}: pretrain.vae_of", f"{owner.name}'s VAE has other sizes", "make them equal")
+    return vae
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _texts(dataset: ShardDataset) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from sgt.atomic import atomic_dir, sha256, write_json
 from sgt.data.shards import MANIFEST
 from sgt.environment import environment
-from sgt.models.families import device_of, load_model
+from sgt.models.families import device_of, load_model, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
     about |= {"environment": environment(), "command": args.command_line}
     if run.arm == ARM_WITHOUT_TRAINING:
-        record = {"checkpoint": str(base), "checkpoint_sha256": sha256(base / "ema.safetensors"), "steps": 0}
+        record = {"checkpoint": str(base), "checkpoint_sha256": weights_sha256(spec, base), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})
         return
     world = join_world(device_of(spec))
@@ -83,8 +83,8 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
         shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
         record |= {
             "checkpoint": str(folder / "final"),
-            "checkpoint_sha256": sha256(folder / "final" / "ema.safetensors"),
-            "base_sha256": sha256(base / "ema.safetensors"),
+            "checkpoint_sha256": weights_sha256(spec, folder / "final"),
+            "base_sha256": weights_sha256(spec, base),
             "seconds": round(time.monotonic() - began, 1),
         }
     return record
@@ -97,7 +97,7 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
         steps=steps,
         optimizer=recipe.optimizer,
         ce_weight=recipe.ce_weight,
-        mse_weight=recipe.mse_weight,
+        mse_weight=recipe.flow_weight,
         timestep_shift=recipe.timestep_shift,
         ema=recipe.ema,
         save_every=recipe.save_every,
@@ -115,7 +115,7 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         run.id,
         recipe.model_dump_json(exclude=WITHOUT_EFFECT),
         spec.model_dump_json(exclude={"predict", "pretrain"}),
-        sha256(base / "ema.safetensors"),
+        weights_sha256(spec, base),
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:

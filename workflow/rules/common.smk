@@ -1,5 +1,6 @@
 # The study, the paths it expands to, and what each kind of job depends on besides files.
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.study.adopt import require_recorded
-from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.benchmarks import GenerationProtocol
 from sgt.study.recipe import WITHOUT_EFFECT
 from sgt.study.schema import ARM_WITHOUT_TRAINING
@@ -64,6 +65,7 @@ wildcard_constraints:
     proxy="|".join(PROXIES),
     shard=r"shard-\d{5}",
     checkpoint="|".join(model.checkpoint for model in STUDY.models.values()),
+    weights="|".join(re.escape(file) for model in STUDY.models.values() for file in model.weights),
 
 
 def shards(dataset: str) -> list[str]:
@@ -82,13 +84,14 @@ def targets(proxy: str) -> list[Path]:
 
 
 def pretrained(model: str) -> Path:
-    """Weights of a base model that was made here."""
-    return RESULTS / "base" / model / "final" / "ema.safetensors"
+    """The record of a base model that was made here, written after its weights."""
+    return RESULTS / "base" / model / "run.json"
 
 
-def base_weights_of(wildcards) -> str:
+def base_weights_of(wildcards) -> list[str]:
     """Weights a model's runs start from."""
-    return f"{STUDY.models[wildcards.model].checkpoint}/ema.safetensors"
+    spec = STUDY.models[wildcards.model]
+    return [f"{spec.checkpoint}/{file}" for file in spec.weights]
 
 
 def training_data(wildcards) -> list[Path]:
@@ -101,11 +104,17 @@ def training_data(wildcards) -> list[Path]:
     return files
 
 
-def trained_run(wildcards) -> list[Path]:
-    """The record of a run and, if it was trained, its weights."""
-    folder = STUDY.run_dir(Run(wildcards.model, wildcards.arm, wildcards.seed))
-    weights = [] if wildcards.arm == ARM_WITHOUT_TRAINING else [folder / "final" / "ema.safetensors"]
-    return [folder / "run.json", *weights]
+def pretraining_data(wildcards) -> list:
+    """What a base model is made from: a dataset, and another base model if it takes that one's VAE."""
+    recipe = STUDY.models[wildcards.model].pretrain
+    owner = load_model_spec(recipe.vae_of, STUDY.path.parent / "models") if recipe.vae_of else None
+    taken = [f"{owner.checkpoint}/{file}" for file in owner.weights] if owner else []
+    return [*dataset(recipe.dataset), *map(ancient, taken)]
+
+
+def trained_run(wildcards) -> Path:
+    """The record of a run, written after its weights, whose hash it holds."""
+    return STUDY.run_dir(Run(wildcards.model, wildcards.arm, wildcards.seed)) / "run.json"
 
 
 def benchmark_data(wildcards) -> list[Path]:

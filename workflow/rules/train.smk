@@ -3,11 +3,11 @@ rule base_weights:
     input:
         ancient(BASE_DATA),
     output:
-        "{checkpoint}/ema.safetensors",
+        "{checkpoint}/{weights}",
     log:
-        LOGS / "base_weights" / "{checkpoint}.log",
+        LOGS / "base_weights" / "{checkpoint}" / "{weights}.log",
     benchmark:
-        TIMES / "base_weights" / "{checkpoint}.tsv"
+        TIMES / "base_weights" / "{checkpoint}" / "{weights}.tsv"
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -16,14 +16,14 @@ rule base_weights:
         runtime=30,
         dvc=1,
     message:
-        "Fetch the versioned base weights {wildcards.checkpoint}"
+        "Fetch the versioned base weights {output}"
     shell:
         "dvc pull {input} 2>&1 | tee {log} >&2"
 
 
 rule pretrain:
     input:
-        lambda wildcards: dataset(STUDY.models[wildcards.model].pretrain.dataset),
+        pretraining_data,
     output:
         pretrained("{model}"),
     log:
@@ -81,8 +81,7 @@ rule train:
         base=ancient(base_weights_of),
         data=training_data,
     output:
-        record=STUDY.run_dir(RUN) / "run.json",
-        weights=STUDY.run_dir(RUN) / "final" / "ema.safetensors",
+        STUDY.run_dir(RUN) / "run.json",
     log:
         LOGS / "train" / f"{RUN.id}.log",
     benchmark:

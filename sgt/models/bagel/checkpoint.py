@@ -26,11 +26,16 @@ def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
     return SpecialTokens(*(tokenizer.token_to_id(token) for token in SPECIAL))
 
 
-def empty_networks(architecture: dict) -> dict[str, tuple[nn.Module, torch.dtype]]:
+def empty_networks(architecture: dict, vocabulary: int | None = None) -> dict[str, tuple[nn.Module, torch.dtype]]:
     """The networks of an official folder without weights, and the dtype its files store them in, by file name."""
-    config = config_of(architecture)
+    config = config_of(architecture, vocabulary)
     with torch.device("meta"):
         return {"ema": (BagelNetwork(config), torch.bfloat16), "ae": (VAE(config.vae), torch.float32)}
+
+
+def empty_tensors(architecture: dict) -> dict[str, tuple[dict[str, Tensor], torch.dtype]]:
+    """The tensors of an official folder without their numbers, and the dtype its files store them in, by file name."""
+    return {file: (network.state_dict(), dtype) for file, (network, dtype) in empty_networks(architecture).items()}
 
 
 def load_networks(

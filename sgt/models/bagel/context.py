@@ -7,7 +7,8 @@ from torch import Tensor
 
 from sgt.models.attention import KVCache, grid, make_layout
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import SpecialTokens, check_positions, patch_ids, patches
+from sgt.models.bagel.packing import SpecialTokens, check_positions, patch_ids
+from sgt.models.transforms import patches
 
 
 class Context:
@@ -76,6 +77,10 @@ class Context:
         und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
         self.position = self.position + torch.tensor(lengths, device=self.device)
         return self.network.logits(und)
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        """Append just these ids, one sequence per row; returns their (tokens, vocabulary) logits."""
+        return self.add_text(ids, closed=False)
 
     def add_vit(self, images: Sequence[Tensor]) -> None:
         """Append one image (3, H, W) per row, seen through the semantic encoder."""

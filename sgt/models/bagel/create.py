@@ -1,5 +1,6 @@
 """A new, untrained BAGEL in the official layout: what pretraining starts from."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,12 +18,15 @@ EMBEDDING_STD = 0.5
 POSITION_STD = 0.5
 
 
-def create_checkpoint(architecture: dict, tokenizer: Tokenizer, vae: VAE, folder: Path, seed: int) -> None:
+def create_checkpoint(
+    architecture: dict, tokenizer: Tokenizer, vae: VAE, vit_image: Sequence[int], folder: Path, seed: int
+) -> None:
     """Write an untrained model into an existing folder.
 
     Args:
         architecture: sizes as in ``config/models``; those of the VAE are its own.
         tokenizer, vae: trained.
+        vit_image: not written: BAGEL's files do not hold it.
         folder: where to.
         seed: of the initial weights.
     """

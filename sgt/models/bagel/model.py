@@ -1,6 +1,5 @@
 """BAGEL behind the common interface."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +10,13 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from sgt.errors import SgtError
 from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
+from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
-from sgt.models.bagel.sampling import continuation_log_probability, continuations, sample_latents
+from sgt.models.bagel.sampling import sample_latents
 from sgt.models.bagel.sizes import part_of
 from sgt.models.base import (
     Example,
@@ -28,6 +29,7 @@ from sgt.models.base import (
     Words,
     inference,
 )
+from sgt.models.decoding import continuation_log_probability, continuations, seeded
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of
@@ -89,6 +91,12 @@ class Bagel(UnifiedModel):
         """See :meth:`UnifiedModel.recompute`; layer by layer, in the decoder and the vision encoder."""
         self.network.language_model.model.recompute = on
         self.network.vit_model.vision_model.recompute = on
+
+    def compile(self) -> None:
+        """See :meth:`UnifiedModel.compile`; layer by layer, in the decoder and the vision encoder."""
+        network = self.network
+        for layer in (*network.language_model.model.layers, *network.vit_model.vision_model.encoder.layers):
+            compile_layer(layer)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without markers."""
@@ -157,15 +165,16 @@ class Bagel(UnifiedModel):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
+        system: str | None = None,
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
-        context = Context(self.network, self.special, len(images))
+        context = self._context(len(images), system)
         context.add_vit([self.vit_transform(image) for image in images])
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context = context.select(rows)
         context.add_text([self.ids(question) for asked in questions for question in asked])
         draws = [seeded(seed, question) for asked in questions for question in asked]
-        said = iter(continuations(context, max_new_tokens, temperature, draws))
+        said = iter(continuations(context, self.special.bos, self.special.eos, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
     @inference
@@ -174,7 +183,9 @@ class Bagel(UnifiedModel):
         context = Context(self.network, self.special, 1)
         context.add_vit([self.vit_transform(image)])
         context.add_text([self.ids(question)])
-        return continuation_log_probability(context.select([0] * len(options)), [self.ids(o) for o in options])
+        context = context.select([0] * len(options))
+        texts = [self.ids(option) for option in options]
+        return continuation_log_probability(context, self.special.bos, self.special.eos, texts)
 
     @inference
     def generate(
@@ -187,8 +198,11 @@ class Bagel(UnifiedModel):
         edit: bool = False,
     ) -> list[Image.Image]:
         """See :meth:`UnifiedModel.generate`. An image to edit is first scaled as one to make, then for the encoder."""
-        full = Context(self.network, self.special, len(prompts))
-        image_free = Context(self.network, self.special, len(prompts))
+        config = self.network.config
+        if any(side % config.latent_stride for side in size):
+            problem = f"{size[0]}x{size[1]} pixels are not multiples of {config.latent_stride}"
+            raise SgtError("generated image", problem, "choose another size")
+        full, image_free = (self._context(len(prompts), settings.system) for _ in range(2))
         if images is not None:
             if edit:
                 images = [self.vae_transform.resize(image) for image in images]
@@ -197,7 +211,9 @@ class Bagel(UnifiedModel):
         text_free = full.select(range(len(prompts)))
         for context in (full, image_free):
             context.add_text([self.ids(prompt) for prompt in prompts])
-        config = self.network.config
+        if settings.system:
+            thinking, markers = full.select(range(len(prompts))), (self.special.bos, self.special.eos)
+            full.add_text(continuations(thinking, *markers, settings.think_tokens))
         shape = size[0] // config.latent_stride, size[1] // config.latent_stride
         tokens = shape[0] * shape[1]
         noise = torch.cat(
@@ -209,6 +225,13 @@ class Bagel(UnifiedModel):
         x = sample_latents(full, text_free, image_free, noise, shape, settings)
         latents = torch.stack([self.network.unpatchify(part, shape) for part in x.split(tokens)])
         return to_images(self.vae.decode(latents.float()))
+
+    def _context(self, rows: int, system: str | None) -> Context:
+        """A context of so many rows, each of which begins with the system text if there is one."""
+        context = Context(self.network, self.special, rows)
+        if system:
+            context.add_text([self.ids(system)] * rows)
+        return context
 
     def _latent(self, image: Image.Image, prompt: str, seed: int) -> Tensor:
         """The sampled latent (z, H, W) of one image; the draw depends on the prompt and its seed alone."""
@@ -241,9 +264,3 @@ class Bagel(UnifiedModel):
                 return Aside((Text(self.ids(question)), Text(self.ids(answer), loss=True)))
             case MadeImage(image):
                 return VaeImage(self.vae_transform(image), loss=True)
-
-
-def seeded(seed: int, text: str) -> torch.Generator:
-    """A generator that depends on a seed and a text alone: not on the batch, rank or device."""
-    digest = hashlib.sha256(f"{seed}\n{text}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

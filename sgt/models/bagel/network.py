@@ -1,6 +1,5 @@
 """All weights of a BAGEL but the VAE, and the forward pass of a packed training batch."""
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,8 +11,8 @@ from sgt.models.attention import full_layout, packed_layout
 from sgt.models.bagel.config import BagelConfig
 from sgt.models.bagel.layers import MoTForCausalLM, VisionModel
 from sgt.models.bagel.packing import PackedBatch
-
-TIME_FEATURES = 256
+from sgt.models.layers import TIME_FEATURES, time_features
+from sgt.models.transforms import from_patches, patches
 
 
 def sincos_table(width: int, side: int) -> Tensor:
@@ -53,11 +52,7 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """(N,) → (N, width)."""
-        half = TIME_FEATURES // 2
-        frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
-        angles = t.float()[:, None] * frequencies
-        features = torch.cat([angles.cos(), angles.sin()], dim=-1)
-        return self.mlp(features.to(self.mlp[0].weight.dtype))
+        return self.mlp(time_features(t).to(self.mlp[0].weight.dtype))
 
 
 class Connector(nn.Module):
@@ -148,15 +143,11 @@ class BagelNetwork(nn.Module):
 
     def patchify(self, latent: Tensor) -> Tensor:
         """One latent (z, p·h, p·w) → tokens (h·w, p·p·z), each in the order row, column, channel."""
-        p = self.config.latent_patch_size
-        z, height, width = latent.shape
-        cells = latent.reshape(z, height // p, p, width // p, p)
-        return cells.permute(1, 3, 2, 4, 0).reshape(-1, p * p * z)
+        return patches(latent, self.config.latent_patch_size)
 
     def unpatchify(self, tokens: Tensor, shape: tuple[int, int]) -> Tensor:
         """The inverse: tokens of an image of ``shape`` (h, w) tokens → (z, p·h, p·w)."""
-        p, (h, w) = self.config.latent_patch_size, shape
-        return tokens.reshape(h, w, p, p, -1).permute(4, 0, 2, 1, 3).reshape(-1, h * p, w * p)
+        return from_patches(tokens, shape, self.config.latent_patch_size)
 
     def forward(self, batch: PackedBatch, latents: Tensor, timestep_shift: float) -> Losses:
         """Losses of a packed batch (``bagel.md`` 3 and 4).

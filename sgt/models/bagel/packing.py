@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sgt.errors import SgtError
 from sgt.models.bagel.config import BagelConfig, LLMConfig
+from sgt.models.transforms import patches
 
 
 @dataclass(frozen=True)
@@ -141,13 +142,6 @@ def check_positions(count: int, config: LLMConfig) -> None:
     if count > config.max_position_embeddings:
         problem = f"{count} positions exceed the context of {config.max_position_embeddings}"
         raise SgtError("prompt", problem, "use a shorter text or fewer images")
-
-
-def patches(pixels: Tensor, size: int) -> Tensor:
-    """(3, H, W) → (H/size · W/size, 3·size²), each patch in the order row, column, channel."""
-    channels, height, width = pixels.shape
-    cut = pixels.reshape(channels, height // size, size, width // size, size)
-    return cut.permute(1, 3, 2, 4, 0).reshape(-1, channels * size * size)
 
 
 class Packer:

@@ -1,8 +1,7 @@
 """Making images and answers from a context (``bagel.md`` 6)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from sgt.models import flow
@@ -84,42 +83,3 @@ def sample_latents(
             watch(step, x, v)
         x = x - v * (t - after)
     return x
-
-
-def continuations(
-    context: Context, max_new_tokens: int, temperature: float = 0.0, draws: Sequence[torch.Generator] = ()
-) -> list[list[int]]:
-    """Continuation of each row, without start and end markers; the context grows by it.
-
-    Args:
-        context: what has been read.
-        max_new_tokens: at most so many per row.
-        temperature: 0 takes the most likely token, else tokens are drawn from softmax(logits / temperature).
-        draws: a generator per row, on the CPU, for a temperature above 0.
-    """
-    tokens = torch.full((context.rows,), context.special.bos, device=context.device)
-    finished = torch.zeros(context.rows, dtype=torch.bool, device=context.device)
-    said: list[list[int]] = [[] for _ in range(context.rows)]
-    for _ in range(max_new_tokens):
-        logits = context.add_text(tokens[:, None].tolist(), closed=False).float()
-        if temperature > 0:
-            # The largest of logits plus Gumbel noise is a draw from their softmax.
-            uniform = torch.stack([torch.rand(logits.shape[1], generator=row) for row in draws]).to(logits.device)
-            logits = logits / temperature - torch.log(-torch.log(uniform.clamp_min(1e-20)))
-        tokens = logits.argmax(-1)
-        finished |= tokens == context.special.eos
-        if finished.all():
-            break
-        for row, token in enumerate(tokens.tolist()):
-            if not finished[row]:
-                said[row].append(token)
-    return said
-
-
-def continuation_log_probability(context: Context, texts: Sequence[Sequence[int]]) -> list[float]:
-    """Log-probability (nats) that each row goes on with its text and then stops."""
-    fed = [[context.special.bos, *text] for text in texts]
-    wanted = [token for text in texts for token in (*text, context.special.eos)]
-    logits = context.add_text(fed, closed=False).float().log_softmax(-1)
-    each = logits[torch.arange(len(wanted)), torch.tensor(wanted, device=logits.device)]
-    return [float(part.sum()) for part in each.split([len(row) for row in fed])]

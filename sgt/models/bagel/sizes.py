@@ -15,13 +15,17 @@ def part_of(name: str) -> Part:
     return "vocabulary" if "embed_tokens" in name or "lm_head" in name else "understanding"
 
 
-def bagel_sizes(architecture: dict) -> ModelSizes:
+def bagel_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes:
     """The sizes of the model that ``architecture`` of ``config/models`` describes.
+
+    Args:
+        architecture: its fields.
+        vocabulary: of the tokenizer, if it decides.
 
     Raises:
         SgtError: it has an unknown field.
     """
-    networks = empty_networks(architecture)
+    networks = empty_networks(architecture, vocabulary)
     network, vae = networks["ema"][0], networks["ae"][0]
     config, llm, vit = network.config, network.config.llm, network.config.vit
     parameters, adapters, tables = count_parts(network, part_of)

@@ -6,8 +6,9 @@ from PIL import Image
 
 from sgt.models.attention import split_mask
 from sgt.models.bagel.context import Context
-from sgt.models.bagel.sampling import continuations, sample_latents
+from sgt.models.bagel.sampling import sample_latents
 from sgt.models.base import GenerationSettings
+from sgt.models.decoding import continuations
 from sgt.models.transforms import ImageTransform, to_tensor
 from tests.models.bagel.oracle import SPECIAL, agree, cases, expected, inputs, network, pack, vae
 
@@ -182,4 +183,4 @@ def test_greedy_answer():
     teacher = context.select([0])
     said = expected()["understanding.token_ids_incl_start"].tolist()
     agree(teacher.add_text([said], closed=False), expected()["understanding.logits"], "logits")
-    assert continuations(context, 7) == [said[1:]]
+    assert continuations(context, SPECIAL.bos, SPECIAL.eos, 7) == [said[1:]]

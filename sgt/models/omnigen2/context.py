@@ -1,0 +1,75 @@
+"""What the language model has read so far: a batch of key-value caches that can be read on."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from sgt.errors import SgtError
+from sgt.models.attention import grid
+from sgt.models.omnigen2.language import embed, run, select_cache
+from sgt.models.omnigen2.network import OmniGen2Network
+from sgt.models.omnigen2.rows import Chat, collate
+
+
+class Context:
+    """B rows of cached tokens. Rows may differ in length; ``valid`` marks the cache's filled places.
+
+    Args:
+        network: reads.
+        chats: what is read first, one per row; nothing is learned.
+
+    Attributes:
+        valid: bool (B, C).
+        position: int64 (B,), the position of the next token of each row.
+    """
+
+    def __init__(self, network: OmniGen2Network, chats: Sequence[Chat] = ()) -> None:
+        self.network, self.device = network, network.device
+        self.cache = DynamicCache()
+        if chats:
+            rows = collate(chats).to(self.device)
+            run(network.mllm, embed(network.mllm, rows), rows.positions, rows.mask, self.cache)
+            self.valid = rows.filled
+            self.position = torch.tensor([chat.position for chat in chats], device=self.device)
+
+    @property
+    def rows(self) -> int:
+        """B."""
+        return len(self.position)
+
+    def select(self, rows: Sequence[int]) -> "Context":
+        """A new context of these rows, which may repeat: questions that share an image's prefix."""
+        chosen, index = Context(self.network), torch.tensor(rows, device=self.device)
+        chosen.cache = select_cache(self.cache, index)
+        chosen.valid, chosen.position = self.valid[index], self.position[index]
+        return chosen
+
+    def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        """Append token ids, one sequence per row; returns (tokens, vocabulary) logits, row by row.
+
+        Raises:
+            SgtError: a row becomes longer than the language model's context.
+        """
+        lengths = torch.tensor([len(row) for row in ids], device=self.device)
+        limit = self.network.config.mllm["max_position_embeddings"]
+        if (longest := int((self.position + lengths).max())) > limit:
+            problem = f"{longest} positions exceed the context of {limit}"
+            raise SgtError("prompt", problem, "use a shorter text or fewer images")
+        width = int(lengths.max())
+        tokens = torch.zeros(len(ids), width, dtype=torch.int64)
+        row, column = grid([len(part) for part in ids])
+        tokens[row, column] = torch.tensor([token for part in ids for token in part], dtype=torch.int64)
+        filled = torch.arange(width, device=self.device) < lengths[:, None]
+        causal = torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
+        mask = torch.cat(
+            [self.valid[:, None].expand(-1, width, -1), filled[:, None] & causal],
+            dim=2,
+        )
+        embedded = self.network.mllm.model.language_model.embed_tokens(tokens.to(self.device))
+        positions = (self.position[:, None] + torch.arange(width, device=self.device)).expand(3, -1, -1)
+        hidden = run(self.network.mllm, embedded, positions, mask, self.cache)
+        self.valid = torch.cat([self.valid, filled], dim=1)
+        self.position = self.position + lengths
+        return self.network.mllm.lm_head(hidden[filled])

@@ -1,0 +1,101 @@
+"""Qwen2.5-VL of ``transformers``: what is read of it, and the two layouts of its parameter names."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Cache, DynamicCache, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+
+from sgt.models.omnigen2.rows import IGNORED, Rows
+
+MODULES = {"visual.": "model.visual.", "model.": "model.language_model."}
+
+
+def current_name(name: str) -> str:
+    """A parameter's name in transformers 5.x, from that or the 4.x name."""
+    if name.startswith(tuple(MODULES.values())):
+        return name
+    for old, new in MODULES.items():
+        if name.startswith(old):
+            return new + name.removeprefix(old)
+    return name
+
+
+def official_name(name: str) -> str:
+    """The name in transformers 4.x, which released files have, from the 5.x name."""
+    for old, new in MODULES.items():
+        if name.startswith(new):
+            return old + name.removeprefix(new)
+    return name
+
+
+def empty_language_model(config: Qwen2_5_VLConfig) -> Qwen2_5_VLForConditionalGeneration:
+    """The model without weights; tied weights are one parameter."""
+    with torch.device("meta"):
+        model = Qwen2_5_VLForConditionalGeneration(config)
+    if config.tie_word_embeddings:
+        model.lm_head.weight = model.model.language_model.embed_tokens.weight
+    return model
+
+
+def complete(model: Qwen2_5_VLForConditionalGeneration, device: torch.device | str) -> None:
+    """Work out what files do not hold, once the parameters are there: rotary frequencies and tied weights."""
+    language, visual = model.model.language_model, model.model.visual
+    language.rotary_emb = type(language.rotary_emb)(language.config).to(device)
+    visual.rotary_pos_emb = type(visual.rotary_pos_emb)(visual.config).to(device)
+    if model.config.tie_word_embeddings:
+        model.lm_head.weight = language.embed_tokens.weight
+
+
+def embed(model: Qwen2_5_VLForConditionalGeneration, rows: Rows) -> Tensor:
+    """(B, L, width): embedded tokens, with the vision tower's in the places of the images'."""
+    embedded = model.model.language_model.embed_tokens(rows.ids)
+    if not len(rows.grids):
+        return embedded
+    visual = model.model.visual
+    seen = visual(rows.pixels.to(visual.dtype), grid_thw=rows.grids).pooler_output
+    places = (rows.ids == model.config.image_token_id)[..., None]
+    return embedded.masked_scatter(places, seen.to(embedded.dtype))
+
+
+def run(
+    model: Qwen2_5_VLForConditionalGeneration,
+    embedded: Tensor,
+    positions: Tensor,
+    mask: Tensor,
+    cache: Cache | None = None,
+) -> Tensor:
+    """Final hidden states, after the last norm.
+
+    Args:
+        model: the language model.
+        embedded: (B, L, width).
+        positions: int64 (3, B, L).
+        mask: bool (B, L, K): which keys, those of the cache first, each token may attend.
+        cache: of the tokens before; it grows by these.
+    """
+    masks = {"full_attention": mask[:, None]}
+    read = model.model.language_model(
+        inputs_embeds=embedded, position_ids=positions, attention_mask=masks, cache=cache, use_cache=cache is not None
+    )
+    return read.last_hidden_state
+
+
+def hidden_states(model: Qwen2_5_VLForConditionalGeneration, rows: Rows) -> Tensor:
+    """(B, L, width): final hidden states of every token; those of padding mean nothing."""
+    return run(model, embed(model, rows), rows.positions, rows.mask)
+
+
+def cross_entropy(model: Qwen2_5_VLForConditionalGeneration, hidden: Tensor, labels: Tensor) -> Tensor:
+    """Nats of every learned token, each said from the state before it: (learned tokens,)."""
+    wanted = labels[:, 1:]
+    learned = wanted != IGNORED
+    logits = model.lm_head(hidden[:, :-1][learned])
+    return F.cross_entropy(logits.float(), wanted[learned], reduction="none")
+
+
+def select_cache(cache: DynamicCache, rows: Tensor) -> DynamicCache:
+    """A new cache of these rows, which may repeat."""
+    chosen = DynamicCache()
+    for index, layer in enumerate(cache.layers):
+        chosen.update(layer.keys[rows], layer.values[rows], index)
+    return chosen

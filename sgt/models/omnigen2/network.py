@@ -1,0 +1,191 @@
+"""All weights of an OmniGen2 but the VAE, and the losses of a training batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from transformers import Qwen2_5_VLForConditionalGeneration
+
+from sgt.models import flow
+from sgt.models.omnigen2.config import OmniGen2Config
+from sgt.models.omnigen2.language import cross_entropy, hidden_states
+from sgt.models.omnigen2.prompts import SpecialTokens
+from sgt.models.omnigen2.rows import Chat, Rows, collate
+from sgt.models.omnigen2.transformer import OmniGen2Transformer
+from sgt.study.recipe import TimeShift
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Examples of one step, with every random draw of their losses.
+
+    Attributes:
+        answers: chats with learned answers, if there are any.
+        instructions: chats that images are made from, one per target, if there are any.
+        targets, references: images (3, H, W) in [-1, 1], the latter any number per target.
+        target_draws, reference_draws: the VAE's noise (z, h, w) for each of those.
+        noise: the flow's noise (z, h, w) per target.
+        times: fp32 (targets,), unshifted, 0 for noise, 1 for data.
+        cells: latent cells per token.
+    """
+
+    answers: Rows | None
+    instructions: Rows | None
+    targets: list[Tensor]
+    references: list[list[Tensor]]
+    target_draws: list[Tensor]
+    reference_draws: list[list[Tensor]]
+    noise: list[Tensor]
+    times: Tensor
+    cells: int
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the language model and of the images to make, in all."""
+        chats = [rows for rows in (self.answers, self.instructions) if rows]
+        return sum(sum(rows.lengths) for rows in chats) + self.mse_tokens
+
+    @property
+    def ce_tokens(self) -> float:
+        """Learned tokens, each counted by its weight."""
+        return float(self.answers.learned_weights.sum()) if self.answers else 0.0
+
+    @property
+    def mse_tokens(self) -> int:
+        """Latent tokens to make."""
+        return sum(latent[0].numel() for latent in self.noise) // self.cells
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch with every tensor on ``device``."""
+        return Batch(
+            self.answers and self.answers.to(device),
+            self.instructions and self.instructions.to(device),
+            [image.to(device) for image in self.targets],
+            [[image.to(device) for image in given] for given in self.references],
+            [draw.to(device) for draw in self.target_draws],
+            [[draw.to(device) for draw in given] for given in self.reference_draws],
+            [noise.to(device) for noise in self.noise],
+            self.times.to(device),
+            self.cells,
+        )
+
+
+@dataclass(frozen=True)
+class FlowErrors:
+    """What the flow loss is made of, per target.
+
+    Attributes:
+        t: fp32 (targets,), shifted times, 0 for noise.
+        noisy, wanted, predicted: latents (z, h, w): what the transformer saw, the velocity it should give and gave.
+    """
+
+    t: Tensor
+    noisy: list[Tensor]
+    wanted: list[Tensor]
+    predicted: list[Tensor]
+
+    @property
+    def squared(self) -> list[Tensor]:
+        """Squared errors (z, h, w), fp32."""
+        return [(p.float() - w).square() for p, w in zip(self.predicted, self.wanted, strict=True)]
+
+
+class OmniGen2Network(nn.Module):
+    """The weights of ``transformer/`` and ``mllm/``."""
+
+    def __init__(
+        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: Qwen2_5_VLForConditionalGeneration
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.transformer, self.mllm = transformer, mllm
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.transformer.device
+
+    def grow_vocabulary(self, rows: int) -> None:
+        """See that the embedding has at least ``rows`` rows; new ones are the mean of the old."""
+        language = self.mllm.model.language_model
+        holders = [language.embed_tokens] + ([] if self.mllm.config.tie_word_embeddings else [self.mllm.lm_head])
+        for holder in holders:
+            old = holder.weight
+            if rows > len(old):
+                added = old.detach().float().mean(0).to(old.dtype).expand(rows - len(old), -1)
+                holder.weight = nn.Parameter(torch.cat([old.detach(), added]), requires_grad=old.requires_grad)
+        if self.mllm.config.tie_word_embeddings:
+            self.mllm.lm_head.weight = language.embed_tokens.weight
+        if rows > self.config.mllm["vocab_size"]:
+            self.config = replace(self.config, mllm={**self.config.mllm, "vocab_size": rows})
+
+    def unused(self, batch: Batch) -> Tensor:
+        """Zero, with a gradient of zero to every parameter that a batch has nothing for, references excepted.
+
+        Processes that share a model must all have a gradient, or none. Each part works through the least there is.
+        """
+        config, vision = self.config.transformer, self.mllm.model.visual
+        zero = torch.zeros((), device=self.device)
+        answers, instructions = batch.answers, batch.instructions
+        if _trained(vision) and not any(rows and len(rows.grids) for rows in (answers, instructions)):
+            side = vision.config.spatial_merge_size
+            pixels = torch.zeros(side**2, vision.patch_embed.proj.weight[0].numel(), device=self.device)
+            grid = torch.tensor([[1, side, side]], device=self.device)
+            zero = zero + 0 * vision(pixels.to(vision.dtype), grid_thw=grid).pooler_output.sum()
+        if _trained(self.mllm) and not answers:
+            zero = zero + 0 * self.mllm.lm_head(self._least_states()).sum()
+        if _trained(self.transformer) and not instructions:
+            text = self.transformer.read_text(self._least_states().detach(), [1])
+            latent = torch.zeros(config.in_channels, config.patch_size, config.patch_size, device=self.device)
+            (velocity,) = self.transformer(text, [1], [latent], torch.zeros(1, device=self.device))
+            zero = zero + 0 * velocity.sum()
+        return zero
+
+    def _least_states(self) -> Tensor:
+        """(1, width): what the language model makes of one token of padding."""
+        chat = Chat(SpecialTokens(0, 0, -1), 1)
+        chat.add([0])
+        return hidden_states(self.mllm, collate([chat]).to(self.device))[0]
+
+    def text_errors(self, rows: Rows) -> Tensor:
+        """Cross-entropy of every learned token, nats."""
+        return cross_entropy(self.mllm, hidden_states(self.mllm, rows), rows.labels)
+
+    def features(self, rows: Rows) -> tuple[Tensor, list[int]]:
+        """What the transformer is told: the states of all tokens, one chat after another, and tokens per chat."""
+        return hidden_states(self.mllm, rows)[rows.filled], rows.lengths
+
+    def flow_errors(
+        self,
+        features: Tensor,
+        lengths: list[int],
+        latents: Sequence[Tensor],
+        noise: Sequence[Tensor],
+        times: Tensor,
+        shift: TimeShift,
+        references: Sequence[Sequence[Tensor]] | None = None,
+    ) -> FlowErrors:
+        """Errors of the velocity (``omnigen2.md`` 3).
+
+        Args:
+            features, lengths: see :meth:`features`.
+            latents: scaled latents (z, h, w) of the targets.
+            noise: of the same shapes.
+            times: fp32 (targets,), unshifted, 0 for noise.
+            shift: of the times; by each image's own size if it is dynamic.
+            references: scaled latents per target.
+        """
+        cells = self.config.transformer.patch_size**2
+        factors = [flow.shift_factor(shift, latent[0].numel() // cells) for latent in latents]
+        backwards = flow.shift_time(1 - times, torch.tensor(factors, device=times.device))
+        pairs = list(zip(latents, noise, backwards, strict=True))
+        noisy = [flow.interpolate(latent, start, t) for latent, start, t in pairs]
+        text = self.transformer.read_text(features, lengths)
+        predicted = self.transformer(text, lengths, noisy, 1 - backwards, references)
+        wanted = [-flow.velocity(latent, start) for latent, start, _ in pairs]
+        return FlowErrors(1 - backwards, noisy, wanted, predicted)
+
+
+def _trained(part: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in part.parameters())

@@ -1,0 +1,70 @@
+"""The sizes of an OmniGen2, and which part each of its parameters belongs to."""
+
+from dataclasses import replace
+
+from sgt.models.omnigen2.checkpoint import empty_networks
+from sgt.models.omnigen2.config import config_of
+from sgt.models.sizes import ModelSizes, Stack, count_parts
+from sgt.study.recipe import Part
+
+
+def part_of(name: str) -> Part:
+    """The part of a parameter.
+
+    ``generation`` is the diffusion transformer, ``understanding`` the layers of the language model, ``vision`` its
+    vision tower, ``vocabulary`` its embedding and head.
+    """
+    if name.startswith("transformer."):
+        return "generation"
+    if name.startswith("mllm.model.visual."):
+        return "vision"
+    return "vocabulary" if "embed_tokens" in name or "lm_head" in name else "understanding"
+
+
+def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes:
+    """The sizes of the model that ``architecture`` of ``config/models`` describes.
+
+    The decoder is the language model. What the diffusion transformer makes of text is not in the arithmetic, nor that
+    the vision tower sees an image in finer patches than the language model does.
+
+    Args:
+        architecture: its fields.
+        vocabulary: of the tokenizer, if it decides.
+
+    Raises:
+        SgtError: it has an unknown field.
+    """
+    config = config_of(architecture)
+    if vocabulary:
+        config = replace(config, mllm={**config.mllm, "vocab_size": vocabulary})
+    network, vae = empty_networks(config)
+    parameters, adapters, tables = count_parts(network, part_of)
+    language, vision = config.mllm, config.mllm["vision_config"]
+    head = language["hidden_size"] // language["num_attention_heads"]
+    return ModelSizes(
+        parameters=parameters,
+        adapters=adapters,
+        tables=tables,
+        autoencoder=sum(p.numel() for p in vae.parameters()),
+        autoencoder_width=config.vae.ch,
+        block=sum(p.numel() for p in network.transformer.layers[0].parameters()),
+        decoder=Stack(
+            layers=language["num_hidden_layers"],
+            width=language["hidden_size"],
+            queries=language["hidden_size"],
+            keys=language["num_key_value_heads"] * head,
+            hidden=language["intermediate_size"],
+            matrices=3,
+        ),
+        encoder=Stack(
+            layers=vision["depth"],
+            width=vision["hidden_size"],
+            queries=vision["hidden_size"],
+            keys=vision["hidden_size"],
+            hidden=vision["intermediate_size"],
+            matrices=3,
+        ),
+        vocabulary=language["vocab_size"],
+        patch=vision["patch_size"] * vision["spatial_merge_size"],
+        latent=config.latent_stride,
+    )

@@ -1,0 +1,231 @@
+"""Asking and drawing through the common interface: neighbours, seeds, editing, what is too large, other precisions."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgt.errors import SgtError
+from sgt.models.base import Exchange, GenerationSettings, MadeImage, SeenImage, Words
+from sgt.models.omnigen2 import language
+from sgt.models.omnigen2.model import OmniGen2
+from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
+from sgt.models.omnigen2.rows import IGNORED, Chat, collate
+from tests.conftest import OMNIGEN2
+from tests.models.bagel.test_inference import picture, pixels
+
+SIZES = (OMNIGEN2["vit_image"], OMNIGEN2["vae_image"])
+SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), shift="dynamic_v2")
+
+
+@pytest.fixture
+def model(study_omnigen2):
+    model = OmniGen2.from_checkpoint(Path("base/micro-omnigen2"), *SIZES)
+    # The created output projection starts at zero, and six steps of training hardly move it.
+    with torch.no_grad():
+        model.network.transformer.norm_out.linear_2.weight.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
+    return model
+
+
+def test_questions_share_an_image_and_do_not_depend_on_one_another(model):
+    asked = [["how many", "where is it", "is there a cube or a ball"], ["what colour"]]
+    together = model.answer([picture(0), picture(1)], asked, 5)
+    alone = [[model.answer([picture(i)], [[q]], 5)[0][0] for q in questions] for i, questions in enumerate(asked)]
+    assert together == alone
+
+
+@torch.no_grad()
+def test_answers_read_on_from_a_cache_are_those_of_the_whole_chat(model):
+    text = system(ANSWER) + USER + IMAGE + "how many" + END + "\n" + ASSISTANT
+    said: list[int] = []
+    for _ in range(4):
+        chat = Chat(model.chats.special, 512)
+        chat.add(model.chats.ids(text), [model.vit_transform(picture(0))])
+        chat.add(said)
+        hidden = language.hidden_states(model.network.mllm, collate([chat]))
+        token = int(model.network.mllm.lm_head(hidden[0, -1]).argmax())
+        if token == model.chats.special.end:
+            break
+        said.append(token)
+    assert model.answer([picture(0)], [["how many"]], 4) == [[model.tokenizer.decode(said).strip()]]
+
+
+def test_a_score_is_the_log_probability_that_training_lowers_the_loss_of(model):
+    options = ["one", "a red cube", "two of them"]
+    scores = model.score(picture(0), "how many", options)
+    for option, score in zip(options, scores, strict=True):
+        batch = model.batch([[SeenImage(picture(0)), Exchange("how many", option)]], [0])
+        assert batch.ce_tokens == len(model.chats.ids(option)) + 1
+        assert score == pytest.approx(-model.loss(batch, 1.0).ce.item(), rel=1e-4)
+
+
+def test_exchanges_on_one_image_are_learned_as_if_each_had_the_image_to_itself(model):
+    exchanges = [Exchange("how many", "two"), Exchange("where is the red ball", "left top"), Exchange("why", "so")]
+    together = model.batch([[SeenImage(picture(0)), *exchanges]], [0])
+    apart = model.batch([[SeenImage(picture(0)), one] for one in exchanges], [0, 0, 0])
+    assert together.ce_tokens == apart.ce_tokens and together.tokens < apart.tokens
+    torch.testing.assert_close(model.loss(together, 1.0).ce, model.loss(apart, 1.0).ce)
+
+
+def test_tokens_are_counted_without_collating(model):
+    turns = [Words("what is it"), Words("a cube", learned=True), Words("which"), Words("red", learned=True)]
+    for example in (
+        [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
+        [MadeImage(picture(1, 32))],
+        [SeenImage(picture(2, 40)), Exchange("how many", "two"), Exchange("where", "left")],
+        [SeenImage(picture(2)), *turns],
+        turns,
+    ):
+        assert model.tokens(example) == model.batch([example], [0]).tokens
+
+
+def test_answers_may_weigh_as_their_length_says(model):
+    example = [SeenImage(picture(0)), Exchange("how many", "two"), Exchange("why", "because it is so")]
+    plain = model.batch([example], [0])
+    model.length_weighted = True
+    weighted = model.batch([example], [0])
+    lengths = [len(model.chats.reply(answer)) for answer in ("two", "because it is so")]
+    assert plain.ce_tokens == sum(lengths)
+    assert weighted.ce_tokens == pytest.approx(sum(length**0.5 for length in lengths))
+    errors = model.network.text_errors(weighted.answers).split(lengths)
+    want = sum(error.sum() / length**0.5 for error, length in zip(errors, lengths, strict=True))
+    torch.testing.assert_close(model.loss(weighted, 1.0).ce, want)
+
+
+@pytest.mark.parametrize("kind", ["asked", "made", "text alone"])
+def test_every_trained_parameter_but_those_of_references_has_a_gradient_whatever_the_batch(kind, model):
+    example = {
+        "asked": [SeenImage(picture(0)), Exchange("how many", "two")],
+        "made": [SeenImage(picture(0)), MadeImage(picture(1))],
+        "text alone": [Words("what"), Words("this", learned=True)],
+    }[kind]
+    losses = model.loss(model.batch([example], [0]), 1.0)
+    (losses.ce + losses.mse).backward()
+    without = {name for name, parameter in model.network.named_parameters() if parameter.grad is None}
+    assert without and all(name.startswith(("transformer.ref_image", "transformer.image_index")) for name in without)
+
+
+def test_a_conversation_learns_every_answer_and_the_end_of_its_turn(model):
+    turns = [Words("what is it"), Words("a cube", learned=True), Words("which colour"), Words("red", learned=True)]
+    chat = model.chats.answers_of([SeenImage(picture(0)), *turns])
+    learned = [token for token in chat.labels if token != IGNORED]
+    text = model.tokenizer.decode(learned, skip_special_tokens=False)
+    assert text == f"a cube{END}red{END}"
+    # A text alone is a chat too.
+    assert IGNORED in model.chats.answers_of(turns[:2]).labels
+
+
+def test_drawn_answers_depend_on_seed_and_question_alone(model):
+    questions = [f"question {i}" for i in range(12)]
+    drawn = model.answer([picture(0)], [questions], 6, temperature=1.0, seed=1)[0]
+    assert drawn[::-1] == model.answer([picture(0)], [questions[::-1]], 6, temperature=1.0, seed=1)[0]
+    assert drawn != model.answer([picture(0)], [questions], 6, temperature=1.0, seed=2)[0]
+
+
+@pytest.mark.parametrize("edit", [False, True])
+def test_an_image_depends_on_its_prompt_and_seed_and_not_on_its_neighbours(model, edit):
+    prompts, seeds, images = ["a red cube", "two balls"], [3, 4], [picture(0), picture(1)]
+    both = pixels(model.generate(prompts, seeds, (48, 48), SETTINGS, images, edit))
+    for place in (0, 1):
+        alone = model.generate(prompts[place : place + 1], [seeds[place]], (48, 48), SETTINGS, [images[place]], edit)
+        assert np.abs(pixels(alone)[0] - both[place]).max() <= 1
+    other = pixels(model.generate(prompts, [5, 4], (48, 48), SETTINGS, images, edit))
+    assert np.abs(other[0] - both[0]).max() > 1 and np.abs(other[1] - both[1]).max() <= 1
+
+
+def test_shown_and_edited_images_both_matter_and_differently(model):
+    drawn = [
+        pixels(model.generate(["a"], [0], (48, 48), SETTINGS, images, edit))
+        for images, edit in ((None, False), ([picture(0)], False), ([picture(0)], True), ([picture(1)], True))
+    ]
+    assert all((one != other).any() for place, one in enumerate(drawn) for other in drawn[:place])
+
+
+def test_a_negative_prompt_and_a_solver_change_the_image(model):
+    base = pixels(model.generate(["a"], [0], (48, 48), SETTINGS))
+    for changes in ({"negative_prompt": ""}, {"negative_prompt": "blurry"}, {"solver": "dpmsolver++"}, {"shift": 1.0}):
+        changed = GenerationSettings(**{**vars(SETTINGS), **changes})
+        assert (pixels(model.generate(["a"], [0], (48, 48), changed)) != base).any(), changes
+
+
+def test_a_size_it_does_not_make_is_made_smaller_and_scaled_back(model):
+    (image,) = model.generate(["a"], [0], (45, 52), SETTINGS)
+    assert image.size == (52, 45)
+
+
+def test_too_much_is_one_line(model):
+    with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512; use a shorter text"):
+        model.answer([picture(0)], [["long " * 600]], 3)
+    with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
+        model.generate(["long " * 600], [0], (48, 48), SETTINGS)
+    model.vae_transform.max_pixels = 64 * 64
+    model.vae_transform.longest = 64
+    with pytest.raises(SgtError, match="generated image: 8x8 tokens exceed the 6x6 position table"):
+        model.generate(["a"], [0], (64, 64), SETTINGS)
+    with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
+        model.batch([[Words("long " * 600, learned=True)]], [0])
+    with pytest.raises(SgtError, match="image: 4000x2 is too narrow"):
+        model.answer([Image.new("RGB", (4000, 2))], [["what"]], 3)
+    with pytest.raises(SgtError, match="vit_image: stride 28, the vision tower has 8 pixels per token"):
+        OmniGen2.from_checkpoint(model.folder, (2304, 2304, 28), SIZES[1])
+
+
+def test_the_vision_tower_is_given_what_the_processor_of_qwen_gives(model):
+    """Worked out here from its description: patches of one token together, each colour by copy, row and column."""
+    folder = Path("base/micro-omnigen2/processor/preprocessor_config.json")
+    about = json.loads(folder.read_text())
+    shown = model.vit_transform(picture(3))
+    patch, merge = about["patch_size"], about["merge_size"]
+    assert shown.grid == (1, 12, 12) and shown.tokens == (6, 6)
+    colours = np.asarray(picture(3), float) / 255
+    colours = (colours - about["image_mean"]) / about["image_std"]
+    row = 0
+    for token_row in range(6):
+        for token_column in range(6):
+            for inner in range(merge * merge):
+                top = (token_row * merge + inner // merge) * patch
+                left = (token_column * merge + inner % merge) * patch
+                cut = colours[top : top + patch, left : left + patch].transpose(2, 0, 1)
+                want = np.repeat(cut[:, None], about["temporal_patch_size"], axis=1).ravel()
+                np.testing.assert_allclose(shown.pixels[row], want, atol=1e-5)
+                row += 1
+
+
+@pytest.mark.parametrize(
+    ("size", "bounds", "want"),
+    [
+        ((640, 480), (1003520, 200704), (644, 476)),
+        ((100, 60), (1003520, 200704), (588, 364)),
+        ((3000, 2000), (1003520, 200704), (1204, 812)),
+    ],
+)
+def test_images_are_scaled_between_the_bounds_of_qwen(size, bounds, want, model):
+    transform = type(model.vit_transform)(*bounds)
+    assert transform.size(*size) == want
+    assert bounds[1] <= math.prod(want) <= bounds[0] and not any(side % 28 for side in want)
+
+
+def losses(model, autocast: bool = False) -> torch.Tensor:
+    examples = [
+        [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
+        [SeenImage(picture(2)), Exchange("how many", "two"), Exchange("where", "left")],
+    ]
+    model.autocast = autocast
+    terms = model.loss(model.batch(examples, [0, 1]), 1.0)
+    (terms.ce + terms.mse).backward()
+    norm = torch.stack([p.grad.float().norm() for p in model.network.parameters() if p.grad is not None]).norm()
+    return torch.stack([terms.ce, terms.mse, norm]).detach().float()
+
+
+def test_bf16_weights_and_bf16_autocast_give_nearly_the_same_losses(study_omnigen2):
+    folder = Path("base/micro-omnigen2")
+    exact = losses(OmniGen2.from_checkpoint(folder, *SIZES))
+    torch.testing.assert_close(losses(OmniGen2.from_checkpoint(folder, *SIZES), True), exact, rtol=0.03, atol=0.01)
+    half = OmniGen2.from_checkpoint(folder, *SIZES, dtype=torch.bfloat16)
+    assert {p.dtype for p in half.network.parameters()} == {torch.bfloat16}
+    torch.testing.assert_close(losses(half), exact, rtol=0.03, atol=0.01)
+    assert half.answer([picture(0)], [["how many"]], 4) and half.generate(["a red cube"], [0], (48, 48), SETTINGS)
