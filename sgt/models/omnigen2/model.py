@@ -102,9 +102,9 @@ class OmniGen2(UnifiedModel):
         """See :meth:`UnifiedModel.recompute`; block by block, in the transformer and the language model."""
         self.network.transformer.recompute = on
         if on:
-            self.network.mllm.gradient_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
+            self.network.mllm.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
         else:
-            self.network.mllm.gradient_checkpointing_disable()
+            self.network.mllm.activation_checkpointing_disable()
 
     def tokens(self, example: Example) -> int:
         """See :meth:`UnifiedModel.tokens`. No pixel is touched."""
