@@ -108,7 +108,7 @@ class OmniGen2(UnifiedModel):
     def batch(self, examples: Sequence[Example], generator: torch.Generator) -> Batch:
         """Collate examples; draws the flow's times, then the VAE's and the flow's noise of each target."""
         making = [example for example in examples if makes_image(example)]
-        answering = [self.chats.answers_of(example) for example in examples if not makes_image(example)]
+        answering = [self.chats.chat_of(example) for example in examples if not makes_image(example)]
         targets = [
             self.vae_transform(part.image) for example in making for part in example if isinstance(part, MadeImage)
         ]
@@ -118,7 +118,7 @@ class OmniGen2(UnifiedModel):
         shapes = [self._latent_shape(*image.shape[1:]) for image in targets]
         return Batch(
             answers=collate(answering) if answering else None,
-            instructions=collate([self.chats.instruction_of(example) for example in making]) if making else None,
+            instructions=collate([self.chats.chat_of(example) for example in making]) if making else None,
             targets=targets,
             references=[[] for _ in targets],
             target_draws=[torch.randn(shape, generator=generator) for shape in shapes],

@@ -74,12 +74,12 @@ def test_exchanges_on_one_image_are_learned_as_if_each_had_the_image_to_itself(m
 
 def test_a_conversation_learns_every_answer_and_the_end_of_its_turn(model):
     turns = [Words("what is it"), Words("a cube", learned=True), Words("which colour"), Words("red", learned=True)]
-    chat = model.chats.answers_of([SeenImage(picture(0)), *turns])
+    chat = model.chats.chat_of([SeenImage(picture(0)), *turns])
     learned = [token for token in chat.labels if token != IGNORED]
     text = model.tokenizer.decode(learned, skip_special_tokens=False)
     assert text == f"a cube{END}red{END}"
     # A text alone is a chat too.
-    assert IGNORED in model.chats.answers_of(turns[:2]).labels
+    assert IGNORED in model.chats.chat_of(turns[:2]).labels
 
 
 def test_drawn_answers_depend_on_seed_and_question_alone(model):
@@ -131,6 +131,8 @@ def test_too_much_is_one_line(model):
         model.generate(["a"], [0], (64, 64), SETTINGS)
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
         model.batch([[Words("long " * 600, learned=True)]], torch.Generator())
+    with pytest.raises(SgtError, match="prompt: has the marker of an image in its text"):
+        model.generate(["a <|image_pad|> b"], [0], (48, 48), SETTINGS)
     with pytest.raises(SgtError, match="image: 4000x2 is too narrow"):
         model.answer([Image.new("RGB", (4000, 2))], [["what"]], 3)
     with pytest.raises(SgtError, match="vit_image: stride 28, the vision tower has 8 pixels per token"):
