@@ -84,8 +84,8 @@ def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> tuple[list[So
     makers = {"vqa": vqa_maker(questions)}
     if run.proxy:
         folder = study.dataset_dir(study.study.data.proxy)
-        scenes = open_dataset(folder)
-        targets = open_targets(study.target_dir(run.proxy), scenes, [shard.name for shard in dataset_shards(folder)])
+        names = [shard.name for shard in dataset_shards(folder)]
+        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names)
         sources.insert(0, Source("proxy", len(scenes), unit * proxy_share))
         makers["proxy"] = proxy_maker(PROXIES[run.proxy], scenes, targets, run.seed, recipe.text_dropout)
     return sources, makers

@@ -15,7 +15,11 @@ from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.proxies.edge import sobel
-from sgt.proxies.segmentation import COLOURS, PALETTE, neighbours
+from sgt.proxies.painting import neighbours
+from sgt.proxies.palettes import palette
+
+COLOURS = 20
+PALETTE = palette("distinct", COLOURS)
 
 
 def rle(mask: np.ndarray) -> dict:
@@ -108,11 +112,22 @@ def test_the_png_has_the_palette_and_nothing_else():
     assert set(target.convert("RGB").get_flattened_data()) == set(PALETTE[1:])
 
 
-def test_an_instance_that_touches_every_colour_is_refused():
-    labels = np.zeros((3, 21), int)
-    labels[0, :20], labels[1], labels[2, :20] = np.arange(1, 21), 50, np.arange(21, 41)
-    with pytest.raises(SgtError, match="annotation 50: it touches instances of all 20 colours"):
-        segment(annotated(labels), 3, 21)
+def test_a_mask_that_touches_more_instances_than_there_are_colours_keeps_one_of_its_own():
+    labels = np.zeros((3, 41), int)
+    labels[0], labels[1], labels[2] = np.arange(1, 42), 50, np.arange(51, 92)
+    target = segment(annotated(labels), 3, 41)
+    assert not (target[1, 0] == target[[0, 2]]).any() and set(np.unique(target)) == set(range(1, 21))
+
+
+def test_instances_that_all_touch_one_another_need_a_colour_each():
+    masks = [np.zeros((23, 46), bool) for _ in range(22)]
+    for number, mask in enumerate(masks):
+        # A comb: each mask's tooth crosses a row of every other one.
+        mask[number, :] = True
+        mask[:, 2 * number] = True
+    annotations = [{"id": number + 1, "segmentation": rle(mask)} for number, mask in enumerate(masks)]
+    with pytest.raises(SgtError, match="touches instances of all 20 colours; give the study more colours"):
+        segment(annotations, 23, 46)
 
 
 def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
@@ -143,7 +158,7 @@ def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
         ({"size": [4, 4], "counts": [True, 15]}, "not all whole numbers from 0"),
         ({"size": [4, 4], "counts": "\x7f\x7f"}, "malformed RLE"),
         ({"size": [4, 4], "counts": "P" * 200}, "malformed RLE"),
-        ({"size": [4, 4], "counts": "P"}, "ends in the middle"),
+        ({"size": [4, 4], "counts": "P"}, "ends in the middle of a number"),
         ({"size": [4, 4], "counts": None}, "neither text nor a list"),
         ({"size": [4, 4]}, "no RLE or polygon"),
         ("mask", "no RLE or polygon"),

@@ -41,7 +41,7 @@ def check_velocities(arm: str, monkeypatch) -> int:
     sources, makers = training_data(study, run, recipe)
     mixture = Mixture(sources, 0)
     rendered = {
-        sample.key: Image.open(io.BytesIO(sample.get("png")))
+        sample.key: Image.open(io.BytesIO(next(iter(sample.files.values()))))
         for shard in ("shard-00000", "shard-00001")
         for sample in read_shard(f"results/targets/scenes/{arm}/{shard}.tar")
     }
