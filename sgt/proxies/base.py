@@ -88,3 +88,13 @@ class Proxy(ABC):
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has what this proxy is rendered from; whether it is valid shows in ``render``."""
         return all(extension in sample.files for extension in self.needs)
+
+
+class CleanImage(Proxy):
+    """A task whose target is the image itself; what the model sees may be degraded (low level)."""
+
+    level = "low"
+
+    def render(self, image: Image.Image, sample: Sample) -> Image.Image:
+        """The image."""
+        return image

@@ -9,6 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from sgt.errors import SgtError
+from sgt.proxies import PROXIES, Proxy, make_proxy
 from sgt.study.benchmarks import Benchmark
 from sgt.study.fields import Strict
 from sgt.study.models import Model
@@ -33,7 +34,7 @@ class Run:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy it is trained on, None for base and sft."""
+        """The arm, if it is trained on a proxy (`LoadedStudy.proxy` tells which), None for base and sft."""
         return None if self.arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) else self.arm
 
 
@@ -93,17 +94,41 @@ class LoadedStudy:
             raise SgtError(self.path, f"no {what} {name!r}", f"use one of {', '.join(known)}")
         return known[name]
 
-    def recipe(self, model: str) -> Recipe:
-        """The recipe a model is post-trained with."""
-        return self.study.recipes.get(model, self.study.recipe)
+    def recipe(self, model: str, arm: str | None = None) -> Recipe:
+        """The recipe a model is post-trained with; an arm that is a variant has its own ratio."""
+        recipe = self.study.recipes.get(model, self.study.recipe)
+        return self.study.variants[arm].changed(recipe) if arm in self.study.variants else recipe
+
+    @property
+    def proxy_arms(self) -> list[str]:
+        """The arms that have a proxy, in the study's order."""
+        return [arm for arm in self.study.arms if arm not in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY)]
+
+    def proxy_name(self, arm: str) -> str:
+        """The name of an arm's proxy, as its targets are filed: that of a variant is its proxy's."""
+        return self.study.variants[arm].proxy if arm in self.study.variants else arm
+
+    def proxy(self, arm: str) -> Proxy:
+        """An arm's proxy, with what the study chose about it."""
+        name = self.proxy_name(arm)
+        return make_proxy(self.study.proxies[name]) if name in self.study.proxies else PROXIES[name]
+
+    def images(self, arm: str) -> str:
+        """The dataset that an arm's proxy is rendered from."""
+        variant = self.study.variants.get(arm)
+        return (variant and variant.images) or self.study.data.proxy
+
+    def download_dir(self, name: str) -> Path:
+        """Folder of a fetched dataset or model."""
+        return Path(self.study.downloads) / name
 
     def dataset_dir(self, name: str) -> Path:
         """Folder of a dataset's shards and manifest."""
         return self.results / "shards" / name
 
-    def target_dir(self, proxy: str) -> Path:
-        """Folder of a proxy's target shards, named as the shards of the proxy dataset."""
-        return self.results / "targets" / self.study.data.proxy / proxy
+    def target_dir(self, arm: str) -> Path:
+        """Folder of the target shards of an arm's proxy, named as the shards of its images."""
+        return self.results / "targets" / self.images(arm) / self.proxy_name(arm)
 
     def run_dir(self, run: Run) -> Path:
         """Folder of a run: ``final/``, ``run.json``, and ``work/`` while it trains."""

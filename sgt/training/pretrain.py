@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import itertools
 import logging
 import shutil
 from pathlib import Path
@@ -17,8 +16,7 @@ from sgt.errors import SgtError
 from sgt.models.families import SPECIAL_TOKENS, create_model, load_model
 from sgt.models.tokenizer import train_tokenizer
 from sgt.models.transforms import transform_of
-from sgt.proxies import PROXIES
-from sgt.study.load import load_study
+from sgt.study.load import LoadedStudy, load_study
 from sgt.training.autoencoder import train_vae
 from sgt.training.examples import caption_maker, examples_of, vqa_maker
 from sgt.training.loop import Plan, train
@@ -50,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
     dataset_dir = study.dataset_dir(recipe.dataset)
     dataset = open_dataset(dataset_dir)
 
-    tokenizer = train_tokenizer(_texts(dataset), SPECIAL_TOKENS[spec.family], VOCABULARY)
+    tokenizer = train_tokenizer(_texts(dataset, study), SPECIAL_TOKENS[spec.family], VOCABULARY)
     vae = train_vae(
         spec.architecture["vae"], recipe, dataset, transform_of(spec.vae_image), args.seed, work / "vae.safetensors"
     )
@@ -82,8 +80,8 @@ def run(args: argparse.Namespace) -> None:
     write_json(args.out / "run.json", {"model": spec.name, "seed": args.seed, "recipe": recipe.model_dump()})
 
 
-def _texts(dataset: ShardDataset) -> list[str]:
+def _texts(dataset: ShardDataset, study: LoadedStudy) -> list[str]:
     """Everything the tokenizer should know as whole words."""
     samples = (dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset))))
     said = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
-    return said + list(itertools.chain.from_iterable(proxy.prompts for proxy in PROXIES.values()))
+    return said + [prompt for arm in study.proxy_arms for prompt in study.proxy(arm).prompts]

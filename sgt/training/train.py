@@ -13,7 +13,6 @@ from sgt.data.dataset import open_dataset, open_targets
 from sgt.data.mixture import Mixture, Source
 from sgt.data.shards import MANIFEST, dataset_shards
 from sgt.models.families import load_model
-from sgt.proxies import PROXIES
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         return
 
     began = time.monotonic()
-    recipe, folder = study.recipe(run.model), study.run_dir(run)
+    recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
     sources, makers = training_data(study, run, recipe)
     mixture = Mixture(sources, run.seed)
     model = load_model(spec, base)
@@ -83,11 +82,11 @@ def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> tuple[list[So
     sources = [Source("vqa", len(questions), unit * vqa_share)]
     makers = {"vqa": vqa_maker(questions)}
     if run.proxy:
-        folder = study.dataset_dir(study.study.data.proxy)
+        folder = study.dataset_dir(study.images(run.proxy))
         names = [shard.name for shard in dataset_shards(folder)]
         scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names)
         sources.insert(0, Source("proxy", len(scenes), unit * proxy_share))
-        makers["proxy"] = proxy_maker(PROXIES[run.proxy], scenes, targets, run.seed, recipe.text_dropout)
+        makers["proxy"] = proxy_maker(study.proxy(run.proxy), scenes, targets, run.seed, recipe.text_dropout)
     return sources, makers
 
 
@@ -116,6 +115,7 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:
-        parts.append((study.dataset_dir(study.study.data.proxy) / MANIFEST).read_text())
+        parts.append(study.proxy(run.proxy).options.model_dump_json())
+        parts.append((study.dataset_dir(study.images(run.proxy)) / MANIFEST).read_text())
         parts += [sha256(path) for path in sorted(study.target_dir(run.proxy).glob("*.tar"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
