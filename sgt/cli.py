@@ -14,6 +14,7 @@ COMMANDS = {
     "check": ("sgt.study.check", "validate a study and list its runs"),
     "schema": ("sgt.study.schema", "print the JSON schema of a study file"),
     "keys": ("sgt.models.keys", "print a model's parameter names, shapes and dtypes"),
+    "fetch": ("sgt.data.fetch.command", "fetch a dataset or model at its revision, verified"),
     "toyworld": ("sgt.data.toyworld.command", "make the built-in scenes and questions as shards"),
     "render": ("sgt.proxies.render", "render the targets of one shard"),
     "preview": ("sgt.proxies.preview", "draw a contact sheet of a shard: inputs and targets"),

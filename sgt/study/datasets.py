@@ -31,7 +31,7 @@ class Toyworld(Strict):
 class Download(Strict):
     """A dataset made from, or read in, the folder that ``sgt fetch`` fills."""
 
-    download: Name = Field(description="entry of config/downloads.yaml")
+    download: Name = Field(description="entry of config/data/downloads.yaml")
 
 
 class SamSgt(Download):

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES, Proxy, make_proxy
 from sgt.study.benchmarks import Benchmark
-from sgt.study.fields import Strict
 from sgt.study.models import Model
 from sgt.study.recipe import Recipe
 from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
 
-Spec = TypeVar("Spec", bound=Strict)
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,7 @@ def load_study(path: Path | str) -> LoadedStudy:
         SgtError: one line naming the file, the field and the remedy.
     """
     path = Path(path)
-    study = _load(path, Study)
+    study = read_yaml(path, Study)
     models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
     benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
     for benchmark in benchmarks.values():
@@ -176,13 +175,18 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
 
 
 def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
-    spec = _load(folder / f"{name}.yaml", kind)
+    spec = read_yaml(folder / f"{name}.yaml", kind)
     if spec.name != name:
         raise SgtError(folder / f"{name}.yaml", f"name is {spec.name!r}", f"make it {name!r}, as the file")
     return spec
 
 
-def _load(path: Path, kind: type[Spec]) -> Spec:
+def read_yaml(path: Path, kind: type[Spec]) -> Spec:
+    """A YAML file as what it should hold.
+
+    Raises:
+        SgtError: one line naming the file, the field and the remedy.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -195,7 +199,7 @@ def _load(path: Path, kind: type[Spec]) -> Spec:
         raise _told(path, kind, error) from None
 
 
-def _told(path: Path, kind: type[Strict], error: ValidationError) -> SgtError:
+def _told(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError:
     """The first complaint of pydantic, as one line with a remedy."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
