@@ -16,6 +16,7 @@ COMMANDS = {
     "keys": ("sgt.models.keys", "print a model's parameter names, shapes and dtypes"),
     "fetch": ("sgt.data.fetch.command", "fetch a dataset or model at its revision, verified"),
     "toyworld": ("sgt.data.toyworld.command", "make the built-in scenes and questions as shards"),
+    "shards": ("sgt.data.sources.command", "make a dataset of a study from what was fetched"),
     "render": ("sgt.proxies.render", "render the targets of one shard"),
     "preview": ("sgt.proxies.preview", "draw a contact sheet of a shard: inputs and targets"),
     "pretrain": ("sgt.training.pretrain", "train a base model from nothing"),
