@@ -12,7 +12,7 @@ from PIL import Image
 from pydantic import ValidationError
 from skimage import data as photographs
 from skimage.feature import canny as reference_canny
-from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
+from transformers import DepthAnythingForDepthEstimation
 
 from sgt.cli import main
 from sgt.data.images import decode_target, encode_jpeg, encode_png
@@ -24,6 +24,7 @@ from sgt.proxies.inpainting import PATCH_GREY
 from sgt.proxies.normals import normals
 from sgt.proxies.palettes import MOST, palette
 from sgt.proxies.render import encode_target, proxy_with
+from tests.data.sources.releases import write_depth_anything
 
 PHOTOGRAPH = np.ascontiguousarray(photographs.astronaut()[::4, ::4])
 SEGMENTS = np.array([[0, 0, 7, 7], [0, 300, 300, 7], [70000, 300, 300, 7]])
@@ -127,23 +128,8 @@ def test_depth_in_sixteen_bits_and_in_colour():
 
 @pytest.fixture(scope="module")
 def depth_model(tmp_path_factory):
-    """A Depth Anything that knows nothing, in the layout of the released ones."""
-    folder = tmp_path_factory.mktemp("depth-anything")
-    backbone = Dinov2Config(
-        hidden_size=24, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
-        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
-    )  # fmt: skip
-    config = DepthAnythingConfig(
-        backbone_config=backbone, patch_size=14, reassemble_hidden_size=24, neck_hidden_sizes=[8, 8, 16, 16],
-        fusion_hidden_size=16, head_hidden_size=8,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    DepthAnythingForDepthEstimation(config).save_pretrained(folder)
-    settings = {
-        "size": {"height": 56, "width": 56}, "ensure_multiple_of": 14, "keep_aspect_ratio": True,
-        "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225],
-    }  # fmt: skip
-    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    folder = tmp_path_factory.mktemp("depth") / "model"
+    write_depth_anything(folder)
     return folder
 
 

@@ -9,14 +9,17 @@ import json
 import threading
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 COMMIT = "c0ffee" + "0" * 34
+HOME = "owner/name"
 LARGE = 2000
 
 
 class Hub:
     """Serves ``files`` (path -> bytes) as the repository ``owner/name``, and below ``/web/`` as plain files.
+
+    ``others`` are more repositories, by name.
 
     Attributes:
         faults: by path, what the next answers for it do instead: a status, ``drop:N`` (end after N bytes), ``wrong``
@@ -24,7 +27,8 @@ class Hub:
         seen: (host, path, Range, Authorization, status) of every request.
     """
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], others: dict[str, dict[str, bytes]] | None = None) -> None:
+        self.repositories = {HOME: files, **(others or {})}
         self.files, self.commit, self.listed = files, COMMIT, None
         self.faults: dict[str, list] = defaultdict(list)
         self.seen: list[tuple] = []
@@ -41,12 +45,12 @@ class Hub:
             server.shutdown()
             server.server_close()
 
-    def tree(self) -> list[dict]:
+    def tree(self, repository: str) -> list[dict]:
         """What the hub lists, unless ``listed`` says otherwise."""
         if self.listed is not None:
             return self.listed
         entries = []
-        for path, content in self.files.items():
+        for path, content in self.repositories[repository].items():
             blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
             entry = {"type": "file", "oid": blob, "size": len(content), "path": path}
             if len(content) >= LARGE:
@@ -70,21 +74,21 @@ class Hub:
             def do_GET(self) -> None:
                 path = unquote(urlsplit(self.path).path)
                 if path.startswith("/api/"):
-                    self.answer_api(path)
+                    self.answer_api(path, "/".join(path.split("/")[3:5]))
                 elif "/resolve/" in path:
-                    _, _, rest = path.partition("/resolve/")
-                    self.answer_file(rest.partition("/")[2])
+                    repository, _, rest = path.removeprefix("/datasets").strip("/").partition("/resolve/")
+                    self.answer_file(repository, rest.partition("/")[2])
                 elif path.startswith("/web/"):
-                    self.answer_file(path.removeprefix("/web/"))
+                    self.answer_file(unquote(urlsplit(self.path).query) or HOME, path.removeprefix("/web/"))
                 else:
                     self.answer(404, b"")
 
-            def answer_api(self, path: str) -> None:
+            def answer_api(self, path: str, repository: str) -> None:
                 fault = self.fault("api")
                 if isinstance(fault, int):
                     self.answer(fault, b"", {"Retry-After": "0"})
                 elif "/tree/" in path:
-                    entries, query = hub.tree(), urlsplit(self.path).query
+                    entries, query = hub.tree(repository), urlsplit(self.path).query
                     half = len(entries) // 2
                     if "cursor" in query or half == 0:
                         self.answer(200, json.dumps(entries[half:]).encode())
@@ -98,15 +102,15 @@ class Hub:
             def fault(self, path: str):
                 return hub.faults[path].pop(0) if hub.faults[path] else None
 
-            def answer_file(self, path: str) -> None:
-                if path not in hub.files:
+            def answer_file(self, repository: str, path: str) -> None:
+                content = hub.repositories.get(repository, {}).get(path)
+                if content is None:
                     return self.answer(404, b"")
-                content = hub.files[path]
                 digest = hashlib.sha256(content).hexdigest()
                 about = {"ETag": f'"{digest}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
                 if host == "hub" and len(content) >= LARGE and not self.path.startswith("/web/"):
                     about |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
-                    return self.answer(302, b"", {**about, "Location": f"{hub.cdn}/web/{path}"})
+                    return self.answer(302, b"", {**about, "Location": f"{hub.cdn}/web/{quote(path)}?{repository}"})
                 fault = None if self.command == "HEAD" else self.fault(path)
                 if isinstance(fault, int):
                     return self.answer(fault, b"busy", {"Retry-After": "0"})

@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from PIL import Image
 from pycocotools import mask as coco
+from transformers import DepthAnythingConfig, DepthAnythingForDepthEstimation, Dinov2Config
 
 from sgt.data.images import encode_jpeg, encode_png
 
@@ -218,7 +220,30 @@ def write_llava_onevision(folder: Path) -> None:
             pq.write_table(pa.Table.from_pylist(part, schema), path, row_group_size=8)
 
 
+def write_depth_anything(folder: Path) -> None:
+    """A Depth Anything that knows nothing, in the layout of the released ones."""
+    backbone = Dinov2Config(
+        hidden_size=24, num_hidden_layers=4, num_attention_heads=2, image_size=56, patch_size=14,
+        out_features=["stage1", "stage2", "stage3", "stage4"], reshape_hidden_states=False, apply_layernorm=True,
+    )  # fmt: skip
+    config = DepthAnythingConfig(
+        backbone_config=backbone, patch_size=14, reassemble_hidden_size=24, neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16, head_hidden_size=8,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    DepthAnythingForDepthEstimation(config).save_pretrained(folder)
+    settings = {
+        "size": {"height": 56, "width": 56},
+        "ensure_multiple_of": 14,
+        "keep_aspect_ratio": True,
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+
+
 WRITERS = {"sam-sgt": write_sam_sgt, "coco-2017": write_coco, "llava-onevision": write_llava_onevision}
+WRITERS |= {"depth-anything-v2-large": write_depth_anything}
 
 if __name__ == "__main__":
     for name, write in WRITERS.items():
