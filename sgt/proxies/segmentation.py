@@ -17,6 +17,8 @@ from sgt.proxies.palettes import MOST, Palette, palette
 from sgt.study.fields import Probability, Strict
 
 MOST_ANNOTATIONS = 10_000
+# How often all masks together may cover the image; those of SA-1B do a few times.
+MOST_COVER = 100
 MOST_CATEGORIES = MOST["distinct"]
 _OF_COCO = ("panoptic", "stuff")
 
@@ -135,6 +137,10 @@ def annotations(sample: Sample) -> list[dict]:
 
 def _painted(found: list[dict], sample: Sample, height: int, width: int, largest_last: bool, smallest: float) -> Labels:
     masks = mask_runs(found, height, width, f"{sample.shard}: {sample.key}.json")
+    covered = sum(int(runs[1::2].sum()) for runs in masks) / (height * width)
+    if covered > MOST_COVER:
+        where = f"{sample.shard}: {sample.key}.json"
+        raise SgtError(where, f"the masks cover the image {covered:.0f} times", "leave this sample out")
     nothing = np.array([height * width])
     masks = [runs if runs[1::2].sum() >= smallest * height * width else nothing for runs in masks]
     return paint(masks, [each["id"] for each in found], height, width, largest_last)

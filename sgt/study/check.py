@@ -62,7 +62,8 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     devices = max(spec.train.gpu, 1)
     tokens = estimate.step_tokens(spec, sizes, recipe)
     share = estimate.share(tokens, devices)
-    memory = estimate.memory(sizes, recipe, share, spec.largest_sides[1] ** 2, devices)
+    pack = estimate.pack(share, recipe)
+    memory = estimate.memory(sizes, recipe, pack, spec.largest_sides[1] ** 2, devices)
     parts = ", ".join(f"{part} {_amount(count)}" for part, count in sizes.parameters.items())
     bytes_of = " + ".join(f"{name} {_amount(value)}B" for name, value in vars(memory).items() if value)
     trains = _amount(estimate.trainable_values(sizes, recipe))
@@ -71,7 +72,8 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     where = _many(spec.train.gpu, "GPU") if spec.train.gpu else "the CPU"
     told = [
         f"{_amount(sum(sizes.parameters.values()))} parameters ({parts})",
-        f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each",
+        f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each,"
+        f" {pack.all} at once",
         f"memory {bytes_of} = {_amount(memory.total)}B",
         f"disk {_amount(final)}B per finished run, {_amount(progress)}B per resumable checkpoint of a run in"
         f" progress; {_amount(runs * final)}B when {_many(runs, 'run')} are finished",

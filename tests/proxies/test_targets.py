@@ -158,6 +158,14 @@ def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
         ({"size": [4, 4], "counts": "\x7f\x7f"}, "malformed RLE"),
         ({"size": [4, 4], "counts": "P" * 200}, "malformed RLE"),
         ({"size": [4, 4], "counts": "P"}, "ends in the middle of a number"),
+        ({"size": [4, 4], "counts": "P" * 12 + "0"}, "a number too large"),
+        ({"size": [4, 4], "counts": "ooooooO0ooooooO0"}, "add up to|not all whole numbers"),
+        ({"size": [4, 4], "counts": "oooooo?" * 300}, "add up to|not all whole numbers"),
+        ({"size": [4, 4], "counts": [2**62, 2**62]}, "not all whole numbers from 0"),
+        ({"size": [4, 4], "counts": [0, 2**31 - 1, 2**31 - 1]}, "add up to 2147483647"),
+        ({"size": [4, 4], "counts": [[0, 16]]}, "not all whole numbers from 0"),
+        ({"size": [4, 4], "counts": "漢0"}, "characters outside ASCII"),
+        ({"size": [4, 4], "counts": ""}, "add up to 0"),
         ({"size": [4, 4], "counts": None}, "neither text nor a list"),
         ({"size": [4, 4]}, "no RLE or polygon"),
         ("mask", "no RLE or polygon"),
@@ -171,6 +179,14 @@ def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
 def test_malformed_masks_are_refused_before_native_code_reads_them(segmentation, problem):
     with pytest.raises(SgtError, match=f"shard.tar: key.json: annotation 3: .*{problem}"):
         segment([{"id": 3, "segmentation": segmentation}], 4, 4)
+
+
+def test_masks_that_cover_the_image_over_and_over_are_refused():
+    whole = {"size": [4, 4], "counts": [0, 16]}
+    with pytest.raises(SgtError, match=r"key\.json: the masks cover the image 101 times"):
+        segment([{"id": number, "segmentation": whole} for number in range(101)], 4, 4)
+    with pytest.raises(SgtError, match=r"10001 annotations are too many"):
+        segment([{"id": number, "segmentation": whole} for number in range(10_001)], 4, 4)
 
 
 def test_annotations_need_ids_of_their_own():

@@ -17,7 +17,7 @@ rule fetch:
         mem_mb=1000,
         runtime=1440,
     params:
-        into=STUDY.study.downloads,
+        into=lambda wildcards, output: Path(output[0]).parents[1],
     message:
         "Fetch {wildcards.download}"
     shell:
