@@ -59,7 +59,7 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     # A model that is pretrained here has the vocabulary of the tokenizer that is trained for it.
     vocabulary = VOCABULARY if spec.pretrain else None
     sizes = FAMILIES[spec.family].sizes(spec.architecture, vocabulary)
-    devices = max(spec.train.gpu, 1)
+    devices = max(spec.train.gpu, 1) * spec.train.nodes
     tokens = estimate.step_tokens(spec, sizes, recipe)
     share = estimate.share(tokens, devices)
     pack = estimate.pack(share, recipe)

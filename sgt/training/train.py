@@ -10,6 +10,7 @@ import torch
 
 from sgt.atomic import atomic_dir, sha256, write_json
 from sgt.data.shards import MANIFEST
+from sgt.environment import environment
 from sgt.models.families import device_of, load_model, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(spec.train.threads)
     base = Path(spec.checkpoint)
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
-    about["command"] = args.command_line
+    about |= {"environment": environment(), "command": args.command_line}
     if run.arm == ARM_WITHOUT_TRAINING:
         record = {"checkpoint": str(base), "checkpoint_sha256": weights_sha256(spec, base), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sgt.data.fetch.lock import FETCHED
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
+from sgt.study.adopt import require_recorded
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.benchmarks import GenerationProtocol
 from sgt.study.recipe import WITHOUT_EFFECT
@@ -31,6 +33,19 @@ def loaded_study() -> LoadedStudy:
     except SgtError as error:
         sys.exit(f"snakemake: error: {error}")
 
+
+def refuse_results_of_others() -> None:
+    """Results that Snakemake has no record of end the run with one line."""
+    try:
+        require_recorded(STUDY)
+    except SgtError as error:
+        sys.exit(f"snakemake: error: {error}")
+
+
+# What a scheduler sends ahead of a time limit is for the job's command, which saves and ends. Snakemake and the job's
+# shell inherit this, and stay to see how it ends.
+for warning in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(warning, signal.SIG_IGN)
 
 STUDY = loaded_study()
 # Defaults are the study classes' affair; Snakemake would fill in those of every kind of dataset.
@@ -157,9 +172,40 @@ def demonstrations() -> list[Path]:
     return [RESULTS / "predictions" / run.id / "targets" / "images.tar" for run in runs]
 
 
+def figure(name: str) -> Path:
+    """A figure's file."""
+    return RESULTS / "figures" / f"{name}.png"
+
+
+def shown_figure(name: str):
+    """A figure that `snakemake --report` shows, with its caption."""
+    return report(figure(name), caption=f"../report/{name}.rst", category="Figures", labels={"figure": name})
+
+
+def shown_table(path: Path):
+    """A table that `snakemake --report` shows."""
+    return report(path, caption="../report/table.rst", category="Tables", labels={"table": path.stem})
+
+
 def needs(stage: str, resource: str):
     """A job's resource, as its model says for this stage."""
     return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)
+
+
+def of_nodes(value):
+    """A resource that only training on several nodes has, from what the model needs for training."""
+
+    def resource(wildcards):
+        train = STUDY.models[wildcards.model].train
+        return value(train) if train.nodes > 1 else None
+
+    return resource
+
+
+def gpus_of_one_node(wildcards):
+    """GPUs of training on one node. On several nodes they are asked for per node, as ``gres``."""
+    train = STUDY.models[wildcards.model].train
+    return train.gpu if train.nodes == 1 else None
 
 
 def model_identity(name: str) -> str:
