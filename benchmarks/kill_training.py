@@ -67,27 +67,21 @@ def run_killed(study: Path, args: argparse.Namespace, seconds: float, log: Path)
     loaded = load_study(study)
     folder = loaded.run_dir(loaded.run(args.model, args.arm, args.seed))
     moments, counts = random.Random(args.moments), {"kills": 0, "while saving": 0, "starts": 0}
-    while not (folder / "run.json").exists():
+    while counts["kills"] < args.kills or not (folder / "run.json").exists():
+        # Done before its time: what ends a run is taken away, so that there is more to kill.
+        for path in (folder / "run.json", *(folder / "work").glob(f"step-{args.steps:07d}/state.json")):
+            path.unlink(missing_ok=True)
         counts["starts"] += 1
         process = forked(words_of(study, args), log)
         if counts["kills"] < args.kills:
             time.sleep(moments.uniform(0, 0.8 * seconds))
-        else:
-            os.waitpid(process, 0)
-            continue
-        ended, status = os.waitpid(process, os.WNOHANG)
-        if ended:
-            if status:
-                sys.exit(f"the run failed by itself with status {status}: see {log}")
-            # Done before its time: the next lives must be shorter, and there is more to kill.
-            if counts["kills"] < args.kills:
-                for path in (folder / "run.json", *(folder / "work").glob("step-*[1-9]*/state.json")):
-                    path.unlink()
-            continue
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-        counts["kills"] += 1
-        counts["while saving"] += bool(list((folder / "work").glob(".step-*.tmp")))
+            os.kill(process, signal.SIGKILL)
+        status = os.waitpid(process, 0)[1]
+        if os.WIFSIGNALED(status):
+            counts["kills"] += 1
+            counts["while saving"] += bool(list((folder / "work").glob(".step-*.tmp")))
+        elif status:
+            sys.exit(f"the run failed by itself with status {status}: {log.read_text()}")
     return counts
 
 

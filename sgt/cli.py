@@ -12,12 +12,16 @@ from sgt.errors import SgtError
 # name -> (module with `configure(parser)` and `run(args)`, one line of help)
 COMMANDS = {
     "check": ("sgt.study.check", "validate a study and list its runs"),
+    "adopt": ("sgt.study.adopt", "let the workflow take results that DVC pulled as its own"),
     "schema": ("sgt.study.schema", "print the JSON schema of a study file"),
     "keys": ("sgt.models.keys", "print a model's parameter names, shapes and dtypes"),
+    "fetch": ("sgt.data.fetch.command", "fetch a dataset or model at its revision, verified"),
     "toyworld": ("sgt.data.toyworld.command", "make the built-in scenes and questions as shards"),
+    "shards": ("sgt.data.sources.command", "make a dataset of a study from what was fetched"),
     "render": ("sgt.proxies.render", "render the targets of one shard"),
     "preview": ("sgt.proxies.preview", "draw a contact sheet of a shard: inputs and targets"),
     "pretrain": ("sgt.training.pretrain", "train a base model from nothing"),
+    "launch": ("sgt.launch", "a command in as many processes as its model asks for"),
     "train": ("sgt.training.train", "post-train one run of a study"),
     "predict": ("sgt.evaluation.predict", "answer or generate for one run and one benchmark"),
     "demonstrate": ("sgt.evaluation.demonstrate", "a proxy arm makes its targets for a few held-out scenes"),

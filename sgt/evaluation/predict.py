@@ -17,6 +17,7 @@ from sgt.atomic import sha256, write_json, write_text
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.images import encode_png
 from sgt.data.shards import MANIFEST, Sample, ShardWriter, read_shard
+from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.models.base import GenerationSettings, UnifiedModel
 from sgt.models.families import load_model, made_image
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> None:
         "data_sha256": sha256(dataset_dir / MANIFEST),
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
+        "environment": environment(),
         "command": args.command_line,
         "file": file.name,
         "count": count,
@@ -107,6 +109,7 @@ def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list
             [image_of(sample) for sample in samples],
             [[question["question"] for question in questions] for questions in asked],
             protocol.max_new_tokens,
+            system=protocol.system,
         )
         lines = [
             json.dumps({**question, "key": sample.key, "prediction": answer})
@@ -143,6 +146,8 @@ def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
         interval=protocol.interval,
         solver=protocol.solver,
         negative_prompt=protocol.negative_prompt,
+        system=protocol.system,
+        think_tokens=protocol.think_tokens,
     )
 
 

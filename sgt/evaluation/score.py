@@ -8,10 +8,9 @@ from pathlib import Path
 from sgt.atomic import sha256, write_json
 from sgt.data.images import decode_image
 from sgt.data.shards import read_shard
+from sgt.environment import environment
 from sgt.errors import SgtError
-from sgt.evaluation.generation import score_scenes
 from sgt.evaluation.questions import score_questions
-from sgt.evaluation.scene_reader import SceneReader
 from sgt.revision import code_revision
 from sgt.study.load import load_study
 
@@ -68,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
             "checkpoint": meta["checkpoint_sha256"],
         },
         "code": {"predict": meta["code"], "score": code_revision()},
+        "environment": {"predict": meta.get("environment"), "score": environment()},
         "commands": [meta["command"], args.command_line],
         "items": items,
     }
@@ -96,6 +96,10 @@ def _lines(file: Path) -> list[dict]:
 
 
 def _score_images(file: Path) -> tuple[dict, dict, dict]:
+    # Only images need these, and they take long to import.
+    from sgt.evaluation.generation import score_scenes
+    from sgt.evaluation.scene_reader import SceneReader
+
     samples = list(read_shard(file))
     images = [decode_image(sample.get("png"), f"{file}: {sample.key}.png") for sample in samples]
     reader = SceneReader(images[0].width)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95
 
@@ -42,7 +42,7 @@ def proportion(values: Sequence[float], clusters: Sequence[str]) -> Estimate:
     mean, count = x.mean(), len(set(clusters))
     error = _standard_error(x - mean, clusters)
     size = min(mean * (1 - mean) / error**2, len(x)) if error > 0 else count
-    z = stats.norm.ppf(0.5 + LEVEL / 2)
+    z = ndtri(0.5 + LEVEL / 2)
     centre = (mean + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2))
     # At 0 and 1 rounding would leave the bound a hair inside the mean.
@@ -65,7 +65,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float], clusters: Sequence
     if count < 2:
         raise ValueError(f"{count} clusters")
     mean = x.mean()
-    half = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * _standard_error(x - mean, clusters)
+    half = stdtrit(count - 1, 0.5 + LEVEL / 2) * _standard_error(x - mean, clusters)
     return Estimate(float(mean), float(mean - half), float(mean + half), len(x))
 
 
@@ -90,7 +90,7 @@ def difference_of_means(a: Sequence[float], b: Sequence[float], of_a: Sequence[s
     # Scaled so that the mean over all items is the difference of the two means.
     influence = np.concatenate([(x - x.mean()) * total / len(x), -(y - y.mean()) * total / len(y)])
     difference = x.mean() - y.mean()
-    half = stats.t.ppf(0.5 + LEVEL / 2, count - 1) * _standard_error(influence, clusters)
+    half = stdtrit(count - 1, 0.5 + LEVEL / 2) * _standard_error(influence, clusters)
     return Estimate(float(difference), float(difference - half), float(difference + half), total)
 
 

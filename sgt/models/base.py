@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sgt.errors import SgtError
 from sgt.study.benchmarks import Solver
 from sgt.study.recipe import Part, TimeSampling, TimeShift
 
@@ -90,6 +91,9 @@ class GenerationSettings:
         renorm_min: lower bound of the rescaling; 1 switches it off.
         solver: ``euler``, or ``dpmsolver++`` (OmniGen2).
         negative_prompt: what OmniGen2 guides away from; None stands for no prompt, as in training.
+        system: if given, a text before everything else that asks the model to think: what it then says of the
+            prompt is read after it.
+        think_tokens: after which a thought is cut off.
     """
 
     points: int = 50
@@ -101,6 +105,8 @@ class GenerationSettings:
     renorm_min: float = 0.0
     solver: Solver = "euler"
     negative_prompt: str | None = None
+    system: str | None = None
+    think_tokens: int = 1000
 
 
 class MadeTransform(Protocol):
@@ -196,6 +202,14 @@ class UnifiedModel(ABC):
     def recompute(self, on: bool) -> None:
         """Whether training keeps activations or works them out again in the backward pass."""
 
+    def compile(self) -> None:
+        """Compile what a step does over and over.
+
+        Raises:
+            SgtError: the family has nothing to compile.
+        """
+        raise SgtError("recipe.compile", f"{type(self).__name__} is not compiled", "remove it")
+
     @abstractmethod
     def tokens(self, example: Example) -> int:
         """How many tokens an example takes in a batch."""
@@ -224,6 +238,7 @@ class UnifiedModel(ABC):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
+        system: str | None = None,
     ) -> list[list[str]]:
         """Answers: ``questions[i]`` are about ``images[i]``, each answered on its own.
 
@@ -233,6 +248,7 @@ class UnifiedModel(ABC):
             max_new_tokens: after which an answer is cut off.
             temperature: 0 takes the most likely token, else tokens are drawn.
             seed: of the draws, which depend on it and the question alone.
+            system: a text before everything else.
 
         Raises:
             SgtError: an image or a question is too long for the model.

@@ -3,6 +3,7 @@
 import argparse
 import base64
 import json
+import logging
 from pathlib import Path
 
 import jinja2
@@ -11,6 +12,7 @@ import yaml
 
 from sgt.atomic import write_text
 from sgt.errors import SgtError
+from sgt.reporting.environments import environments
 from sgt.reporting.findings import findings
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
@@ -19,6 +21,7 @@ from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, load_study
 from sgt.study.record import read_run
 
+log = logging.getLogger("sgt")
 # File, and what it shows. A study without generation has fewer.
 FIGURES = {
     "gains": "Gain in accuracy over the control that saw the same questions and no proxy, by kind of question.",
@@ -43,6 +46,9 @@ def run(args: argparse.Namespace) -> None:
     """
     study = load_study(args.study)
     scores = Scores(study)
+    used = environments(scores)
+    if len(used) > 1:
+        log.warning("the results are of %d different environments: see Evidence in the report", len(used))
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.get_template("report.html.j2").render(
@@ -55,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         figures=_figures(study),
         runs=[_evidence(study, run) for run in study.runs],
         benchmarks=_protocols(scores),
+        environments=used,
         stages=stage_times(study.results / "benchmarks").to_dict("records"),
         code=code_revision(),
     )

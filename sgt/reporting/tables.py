@@ -1,6 +1,7 @@
 """``sgt tables``: the study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
 
-``main`` has what sums the benchmarks up, ``kinds`` everything.
+``main`` has what sums the benchmarks up, ``kinds`` everything. Two more files are for DVC, to compare studies with:
+``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
 import argparse
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from sgt.atomic import write_text
+from sgt.atomic import write_json, write_text
 from sgt.reporting.scores import Scores, short
 from sgt.study.load import load_study
 from sgt.study.schema import ARM_WITHOUT_PROXY
@@ -25,14 +26,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``tables/{main,kinds}.{csv,md,tex}``."""
+    """Write ``tables/{main,kinds}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
     study = load_study(args.study)
-    scores = Scores(study)
-    for name, cells in tables_of(scores).items():
+    tables = tables_of(Scores(study))
+    for name, cells in tables.items():
         path = study.results / "tables" / name
         write_text(path.with_suffix(".csv"), cells.to_csv(index=False, float_format="%.6f"))
         write_text(path.with_suffix(".md"), f"{wide(cells, '**{}**').to_markdown(index=False)}\n\n{NOTE}\n")
         write_text(path.with_suffix(".tex"), _latex(cells))
+    write_json(study.results / "tables" / "metrics.json", metrics_of(tables["main"]))
+    write_text(study.results / "tables" / "gains.csv", gains_of(tables["main"]).to_csv(index=False))
+
+
+def metrics_of(cells: pd.DataFrame) -> dict:
+    """Values as model → arm → ``benchmark metric``."""
+    metrics: dict = {}
+    for row in cells.itertuples():
+        values = metrics.setdefault(row.model, {}).setdefault(row.arm, {})
+        values[f"{row.benchmark} {short(row.metric)}"] = round(row.value, 6)
+    return metrics
+
+
+def gains_of(cells: pd.DataFrame) -> pd.DataFrame:
+    """``gain`` over the control and ``what`` has it (model, arm and metric), of the cells that have one."""
+    gained = cells[cells["gain"].notna()]
+    what = [f"{row.model} {row.arm} {row.benchmark} {short(row.metric)}" for row in gained.itertuples()]
+    return pd.DataFrame({"what": what, "gain": gained["gain"].astype(float).round(6).to_numpy()})
 
 
 def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:

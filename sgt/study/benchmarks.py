@@ -15,6 +15,7 @@ class QuestionProtocol(Strict):
 
     kind: Literal["questions"]
     max_new_tokens: Count = 8
+    system: str | None = Field(None, description="a text before the image, such as one that asks for thinking")
 
 
 class GenerationProtocol(Strict):
@@ -31,6 +32,8 @@ class GenerationProtocol(Strict):
         None, description="what OmniGen2 guides away from; none is the dropped prompt of its training"
     )
     seed: int = 0
+    system: str | None = Field(None, description="a text before the prompt that asks for a thought, which is read too")
+    think_tokens: Count = Field(1000, description="after which a thought is cut off")
 
 
 class Benchmark(Strict):

@@ -12,10 +12,17 @@ from sgt.study.recipe import Optimizer
 class Resources(Strict):
     """What one job of a model needs; the workflow passes it to the scheduler."""
 
-    gpu: int = Field(0, ge=0, description="GPUs per job; 0 runs on the CPU")
-    threads: Count = Field(1, description="CPU threads per job")
+    gpu: int = Field(0, ge=0, description="GPUs per node; 0 runs on the CPU")
+    nodes: Count = Field(1, description="nodes of a training job, with SLURM")
+    threads: Count = Field(1, description="CPU threads per node")
     mem_mb: Count = Field(2000, description="host memory, MB")
     runtime: Count = Field(60, description="time limit, minutes")
+
+    @model_validator(mode="after")
+    def _whole_nodes(self) -> "Resources":
+        if self.nodes > 1 and self.gpu < 2:
+            raise ValueError(f"nodes: {self.nodes} nodes of {self.gpu} GPUs: use one node, or several GPUs on each")
+        return self
 
 
 class Pretrain(Strict):

@@ -24,6 +24,9 @@ class Optimizer(Strict):
     eps: float = Field(1e-15, gt=0)
     weight_decay: Weight = 0.0
     clip: float = Field(1.0, gt=0, description="maximum global gradient norm")
+    rounding: Literal["nearest", "stochastic"] = Field(
+        "nearest", description="of bf16 weights after an update; stochastic keeps small updates, on average"
+    )
 
 
 class LoRA(Strict):
@@ -80,6 +83,7 @@ class Recipe(Strict):
     )
     lora: LoRA | None = Field(None, description="train adapters instead of the weights")
     recompute: bool = Field(False, description="recompute activations in the backward pass instead of keeping them")
+    compile: bool = Field(False, description="fuse each layer's small operations; the first steps take minutes")
     precision: Precision = Field(
         "fp32", description="of training: bf16-autocast keeps weights and optimizer in fp32, bf16 keeps both in bf16"
     )
@@ -88,6 +92,12 @@ class Recipe(Strict):
     def flow_weight(self) -> float:
         """What the flow-matching error is multiplied by."""
         return self.mse_weight * self.official_accumulation
+
+    @model_validator(mode="after")
+    def _rounded(self) -> "Recipe":
+        if self.optimizer.rounding == "stochastic" and self.precision != "bf16":
+            raise ValueError(f"optimizer.rounding is of bf16 weights, precision is {self.precision}: remove it")
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_train(self) -> "Recipe":

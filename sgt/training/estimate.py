@@ -4,6 +4,7 @@ Weights, gradients, optimizer state and average are exact. Activations are what 
 counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fits`` asks for some room beside it.
 """
 
+import math
 from dataclasses import dataclass
 
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
@@ -76,6 +77,12 @@ def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe) -> Tokens:
 def share(tokens: Tokens, devices: int) -> Tokens:
     """What each of some devices works through, if samples are dealt evenly."""
     return Tokens(**{name: -(-count // devices) for name, count in vars(tokens).items()})
+
+
+def pack(tokens: Tokens, recipe: Recipe) -> Tokens:
+    """What a device has in memory at once of its share of a step: all of it, or a pack of it."""
+    part = min(1.0, recipe.max_tokens / tokens.all) if recipe.max_tokens else 1.0
+    return Tokens(**{name: math.ceil(part * count) for name, count in vars(tokens).items()})
 
 
 def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int, devices: int = 1) -> Memory:

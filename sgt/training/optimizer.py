@@ -7,14 +7,16 @@ import torch
 from torch import nn
 
 from sgt.study.recipe import Optimizer
+from sgt.training.rounding import RoundingAdamW
 from sgt.training.sharding import local
 
 
-def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.AdamW:
+def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.Optimizer:
     """The optimizer of a recipe; its learning rate is set every step by :func:`learning_rate`."""
-    return torch.optim.AdamW(
-        parameters, lr=recipe.lr, betas=recipe.betas, eps=recipe.eps, weight_decay=recipe.weight_decay, fused=True
-    )
+    values = {"lr": recipe.lr, "betas": recipe.betas, "eps": recipe.eps, "weight_decay": recipe.weight_decay}
+    if recipe.rounding == "stochastic":
+        return RoundingAdamW(parameters, **values)
+    return torch.optim.AdamW(parameters, **values, fused=True)
 
 
 def learning_rate(recipe: Optimizer, step: int, steps: int) -> float:

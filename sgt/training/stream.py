@@ -72,7 +72,7 @@ class Stream:
         """The batches of one step.
 
         Raises:
-            SgtError: a sample is damaged, or longer than a pack.
+            SgtError: a sample is damaged or longer than a pack, or there are too few for the processes.
         """
         draws = self.mixture.step(step)[self.world.rank :: self.world.size]
         examples = [self.supplies[draw.source].make(draw) for draw in draws]
@@ -103,7 +103,11 @@ class Stream:
                     problem = f"{length} tokens, a pack holds {self.capacity}"
                     raise SgtError(self._key(draw), problem, "raise recipe.max_tokens or leave the sample out")
             packs = fill(lengths, self.capacity)
-        return split(packs, self.world.largest(len(packs)))
+        count = self.world.largest(len(packs))
+        if not examples or count > len(examples):
+            problem = f"process {self.world.rank} of {self.world.size} has {len(examples)} samples for {count} packs"
+            raise SgtError("recipe.batch", problem, "use a multiple of the number of processes, or fewer of them")
+        return split(packs, count)
 
     def _key(self, draw: Draw) -> str:
         return self.supplies[draw.source].key(draw)

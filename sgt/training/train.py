@@ -10,6 +10,7 @@ import torch
 
 from sgt.atomic import atomic_dir, sha256, write_json
 from sgt.data.shards import MANIFEST
+from sgt.environment import environment
 from sgt.models.families import device_of, load_model, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     torch.set_num_threads(spec.train.threads)
     base = Path(spec.checkpoint)
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
-    about["command"] = args.command_line
+    about |= {"environment": environment(), "command": args.command_line}
     if run.arm == ARM_WITHOUT_TRAINING:
         record = {"checkpoint": str(base), "checkpoint_sha256": weights_sha256(spec, base), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})
@@ -61,7 +62,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
         SgtError: see :meth:`Training.run`; or the samples of a step cannot be dealt to the processes.
     """
     began = time.monotonic()
-    recipe, folder = study.recipe(run.model), study.run_dir(run)
+    recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
     sources = training_sources(study, run, recipe)
     fingerprint = _fingerprint(study, run, spec, recipe, base)
     model = load_model(spec, base, recipe.precision, world.device)
@@ -118,6 +119,7 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:
-        parts.append((study.dataset_dir(study.study.data.proxy) / MANIFEST).read_text())
+        parts.append(study.proxy(run.proxy).options.model_dump_json())
+        parts.append((study.dataset_dir(study.images(run.proxy)) / MANIFEST).read_text())
         parts += [sha256(path) for path in sorted(study.target_dir(run.proxy).glob("*.tar"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

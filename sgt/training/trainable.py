@@ -13,7 +13,7 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
 
     Args:
         model: changed in place.
-        recipe: its ``trains``, ``lora``, ``recompute``, ``length_weighted`` and ``time_sampling``.
+        recipe: its ``trains``, ``lora``, ``recompute``, ``compile``, ``length_weighted`` and ``time_sampling``.
         seed: of initial adapters.
         makes_images: whether the arm has images to make; if not, the generation part gets no gradient and is frozen.
     """
@@ -29,4 +29,6 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
         raise SgtError("recipe", "trains nothing in an arm without images to make", "train another part too")
     model.recompute(recipe.recompute)
+    if recipe.compile:
+        model.compile()
     model.length_weighted, model.time_sampling = recipe.length_weighted, recipe.time_sampling

@@ -73,7 +73,8 @@ def join_world(device: torch.device) -> World:
     from accelerate import PartialState  # reads what the launcher said; slow to import
 
     state = PartialState(cpu=device.type == "cpu")
-    return World(state.process_index, state.num_processes, state.device, dist.new_group(backend="gloo"))
+    mine = device if device.type == "cpu" else state.device
+    return World(state.process_index, state.num_processes, mine, dist.new_group(backend="gloo"))
 
 
 def leave_world(world: World) -> None:

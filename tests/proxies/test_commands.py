@@ -114,8 +114,10 @@ def test_preview_leaves_out_what_a_shard_has_no_data_for(scenes, tmp_path, caplo
             writer.add(sample.key, {"jpg": sample.get("jpg")})
     with caplog.at_level("WARNING"):
         assert main(["preview", str(shard), str(tmp_path / "out.png"), "--side", "48"]) == 0
-    assert [record.args[0] for record in caplog.records] == ["segmentation", "depth"]
-    assert Image.open(tmp_path / "out.png").width == 6 + 5 * 54
+    left_out = [record.args[0] for record in caplog.records]
+    assert left_out == ["segmentation", "depth", "detection", "normals"]
+    degrading = sum(proxy.degrades for proxy in PROXIES.values())
+    assert Image.open(tmp_path / "out.png").width == 6 + (1 + len(PROXIES) - 4 + degrading) * 54
 
 
 def test_preview_says_what_is_wrong_with_its_arguments(scenes, tmp_path, capsys):

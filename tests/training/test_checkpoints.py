@@ -9,21 +9,46 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from sgt.atomic import sha256
-from tests.conftest import STUDY, write_study
+from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import Micro
 
 NEWEST = "step-0000006"
 
 
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    """A folder with an averaged run that went through to its end, and its result."""
+    root = tmp_path_factory.mktemp("undisturbed") / "study"
+    shutil.copytree(prepared, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        write_study(Path(), recipe={**STUDY["recipe"], "ema": 0.9})
+        run = Micro("segmentation")
+        sgt(*run.words)
+        result = run.result()
+        (run.folder / "run.json").unlink()
+        shutil.rmtree(run.folder / "final")
+    return root, result
+
+
 @pytest.fixture
-def whole(run):
-    """An averaged run that was not disturbed: its result; its checkpoints stay, its end is taken away."""
-    write_study(Path(), recipe={**STUDY["recipe"], "ema": 0.9})
-    assert run.finish()[0] == 0
-    result = run.result()
-    (run.folder / "run.json").unlink()
-    shutil.rmtree(run.folder / "final")
-    return result
+def whole(undisturbed, tmp_path, monkeypatch):
+    """The result of that run, in a copy of its folder: its checkpoints are there, its end is not."""
+    shutil.copytree(undisturbed[0], tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return undisturbed[1]
+
+
+@pytest.fixture
+def run():
+    """The run, wherever the working directory is."""
+    return Micro("segmentation")
+
+
+def again(run: Micro) -> tuple:
+    """Run it in this process; its result."""
+    sgt(*run.words)
+    return run.result()
 
 
 def rewrite(path: Path, change) -> None:
@@ -95,14 +120,13 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_checkpoint_is_passed_over_with_its_reason(fault, run, whole):
+def test_a_faulty_checkpoint_is_passed_over_with_its_reason(fault, run, whole, caplog):
     spoil, reason = FAULTS[fault]
     spoil(run.work / NEWEST)
-    status, said = run.finish()
-    assert status == 0, said
-    assert reason in said
-    assert "resuming from" in said and "step-0000004" in said
-    assert run.result() == whole
+    with caplog.at_level("INFO"):
+        assert again(run) == whole
+    assert reason in caplog.text
+    assert "resuming from" in caplog.text and "step-0000004" in caplog.text
 
 
 @pytest.mark.parametrize("part", ["exp_avg.", "exp_avg_sq.", "step."])
@@ -115,8 +139,7 @@ def test_each_part_of_the_optimizers_state_decides_the_weights(part, run, whole)
             tensors[name].zero_()
 
     rewrite(run.work / "step-0000004" / "optimizer-00000-of-00001.safetensors", forget)
-    assert run.finish()[0] == 0
-    assert run.result() != whole
+    assert again(run) != whole
 
 
 def test_weights_and_averages_are_needed_too(run, whole):
@@ -125,28 +148,35 @@ def test_weights_and_averages_are_needed_too(run, whole):
         kept = run.work / "kept"
         shutil.copytree(run.work / "step-0000004", kept)
         rewrite(run.work / f"step-0000004/{group}-00000-of-00001.safetensors", lambda t: t["llm2vae.bias"].add_(1))
-        assert run.finish()[0] == 0
-        assert run.result() != whole
+        assert again(run) != whole
         (run.folder / "run.json").unlink()
         for folder in run.checkpoints():
             shutil.rmtree(run.work / folder)
         kept.rename(run.work / "step-0000004")
-    assert run.finish()[0] == 0
-    assert run.result() == whole
+    assert again(run) == whole
 
 
-def test_nothing_good_left_is_a_start_from_nothing(run, whole):
+def test_nothing_good_left_is_a_start_from_nothing(run, whole, caplog):
     for folder in run.checkpoints():
         truncate("state.json")(run.work / folder)
-    status, said = run.finish()
-    assert status == 0 and "resuming from" not in said
-    assert run.result() == whole
+    with caplog.at_level("INFO"):
+        assert again(run) == whole
+    assert "resuming from" not in caplog.text
 
 
-def test_only_as_many_as_asked_for_are_kept(run):
+def test_only_as_many_as_asked_for_are_kept(run, study):
     write_study(Path(), recipe={**STUDY["recipe"], "save_every": 1, "keep": 3})
-    assert run.finish()[0] == 0
+    sgt(*run.words)
     assert run.checkpoints() == ["step-0000004", "step-0000005", NEWEST]
+
+
+def test_those_of_another_recipe_are_not_resumed_and_do_not_push_out_new_ones(run, whole, caplog):
+    write_study(Path(), recipe={**STUDY["recipe"], "ce_weight": 1.0, "steps": 4})
+    with caplog.at_level("WARNING"):
+        losses = again(run)[1]
+    assert "belongs to other data or another configuration" in caplog.text
+    assert run.checkpoints() == ["step-0000002", "step-0000004"]
+    assert losses[0][:3] == whole[1][0][:3] and losses[2] != whole[1][2]
 
 
 def in_small_disk(run: Micro, size: str, options: str = "rw") -> tuple[int, str]:
@@ -182,21 +212,20 @@ def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_is_intact(run, who
     shutil.rmtree("results/runs")
     Path("left").rename("results/runs")
     assert run.checkpoints() == ["step-0000004"] and not list(run.work.glob(".step-*"))
-    assert run.finish()[0] == 0
-    assert run.result() == whole
+    assert again(run) == whole
 
 
-def test_a_read_only_folder_is_one_line(run):
+def test_a_read_only_folder_is_one_line(run, study):
     status, said = in_small_disk(run, "10M", "ro")
     assert status == 1
     line = error_line(said)
     assert str(run.work) in line and "Read-only file system" in line
 
 
-def test_too_little_memory_is_one_line_before_the_first_step(run):
+def test_too_little_memory_is_one_line_before_the_first_step(run, study):
     """The limit leaves room to start, not for a pack of many images."""
-    write_study(Path(), recipe={**STUDY["recipe"], "batch": 3000})
-    prefix = ("sh", "-c", 'ulimit -v 3000000; exec "$@"', "sh")
+    write_study(Path(), recipe={**STUDY["recipe"], "batch": 1200})
+    prefix = ("sh", "-c", 'ulimit -v 2500000; exec "$@"', "sh")
     status, said = run.finish(prefix=prefix)
     assert status == 1, said
     assert "out of memory" in error_line(said) and "sgt check" in error_line(said)

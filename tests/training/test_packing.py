@@ -13,6 +13,7 @@ from sgt.study.load import load_study
 from sgt.training.packing import fill, split
 from sgt.training.sources import training_sources
 from sgt.training.stream import Stream, Supply, example_seed
+from sgt.training.world import World
 
 
 def test_every_example_is_in_one_pack_and_no_pack_is_too_full():
@@ -102,3 +103,21 @@ def test_a_damaged_sample_stops_the_stream_when_its_step_is_due(ingredients):
         for step in stream.steps(0, 5):
             seen.append(step.tokens)
     assert len(seen) == 2
+
+
+def test_more_processes_than_samples_is_one_line(ingredients):
+    model, sources = ingredients
+    with pytest.raises(SgtError, match="process 7 of 8 has 0 samples for 1 packs; use a multiple of the number"):
+        Stream(model, sources.mixture, sources.supplies, 0, None, LastOfEight()).step(0)
+
+
+class LastOfEight(World):
+    """A world that is asked nothing but who it is."""
+
+    rank, size = 7, 8
+
+    def __init__(self) -> None:
+        pass
+
+    def largest(self, value: int) -> int:
+        return value

@@ -8,6 +8,8 @@ rule predict:
         LOGS / "predict" / RUN.id / "{benchmark}.log",
     benchmark:
         TIMES / "predict" / RUN.id / "{benchmark}.tsv"
+    group:
+        "evaluate"
     conda:
         "../envs/sgt.yaml"
     threads: needs("predict", "threads")
@@ -35,6 +37,8 @@ rule score:
         LOGS / "score" / RUN.id / "{benchmark}.log",
     benchmark:
         TIMES / "score" / RUN.id / "{benchmark}.tsv"
+    group:
+        "evaluate"
     conda:
         "../envs/sgt.yaml"
     threads: 1

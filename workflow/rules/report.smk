@@ -1,19 +1,19 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
-FIGURES = [
-    RESULTS / "figures" / f"{name}.png"
-    for name in ("gains", "training", *(("generation", "samples", "scenes") if GENERATES else ()))
-]
+TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
+FIGURES = ["gains", "training", *(("generation", "samples", "scenes") if GENERATES else ())]
 
 
 rule tables:
     input:
         scores(),
     output:
-        TABLES,
+        [ensure(shown_table(path) if path.suffix == ".csv" else path, non_empty=True) for path in TABLES],
     log:
         LOGS / "tables.log",
     benchmark:
         TIMES / "tables.tsv"
+    group:
+        "report"
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -33,11 +33,13 @@ rule figures:
         scores=scores(),
         demonstrations=demonstrations(),
     output:
-        FIGURES,
+        [ensure(shown_figure(name), non_empty=True) for name in FIGURES],
     log:
         LOGS / "figures.log",
     benchmark:
         TIMES / "figures.tsv"
+    group:
+        "report"
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -56,14 +58,16 @@ rule report:
     input:
         scores=scores(),
         tables=TABLES,
-        figures=FIGURES,
+        figures=[figure(name) for name in FIGURES],
         preview=RESULTS / "figures" / "proxies.png",
     output:
-        RESULTS / "report" / "index.html",
+        ensure(RESULTS / "report" / "index.html", non_empty=True),
     log:
         LOGS / "report.log",
     benchmark:
         TIMES / "report.tsv"
+    group:
+        "report"
     conda:
         "../envs/sgt.yaml"
     threads: 1

@@ -92,16 +92,23 @@ rule train:
         "../envs/sgt.yaml"
     threads: needs("train", "threads")
     resources:
-        gpu=needs("train", "gpu"),
+        gpu=gpus_of_one_node,
+        nodes=needs("train", "nodes"),
+        gres=of_nodes(lambda train: f"gpu:{train.gpu}"),
+        # One torchrun per node, which the job's own srun starts (sgt launch).
+        mpi=of_nodes(lambda train: "srun"),
+        tasks_per_node=of_nodes(lambda train: train.gpu),
+        cpus_per_task=of_nodes(lambda train: max(1, train.threads // train.gpu)),
         mem_mb=needs("train", "mem_mb"),
         runtime=needs("train", "runtime"),
     params:
         study=STUDY.path,
         recipe=recipe_identity,
+        proxy=proxy_identity,
         model=lambda wildcards: model_identity(wildcards.model),
         base=base_version(),
     message:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        "sgt launch train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " 2>&1 | tee {log} >&2"

@@ -33,6 +33,8 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 class MoTAttention(nn.Module):
     """Projections per expert, one attention over all tokens."""
 
+    attend = staticmethod(attend)
+
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
         width, head = config.hidden_size, config.head_dim
@@ -58,7 +60,7 @@ class MoTAttention(nn.Module):
         """Normalised streams → what each adds to its residual."""
         q = rotate(self._project("q", streams), rotation)
         k = rotate(self._project("k", streams), rotation)
-        mixed = attend(q, k, self._project("v", streams), layout, cache)
+        mixed = self.attend(q, k, self._project("v", streams), layout, cache)
         und, gen = mixed.split([len(x) for x in streams])
         return self.o_proj(und), self.o_proj_moe_gen(gen)
 
@@ -128,6 +130,12 @@ class MoTDecoder(nn.Module):
         return self.norm(streams[0]), self.norm_moe_gen(streams[1])
 
 
+def compile_layer(layer: nn.Module) -> None:
+    """Fuse what a layer does, for packs of any size; its attention stays apart and has a kernel of its own."""
+    layer.self_attn.attend = torch.compiler.disable(attend)
+    layer.compile(dynamic=True)
+
+
 class MoTForCausalLM(nn.Module):
     """The decoder and its text head."""
 
@@ -153,6 +161,8 @@ class ViTEmbeddings(nn.Module):
 class ViTAttention(nn.Module):
     """Multi-head attention within an image."""
 
+    attend = staticmethod(attend)
+
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         width = config.hidden_size
@@ -165,7 +175,7 @@ class ViTAttention(nn.Module):
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """(N, width) → the same shape."""
         q, k, v = (f(x).unflatten(-1, (self.heads, -1)) for f in (self.q_proj, self.k_proj, self.v_proj))
-        return self.out_proj(attend(q, k, v, layout))
+        return self.out_proj(self.attend(q, k, v, layout))
 
 
 class ViTMLP(nn.Module):

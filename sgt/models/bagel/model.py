@@ -10,8 +10,10 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from sgt.errors import SgtError
 from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
+from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
 from sgt.models.bagel.sampling import sample_latents
@@ -90,6 +92,12 @@ class Bagel(UnifiedModel):
         self.network.language_model.model.recompute = on
         self.network.vit_model.vision_model.recompute = on
 
+    def compile(self) -> None:
+        """See :meth:`UnifiedModel.compile`; layer by layer, in the decoder and the vision encoder."""
+        network = self.network
+        for layer in (*network.language_model.model.layers, *network.vit_model.vision_model.encoder.layers):
+            compile_layer(layer)
+
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without markers."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
@@ -157,9 +165,10 @@ class Bagel(UnifiedModel):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
+        system: str | None = None,
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
-        context = Context(self.network, self.special, len(images))
+        context = self._context(len(images), system)
         context.add_vit([self.vit_transform(image) for image in images])
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context = context.select(rows)
@@ -189,8 +198,11 @@ class Bagel(UnifiedModel):
         edit: bool = False,
     ) -> list[Image.Image]:
         """See :meth:`UnifiedModel.generate`. An image to edit is first scaled as one to make, then for the encoder."""
-        full = Context(self.network, self.special, len(prompts))
-        image_free = Context(self.network, self.special, len(prompts))
+        config = self.network.config
+        if any(side % config.latent_stride for side in size):
+            problem = f"{size[0]}x{size[1]} pixels are not multiples of {config.latent_stride}"
+            raise SgtError("generated image", problem, "choose another size")
+        full, image_free = (self._context(len(prompts), settings.system) for _ in range(2))
         if images is not None:
             if edit:
                 images = [self.vae_transform.resize(image) for image in images]
@@ -199,7 +211,9 @@ class Bagel(UnifiedModel):
         text_free = full.select(range(len(prompts)))
         for context in (full, image_free):
             context.add_text([self.ids(prompt) for prompt in prompts])
-        config = self.network.config
+        if settings.system:
+            thinking, markers = full.select(range(len(prompts))), (self.special.bos, self.special.eos)
+            full.add_text(continuations(thinking, *markers, settings.think_tokens))
         shape = size[0] // config.latent_stride, size[1] // config.latent_stride
         tokens = shape[0] * shape[1]
         noise = torch.cat(
@@ -211,6 +225,13 @@ class Bagel(UnifiedModel):
         x = sample_latents(full, text_free, image_free, noise, shape, settings)
         latents = torch.stack([self.network.unpatchify(part, shape) for part in x.split(tokens)])
         return to_images(self.vae.decode(latents.float()))
+
+    def _context(self, rows: int, system: str | None) -> Context:
+        """A context of so many rows, each of which begins with the system text if there is one."""
+        context = Context(self.network, self.special, rows)
+        if system:
+            context.add_text([self.ids(system)] * rows)
+        return context
 
     def _latent(self, image: Image.Image, prompt: str, seed: int) -> Tensor:
         """The sampled latent (z, H, W) of one image; the draw depends on the prompt and its seed alone."""

@@ -60,10 +60,10 @@ class ChatBuilder:
         chat.add(self.ids(instruction(prompt, len(images))), [self.see(image) for image in images])
         return chat
 
-    def shown(self, image: Image.Image) -> Chat:
-        """A chat in which the user has shown an image and not asked yet."""
+    def shown(self, image: Image.Image, told: str | None = None) -> Chat:
+        """A chat in which the user has shown an image and not asked yet; ``told`` takes the system message's place."""
         chat = Chat(self.special, self.limit)
-        chat.add(self.ids(system(ANSWER) + USER + IMAGE), [self.see(image)])
+        chat.add(self.ids(system(told or ANSWER) + USER + IMAGE), [self.see(image)])
         return chat
 
     def question(self, text: str) -> list[int]:

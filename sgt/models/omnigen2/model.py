@@ -176,9 +176,10 @@ class OmniGen2(UnifiedModel):
         max_new_tokens: int,
         temperature: float = 0.0,
         seed: int = 0,
+        system: str | None = None,
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
-        context = Context(self.network, [self.chats.shown(image) for image in images])
+        context = Context(self.network, [self.chats.shown(image, system) for image in images])
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context, first = self._asked(context.select(rows), [text for asked in questions for text in asked])
         draws = [seeded(seed, question) for asked in questions for question in asked]
@@ -208,6 +209,8 @@ class OmniGen2(UnifiedModel):
         A shown image stays in every guidance branch; an image to edit is missing from the last one. A size that the
         model does not make is made at the next smaller one it does, and scaled.
         """
+        if settings.system:
+            raise SgtError("generated image", "OmniGen2 does not think before it draws", "remove the system text")
         shown = [[] for _ in prompts] if images is None or edit else [[image] for image in images]
         given = [[] for _ in prompts]
         if images is not None and edit:

@@ -1,5 +1,6 @@
 """Asking and drawing through the common interface: chance and seeds, what is too large, other precisions."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,3 +96,33 @@ def test_too_much_is_one_line(model):
     model.vit_transform.longest = model.vit_transform.shortest = 96
     with pytest.raises(SgtError, match="ViT image: 12x12 tokens exceed the 6x6 position table"):
         model.answer([picture(0, 96)], [["what"]], 3)
+
+
+def test_a_system_text_comes_first_and_a_thought_before_the_image(model, monkeypatch):
+    read = []
+    add_text = Context.add_text
+
+    def watched(context, ids, closed=True):
+        if closed:
+            read.append([model.tokenizer.decode(row) for row in ids])
+        return add_text(context, ids, closed)
+
+    monkeypatch.setattr(Context, "add_text", watched)
+    thoughts = [model.ids("red"), model.ids("a blue ball")]
+    said = "sgt.models.bagel.model.continuations"
+    monkeypatch.setattr(said, lambda context, first, last, count: thoughts if count == 7 else None)
+    prompts, system = ["a red cube", "two balls"], "think first"
+    thinking = replace(SETTINGS, system=system, think_tokens=7)
+    thought = pixels(model.generate(prompts, [0, 1], (48, 48), thinking, [picture(0), picture(1)]))
+    assert read == [[system] * 2, [system] * 2, prompts, prompts, ["red", "a blue ball"]]
+    assert (thought != pixels(model.generate(prompts, [0, 1], (48, 48), SETTINGS, [picture(0), picture(1)]))).any()
+    monkeypatch.undo()
+    monkeypatch.setattr(Context, "add_text", watched)
+    read.clear()
+    model.answer([picture(0)], [["how many", "where"]], 2, system=system)
+    assert read == [[system], ["how many", "where"]]
+
+
+def test_an_image_of_part_of_a_token_is_refused(model):
+    with pytest.raises(SgtError, match="generated image: 48x44 pixels are not multiples of 8; choose another size"):
+        model.generate(["a"], [0], (48, 44), SETTINGS)

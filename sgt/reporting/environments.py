@@ -1,0 +1,34 @@
+"""Which software made a study's results: one environment, or a mixture that a reader should know of."""
+
+import json
+from collections import Counter
+
+from sgt.reporting.scores import Scores
+from sgt.study.record import read_run
+
+# Records from before environments were told.
+UNTOLD = {"python": "not recorded", "packages": "not recorded"}
+
+
+def environments(scores: Scores) -> list[dict]:
+    """One row per environment, the most used first.
+
+    Each has ``python``, ``packages`` (see :func:`sgt.environment.environment`) and ``made``: how many trainings,
+    predictions and scores, as text.
+    """
+    used: Counter[tuple[str, str]] = Counter()
+    for run in scores.study.runs:
+        used[_told(read_run(scores.study, run).get("environment")), "training"] += 1
+    for score in scores.files.values():
+        by_stage = score.get("environment", {})
+        for stage, what in (("predict", "prediction"), ("score", "score")):
+            used[_told(by_stage.get(stage)), what] += 1
+    rows: dict[str, dict] = {}
+    for (told, what), count in used.most_common():
+        row = rows.setdefault(told, {**json.loads(told), "made": []})
+        row["made"].append(f"{count} {what}{'s' if count > 1 else ''}")
+    return [{**row, "made": ", ".join(row["made"])} for row in rows.values()]
+
+
+def _told(environment: dict | None) -> str:
+    return json.dumps(environment or UNTOLD, sort_keys=True)

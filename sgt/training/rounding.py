@@ -1,0 +1,70 @@
+"""AdamW for bf16 weights: worked out in fp32, then rounded up or down by chance so that small updates are not lost.
+
+A bf16 number has eight significant bits: an update below 1/512 of its weight would vanish under rounding to nearest,
+step after step. Rounded by chance, in proportion to what is left over, it arrives on average. Nothing is kept in fp32,
+so weights, gradients and moments take eight bytes per value.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from sgt.training.sharding import local
+
+# Values that are worked out at once: what a step takes beside its state is a few fp32 numbers for each of them.
+CHUNK = 2**25
+
+
+class RoundingAdamW(torch.optim.Optimizer):
+    """AdamW whose weights and moments keep their own dtype; draws from the global generator of their device.
+
+    Args:
+        parameters: of dtype bf16, or fp32, which is not rounded.
+        lr, betas, eps, weight_decay: see :class:`torch.optim.AdamW`.
+    """
+
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """Move every weight that has a gradient."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["step"] = torch.zeros(())
+                    state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(parameter) for _ in range(2))
+                state["step"] += 1
+                held = (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
+                for chunk in zip(*(_flat(tensor).split(CHUNK) for tensor in held), strict=True):
+                    _step(*chunk, int(state["step"]), group)
+
+
+def _step(weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step: int, group: dict) -> None:
+    beta1, beta2 = group["betas"]
+    gradient = gradient.float()
+    mean = first.float().lerp(gradient, 1 - beta1)
+    square = (second.float() * beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    size = (square / (1 - beta2**step)).sqrt_().add_(group["eps"])
+    moved = weight.float() * (1 - group["lr"] * group["weight_decay"])
+    moved.addcdiv_(mean, size, value=-group["lr"] / (1 - beta1**step))
+    for target, value in ((first, mean), (second, square), (weight, moved)):
+        target.copy_(rounded(value) if target.dtype == torch.bfloat16 else value)
+
+
+def rounded(x: Tensor) -> Tensor:
+    """fp32 → bf16, to the number above or below with chances that make the result right on average."""
+    bits = x.contiguous().view(torch.int32)
+    noise = torch.randint(0, 2**16, bits.shape, dtype=torch.int32, device=x.device)
+    return ((bits + noise) & -(2**16)).view(torch.float32).bfloat16()
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor, as one row that shares its memory."""
+    return local(tensor).view(-1)

@@ -1,0 +1,111 @@
+"""Every command that README and docs show is run, dry-run, or read by the parser of what it starts."""
+
+import argparse
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from sgt.cli import COMMANDS
+from tests.workflow.conftest import ROOT, Clone, clone
+
+PAGES = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
+SHELL = {"", "sh", "bash"}
+# Run for real by a test that says so in these words.
+ELSEWHERE = {
+    "dvc repro": "test_dvc.py",
+    "dvc push": "test_dvc.py",
+    "dvc metrics show": "test_dvc.py",
+    "dvc plots show": "test_dvc.py",
+    "dvc exp run -S config/tiny.yaml:recipe.optimizer.lr=0.002": "test_dvc.py",
+    "dvc exp show": "test_dvc.py",
+    "make pull": "test_dvc.py",
+    "snakemake --report results/report/workflow.html": "test_dvc.py",
+    "snakemake --cores all --use-conda": "test_conda.py",
+    "conda env create -f environment.yml": "test_conda.py",
+    "conda activate sgt": "test_conda.py",
+}
+
+
+def commands() -> list[str]:
+    """Every command of every page, once, without its remark."""
+    found = {}
+    for page in PAGES:
+        blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in SHELL]
+        for line in "\n".join(blocks).replace("\\\n", " ").splitlines():
+            command = re.sub(r"\s+#.*", "", line).strip()
+            if command:
+                found.setdefault(command, page)
+    return list(found)
+
+
+def parse(words: list[str]) -> None:
+    """See that a command of sgt takes these arguments, and that the study it names is there."""
+    parser = argparse.ArgumentParser()
+    importlib.import_module(COMMANDS[words[0]][0]).configure(parser)
+    args = parser.parse_args(words[1:])
+    if words[0] == "launch":
+        parse(args.words)
+    elif hasattr(args, "study"):
+        assert (ROOT / args.study).exists(), args.study
+
+
+def after_module(words: list[str]) -> None:
+    """A launcher and the command of sgt that it starts."""
+    assert words[words.index("-m", 2) + 1 if words[0] == "python" else words.index("-m") + 1] == "sgt"
+    parse(words[words.index("sgt") + 1 :])
+
+
+def python(words: list[str]) -> None:
+    if words[1] == "-m":
+        after_module(words)
+    else:
+        compile((ROOT / words[1]).read_text(), words[1], "exec")
+
+
+def make(words: list[str], here: Clone) -> None:
+    """Print what it would run; where that is a study, ask Snakemake what it would do."""
+    here.run(shlex.join(["make", "--dry-run", *words[1:]]))
+    if words[1] == "study":
+        assert "This was a dry-run" in here.run(shlex.join(["make", "dry-run", *words[2:]]))
+
+
+@pytest.fixture(scope="module")
+def here(origin, tmp_path_factory):
+    return clone(origin, tmp_path_factory.mktemp("docs") / "sgt")
+
+
+def test_there_are_commands_to_try():
+    assert len(commands()) > 20 and "make study" in commands()
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_of_the_docs_does_what_it_says(command, here):
+    if command in ELSEWHERE:
+        assert command in Path(__file__).with_name(ELSEWHERE[command]).read_text()
+        return
+    words = shlex.split(command)
+    match words[0]:
+        case "sgt":
+            parse(words[1:])
+        case "make":
+            make(words, here)
+        case "snakemake":
+            assert "This was a dry-run" in here.run(f"{command} --dry-run")
+        case "dvc":
+            here.run(command)
+        case "python":
+            python(words)
+        case "accelerate":
+            after_module(words)
+        case _:
+            pytest.fail(f"nobody knows how to try {command!r}: say so here")
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,87 @@
+"""``dvc repro`` from a fresh clone to the tables, beside ``snakemake``; and no old result under a new study."""
+
+import json
+import re
+
+from tests.workflow.conftest import TABLE, clone
+
+NOTHING = "Nothing to be done"
+REFUSED = "not as the workflow recorded it (results that are not: 12); undo edits made since `dvc pull`"
+
+
+def hashes(here) -> list[str]:
+    """What dvc.lock says of the results."""
+    return re.findall(r"md5: \w+\.dir", (here / "dvc.lock").read_text())
+
+
+def test_from_a_fresh_clone_to_the_tables_and_then_nothing_is_left_to_do(reproduced):
+    assert (reproduced / TABLE).stat().st_size > 0 and (reproduced / "results/report/index.html").exists()
+    assert "didn't change, skipping" in reproduced.run("dvc repro")
+    assert NOTHING in reproduced.run("snakemake --cores all")
+    assert "up to date" in reproduced.run("dvc status")
+
+
+def test_metrics_and_plots_are_there(reproduced):
+    shown = json.loads(reproduced.run("dvc metrics show --json 2>/dev/null"))
+    accuracy = shown[""]["data"]["results/tables/metrics.json"]["data"]["micro"]["edge"]["toyworld-qa perception"]
+    assert 0 <= accuracy <= 1
+    reproduced.run("dvc plots show")
+    page = (reproduced / "dvc_plots/index.html").read_text()
+    assert "micro edge toyworld-qa perception" in page and "gains.png" in page
+
+
+def test_snakemakes_own_report_is_complete_in_itself(reproduced):
+    reproduced.run("snakemake --report results/report/workflow.html")
+    page = (reproduced / "results/report/workflow.html").read_text()
+    assert "no proxy, by kind of question" in page and not re.search(r'(src|href)="http', page)
+    (reproduced / "results/report/workflow.html").unlink()
+
+
+def test_resumable_checkpoints_are_not_versioned_and_finished_ones_are(reproduced):
+    versioned = reproduced.run("dvc ls --recursive --dvc-only . results/runs")
+    assert "micro/edge/seed0/final/ema.safetensors" in versioned and "work" not in versioned
+    assert (reproduced / "results/runs/micro/edge/seed0/work").exists()
+
+
+def test_old_results_are_never_taken_for_those_of_an_edited_study(reproduced, tmp_path):
+    reproduced.run("dvc push -q && git add -A && git commit -qm 'Run the study'")
+    here = clone(reproduced.folder, tmp_path / "sgt")
+    here.run("dvc pull")
+    lock = (here / "dvc.lock").read_text()
+    assert "up to date" in here.run("dvc repro")
+    here.edit("config/tiny.yaml", "lr: 0.001", "lr: 0.002")
+    assert REFUSED in here.run("dvc repro", status=255)
+    assert REFUSED in here.run("snakemake --cores all", status=1)
+    assert REFUSED in here.run("make dry-run", status=2)
+    assert "are not those it records" in here.run("sgt adopt config/tiny.yaml", status=1)
+    assert (here / "dvc.lock").read_text() == lock
+    here.edit("config/tiny.yaml", "lr: 0.002", "lr: 0.001")
+    here.run("make pull")
+    assert NOTHING in here.run("snakemake --cores all")
+    assert "up to date" in here.run("dvc repro") and (here / "dvc.lock").read_text() == lock
+    here.edit("config/tiny.yaml", "lr: 0.001", "lr: 0.002")
+    assert re.search(r"^train +2$", here.run("make dry-run"), re.M)
+
+
+def test_a_checkout_of_another_revision_is_adopted_or_refused(reproduced, tmp_path):
+    here = clone(reproduced.folder, tmp_path / "sgt")
+    here.run("make pull")
+    here.run("touch results/runs/micro/edge/seed0/run.json")
+    assert "edge/seed0/run.json: not as the workflow recorded it" in here.run("make dry-run", status=2)
+    here.run("sgt adopt config/tiny.yaml")
+    assert NOTHING in here.run("make dry-run")
+
+
+def test_an_experiment_changes_the_study_and_makes_again_what_depends_on_it(reproduced):
+    before = hashes(reproduced)
+    said = reproduced.run("dvc exp run -S config/tiny.yaml:recipe.optimizer.lr=0.002")
+    assert re.search(r"^train +2$", said, re.M) and not re.search(r"^(render|toyworld_\w+) ", said, re.M)
+    after = hashes(reproduced)
+    assert sum(one != other for one, other in zip(before, after, strict=True)) >= 5
+    assert "recipe.optimizer.lr" in reproduced.run("dvc exp show --csv")
+    assert "lr" in reproduced.run("dvc params diff") and "micro.edge" in reproduced.run("dvc metrics diff --all")
+    # The other way round: Snakemake first, and DVC only takes note.
+    reproduced.edit("config/tiny.yaml", "lr: 0.002", "lr: 0.003")
+    reproduced.run("snakemake --cores all")
+    assert NOTHING in reproduced.run("dvc repro")
+    assert hashes(reproduced) != after and "didn't change, skipping" in reproduced.run("dvc repro")

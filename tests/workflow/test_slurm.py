@@ -1,0 +1,168 @@
+"""Submission to a real SLURM: ``make test-slurm``, which starts one on this host (tests/rigs/slurm.sh), as root.
+
+The profile is used as it is, but for how often it looks at its jobs.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgt.atomic import sha256
+from tests.conftest import STUDY
+from tests.workflow.conftest import TABLE, Clone, clone
+
+pytestmark = pytest.mark.skipif(
+    "SGT_TEST_SLURM" not in os.environ, reason="make test-slurm starts SLURM and asks for this"
+)
+
+OFTEN = "--slurm-init-seconds-before-status-checks 1 --seconds-between-status-checks 1 --latency-wait 15"
+STEPS = 40
+RUN = Path("results/runs/micro/edge/seed0")
+WAIT_SECONDS = 240
+
+
+def slurm(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+def jobs(here: Clone) -> list[dict[str, str]]:
+    """Every job that was submitted from a folder."""
+    shown = [re.findall(r"(\S+?)=(\S*)", line) for line in slurm("scontrol", "--oneliner", "show", "job").splitlines()]
+    return [job for job in map(dict, shown) if job.get("WorkDir") == str(here.folder)]
+
+
+def of_rule(here: Clone, rule: str) -> list[dict[str, str]]:
+    return [job for job in jobs(here) if f"/slurm/{rule}/" in job["StdOut"] or f"_{rule}/" in job["StdOut"]]
+
+
+def until(condition, process: subprocess.Popen):
+    """Wait until it holds, while a process runs; returns what it gave."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not (found := condition()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    return found
+
+
+def model(here: Clone, name: str = "micro", **train: int) -> None:
+    """Write a model like the small one that needs other resources for training."""
+    text = yaml.safe_load((here / "config/models/micro.yaml").read_text())
+    (here / f"config/models/{name}.yaml").write_text(yaml.safe_dump({**text, "name": name, "train": train}))
+
+
+@pytest.fixture(scope="module")
+def submitted(origin, tmp_path_factory):
+    """A fresh clone in which the study was sent to SLURM."""
+    here = clone(origin, tmp_path_factory.mktemp("slurm") / "sgt")
+    model(here, gpu=1, threads=1, mem_mb=1500, runtime=30)
+    here.run(f"make study PROFILE=slurm FLAGS='{OFTEN}'")
+    return here
+
+
+def test_from_a_fresh_clone_to_the_tables_as_on_one_machine(submitted, reproduced):
+    assert (submitted / "results/report/index.html").exists()
+    assert (submitted / TABLE).read_text() == (reproduced / TABLE).read_text()
+    assert "Nothing to be done" in submitted.run(f"make study PROFILE=slurm FLAGS='{OFTEN}'")
+    assert "Nothing to be done" in submitted.run("make study")
+
+
+def test_each_job_asks_for_what_its_model_says(submitted):
+    trained = of_rule(submitted, "train")
+    assert len(trained) == 2
+    for job in trained:
+        assert job["TresPerJob"] == "gres:gpu:1" and job["TimeLimit"] == "00:30:00" and job["Requeue"] == "1"
+        assert job["MinMemoryNode"] == "1500M" and (job["Partition"], job["Account"]) == ("gpu", "sgt")
+    assert all("TresPerJob" not in job for job in of_rule(submitted, "render"))
+    assert len(of_rule(submitted, "score")) + len(of_rule(submitted, "evaluate")) == 3, "a score in a job of its own"
+    assert "steps 6/6" in (submitted / "results/logs/train/micro/edge/seed0.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def longer(submitted, tmp_path_factory):
+    """The study with more steps, and what a run of it gives that nothing stops. It saves when told to alone."""
+    recipe = {**STUDY["recipe"], "steps": STEPS, "save_every": 1000}
+    study = yaml.safe_load((submitted / "config/tiny.yaml").read_text())
+    (submitted / "config/tiny.yaml").write_text(yaml.safe_dump({**study, "recipe": recipe}))
+    submitted.run("sgt train config/tiny.yaml --model micro --arm edge --seed 0")
+    whole = sha256(submitted / RUN / "final/ema.safetensors")
+    return submitted, whole
+
+
+def begin(here: Clone) -> tuple[subprocess.Popen, int, str]:
+    """Submit the run, stop its process after a few steps; the workflow, the process, the job."""
+    here.run(f"rm -r {RUN}")
+    command = f"exec snakemake --workflow-profile workflow/profiles/slurm {OFTEN} -- {RUN}/run.json"
+    workflow = subprocess.Popen(
+        ["timeout", "-k", "5", "300", "bash", "-c", command], cwd=here.folder, env=here.environment()
+    )
+    metrics = here / RUN / "work/metrics.jsonl"
+    until(lambda: metrics.exists() and len(metrics.read_text().splitlines()) >= 3, workflow)
+    (process,) = [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if path.read_bytes().split(b"\0")[1:4] == [b"-m", b"sgt", b"train"]
+        and here.folder.samefile(path.parent / "cwd")
+    ]
+    os.kill(process, signal.SIGSTOP)
+    (job,) = [job["JobId"] for job in of_rule(here, "train") if job["JobState"] == "RUNNING"]
+    return workflow, process, job
+
+
+def let_go_once_told(process: int) -> bool:
+    """Continue a stopped process when the warning waits for it, as SLURM may have done; whether it has ended."""
+    status = Path(f"/proc/{process}/status")
+    try:
+        pending = int(re.search(r"ShdPnd:\s+(\w+)", status.read_text())[1], 16)
+        if pending >> (signal.SIGUSR2 - 1) & 1:
+            os.kill(process, signal.SIGCONT)
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("how", ["time limit", "scancel", "node failure"])
+def test_a_run_that_is_stopped_goes_on_in_another_job_and_ends_with_the_same_bits(how, longer):
+    here, whole = longer
+    workflow, process, job = begin(here)
+    if how == "node failure":
+        node = slurm("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
+        slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        until(lambda: not Path(f"/proc/{process}").exists(), workflow)
+        slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
+    else:
+        # Of one minute, all of it is within the warning time.
+        word = {"time limit": ["scontrol", "update", f"JobId={job}", "TimeLimit=1"]}
+        slurm(*word.get(how, ["scancel", "--signal=USR2", job]))
+        until(lambda: let_go_once_told(process), workflow)
+    assert workflow.wait() == 0
+    if how == "node failure":
+        assert next(one for one in jobs(here) if one["JobId"] == job)["Restarts"] == "1"
+    else:
+        log = (here / "results/logs/train/micro/edge/seed0.log").read_text()
+        assert re.search(r"resuming from .*work/step-\d+", log)
+        assert next(one for one in jobs(here) if one["JobId"] == job)["JobState"] == "FAILED"
+    assert sha256(here / RUN / "final/ema.safetensors") == whole
+
+
+def test_two_nodes_of_two_processes_train_one_run_while_another_job_fails(submitted):
+    model(submitted, "wide", gpu=2, nodes=2, threads=2, mem_mb=3000, runtime=30)
+    model(submitted, "greedy", mem_mb=999_999_999, runtime=30)
+    study = yaml.safe_load((submitted / "config/tiny.yaml").read_text())
+    recipe = {**STUDY["recipe"], "batch": 24}
+    (submitted / "config/tiny.yaml").write_text(
+        yaml.safe_dump({**study, "recipe": recipe, "models": ["micro", "wide", "greedy"]})
+    )
+    runs = [f"results/runs/{name}/sft/seed0/run.json" for name in ("greedy", "wide")]
+    said = submitted.run(
+        f"snakemake --workflow-profile workflow/profiles/slurm {OFTEN} --retries 0 -- {' '.join(runs)}", status=1
+    )
+    assert "Requested node configuration is not available" in said or "Memory" in said
+    assert not (submitted / runs[0]).exists()
+    assert json.loads((submitted / runs[1]).read_text())["processes"] == 4
