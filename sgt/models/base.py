@@ -18,9 +18,14 @@ from sgt.study.recipe import Part, TimeSampling, TimeShift
 
 @dataclass(frozen=True)
 class SeenImage:
-    """An image that the model is shown through its semantic encoder."""
+    """An image that the model is shown through its semantic encoder.
+
+    Attributes:
+        asked: it is asked about, which may take a finer look than painting from it does.
+    """
 
     image: Image.Image
+    asked: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,15 +62,16 @@ def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe) -> Tokens:
     seen, made = (
         (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
     )
+    asked = (spec.vqa_image[0] // sizes.patch) ** 2 if spec.vqa_image else seen
     proxies, questions = (recipe.batch * share // sum(recipe.ratio) for share in recipe.ratio)
-    lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, seen + 2 + CONVERSATION)]
+    lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, asked + 2 + CONVERSATION)]
     return Tokens(
         text=proxies * (INSTRUCTION + 4) + questions * (CONVERSATION + 2),
-        seen=(proxies + questions) * seen,
+        seen=proxies * seen + questions * asked,
         made=proxies * made,
         learned=questions * LEARNED,
         pairs=sum(count * length**2 // 2 for count, length in lengths),
-        seen_pairs=(proxies + questions) * seen**2,
+        seen_pairs=proxies * seen**2 + questions * asked**2,
     )
 
 

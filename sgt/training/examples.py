@@ -32,7 +32,7 @@ def vqa_example(sample: Sample) -> Example:
         SgtError: the record has neither, or is no conversation.
     """
     record = sample.json()
-    shown = [SeenImage(image_of(sample))] if "jpg" in sample.files else []
+    shown = [SeenImage(image_of(sample), asked=True)] if "jpg" in sample.files else []
     if "questions" in record:
         asked = [(question["question"], question["answer"]) for question in record["questions"]]
         described = [(CAPTION_REQUEST, record["caption"])] if "caption" in record else []

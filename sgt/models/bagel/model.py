@@ -41,7 +41,11 @@ ENCODED_PIXELS = 4 * 2**20
 
 
 class Bagel(UnifiedModel):
-    """A BAGEL of any size: network, VAE, tokenizer and image transforms."""
+    """A BAGEL of any size: network, VAE, tokenizer and image transforms.
+
+    Attributes:
+        asked_transform: of images that are asked about; that of all images that are shown, if it is not set.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class Bagel(UnifiedModel):
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
         self.special = special_tokens(tokenizer)
         self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
+        self.asked_transform = self.vit_transform
 
     @classmethod
     def from_checkpoint(
@@ -169,7 +174,7 @@ class Bagel(UnifiedModel):
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
         context = self._context(len(images), system)
-        context.add_vit([self.vit_transform(image) for image in images])
+        context.add_vit([self.asked_transform(image) for image in images])
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context = context.select(rows)
         context.add_text([self.ids(question) for asked in questions for question in asked])
@@ -181,7 +186,7 @@ class Bagel(UnifiedModel):
     def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context = Context(self.network, self.special, 1)
-        context.add_vit([self.vit_transform(image)])
+        context.add_vit([self.asked_transform(image)])
         context.add_text([self.ids(question)])
         context = context.select([0] * len(options))
         texts = [self.ids(option) for option in options]
@@ -242,9 +247,10 @@ class Bagel(UnifiedModel):
 
     def _tokens(self, part: SeenImage | Words | Exchange | MadeImage) -> int:
         match part:
-            case SeenImage(image):
-                width, height = self.vit_transform.size(*image.size)
-                return (width // self.vit_transform.stride) * (height // self.vit_transform.stride) + 2
+            case SeenImage(image, asked):
+                transform = self.asked_transform if asked else self.vit_transform
+                width, height = transform.size(*image.size)
+                return (width // transform.stride) * (height // transform.stride) + 2
             case MadeImage(image):
                 width, height = self.vae_transform.size(*image.size)
                 stride = self.network.config.latent_stride
@@ -256,8 +262,8 @@ class Bagel(UnifiedModel):
 
     def _item(self, part: SeenImage | Words | Exchange | MadeImage) -> Item:
         match part:
-            case SeenImage(image):
-                return VitImage(self.vit_transform(image))
+            case SeenImage(image, asked):
+                return VitImage((self.asked_transform if asked else self.vit_transform)(image))
             case Words(text, learned):
                 return Text(self.ids(text), learned)
             case Exchange(question, answer):
