@@ -141,13 +141,18 @@ def test_a_busy_server_is_asked_again(status, fetch, folder, hub):
     assert fetched(folder) == WANTED
 
 
-def test_a_server_that_stays_busy_is_given_up_and_gone_on_from_later(fetch, folder, hub):
+def test_a_server_that_stays_busy_is_given_up_and_gone_on_from_later(fetch, folder, hub, monkeypatch):
     hub.faults["part/train-00001.parquet"] = ["drop:700000", *[503] * 50]
     status, said = fetch()
     assert status == 1 and "the server says 503, 8 times in a row; try again later" in said
     assert not (folder / "fetched.json").exists() and not (folder / "part/train-00001.parquet").exists()
     hub.faults.clear()
     hub.seen.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    status, said = fetch()
+    assert status == 1 and "train-00001.parquet: is missing, and HF_HUB_OFFLINE is set" in said
+    assert not (folder / "fetched.json").exists() and not hub.seen
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
     (asked,) = [asked for host, _, asked, _, _ in hub.seen if host == "cdn"]
