@@ -12,6 +12,10 @@ from PIL import Image
 
 from sgt.errors import SgtError
 
+_BITS = 52
+# Masks whose flips are sorted together: the work per mask stays the same for any number of them.
+_AT_ONCE = 8 * _BITS
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -35,13 +39,35 @@ def paint(masks: Sequence[np.ndarray], ids: Sequence[int], height: int, width: i
         height, width: of the image.
         largest_last: whether larger masks hide smaller ones, instead of the smaller staying on top.
     """
-    flat = np.zeros(height * width, np.uint8 if len(masks) < 256 else np.uint16)
     areas = [int(runs[1::2].sum()) for runs in masks]
-    for index in sorted(range(len(masks)), key=lambda index: areas[index] if largest_last else -areas[index]):
-        ends = np.cumsum(masks[index]).tolist()
-        for start, end in zip(ends[0::2], ends[1::2], strict=False):
-            flat[start:end] = index + 1
+    order = sorted(range(len(masks)), key=lambda index: areas[index] if largest_last else -areas[index])
+    flat = np.zeros(height * width, np.uint8 if len(masks) < 256 else np.uint16)
+    for first in range(0, len(order), _AT_ONCE):
+        group = order[first : first + _AT_ONCE]
+        place, top = _visible([masks[index] for index in group])
+        labels = np.array([0, *(index + 1 for index in group)], flat.dtype)[top]
+        over = np.repeat(labels, np.diff(place, append=flat.size))
+        np.copyto(flat[place[0] :], over, where=over > 0)
     return Labels(flat.reshape(width, height), ids)
+
+
+def _visible(masks: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where, pixel by pixel, another mask comes to lie on top, and which: its number from 1, or 0 for none.
+
+    Every mask begins or ends at the end of each of its runs, so one bit per mask, flipped there, tells which masks a
+    pixel is in; the highest bit is the mask on top. A float64 holds so many bits, and knows its highest.
+    """
+    ends = [np.cumsum(runs) for runs in masks]
+    number = np.repeat(np.arange(len(masks)), [len(each) for each in ends])
+    flips = np.sort(np.concatenate(ends) << 16 | number)
+    place, number = flips >> 16, flips & 0xFFFF
+    top = np.zeros(len(flips), np.int64)
+    for low in range(0, len(masks), _BITS):
+        mine = (number >= low) & (number < low + _BITS)
+        inside = np.bitwise_xor.accumulate(np.where(mine, np.int64(1) << np.where(mine, number - low, 0), 0))
+        highest = np.frexp(inside.astype(np.float64))[1]
+        top = np.where(highest > 0, highest + low, top)
+    return place, top
 
 
 def colour(labels: Labels, colours: int, where: str) -> Image.Image:
@@ -117,7 +143,7 @@ def neighbours(labels: np.ndarray) -> dict[int, set[int]]:
     touch = np.zeros((count, count), bool)
     # To the next in the line, and to the three beside it in the next line; a line's ends have no next, or none before.
     for step, excluded in ((1, length - 1), (length - 1, 0), (length, None), (length + 1, length - 1)):
-        border = np.flatnonzero(flat[step:] != flat[: flat.size - step])
+        border = np.flatnonzero(flat[step:] != flat[: max(0, flat.size - step)])
         if excluded is not None:
             border = border[border % length != excluded]
         touch[flat[border], flat[border + step]] = True

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -68,6 +70,17 @@ def test_a_corrupt_jpeg_is_refused_and_named(scenes, changed, tmp_path, capsys):
         shard = changed("jpg", content)
         words = ["render", "edge", shard, tmp_path / "out.tar"]
         fails_with_one_line(capsys, words, f"{shard}: {whole.key}.jpg", "corrupt", "1 of 5 samples refused")
+    assert list(tmp_path.iterdir()) == [shard]
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", ["segmentation", "edge", "depth"])
+@pytest.mark.parametrize("side", [12_000, 50_000])
+def test_an_image_that_claims_to_be_huge_is_refused(name, side, scenes, changed, tmp_path, capsys):
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    shard = changed("jpg", content + b"\0\0\0\0IEND\xaeB`\x82")
+    fails_with_one_line(capsys, ["render", name, shard, tmp_path / "out.tar"], ".jpg: ", "1 of 5 samples refused")
     assert list(tmp_path.iterdir()) == [shard]
 
 

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         else:
             fetch(entry, folder, lock, args.workers, args.verify)
         about = entry.model_dump(include={"kind", "repository", "licence"}, exclude_none=True)
-        files = {path: file.model_dump() for path, file in sorted(lock.files.items())}
+        files = {path: lock.files[path].model_dump() for path in lock.wanted}
         write_json(folder / FETCHED, {"name": args.name, **about, "revision": lock.revision, "files": files})
 
 
@@ -59,6 +59,7 @@ def fetch(entry: HubDownload | WebDownload, folder: Path, lock: Lock, workers: i
         SgtError: a file cannot be had, or is not what it should be.
     """
     lock.revision, files = list_files(entry, lock.revision)
+    lock.wanted = sorted(file.path for file in files)
     lock.save()
     # Redirects are followed, and the token stays with the host it is for.
     with httpx2.Client(follow_redirects=True, timeout=TIMEOUT) as client:
@@ -113,11 +114,12 @@ def check_offline(folder: Path, lock: Lock, verify: bool) -> None:
     Raises:
         SgtError: it is not all there.
     """
-    if not (folder / FETCHED).exists() and not lock.files:
+    if not lock.wanted:
         raise SgtError(folder, "was never fetched, and HF_HUB_OFFLINE is set", "unset it once")
-    for path, known in lock.files.items():
-        file = Wanted(path, f"{folder}/{path}", known.size, {"sha256": known.sha256}, {})
-        if not _is_there(file, folder, lock, verify):
+    for path in lock.wanted:
+        known = lock.files.get(path)
+        digests = {"sha256": known.sha256} if known else {}
+        if not known or not _is_there(Wanted(path, str(folder / path), known.size, digests, {}), folder, lock, verify):
             raise SgtError(folder / path, "is missing, and HF_HUB_OFFLINE is set", "unset it once")
 
 

@@ -38,11 +38,13 @@ class Lock:
     def __init__(self, folder: Path) -> None:
         self.path = folder / LOCK
         self.revision: str | None = None
+        # Every file that makes up the download, as it was listed last, whether it is here yet or not.
+        self.wanted: list[str] = []
         self.files: dict[str, LockedFile] = {}
         self._one_at_a_time = threading.Lock()
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            self.revision = content["revision"]
+            self.revision, self.wanted = content["revision"], [str(path) for path in content["wanted"]]
             self.files = {path: LockedFile.model_validate(file) for path, file in content["files"].items()}
         except FileNotFoundError:
             pass
@@ -67,7 +69,7 @@ class Lock:
     def save(self) -> None:
         """Write it."""
         files = {path: file.model_dump() for path, file in sorted(self.files.items())}
-        write_json(self.path, {"revision": self.revision, "files": files})
+        write_json(self.path, {"revision": self.revision, "wanted": self.wanted, "files": files})
 
 
 @contextmanager

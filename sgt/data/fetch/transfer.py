@@ -128,10 +128,11 @@ def verified(file: Wanted, path: Path) -> str:
     found = {name: each.hexdigest() for name, each in hashes.items()}
     for name, wanted in file.digests.items():
         if found[name] != wanted:
+            remedy = "remove it to fetch it again"
             if path.suffix == ".part":
                 path.unlink()
-            problem = f"its {name} is {found[name]}, not {wanted}"
-            raise SgtError(f"{file.url} ({file.path})", problem, "try again; if it stays so, do not use it")
+                remedy = "try again; if it stays so, do not use it"
+            raise SgtError(f"{file.url} ({file.path})", f"its {name} is {found[name]}, not {wanted}", remedy)
     with open(path, "rb") as content:
         os.fsync(content.fileno())
     return found["sha256"]

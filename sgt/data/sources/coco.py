@@ -5,7 +5,7 @@ same seed are nested. Annotations are streamed to one file in that order of imag
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
@@ -125,7 +125,10 @@ class CocoSource(Source):
         return Archive(self.work / "stuff.zip")
 
 
-def _spool(writer: SpoolWriter, items: Iterable[dict], field: str, place: dict[int, int], kept) -> None:
+def _spool(
+    writer: SpoolWriter, items: Iterable[dict], field: str, place: dict[int, int], kept: Callable[[dict], dict]
+) -> None:
+    """Keep what is wanted of the items that belong to a chosen image."""
     for item in items:
         number = place.get(item.get(field))
         if number is not None:

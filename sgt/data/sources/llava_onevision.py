@@ -2,6 +2,7 @@
 image."""
 
 import json
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def _open(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _rows(path: Path, wanted: list[int]):
+def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict]]:
     """The wanted rows (ascending) with their numbers; row groups without any are not read."""
     file = _open(path)
     ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])

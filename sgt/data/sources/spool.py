@@ -44,14 +44,10 @@ class SpoolWriter:
 
     def __exit__(self, kind, error, trace) -> None:
         self._file.close()
-        numbers, starts = (np.frombuffer(each, np.int64) if each else np.zeros(0, np.int64) for each in self._arrays)
+        numbers, starts = (np.array(each, np.int64) for each in (self._numbers, self._starts))
         order = np.argsort(numbers, kind="stable")
         first = np.searchsorted(numbers[order], np.arange(self.count + 1))
         np.savez(self.path.with_suffix(".npz"), starts=starts[order], first=first)
-
-    @property
-    def _arrays(self) -> tuple[array, array]:
-        return self._numbers, self._starts
 
 
 class Spool:

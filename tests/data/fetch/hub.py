@@ -120,6 +120,8 @@ class Hub:
                 same = self.headers.get("If-Range") in (None, about["ETag"])
                 if wanted and same and fault != "ignore-range":
                     start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                    if start >= len(content):
+                        return self.answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
                     about["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
                     content, status = content[start:], 206
                 self.answer(status, content, about, fault)

@@ -141,13 +141,18 @@ def test_a_busy_server_is_asked_again(status, fetch, folder, hub):
     assert fetched(folder) == WANTED
 
 
-def test_a_server_that_stays_busy_is_given_up_and_gone_on_from_later(fetch, folder, hub):
+def test_a_server_that_stays_busy_is_given_up_and_gone_on_from_later(fetch, folder, hub, monkeypatch):
     hub.faults["part/train-00001.parquet"] = ["drop:700000", *[503] * 50]
     status, said = fetch()
     assert status == 1 and "the server says 503, 8 times in a row; try again later" in said
     assert not (folder / "fetched.json").exists() and not (folder / "part/train-00001.parquet").exists()
     hub.faults.clear()
     hub.seen.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    status, said = fetch()
+    assert status == 1 and "train-00001.parquet: is missing, and HF_HUB_OFFLINE is set" in said
+    assert not (folder / "fetched.json").exists() and not hub.seen
+    monkeypatch.delenv("HF_HUB_OFFLINE")
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
     (asked,) = [asked for host, _, asked, _, _ in hub.seen if host == "cdn"]
@@ -176,6 +181,23 @@ def test_a_wrong_file_never_gets_its_name(path, fetch, folder, hub):
 
 def test_a_server_that_ignores_ranges_starts_over(fetch, folder, hub):
     hub.faults["part/train-00001.parquet"] = ["drop:1000000", "ignore-range"]
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+
+
+def test_more_than_the_server_has_is_thrown_away(fetch, folder, hub):
+    part = folder / ".fetch/part/train-00001.parquet.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(BIG + b"more")
+    part.with_name(f"{part.name}.etag").write_text(f'"{hashlib.sha256(BIG).hexdigest()}"')
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED and 416 in {status for *_, status in hub.seen}
+
+
+def test_a_part_without_its_etag_is_not_gone_on_from(fetch, folder, hub):
+    part = folder / ".fetch/part/train-00001.parquet.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"something else")
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
 
