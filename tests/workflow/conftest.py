@@ -14,7 +14,7 @@ from tests.conftest import STUDY, write_study
 ROOT = Path(__file__).parents[2]
 ARMS = ["base", "sft", "edge"]
 TABLE = Path("results/tables/kinds.csv")
-STEP_TIMEOUT_SECONDS = 300
+STEP_TIMEOUT_SECONDS = 900
 
 
 class Clone:

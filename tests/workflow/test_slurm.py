@@ -151,18 +151,18 @@ def test_a_run_that_is_stopped_goes_on_in_another_job_and_ends_with_the_same_bit
     assert sha256(here / RUN / "final/ema.safetensors") == whole
 
 
-def test_two_nodes_of_two_processes_train_one_run_while_another_job_fails(submitted):
-    model(submitted, "wide", gpu=2, nodes=2, threads=2, mem_mb=3000, runtime=30)
-    model(submitted, "greedy", mem_mb=999_999_999, runtime=30)
-    study = yaml.safe_load((submitted / "config/tiny.yaml").read_text())
-    recipe = {**STUDY["recipe"], "batch": 24}
-    (submitted / "config/tiny.yaml").write_text(
-        yaml.safe_dump({**study, "recipe": recipe, "models": ["micro", "wide", "greedy"]})
-    )
-    runs = [f"results/runs/{name}/sft/seed0/run.json" for name in ("greedy", "wide")]
-    said = submitted.run(
-        f"snakemake --workflow-profile workflow/profiles/slurm {OFTEN} --retries 0 -- {' '.join(runs)}", status=1
-    )
-    assert "Requested node configuration is not available" in said or "Memory" in said
-    assert not (submitted / runs[0]).exists()
-    assert json.loads((submitted / runs[1]).read_text())["processes"] == 4
+def test_two_nodes_of_two_processes_train_one_run_while_another_job_fails(origin, tmp_path):
+    here = clone(origin, tmp_path / "sgt")
+    model(here, "wide", gpu=2, nodes=2, threads=2, mem_mb=3000, runtime=30)
+    model(here, "greedy", mem_mb=999_999_999, runtime=30)
+    study = yaml.safe_load((here / "config/tiny.yaml").read_text())
+    changes = {"recipe": {**STUDY["recipe"], "batch": 24}, "models": ["micro", "wide", "greedy"]}
+    (here / "config/tiny.yaml").write_text(yaml.safe_dump({**study, **changes}))
+    greedy, wide = (f"results/runs/{name}/sft/seed0/run.json" for name in ("greedy", "wide"))
+    profile = f"--workflow-profile workflow/profiles/slurm {OFTEN} --retries 0"
+    said = here.run(f"snakemake {profile} -- {greedy} {wide}", status=1)
+    assert "SLURM sbatch failed" in said and "--mem 999999999" in said
+    assert not (here / greedy).exists()
+    assert json.loads((here / wide).read_text())["processes"] == 4
+    (job,) = of_rule(here, "train")
+    assert job["NumNodes"] == "2" and job["JobState"] == "COMPLETED"
