@@ -11,7 +11,7 @@ from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
-from sgt.models.base import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.proxies.base import Proxy
 from sgt.training.stream import Supply
 

@@ -12,7 +12,7 @@ from sgt.models.bagel.checkpoint import empty_networks
 from sgt.models.bagel.config import LLMConfig, ViTConfig
 from sgt.models.bagel.layers import MoTDecoderLayer, ViTLayer, rotary
 from sgt.models.bagel.sizes import bagel_sizes
-from sgt.models.base import Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.families import load_model
 from sgt.models.sizes import Stack, Tokens, forward_flops
 from sgt.study.load import load_model_spec, load_study

@@ -10,7 +10,7 @@ import yaml
 from sgt.data.images import encode_jpeg
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
-from sgt.models.base import SeenImage, Words
+from sgt.models.examples import SeenImage, Words
 from sgt.training.examples import vqa_example
 from tests.conftest import sgt
 from tests.data.sources.releases import write_llava_onevision

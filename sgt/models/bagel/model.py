@@ -13,23 +13,15 @@ from torch import Tensor, nn
 from sgt.errors import SgtError
 from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
+from sgt.models.bagel.items import Aside, Item, PackedBatch, Text, VaeImage, VitImage
 from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
+from sgt.models.bagel.packing import Packer, pad_stack
 from sgt.models.bagel.sampling import sample_latents
 from sgt.models.bagel.sizes import part_of
-from sgt.models.base import (
-    Example,
-    Exchange,
-    GenerationSettings,
-    LossSums,
-    MadeImage,
-    SeenImage,
-    UnifiedModel,
-    Words,
-    inference,
-)
+from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
+from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from PIL import Image
 from tokenizers import Tokenizer
 
-from sgt.models.base import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.models.omnigen2.prompts import (
     ANSWER,
     ASSISTANT,

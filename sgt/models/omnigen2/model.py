@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from sgt.errors import SgtError
 from sgt.models import flow
-from sgt.models.base import Example, GenerationSettings, LossSums, MadeImage, SeenImage, UnifiedModel, inference
+from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
+from sgt.models.examples import Example, MadeImage, SeenImage
 from sgt.models.lora import merge_lora
 from sgt.models.omnigen2.chats import ChatBuilder, makes_image
 from sgt.models.omnigen2.checkpoint import load_networks, save_networks

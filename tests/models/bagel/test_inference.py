@@ -11,8 +11,9 @@ from PIL import Image
 from sgt.errors import SgtError
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.model import Bagel
-from sgt.models.base import GenerationSettings, SeenImage, Words
+from sgt.models.base import GenerationSettings
 from sgt.models.decoding import continuations, seeded
+from sgt.models.examples import SeenImage, Words
 from sgt.models.families import load_model
 from sgt.study.load import load_study
 from sgt.study.models import Model

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from sgt.errors import SgtError
-from sgt.models.base import Exchange, GenerationSettings, MadeImage, SeenImage, Words
+from sgt.models.base import GenerationSettings
+from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
