@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sgt.models.bagel.config import BagelConfig
-from sgt.models.bagel.packing import SpecialTokens, Text, VaeImage, VitImage
+from sgt.models.bagel.items import SpecialTokens, Text, VaeImage, VitImage
 
 Weights = dict[str, Tensor]
 

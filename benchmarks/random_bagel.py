@@ -7,8 +7,9 @@ from torch import Tensor
 
 from sgt.models.attention import split_mask
 from sgt.models.bagel.config import BagelConfig, config_of
+from sgt.models.bagel.items import Item, PackedBatch, SpecialTokens, Text, VaeImage, VitImage
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import Item, PackedBatch, Packer, SpecialTokens, Text, VaeImage, VitImage
+from sgt.models.bagel.packing import Packer
 from sgt.models.sizes import Tokens
 from sgt.models.vae import VAE
 from sgt.study.load import load_model_spec

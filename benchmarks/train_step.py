@@ -27,9 +27,9 @@ from benchmarks.random_bagel import (
     spec_of,
     tokens_of,
 )
+from sgt.models.bagel.items import Item, PackedBatch
 from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import Item, PackedBatch
 from sgt.models.bagel.sizes import bagel_sizes, part_of
 from sgt.models.families import WEIGHTS
 from sgt.models.lora import add_lora

@@ -1,19 +1,22 @@
 """Random access to the samples of a shard dataset, without extracting anything."""
 
-import tarfile
+import json
+import logging
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from pathlib import Path
 
-from sgt.data.shards import Sample, read_manifest
+from sgt.data.shards import Member, Sample, read_manifest, read_sample, scan_shard
 from sgt.errors import SgtError
+
+log = logging.getLogger("sgt")
 
 
 @dataclass(frozen=True)
 class _Entry:
     shard: Path
     key: str
-    members: dict[str, tuple[int, int]]
+    members: tuple[Member, ...]
 
 
 class ShardDataset:
@@ -30,7 +33,10 @@ class ShardDataset:
     def __init__(self, shards: list[Path], counts: list[int] | None = None) -> None:
         self._entries: list[_Entry] = []
         for position, shard in enumerate(shards):
-            entries = _scan(shard)
+            entries = [
+                _Entry(shard, key, tuple(members))
+                for key, members in groupby(scan_shard(shard), key=lambda member: member.key)
+            ]
             if counts is not None and len(entries) != counts[position]:
                 raise SgtError(
                     shard, f"{len(entries)} samples, the manifest says {counts[position]}", "make or fetch it again"
@@ -42,12 +48,7 @@ class ShardDataset:
 
     def __getitem__(self, index: int) -> Sample:
         entry = self._entries[index]
-        files = {}
-        with open(entry.shard, "rb") as file:
-            for extension, (offset, size) in entry.members.items():
-                file.seek(offset)
-                files[extension] = file.read(size)
-        return Sample(entry.shard, entry.key, files)
+        return read_sample(entry.shard, entry.key, entry.members)
 
     def name(self, index: int) -> str:
         """Where a sample lies, for messages: its shard and key."""
@@ -59,6 +60,12 @@ class ShardDataset:
         """Keys of all samples, in order."""
         return [entry.key for entry in self._entries]
 
+    def without(self, left_out: set[tuple[str, str]]) -> "ShardDataset":
+        """The same samples without some, each named by its shard's file name and its key."""
+        kept = ShardDataset([])
+        kept._entries = [entry for entry in self._entries if (entry.shard.name, entry.key) not in left_out]
+        return kept
+
 
 def open_dataset(folder: Path) -> ShardDataset:
     """The dataset of a folder, as its manifest lists it."""
@@ -66,38 +73,38 @@ def open_dataset(folder: Path) -> ShardDataset:
     return ShardDataset([folder / shard["file"] for shard in shards], [shard["count"] for shard in shards])
 
 
-def open_targets(folder: Path, source: ShardDataset, shards: list[str]) -> ShardDataset:
-    """A proxy's targets, aligned by key with their source.
+def open_targets(folder: Path, source: ShardDataset, shards: list[str]) -> tuple[ShardDataset, ShardDataset]:
+    """A proxy's targets and the samples they were rendered from, aligned by key.
+
+    Samples that were refused in rendering, as the reports beside the targets tell, are in neither.
 
     Args:
-        folder: of the target shards.
+        folder: of the target shards and their reports.
         source: the dataset they were rendered from.
         shards: names of the source's shard files.
 
+    Returns:
+        The samples that have a target, and their targets.
+
     Raises:
-        SgtError: the keys differ from the source's.
+        SgtError: the keys differ from the source's, less what was refused.
     """
-    targets = ShardDataset([folder / shard for shard in shards])
-    for target, wanted in zip_longest(targets.keys, source.keys):
+    refused = {(shard, key) for shard in shards for key in _refused(folder / shard)}
+    if refused:
+        log.info("%s: %d of %d samples have no target, so they are left out", folder, len(refused), len(source))
+    kept, targets = source.without(refused), ShardDataset([folder / shard for shard in shards])
+    for target, wanted in zip_longest(targets.keys, kept.keys):
         if target != wanted:
             problem = f"has {target or 'no more'} where the source has {wanted or 'no more'}"
             raise SgtError(folder, f"{problem}: the targets are not those of the source", "render them again")
-    return targets
+    return kept, targets
 
 
-def _scan(shard: Path) -> list[_Entry]:
-    entries: list[_Entry] = []
+def _refused(target: Path) -> list[str]:
+    path = target.with_suffix(".json")
     try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in tar:
-                key, _, extension = member.name.removeprefix("./").partition(".")
-                if not member.isreg():
-                    raise SgtError(f"{shard}: {member.name!r}", "not a plain file", "do not use this archive")
-                if not entries or entries[-1].key != key:
-                    entries.append(_Entry(shard, key, {}))
-                entries[-1].members[extension] = (member.offset_data, member.size)
+        return [refusal["key"] for refusal in json.loads(path.read_text(encoding="utf-8"))["refused"]]
     except FileNotFoundError:
-        raise SgtError(shard, "no such shard", "make it first (sgt toyworld, sgt fetch or sgt render)") from None
-    except tarfile.TarError as error:
-        raise SgtError(shard, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
-    return entries
+        raise SgtError(path, "no report beside the targets", "render them again") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a report of targets ({error!r})", "render them again") from None

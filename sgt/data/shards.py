@@ -1,17 +1,20 @@
 """Tar shards of samples that share a key: the one data format of the project.
 
 A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is written last. A sample is every member
-``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg``, ``KEY.json`` (the SA-1B layout), optionally
-``KEY.depth.png`` (16-bit). Target shards hold one ``KEY.png`` per sample, in the order of their source shard.
-Archives are read as streams, never extracted.
+``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image, JPEG or PNG by its content),
+``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit), ``KEY.panoptic.png`` and ``KEY.stuff.png`` (the
+COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the target is the image itself, in the order of
+their source shard. Archives are read in place, never extracted.
 """
 
 import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 
 from sgt.atomic import atomic_path, sha256, write_json
@@ -19,7 +22,8 @@ from sgt.errors import SgtError
 
 MANIFEST = "manifest.json"
 _MEMBER = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\.(?P<ext>[a-z0-9]+(?:\.[a-z0-9]+)?)")
-_MAX_MEMBER_BYTES = 256 * 2**20
+MAX_MEMBER_BYTES = 256 * 2**20
+MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,22 @@ class Sample:
         return self.files[extension]
 
     def json(self) -> dict:
-        """The parsed ``KEY.json``.
+        """The parsed ``KEY.json``, the same object every time.
 
         Raises:
             SgtError: it is absent, not valid JSON, or not an object.
         """
+        return self._json
+
+    @cached_property
+    def _json(self) -> dict:
         where = f"{self.shard}: {self.key}.json"
+        content = self.get("json")
+        if len(content) > MAX_JSON_BYTES:
+            raise SgtError(where, f"{len(content)} bytes is too large", "leave this sample out")
         try:
-            value = json.loads(self.get("json"))
-        except ValueError as error:
+            value = json.loads(content)
+        except (ValueError, RecursionError) as error:
             raise SgtError(where, f"not valid JSON ({error})", "make the shard again") from None
         if not isinstance(value, dict):
             raise SgtError(where, "not a JSON object", "make the shard again")
@@ -89,37 +100,70 @@ class ShardWriter:
         self._atomic.__exit__(kind, error, trace)
 
 
-def read_shard(path: Path | str) -> Iterator[Sample]:
-    """Stream the samples of one shard, in order.
+@dataclass(frozen=True)
+class Member:
+    """Where one file of a sample lies in a shard: ``size`` bytes from ``offset``."""
+
+    key: str
+    extension: str
+    offset: int
+    size: int
+
+
+def scan_shard(path: Path | str) -> Iterator[Member]:
+    """The members of one shard, in order, from the tar headers alone.
 
     Raises:
         SgtError: the file is missing, truncated or not a tar, or a member is not a plain ``KEY.EXT`` file.
     """
-    path, key, files = Path(path), None, {}
+    path, last, end = Path(path), None, 0
     try:
+        size = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 where = f"{path}: {member.name!r}"
                 match = _MEMBER.fullmatch(member.name.removeprefix("./"))
-                if not member.isreg() or not match:
+                if not member.isreg() or member.issparse() or not match:
                     raise SgtError(where, "not a plain KEY.EXT member", "do not use this archive")
-                if member.size > _MAX_MEMBER_BYTES:
+                if member.size > MAX_MEMBER_BYTES:
                     raise SgtError(where, f"{member.size} bytes is too large", "do not use this archive")
-                if match["key"] != key and files:
-                    yield Sample(path, key, files)
-                    files = {}
-                key = match["key"]
-                files[match["ext"]] = tar.extractfile(member).read()
-            # tarfile takes a damaged header for the end of the archive.
+                last, end = match["key"], member.offset_data + member.size
+                if end > size:
+                    raise SgtError(path, f"truncated in {member.name}", "make or fetch the shard again")
+                yield Member(last, match["ext"], member.offset_data, member.size)
+            # tarfile takes a damaged header, and the end of a file cut between two members, for the end of the archive.
             tar.fileobj.seek(tar.offset)
             if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-                raise SgtError(path, f"truncated or damaged after {key}", "make or fetch the shard again")
+                raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
-        raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt fetch or sgt render)") from None
-    except (tarfile.TarError, EOFError) as error:
+        raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
+    except (tarfile.TarError, EOFError, OSError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
-    if files:
-        yield Sample(path, key, files)
+
+
+def read_shard(path: Path | str) -> Iterator[Sample]:
+    """Stream the samples of one shard, in order; no more than one is held.
+
+    Raises:
+        SgtError: as :func:`scan_shard` does.
+    """
+    path = Path(path)
+    for key, members in groupby(scan_shard(path), key=lambda member: member.key):
+        yield read_sample(path, key, members)
+
+
+def read_sample(path: Path, key: str, members: Iterable[Member]) -> Sample:
+    """One sample from where its members lie."""
+    with open(path, "rb", buffering=0) as file:
+        return Sample(path, key, {member.extension: _read_exactly(file, path, member) for member in members})
+
+
+def _read_exactly(file: io.FileIO, path: Path, member: Member) -> bytes:
+    file.seek(member.offset)
+    content = file.read(member.size)
+    if len(content) < member.size:
+        raise SgtError(path, f"truncated in {member.key}.{member.extension}", "make or fetch the shard again")
+    return content
 
 
 def shard_name(index: int) -> str:

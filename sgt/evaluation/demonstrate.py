@@ -12,7 +12,6 @@ from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 from sgt.evaluation.predict import generation_settings
 from sgt.models.families import load_model, made_image
-from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
 from sgt.study.benchmarks import GenerationProtocol
 from sgt.study.load import load_study
@@ -35,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     run = study.run(args.model, args.arm, args.seed)
     if run.proxy is None:
         raise SgtError(run.id, "has no proxy to demonstrate", "choose a proxy arm")
-    spec, proxy = study.models[run.model], PROXIES[run.proxy]
+    spec, proxy = study.models[run.model], study.proxy(run.proxy)
     torch.set_num_threads(spec.predict.threads)
     benchmark = next((b for b in study.benchmarks.values() if isinstance(b.protocol, GenerationProtocol)), None)
     if benchmark is None:

@@ -1,4 +1,4 @@
-"""What every model family offers, and the family-neutral form of a training sample."""
+"""What every model family offers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,41 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from sgt.errors import SgtError
+from sgt.models.examples import Example
 from sgt.study.benchmarks import Solver
 from sgt.study.recipe import Part, TimeSampling, TimeShift
-
-
-@dataclass(frozen=True)
-class SeenImage:
-    """An image that the model is shown through its semantic encoder."""
-
-    image: Image.Image
-
-
-@dataclass(frozen=True)
-class Words:
-    """A text; the model learns to say it if ``learned``."""
-
-    text: str
-    learned: bool = False
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A question and the answer that the model learns; what follows in the example does not see them."""
-
-    question: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class MadeImage:
-    """An image that the model learns to make. Palette images hold labels: they are resized by nearest neighbour."""
-
-    image: Image.Image
-
-
-Example = Sequence[SeenImage | Words | Exchange | MadeImage]
 
 
 class Batch(Protocol):

@@ -23,7 +23,7 @@ from sgt.models.omnigen2.images import ReferenceTransform
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.sizes import omnigen2_sizes
 from sgt.models.sizes import ModelSizes
-from sgt.models.transforms import ImageTransform
+from sgt.models.transforms import ImageTransform, transform_of
 from sgt.models.vae import VAE
 from sgt.models.weights import weight_files
 from sgt.study.fields import Precision
@@ -94,6 +94,8 @@ def load_model(
         folder, spec.vit_image, spec.vae_image, WEIGHTS[precision], device or device_of(spec), overlay
     )
     model.autocast = precision == "bf16-autocast"
+    if spec.vqa_image:
+        model.asked_transform = transform_of(spec.vqa_image)
     return model
 
 

@@ -1,12 +1,15 @@
 """What a proxy task is."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from sgt.data.shards import Sample
+from sgt.errors import SgtError
+from sgt.study.fields import Strict
 
 Level = Literal["high", "mid", "low"]
 
@@ -14,19 +17,34 @@ Level = Literal["high", "mid", "low"]
 class Proxy(ABC):
     """A visual task used as an image-generation target.
 
+    ``Options``, a class of each proxy, says what a study can choose about it; its ``task`` is the proxy's name.
+
     Attributes:
         name: what a study calls it.
         level: high (semantic), mid (geometric) or low (pixels).
         prompts: instructions, one of which is drawn per sample.
         needs: extensions that a sample must have besides its image (``json`` for masks, ``depth.png``).
         label_like: the target is a palette image whose colours are labels, resized only by nearest neighbour.
+        reads_pixels: the target depends on the image's pixels and not on its size alone.
+        batch: how many samples are rendered together.
+        options: what was chosen.
     """
+
+    class Options(Strict):
+        """Nothing to choose but the task."""
+
+        task: str
 
     name: str
     level: Level
     prompts: tuple[str, ...]
     needs: tuple[str, ...] = ()
     label_like: bool = False
+    reads_pixels: bool = True
+    batch: int = 1
+
+    def __init__(self, options: Strict | None = None) -> None:
+        self.options = options or self.Options(task=self.name)
 
     @abstractmethod
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
@@ -37,15 +55,30 @@ class Proxy(ABC):
             sample: what it came from, for its annotations and depth.
 
         Returns:
-            An RGB, L or (label-like) palette image.
+            An RGB, L, 16-bit or (label-like) palette image; the very ``image`` where that is the target.
 
         Raises:
             SgtError: the annotations do not fit the image.
         """
 
+    def render_all(self, images: Sequence[Image.Image], samples: Sequence[Sample]) -> list[Image.Image | SgtError]:
+        """The targets of several samples as ``render`` makes them, or why there is none; overridden where faster."""
+        return [self._rendered(image, sample) for image, sample in zip(images, samples, strict=True)]
+
+    def _rendered(self, image: Image.Image, sample: Sample) -> Image.Image | SgtError:
+        try:
+            return self.render(image, sample)
+        except SgtError as error:
+            return error
+
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """What the model sees instead of the image; the image itself unless the task degrades it."""
         return image
+
+    @property
+    def downloads(self) -> tuple[str, ...]:
+        """Folders of fetched models that rendering needs."""
+        return ()
 
     @property
     def degrades(self) -> bool:
@@ -55,3 +88,13 @@ class Proxy(ABC):
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has what this proxy is rendered from; whether it is valid shows in ``render``."""
         return all(extension in sample.files for extension in self.needs)
+
+
+class CleanImage(Proxy):
+    """A task whose target is the image itself; what the model sees may be degraded (low level)."""
+
+    level = "low"
+
+    def render(self, image: Image.Image, sample: Sample) -> Image.Image:
+        """The image."""
+        return image

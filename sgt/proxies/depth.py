@@ -1,18 +1,46 @@
-"""Depth as a grey image, near = bright (mid level)."""
+"""Depth, near = bright (mid level)."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
+from matplotlib import colormaps
 from PIL import Image
+from pydantic import Field, model_validator
 
 from sgt.data.images import decode_depth
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
+from sgt.study.fields import Strict
 
 PERCENTILES = (1, 99)
 
 
 class Depth(Proxy):
-    """Inverse depth, normalised per image between its 1st and 99th percentile; unknown depth is black."""
+    """Inverse depth, normalised per image between its 1st and 99th percentile; unknown depth is black.
+
+    The depth is the dataset's own (``KEY.depth.png``), or what Depth Anything V2 estimates from the image.
+    """
+
+    class Options(Strict):
+        """Where depth comes from and how it is drawn."""
+
+        task: Literal["depth"]
+        estimator: Literal["dataset", "depth-anything-v2"] = "dataset"
+        model: str | None = Field(None, description="depth-anything-v2: folder of the fetched model, at its size")
+        batch: int = Field(8, ge=1, description="depth-anything-v2: images estimated together")
+        bits: Literal[8, 16] = 8
+        colours: Literal["grey", "inferno", "magma", "viridis", "turbo"] = "grey"
+
+        @model_validator(mode="after")
+        def _possible(self) -> "Depth.Options":
+            if (self.estimator == "dataset") != (self.model is None):
+                raise ValueError("model is for the estimator depth-anything-v2, which needs one: give both or neither")
+            if self.bits == 16 and self.colours != "grey":
+                raise ValueError(f"colour map {self.colours} has 8 bits: remove bits or colours")
+            return self
 
     name = "depth"
     level = "mid"
@@ -26,17 +54,65 @@ class Depth(Proxy):
         "what is near should be white",
     )
 
+    def __init__(self, options: Strict | None = None) -> None:
+        super().__init__(options)
+        if self.options.estimator == "dataset":
+            self.reads_pixels = False
+        else:
+            self.needs, self.batch = (), self.options.batch
+
+    @property
+    def downloads(self) -> tuple[str, ...]:
+        """The estimator's folder."""
+        return (self.options.model,) if self.options.model else ()
+
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
-        """An 8-bit grey image."""
-        where = f"{sample.shard}: {sample.key}.depth.png"
-        depth = decode_depth(sample.get("depth.png"), where)
-        if depth.shape != (image.height, image.width):
-            raise SgtError(where, f"{depth.shape[1]}x{depth.shape[0]}, image {image.size}", "leave this sample out")
-        known = depth > 0
-        if not known.any():
-            return Image.fromarray(np.zeros(depth.shape, np.uint8))
-        inverse = np.zeros(depth.shape)
-        inverse[known] = 1.0 / depth[known]
-        low, high = np.percentile(inverse[known], PERCENTILES)
-        scaled = np.clip((inverse - low) / max(high - low, 1e-12), 0, 1)
-        return Image.fromarray(np.round(255 * np.where(known, scaled, 0)).astype(np.uint8))
+        """A grey image of 8 or 16 bits, or RGB."""
+        if self.options.estimator == "dataset":
+            return self._drawn(inverse_depth(sample, image.size))
+        return self._drawn(self._estimator.estimate([image])[0])
+
+    def render_all(self, images: Sequence[Image.Image], samples: Sequence[Sample]) -> list[Image.Image | SgtError]:
+        """The same; an estimator sees all images at once."""
+        if self.options.estimator == "dataset":
+            return super().render_all(images, samples)
+        return [self._drawn(inverse) for inverse in self._estimator.estimate(images)]
+
+    @cached_property
+    def _estimator(self):
+        # torch is imported only where a network is run.
+        from sgt.proxies.depth_anything import DepthAnything
+
+        return DepthAnything(self.options.model)
+
+    def _drawn(self, inverse: np.ndarray) -> Image.Image:
+        known = inverse > 0
+        scaled = np.zeros(inverse.shape)
+        if known.any():
+            low, high = np.percentile(inverse[known], PERCENTILES)
+            scaled = np.where(known, np.clip((inverse - low) / max(high - low, 1e-12), 0, 1), 0)
+        if self.options.bits == 16:
+            return Image.fromarray(np.round(65535 * scaled).astype(np.uint16))
+        grey = np.round(255 * scaled).astype(np.uint8)
+        if self.options.colours == "grey":
+            return Image.fromarray(grey)
+        return Image.fromarray(np.where(known[:, :, None], _colour_map(self.options.colours)[grey], np.uint8(0)))
+
+
+def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
+    """1 / depth, float64 (H, W), of a sample's own depth; 0 where it is unknown.
+
+    Raises:
+        SgtError: there is none, or it is of another size than the image.
+    """
+    where = f"{sample.shard}: {sample.key}.depth.png"
+    depth = decode_depth(sample.get("depth.png"), where)
+    if depth.shape[::-1] != size:
+        raise SgtError(where, f"{depth.shape[1]}x{depth.shape[0]}, image {size}", "leave this sample out")
+    inverse = np.zeros(depth.shape)
+    np.divide(1.0, depth, out=inverse, where=depth > 0)
+    return inverse
+
+
+def _colour_map(name: str) -> np.ndarray:
+    return np.round(255 * colormaps[name](np.arange(256))[:, :3]).astype(np.uint8)

@@ -4,46 +4,66 @@ Runs go down the columns from the upper left corner, background first, and add u
 before any native code reads them: pycocotools trusts what it is given and reads past the end of malformed strings.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from pycocotools import mask as coco
 
 from sgt.errors import SgtError
 
 _REMEDY = "leave this sample out"
+# Of five bits each, in one number: enough for any image, and too few for sums of them to overflow 64 bits.
+_MOST_GROUPS = 7
 
 
-def mask_runs(annotation: dict, height: int, width: int, where: str) -> np.ndarray:
-    """Run lengths of one annotation's ``segmentation``, int64 (n,); every second run, from index 1, is the object.
+def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) -> list[np.ndarray]:
+    """Run lengths of each annotation's ``segmentation``, int64 (n,); every second run, from index 1, is the object.
+
+    Args:
+        annotations: each with an ``id``.
+        height, width: of the image.
+        where: what to name in an error, before the annotation.
 
     Raises:
-        SgtError: it is malformed or of another size than the image.
+        SgtError: one is malformed or of another size than the image.
     """
-    segmentation = annotation.get("segmentation")
+    named = [f"{where}: annotation {annotation['id']}" for annotation in annotations]
+    counts = [
+        _counts(annotation.get("segmentation"), height, width, name)
+        for annotation, name in zip(annotations, named, strict=True)
+    ]
+    texts = [place for place, each in enumerate(counts) if isinstance(each, bytes)]
+    unpacked = _decompressed([counts[place] for place in texts], [named[place] for place in texts])
+    for place, runs in zip(texts, unpacked, strict=True):
+        counts[place] = runs
+    for runs, name in zip(counts, named, strict=True):
+        if runs.size and runs.min() < 0:
+            raise SgtError(name, "RLE runs are not all whole numbers from 0", _REMEDY)
+        # A run larger than the image is told before the sum, which it could overflow.
+        total = int(runs.sum() if not runs.size or runs.max() <= height * width else runs.max())
+        if total != height * width:
+            raise SgtError(name, f"RLE runs add up to {total}, the image has {height * width} pixels", _REMEDY)
+    return counts
+
+
+def _counts(segmentation: object, height: int, width: int, where: str) -> bytes | np.ndarray:
+    """Compressed counts as they are, listed ones as int64."""
     if isinstance(segmentation, list):
-        rle = coco.merge(coco.frPyObjects(_polygons(segmentation, height, width, where), height, width))
-        runs = _decompressed(rle["counts"].decode("ascii"), where)
-    elif isinstance(segmentation, dict) and {"size", "counts"} <= segmentation.keys():
-        if segmentation["size"] != [height, width]:
-            raise SgtError(where, f"RLE of size {segmentation['size']}, image {[height, width]}", _REMEDY)
-        counts = segmentation["counts"]
-        if not isinstance(counts, str | list):
-            raise SgtError(where, "RLE counts are neither text nor a list", _REMEDY)
-        runs = counts if isinstance(counts, list) else _decompressed(counts, where)
-    else:
+        return coco.merge(coco.frPyObjects(_polygons(segmentation, height, width, where), height, width))["counts"]
+    if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise SgtError(where, "no RLE or polygon", _REMEDY)
-    if not all(type(run) is int and run >= 0 for run in runs):
-        raise SgtError(where, "RLE runs are not all whole numbers from 0", _REMEDY)
-    if sum(runs) != height * width:
-        raise SgtError(where, f"RLE runs add up to {sum(runs)}, the image has {height * width} pixels", _REMEDY)
-    return np.array(runs, np.int64)
-
-
-def mask_pixels(runs: np.ndarray) -> np.ndarray:
-    """The object's pixels, as int64 indices into the image read column by column."""
-    lengths = runs[1::2]
-    before = np.cumsum(runs)[: 2 * len(lengths) : 2]
-    skipped = before - (np.cumsum(lengths) - lengths)
-    return np.arange(lengths.sum()) + np.repeat(skipped, lengths)
+    if segmentation["size"] != [height, width]:
+        raise SgtError(where, f"RLE of size {segmentation['size']}, image {[height, width]}", _REMEDY)
+    counts = segmentation["counts"]
+    if isinstance(counts, list):
+        if not all(type(run) is int and 0 <= run < 2**31 for run in counts):
+            raise SgtError(where, "RLE runs are not all whole numbers from 0", _REMEDY)
+        return np.array(counts, np.int64)
+    if not isinstance(counts, str):
+        raise SgtError(where, "RLE counts are neither text nor a list", _REMEDY)
+    if not counts.isascii():
+        raise SgtError(where, "malformed RLE: characters outside ASCII", _REMEDY)
+    return counts.encode("ascii")
 
 
 def _polygons(polygons: list, height: int, width: int, where: str) -> list[list[float]]:
@@ -60,21 +80,40 @@ def _polygons(polygons: list, height: int, width: int, where: str) -> list[list[
     return polygons
 
 
-def _decompressed(counts: str, where: str) -> list[int]:
-    """Run lengths of a compressed COCO RLE: little-endian groups of five bits, each run from the third a difference."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        group = ord(character) - 48
-        if not 0 <= group < 64 or shift > 30:
-            raise SgtError(where, f"malformed RLE near {character!r}", _REMEDY)
-        value |= (group & 0x1F) << shift
-        shift += 5
-        if not group & 0x20:
-            if group & 0x10:
-                value -= 1 << shift
-            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise SgtError(where, "RLE ends in the middle of a number", _REMEDY)
-    return runs
+def _decompressed(counts: list[bytes], where: list[str]) -> list[np.ndarray]:
+    """Run lengths, int64, of compressed COCO RLEs, all unpacked together.
+
+    Numbers are little-endian groups of five bits, with a sixth that tells whether more follow; every number of an RLE
+    from its fourth on is the difference to the one two before it.
+    """
+    groups = np.frombuffer(b"".join(counts), np.uint8)
+    if (groups < 48).any() or (groups > 48 + 63).any():
+        for each, name in zip(counts, where, strict=True):
+            if wrong := [character for character in each if not 48 <= character < 48 + 64]:
+                raise SgtError(name, f"malformed RLE near {chr(wrong[0])!r}", _REMEDY)
+    groups = groups - np.uint8(48)
+    ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
+    last = np.flatnonzero(groups < 0x20)
+    # How many numbers were finished when each text was; it must itself end with one.
+    finished = np.searchsorted(last, ends)
+    for place, end in enumerate(ends.tolist()):
+        if counts[place] and groups[end - 1] >= 0x20:
+            raise SgtError(where[place], "malformed RLE: it ends in the middle of a number", _REMEDY)
+    if last.size == 0:
+        return [np.zeros(0, np.int64) for _ in counts]
+    first = np.concatenate(([0], last[:-1] + 1))
+    length = last - first + 1
+    if length.max() > _MOST_GROUPS:
+        name = where[int(np.searchsorted(finished, length.argmax(), side="right"))]
+        raise SgtError(name, "malformed RLE: a number too large", _REMEDY)
+    numbers = (groups[first] & 0x1F).astype(np.int64)
+    for place in range(1, int(length.max())):
+        longer = np.flatnonzero(length > place)
+        numbers[longer] |= (groups[first[longer] + place] & 0x1F).astype(np.int64) << 5 * place
+    # The highest bit of the last group is the sign.
+    numbers -= (groups[last] & 0x10).astype(np.int64) >> 4 << 5 * length
+    unpacked = np.split(numbers, finished[:-1])
+    for runs in unpacked:
+        np.cumsum(runs[1::2], out=runs[1::2])
+        np.cumsum(runs[2::2], out=runs[2::2])
+    return unpacked

@@ -1,6 +1,7 @@
 """``sgt preview``: a contact sheet of one shard, a row per sample: the input, what is seen of it, and each target."""
 
 import argparse
+import json
 import logging
 from itertools import islice
 from pathlib import Path
@@ -9,12 +10,12 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sgt.atomic import atomic_path
-from sgt.data.images import decode_image
+from sgt.data.images import decode_image, decode_target
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.proxies.base import Proxy
-from sgt.proxies.render import proxy_named
+from sgt.proxies.render import encode_target, proxy_named, proxy_with
 
 log = logging.getLogger("sgt")
 GAP = 6
@@ -29,7 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shard", type=Path)
     parser.add_argument("out", type=Path, help="PNG file")
     parser.add_argument("--count", type=int, default=8, help="samples, from the first (%(default)s)")
-    parser.add_argument("--proxies", default=",".join(PROXIES), help="names, separated by commas (%(default)s)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--proxies", default=",".join(PROXIES), help="names, separated by commas (%(default)s)")
+    chosen.add_argument("--options", help="names with what is chosen about each, as a JSON object of objects")
     parser.add_argument("--side", type=int, default=144, help="longest side of a picture, pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the degradations")
 
@@ -43,27 +46,45 @@ def run(args: argparse.Namespace) -> None:
     for option in ("count", "side"):
         if getattr(args, option) < 1:
             raise SgtError(f"--{option}", f"{getattr(args, option)} is too small", "give a positive number")
-    proxies = [proxy_named(name) for name in args.proxies.split(",")]
+    if args.options is None:
+        proxies = {name: proxy_named(name) for name in args.proxies.split(",")}
+    else:
+        proxies = proxies_of(args.options)
     samples = list(islice(read_shard(args.shard), args.count))
     if not samples:
         raise SgtError(args.shard, "has no samples", "make or fetch the shard again")
-    drawn = [proxy for proxy in proxies if all(proxy.applies_to(sample) for sample in samples)]
-    for proxy in proxies:
-        if proxy not in drawn:
-            log.warning("%s: left out, samples of %s lack %s", proxy.name, args.shard, " or ".join(proxy.needs))
+    drawn = {name: proxy for name, proxy in proxies.items() if all(proxy.applies_to(sample) for sample in samples)}
+    for name in proxies:
+        if name not in drawn:
+            log.warning("%s: left out, samples of %s lack %s", name, args.shard, " or ".join(proxies[name].needs))
     rows = [pictures(sample, drawn, np.random.default_rng([args.seed, place])) for place, sample in enumerate(samples)]
     with atomic_path(args.out) as temporary:
         contact_sheet(rows, args.side).save(temporary, "PNG")
 
 
-def pictures(sample: Sample, proxies: list[Proxy], rng: np.random.Generator) -> Columns:
+def proxies_of(options: str) -> dict[str, Proxy]:
+    """Proxies by the name that a study gives them: ``{"edge-canny": {"task": "edge", "method": "canny"}}``.
+
+    Raises:
+        SgtError: it is not that, or a task or option is unknown.
+    """
+    try:
+        chosen = json.loads(options)
+        tasks = {name: choice.pop("task") for name, choice in chosen.items()}
+    except (ValueError, AttributeError, KeyError) as error:
+        raise SgtError("--options", f"not a JSON object of objects with a task ({error!r})", "see the help") from None
+    return {name: proxy_with(task, json.dumps(chosen[name])) for name, task in tasks.items()}
+
+
+def pictures(sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator) -> Columns:
     """The input, what a degrading proxy shows of it, and the targets, by column title."""
     image = decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
     row = {"input": image}
-    for proxy in proxies:
+    for name, proxy in proxies.items():
         if proxy.degrades:
-            row[f"{proxy.name}: shown"] = proxy.condition(image, rng)
-        row[proxy.name] = proxy.render(image, sample).convert("RGB")
+            row[f"{name}: shown"] = proxy.condition(image, rng)
+        target = proxy.render(image, sample)
+        row[name] = decode_target(encode_target(target), name).convert("RGB")
     return row
 
 

@@ -1,16 +1,20 @@
 """Reconstruction: the image again (low level)."""
 
-from PIL import Image
+from typing import Literal
 
-from sgt.data.shards import Sample
-from sgt.proxies.base import Proxy
+from sgt.proxies.base import CleanImage
+from sgt.study.fields import Strict
 
 
-class Reconstruction(Proxy):
+class Reconstruction(CleanImage):
     """The target is the image itself, seen through the semantic encoder alone."""
 
+    class Options(Strict):
+        """Nothing to choose."""
+
+        task: Literal["reconstruction"]
+
     name = "reconstruction"
-    level = "low"
     prompts = (
         "draw the same picture again",
         "copy this picture",
@@ -19,7 +23,3 @@ class Reconstruction(Proxy):
         "repeat the image",
         "paint this scene as it is",
     )
-
-    def render(self, image: Image.Image, sample: Sample) -> Image.Image:
-        """The image."""
-        return image

@@ -1,17 +1,24 @@
 """``sgt render``: the targets of one shard."""
 
 import argparse
+import json
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydantic import ValidationError
 
 from sgt.atomic import sha256, write_json
-from sgt.data.images import decode_image, decode_target, encode_png
-from sgt.data.shards import Sample, ShardWriter, read_shard
+from sgt.data.images import checked_image, decode_image, decode_target, encode_png
+from sgt.data.png import encode_palette_png
+from sgt.data.shards import Sample, ShardWriter, read_shard, scan_shard
 from sgt.errors import SgtError
-from sgt.proxies import PROXIES
+from sgt.progress import Progress
+from sgt.proxies import PROXIES, make_proxy
 from sgt.proxies.base import Proxy
 
 log = logging.getLogger("sgt")
@@ -22,16 +29,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("proxy", help=f"one of {', '.join(PROXIES)}")
     parser.add_argument("source", type=Path, help="shard of images with annotations")
     parser.add_argument("out", type=Path, help="shard of targets; a report OUT.json is written beside it")
+    parser.add_argument("--options", default="{}", help="what a study chose about the proxy, as JSON (%(default)s)")
     parser.add_argument("--max-bad", type=float, default=0.0, help="share of samples that may be refused (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> None:
     """Render every sample, in the source's order and under its keys."""
-    render_shard(proxy_named(args.proxy), args.source, args.out, args.max_bad)
+    render_shard(proxy_with(args.proxy, args.options), args.source, args.out, args.max_bad)
 
 
 def proxy_named(name: str) -> Proxy:
-    """A registered proxy.
+    """A registered proxy, as it is when nothing is chosen.
 
     Raises:
         SgtError: there is none of this name.
@@ -41,14 +49,71 @@ def proxy_named(name: str) -> Proxy:
     return PROXIES[name]
 
 
+def proxy_with(name: str, options: str) -> Proxy:
+    """A registered proxy with options given as JSON.
+
+    Raises:
+        SgtError: there is no such proxy, or it has no such options.
+    """
+    proxy = proxy_named(name)
+    try:
+        return make_proxy(proxy.Options.model_validate({**json.loads(options), "task": name}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise SgtError(
+            f"--options {field}".strip(), f"{first['msg']}, got {first['input']!r}", "see the docs"
+        ) from None
+    except (ValueError, TypeError) as error:
+        raise SgtError("--options", f"not a JSON object ({error})", "give one, or leave it out") from None
+
+
+def input_of(proxy: Proxy, sample: Sample) -> Image.Image:
+    """The image of a sample, decoded as far as the proxy's target needs it; a broken one is refused in any case."""
+    decode = decode_image if proxy.reads_pixels else checked_image
+    return decode(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
+
+
 def target_of(proxy: Proxy, sample: Sample) -> Image.Image:
     """The target of one stored sample."""
-    return proxy.render(decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg"), sample)
+    return proxy.render(input_of(proxy, sample), sample)
 
 
 def read_target(rendered: Sample) -> Image.Image:
     """A rendered target as it was made: palette images stay palette images, grey ones become RGB."""
+    if "jpg" in rendered.files:
+        return decode_image(rendered.get("jpg"), f"{rendered.shard}: {rendered.key}.jpg")
     return decode_target(rendered.get("png"), f"{rendered.shard}: {rendered.key}.png")
+
+
+def encode_target(target: Image.Image) -> bytes:
+    """PNG bytes of a target."""
+    if target.mode != "P":
+        return encode_png(target)
+    palette = np.reshape(target.getpalette(), (-1, 3))
+    return encode_palette_png(np.asarray(target), palette)
+
+
+@dataclass
+class _Report:
+    """What is told about a shard's targets."""
+
+    seen: int = 0
+    masks: list[int] = field(default_factory=list)
+    covered: list[float] = field(default_factory=list)
+    refused: list[tuple[str, SgtError]] = field(default_factory=list)
+
+    def refuse(self, sample: Sample, error: SgtError) -> None:
+        """Count a sample that cannot be rendered."""
+        log.warning("refused %s", error)
+        self.refused.append((sample.key, error))
+
+    def rendered(self, sample: Sample, target: Image.Image) -> None:
+        """Count a target; covered is what is not black (of masks: what belongs to an object)."""
+        pixels = np.asarray(target)
+        self.covered.append(float((pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0).mean()))
+        if "json" in sample.files and "annotations" in sample.json():
+            self.masks.append(len(sample.json()["annotations"]))
 
 
 def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
@@ -57,37 +122,54 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
     Raises:
         SgtError: the shard is unreadable, or a larger share than ``max_bad`` of its samples had to be refused.
     """
-    refused: list[tuple[str, SgtError]] = []
-    covered: list[float] = []
-    seen = 0
+    report = _Report()
+    progress = Progress("targets", len({member.key for member in scan_shard(source)}))
     with ShardWriter(out) as shard:
-        for sample in read_shard(source):
-            seen += 1
-            try:
-                target = target_of(proxy, sample)
-            except SgtError as error:
-                log.warning("refused %s", error)
-                refused.append((sample.key, error))
-                continue
-            covered.append(_covered(target))
-            shard.add(sample.key, {"png": encode_png(target)})
-        if len(refused) > max_bad * seen:
-            first = refused[0][1]
-            raise SgtError(
-                first.where, f"{first.problem} ({len(refused)} of {seen} samples refused)", "mend or allow --max-bad"
-            )
-    report = {
-        "proxy": proxy.name,
-        "source": source.name,
-        "source_sha256": sha256(source),
-        "images": shard.count,
-        "covered": round(float(np.mean(covered)), 6) if covered else None,
-        "refused": [{"key": key, "reason": str(error)} for key, error in refused],
-    }
-    write_json(out.with_suffix(".json"), report)
+        for pairs in _batches(_with_image(proxy, source, report), proxy.batch):
+            samples, images = zip(*pairs, strict=True)
+            for sample, image, target in zip(samples, images, proxy.render_all(images, samples), strict=True):
+                if isinstance(target, SgtError):
+                    report.refuse(sample, target)
+                    continue
+                # A target that is the image itself is kept as it came.
+                files = {"jpg": sample.get("jpg")} if target is image else {"png": encode_target(target)}
+                shard.add(sample.key, files)
+                report.rendered(sample, target)
+            progress.add(len(samples))
+        if len(report.refused) > max_bad * report.seen:
+            first = report.refused[0][1]
+            told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused)"
+            raise SgtError(first.where, told, "mend it, or allow more in data.max_bad (--max-bad)")
+    write_json(
+        out.with_suffix(".json"),
+        {
+            "proxy": proxy.name,
+            "options": proxy.options.model_dump(mode="json", exclude={"task"}),
+            "source": source.name,
+            "source_sha256": sha256(source),
+            "images": shard.count,
+            "masks_per_image": _mean(report.masks),
+            "covered": _mean(report.covered),
+            "refused": [{"key": key, "reason": str(error)} for key, error in report.refused],
+        },
+    )
 
 
-def _covered(target: Image.Image) -> float:
-    """Share of pixels that are not black (for masks: that belong to an object)."""
-    pixels = np.asarray(target)
-    return float((pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0).mean())
+def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[Sample, Image.Image]]:
+    for sample in read_shard(source):
+        report.seen += 1
+        try:
+            image = input_of(proxy, sample)
+        except SgtError as error:
+            report.refuse(sample, error)
+        else:
+            yield sample, image
+
+
+def _batches(values: Iterator, size: int) -> Iterator[list]:
+    while batch := list(islice(values, size)):
+        yield batch
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(float(np.mean(values)), 6) if values else None

@@ -1,57 +1,66 @@
-"""Instance segmentation: every object in a colour of its own (high level; the SGT proxy)."""
+"""Segmentation: every object, segment or category in a colour of its own (high level; the SGT proxy)."""
 
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from PIL import Image
+from pydantic import Field, model_validator
 
+from sgt.data.images import decode_target
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
-from sgt.proxies.masks import mask_pixels, mask_runs
+from sgt.proxies.masks import mask_runs
+from sgt.proxies.painting import Labels, colour, paint
+from sgt.proxies.palettes import MOST, Palette, palette
+from sgt.study.fields import Probability, Strict
 
-# Black for the background, then twenty colours, each the one of the 216 with channels in {0, 51, …, 255} that is
-# farthest in CIELAB from all before it. The closest two of the 21 are 40.8 apart, so the first few differ even more.
-PALETTE = (
-    (0, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (255, 0, 0),
-    (0, 255, 255),
-    (255, 102, 204),
-    (255, 204, 0),
-    (0, 153, 255),
-    (0, 102, 0),
-    (0, 0, 102),
-    (255, 204, 204),
-    (153, 51, 51),
-    (204, 255, 153),
-    (153, 102, 255),
-    (0, 102, 102),
-    (255, 0, 255),
-    (204, 255, 0),
-    (255, 0, 102),
-    (153, 102, 0),
-    (153, 102, 153),
-    (0, 255, 153),
-)
-COLOURS = len(PALETTE) - 1
+MOST_ANNOTATIONS = 10_000
+# How often all masks together may cover the image; those of SA-1B do a few times.
+MOST_COVER = 100
+MOST_CATEGORIES = MOST["distinct"]
+_OF_COCO = ("panoptic", "stuff")
 
 
 class Segmentation(Proxy):
-    """Instances painted into a palette image.
+    """Labels painted into a palette image.
+
+    ``granularity`` says what a label is. ``instance``: each annotated mask, whatever made it: an object of COCO, or a
+    segment of any size of SA-1B, which names no classes. ``semantic``: the category of the annotated mask.
+    ``panoptic``: each segment of COCO's panoptic map. ``stuff``: the categories of COCO-Stuff's pixel map. Labels of
+    the first and third take the palette's colours in turn (:func:`sgt.proxies.painting.colour`); a category has the
+    same colour in every image, the one of the ``distinct`` palette at its number.
 
     Overlapping masks: the one with more pixels is painted first, so smaller ones stay on top (of equal ones, the
-    higher annotation id does).
-    Colours: instances take the palette's colours in turn, from left to right by the centroid of what is visible of
-    them (then top to bottom, then by id), so the picture alone decides. With more than twenty instances the turn
-    starts over, and an instance passes over the colours of those that it touches.
+    higher annotation id does); ``overlap: larger`` is the other way round, so that parts vanish in wholes.
     """
+
+    class Options(Strict):
+        """What is a label, and how it is coloured."""
+
+        task: Literal["segmentation"]
+        granularity: Literal["instance", "semantic", "panoptic", "stuff"] = "instance"
+        palette: Palette = "distinct"
+        colours: int = Field(20, ge=2, le=MOST["distinct"], description="of the palette, besides black; then in turn")
+        overlap: Literal["smaller", "larger"] = Field("smaller", description="which of two masks is on top")
+        smallest: Probability = Field(0.0, description="share of the image below which a mask is left out")
+
+        @model_validator(mode="after")
+        def _possible(self) -> "Segmentation.Options":
+            if self.colours > MOST[self.palette]:
+                raise ValueError(f"palette {self.palette} has {MOST[self.palette]} colours, not {self.colours}")
+            unused = {"palette", "colours"} if self.granularity in ("semantic", "stuff") else set()
+            unused |= {"overlap", "smallest"} if self.granularity in _OF_COCO else set()
+            if named := sorted(unused & self.model_fields_set):
+                raise ValueError(f"granularity {self.granularity} has no {named[0]}: remove it")
+            return self
 
     name = "segmentation"
     level = "high"
     needs = ("json",)
     label_like = True
+    reads_pixels = False
     prompts = (
         "colour every object differently",
         "paint each object in its own colour",
@@ -61,103 +70,120 @@ class Segmentation(Proxy):
         "separate the objects by colour",
     )
 
+    def __init__(self, options: Strict | None = None) -> None:
+        super().__init__(options)
+        if self.options.granularity in _OF_COCO:
+            self.needs = ("json", f"{self.options.granularity}.png")
+
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
-        """A palette image: 0 is background, 1 to 20 are instances."""
-        labels = paint(sample, image.height, image.width)
-        target = Image.fromarray(colour(labels, f"{sample.shard}: {sample.key}.json", ids_of(sample)))
-        target.putpalette([value for entry in PALETTE for value in entry])
+        """A palette image: 0 is background."""
+        options = self.options
+        where = f"{sample.shard}: {sample.key}.json"
+        match options.granularity:
+            case "instance":
+                labels = instances(sample, image.height, image.width, options.overlap == "larger", options.smallest)
+                target = colour(labels, options.colours, where)
+            case "semantic":
+                target = _categories(sample, image.height, image.width, options)
+            case "panoptic":
+                target = colour(_segments(sample, image.size), options.colours, where)
+            case _:
+                target = _stuff(sample, image.size)
+        target.putpalette([value for entry in self.palette for value in entry])
         return target
+
+    @property
+    def palette(self) -> tuple[tuple[int, int, int], ...]:
+        """The colours of the target, from the background on."""
+        if self.options.granularity in ("semantic", "stuff"):
+            return palette("distinct", MOST_CATEGORIES)
+        return palette(self.options.palette, self.options.colours)
 
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has annotations (a record of questions has none)."""
         return super().applies_to(sample) and "annotations" in sample.json()
 
 
-def ids_of(sample: Sample) -> list[int]:
-    """The ids of a sample's annotations, ascending.
-
-    Raises:
-        SgtError: there is no list of annotations, or one has no whole-number id of its own.
-    """
-    return [annotation["id"] for annotation in _annotations(sample)]
-
-
-def paint(sample: Sample, height: int, width: int) -> np.ndarray:
-    """Label map of a sample's annotations, int32 (H, W): 0 for none, k for the annotation of the k-th lowest id.
+def instances(sample: Sample, height: int, width: int, largest_last: bool = False, smallest: float = 0.0) -> Labels:
+    """Label map of a sample's annotations: k for the annotation of the k-th lowest id.
 
     Raises:
         SgtError: there are no annotations, or one does not fit the image.
     """
-    where = f"{sample.shard}: {sample.key}.json"
-    masks = [
-        mask_runs(annotation, height, width, f"{where}: annotation {annotation['id']}")
-        for annotation in _annotations(sample)
-    ]
-    flat = np.zeros(height * width, np.int32)
-    for index in sorted(range(len(masks)), key=lambda index: -masks[index][1::2].sum()):
-        flat[mask_pixels(masks[index])] = index + 1
-    return np.ascontiguousarray(flat.reshape(width, height).T)
+    return _painted(annotations(sample), sample, height, width, largest_last, smallest)
 
 
-def colour(labels: np.ndarray, where: str, ids: list[int]) -> np.ndarray:
-    """Palette index per pixel, uint8 (H, W).
-
-    Args:
-        labels: int32 (H, W), as ``paint`` makes it.
-        where: what to name in an error.
-        ids: the annotation id of each label, from label 1.
+def annotations(sample: Sample) -> list[dict]:
+    """A sample's annotations by ascending id.
 
     Raises:
-        SgtError: an instance touches all twenty colours.
+        SgtError: there is no list of annotations, or one has no whole-number id of its own.
     """
-    order = _left_to_right(labels)
-    touching = neighbours(labels) if len(order) > COLOURS else {}
-    table = np.zeros(len(ids) + 1, np.uint8)
-    for place, label in enumerate(order):
-        taken = {int(table[other]) for other in touching.get(label, ())}
-        turn = ((place + offset) % COLOURS + 1 for offset in range(COLOURS))
-        chosen = next((candidate for candidate in turn if candidate not in taken), None)
-        if chosen is None:
-            problem = f"it touches instances of all {COLOURS} colours"
-            raise SgtError(f"{where}: annotation {ids[label - 1]}", problem, "leave this sample out")
-        table[label] = chosen
-    return table[labels]
-
-
-def neighbours(labels: np.ndarray) -> dict[int, set[int]]:
-    """Which instances touch which, in the 8-neighbourhood, of a label map (H, W)."""
-    height, width = labels.shape
-    found: dict[int, set[int]] = {}
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        a = labels[: height - down, max(0, -right) : width - max(0, right)]
-        b = labels[down:, max(0, right) : width - max(0, -right)]
-        border = (a != b) & (a > 0) & (b > 0)
-        for first, second in set(zip(a[border].tolist(), b[border].tolist(), strict=True)):
-            found.setdefault(first, set()).add(second)
-            found.setdefault(second, set()).add(first)
+    where = f"{sample.shard}: {sample.key}.json"
+    found = sample.json().get("annotations")
+    if not isinstance(found, list):
+        raise SgtError(where, "no list of annotations", "use a dataset with masks")
+    if len(found) > MOST_ANNOTATIONS:
+        raise SgtError(where, f"{len(found)} annotations are too many", "leave this sample out")
+    for index, annotation in enumerate(found):
+        if not isinstance(annotation, dict) or type(annotation.get("id")) is not int:
+            raise SgtError(f"{where}: annotations[{index}]", "no whole-number id", "leave this sample out")
+    found = sorted(found, key=lambda annotation: annotation["id"])
+    for one, other in pairwise(found):
+        if one["id"] == other["id"]:
+            raise SgtError(f"{where}: annotation {one['id']}", "two annotations have this id", "leave this sample out")
     return found
 
 
-def _left_to_right(labels: np.ndarray) -> list[int]:
-    """The labels that are visible, by the column, then the row, of their centroid, then by number."""
-    height, width = labels.shape
-    rows, columns = np.divmod(np.arange(height * width), width)
-    area = np.bincount(labels.ravel())
-    x = np.bincount(labels.ravel(), columns) / np.maximum(area, 1)
-    y = np.bincount(labels.ravel(), rows) / np.maximum(area, 1)
-    return sorted((np.flatnonzero(area[1:]) + 1).tolist(), key=lambda label: (x[label], y[label], label))
+def _painted(found: list[dict], sample: Sample, height: int, width: int, largest_last: bool, smallest: float) -> Labels:
+    masks = mask_runs(found, height, width, f"{sample.shard}: {sample.key}.json")
+    covered = sum(int(runs[1::2].sum()) for runs in masks) / (height * width)
+    if covered > MOST_COVER:
+        where = f"{sample.shard}: {sample.key}.json"
+        raise SgtError(where, f"the masks cover the image {covered:.0f} times", "leave this sample out")
+    nothing = np.array([height * width])
+    masks = [runs if runs[1::2].sum() >= smallest * height * width else nothing for runs in masks]
+    return paint(masks, [each["id"] for each in found], height, width, largest_last)
 
 
-def _annotations(sample: Sample) -> list[dict]:
-    where = f"{sample.shard}: {sample.key}.json"
-    annotations = sample.json().get("annotations")
-    if not isinstance(annotations, list):
-        raise SgtError(where, "no list of annotations", "use a dataset with masks")
-    for index, annotation in enumerate(annotations):
-        if not isinstance(annotation, dict) or type(annotation.get("id")) is not int:
-            raise SgtError(f"{where}: annotations[{index}]", "no whole-number id", "leave this sample out")
-    annotations = sorted(annotations, key=lambda annotation: annotation["id"])
-    for one, other in pairwise(annotations):
-        if one["id"] == other["id"]:
-            raise SgtError(f"{where}: annotation {one['id']}", "two annotations have this id", "leave this sample out")
-    return annotations
+def _categories(sample: Sample, height: int, width: int, options: Strict) -> Image.Image:
+    found = annotations(sample)
+    labels = _painted(found, sample, height, width, options.overlap == "larger", options.smallest)
+    table = [_category(each, f"{sample.shard}: {sample.key}.json: annotation {each['id']}") for each in found]
+    return labels.painted([0, *table])
+
+
+def _category(annotation: dict, where: str) -> int:
+    category = annotation.get("category_id")
+    if type(category) is not int or not 0 < category <= MOST_CATEGORIES:
+        raise SgtError(where, f"category_id is {category!r}, not 1 to {MOST_CATEGORIES}", "use a dataset with classes")
+    return category
+
+
+def _segments(sample: Sample, size: tuple[int, int]) -> Labels:
+    """COCO's panoptic map, where a segment's id is R + 256 G + 65536 B, as labels in the order of the ids; 0 is
+    unlabelled."""
+    where = f"{sample.shard}: {sample.key}.panoptic.png"
+    pixels = np.asarray(decode_target(sample.get("panoptic.png"), where).convert("RGB"), np.int32)
+    if pixels.shape[1::-1] != size:
+        raise SgtError(where, f"{pixels.shape[1]}x{pixels.shape[0]}, image {size}", "leave this sample out")
+    coded = (pixels @ np.array([1, 256, 65536], np.int32)).T
+    ids, places = np.unique(coded, return_inverse=True)
+    if len(ids) > MOST_ANNOTATIONS:
+        raise SgtError(where, f"{len(ids)} segments are too many", "leave this sample out")
+    labels = places.reshape(coded.shape).astype(np.uint16)
+    return Labels(labels, ids[1:].tolist()) if ids[0] == 0 else Labels(labels + 1, ids.tolist())
+
+
+def _stuff(sample: Sample, size: tuple[int, int]) -> Image.Image:
+    """COCO-Stuff's map: grey, or a palette whose indices count, each the number of a category; 0 and 255 are
+    unlabelled."""
+    where = f"{sample.shard}: {sample.key}.stuff.png"
+    image = decode_target(sample.get("stuff.png"), where)
+    pixels = np.array(image if image.mode == "P" else image.convert("L"))
+    if image.size != size:
+        raise SgtError(where, f"{image.width}x{image.height}, image {size}", "leave this sample out")
+    pixels[pixels == 255] = 0
+    if pixels.max(initial=0) > MOST_CATEGORIES:
+        raise SgtError(where, f"category {pixels.max()} is above {MOST_CATEGORIES}", "leave this sample out")
+    return Image.fromarray(pixels)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from sgt.atomic import atomic_path
 from sgt.reporting.samples import generated_sheet, target_sheet
-from sgt.reporting.scores import Scores, proxy_arms, short
+from sgt.reporting.scores import Scores, short
 from sgt.study.load import LoadedStudy, load_study
 
 # Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
 
 def gains(scores: Scores) -> Figure:
     """Gain over the control by kind of question, a point with its 95% interval per arm; a panel per model."""
-    cells = scores.cells[scores.cells["arm"].isin(proxy_arms(scores.study))]
+    cells = scores.cells[scores.cells["arm"].isin(scores.study.proxy_arms)]
     cells = cells[cells["metric"].str.startswith("accuracy")]
     return _panels(cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
 

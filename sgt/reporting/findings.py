@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sgt.evaluation.statistics import Estimate, difference_of_means, paired_difference
-from sgt.proxies import PROXIES
-from sgt.reporting.scores import Scores, proxy_arms, short
+from sgt.reporting.scores import Scores, short
 from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 
 PERCEPTION, REASONING = "accuracy/perception", "accuracy/reasoning"
@@ -55,10 +54,15 @@ def _base_learnt(scores: Scores, model: str) -> list[Finding]:
     return found
 
 
+def _tasks(scores: Scores) -> list[str]:
+    """The proxy arms at the study's own ratio and images."""
+    return [arm for arm in scores.study.proxy_arms if arm not in scores.study.study.variants]
+
+
 def _levels(scores: Scores, model: str) -> list[Finding]:
     """The paper's order: a high-level proxy helps more than the mean of the low-level ones."""
-    arms = proxy_arms(scores.study)
-    high, low = ([arm for arm in arms if PROXIES[arm].level == level] for level in ("high", "low"))
+    arms = _tasks(scores)
+    high, low = ([arm for arm in arms if scores.study.proxy(arm).level == level] for level in ("high", "low"))
     if not high or not low:
         return []
     found = []
@@ -77,7 +81,7 @@ def _levels(scores: Scores, model: str) -> list[Finding]:
 
 def _perception(scores: Scores, model: str) -> list[Finding]:
     """The high-level proxy's gain is in perception rather than in reasoning."""
-    high = [arm for arm in proxy_arms(scores.study) if PROXIES[arm].level == "high"]
+    high = [arm for arm in _tasks(scores) if scores.study.proxy(arm).level == "high"]
     if not high or ARM_WITHOUT_PROXY not in scores.study.study.arms:
         return []
     found = []

@@ -9,7 +9,6 @@ from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
-from sgt.proxies import PROXIES
 from sgt.proxies.preview import contact_sheet
 from sgt.study.benchmarks import Benchmark, GenerationProtocol
 from sgt.study.load import LoadedStudy, Run
@@ -28,7 +27,7 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
             continue
         name = _title(study, run)
         for row, sample in _beside(rows, study.prediction_dir(run, "targets") / "images.tar"):
-            if PROXIES[run.proxy].degrades:
+            if study.proxy(run.proxy).degrades:
                 row[f"{name}: shown"] = _picture(sample, "input.png")
             row[f"{name}: target"] = _picture(sample, "target.png")
             row[f"{name}: made"] = _picture(sample, "png")

@@ -1,7 +1,6 @@
 """The score files of a study, read and checked, and their metrics over seeds and against the control."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +11,6 @@ from sgt.errors import SgtError
 from sgt.evaluation.questions import items_of
 from sgt.evaluation.score import SCHEMA
 from sgt.evaluation.statistics import Estimate, paired_difference, proportion
-from sgt.proxies import PROXIES
 from sgt.study.benchmarks import QuestionProtocol
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.schema import ARM_WITHOUT_PROXY
@@ -110,7 +108,7 @@ class Scores:
         return {
             "model": model,
             "arm": arm,
-            "level": PROXIES[arm].level if arm in PROXIES else None,
+            "level": self.study.proxy(arm).level if arm in self.study.proxy_arms else None,
             "seeds": len(runs),
             "benchmark": benchmark,
             "metric": metric,
@@ -127,11 +125,6 @@ class Scores:
 def short(metric: str) -> str:
     """A metric's name without what it is measured in: ``accuracy/count`` is ``count``, ``generation/score`` stays."""
     return metric.removeprefix("accuracy/").replace("_", " ")
-
-
-def proxy_arms(study: LoadedStudy) -> Sequence[str]:
-    """The arms that have a proxy, in the study's order."""
-    return [arm for arm in study.study.arms if arm in PROXIES]
 
 
 def _read(study: LoadedStudy, run: Run, benchmark: str) -> dict:

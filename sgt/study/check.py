@@ -1,6 +1,7 @@
 """``sgt check``: is a study valid, and what does it ask for, of a machine and in jobs?"""
 
 import argparse
+from collections import Counter
 from pathlib import Path
 
 from sgt.models.families import FAMILIES
@@ -32,14 +33,14 @@ def describe(study: LoadedStudy) -> list[str]:
     """The lines that ``sgt check`` prints."""
     lines = [f"study {study.study.name}: valid, results in {study.results}/"]
     for name, dataset in study.study.datasets.items():
-        lines.append(f"dataset {name}: {dataset.scenes} scenes in {_many(dataset.shards, 'shard')}")
+        lines.append(f"dataset {name}: {dataset.told} in {_many(dataset.shards, 'shard')}")
     for name, benchmark in study.benchmarks.items():
         lines.append(f"benchmark {name} v{benchmark.version}: {benchmark.protocol.kind} on {benchmark.dataset}")
     trained = [run.model for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     for name, model in study.models.items():
         lines += estimates(model, study.recipe(name), trained.count(name))
     for run in study.runs:
-        steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model).steps
+        steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model, run.arm).steps
         lines.append(f"run {run.id}: {_many(steps, 'step')}")
     jobs = job_counts(study)
     told = ", ".join(f"{count} {stage}" for stage, count in jobs.items())
@@ -61,7 +62,8 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     devices = max(spec.train.gpu, 1) * spec.train.nodes
     tokens = estimate.step_tokens(spec, sizes, recipe)
     share = estimate.share(tokens, devices)
-    memory = estimate.memory(sizes, recipe, share, spec.largest_sides[1] ** 2, devices)
+    pack = estimate.pack(share, recipe)
+    memory = estimate.memory(sizes, recipe, pack, spec.largest_sides[1] ** 2, devices)
     parts = ", ".join(f"{part} {_amount(count)}" for part, count in sizes.parameters.items())
     bytes_of = " + ".join(f"{name} {_amount(value)}B" for name, value in vars(memory).items() if value)
     trains = _amount(estimate.trainable_values(sizes, recipe))
@@ -70,7 +72,8 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
     where = _many(spec.train.gpu, "GPU") if spec.train.gpu else "the CPU"
     told = [
         f"{_amount(sum(sizes.parameters.values()))} parameters ({parts})",
-        f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each",
+        f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each,"
+        f" {pack.all} at once",
         f"memory {bytes_of} = {_amount(memory.total)}B",
         f"disk {_amount(final)}B per finished run, {_amount(progress)}B per resumable checkpoint of a run in"
         f" progress; {_amount(runs * final)}B when {_many(runs, 'run')} are finished",
@@ -99,16 +102,18 @@ def _amount(value: float) -> str:
 def job_counts(study: LoadedStudy) -> dict[str, int]:
     """How many jobs of the main stages a study has when nothing is made yet."""
     wanted = {benchmark.dataset for benchmark in study.benchmarks.values()}
-    proxies = {run.proxy for run in study.runs if run.proxy}
+    rendered = {(study.images(run.proxy), study.proxy_name(run.proxy)) for run in study.runs if run.proxy}
     trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     if trained:
         wanted |= {study.study.data.vqa, *filter(None, [study.study.data.validation])}
     # The contact sheet shows the proxy dataset even where no arm is trained on it.
     wanted.add(study.study.data.proxy)
+    wanted |= {images for images, _ in rendered}
+    made = Counter("toyworld" if study.study.datasets[name].source == "toyworld" else "shards" for name in wanted)
     evaluations = len(study.runs) * len(study.benchmarks)
     return {
-        "toyworld": len(wanted),
-        "render": len(proxies) * study.study.datasets[study.study.data.proxy].shards,
+        **made,
+        "render": sum(study.study.datasets[images].shards for images, _ in rendered),
         "train": len(trained),
         "predict": evaluations,
         "score": evaluations,

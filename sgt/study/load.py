@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sgt.errors import SgtError
+from sgt.proxies import PROXIES, Proxy, make_proxy
 from sgt.study.benchmarks import Benchmark, GenerationProtocol
-from sgt.study.fields import Strict
 from sgt.study.models import Model
 from sgt.study.recipe import Recipe
 from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
 
-Spec = TypeVar("Spec", bound=Strict)
+Spec = TypeVar("Spec", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Run:
 
     @property
     def proxy(self) -> str | None:
-        """The proxy it is trained on, None for base and sft."""
+        """The arm, if it is trained on a proxy (`LoadedStudy.proxy` tells which), None for base and sft."""
         return None if self.arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) else self.arm
 
 
@@ -93,17 +93,41 @@ class LoadedStudy:
             raise SgtError(self.path, f"no {what} {name!r}", f"use one of {', '.join(known)}")
         return known[name]
 
-    def recipe(self, model: str) -> Recipe:
-        """The recipe a model is post-trained with."""
-        return self.study.recipes.get(model, self.study.recipe)
+    def recipe(self, model: str, arm: str | None = None) -> Recipe:
+        """The recipe a model is post-trained with; an arm that is a variant has its own ratio."""
+        recipe = self.study.recipes.get(model, self.study.recipe)
+        return self.study.variants[arm].changed(recipe) if arm in self.study.variants else recipe
+
+    @property
+    def proxy_arms(self) -> list[str]:
+        """The arms that have a proxy, in the study's order."""
+        return [arm for arm in self.study.arms if arm not in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY)]
+
+    def proxy_name(self, arm: str) -> str:
+        """The name of an arm's proxy, as its targets are filed: that of a variant is its proxy's."""
+        return self.study.variants[arm].proxy if arm in self.study.variants else arm
+
+    def proxy(self, arm: str) -> Proxy:
+        """An arm's proxy, with what the study chose about it."""
+        name = self.proxy_name(arm)
+        return make_proxy(self.study.proxies[name]) if name in self.study.proxies else PROXIES[name]
+
+    def images(self, arm: str) -> str:
+        """The dataset that an arm's proxy is rendered from."""
+        variant = self.study.variants.get(arm)
+        return (variant and variant.images) or self.study.data.proxy
+
+    def download_dir(self, name: str) -> Path:
+        """Folder of a fetched dataset or model."""
+        return Path(self.study.downloads) / name
 
     def dataset_dir(self, name: str) -> Path:
         """Folder of a dataset's shards and manifest."""
         return self.results / "shards" / name
 
-    def target_dir(self, proxy: str) -> Path:
-        """Folder of a proxy's target shards, named as the shards of the proxy dataset."""
-        return self.results / "targets" / self.study.data.proxy / proxy
+    def target_dir(self, arm: str) -> Path:
+        """Folder of the target shards of an arm's proxy, named as the shards of its images."""
+        return self.results / "targets" / self.images(arm) / self.proxy_name(arm)
 
     def run_dir(self, run: Run) -> Path:
         """Folder of a run: ``final/``, ``run.json``, and ``work/`` while it trains."""
@@ -125,7 +149,7 @@ def load_study(path: Path | str) -> LoadedStudy:
         SgtError: one line naming the file, the field and the remedy.
     """
     path = Path(path)
-    study = _load(path, Study)
+    study = read_yaml(path, Study)
     models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
     benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
     for benchmark in benchmarks.values():
@@ -177,13 +201,18 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
 
 
 def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
-    spec = _load(folder / f"{name}.yaml", kind)
+    spec = read_yaml(folder / f"{name}.yaml", kind)
     if spec.name != name:
         raise SgtError(folder / f"{name}.yaml", f"name is {spec.name!r}", f"make it {name!r}, as the file")
     return spec
 
 
-def _load(path: Path, kind: type[Spec]) -> Spec:
+def read_yaml(path: Path, kind: type[Spec]) -> Spec:
+    """A YAML file as what it should hold.
+
+    Raises:
+        SgtError: one line naming the file, the field and the remedy.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -196,7 +225,7 @@ def _load(path: Path, kind: type[Spec]) -> Spec:
         raise _told(path, kind, error) from None
 
 
-def _told(path: Path, kind: type[Strict], error: ValidationError) -> SgtError:
+def _told(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError:
     """The first complaint of pydantic, as one line with a remedy."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])

@@ -66,6 +66,9 @@ class Model(Strict):
         description="images that are shown. bagel: longest side, shortest side, stride; "
         "omnigen2: most pixels, fewest pixels, stride"
     )
+    vqa_image: tuple[Count, Count, Count] | None = Field(
+        None, description="bagel: images that are asked about, if they are seen at another size than vit_image"
+    )
     vae_image: tuple[Count, Count, Count] = Field(
         description="images that are made. bagel: longest side, shortest side, stride; "
         "omnigen2: most pixels, longest side, stride"
@@ -86,6 +89,12 @@ class Model(Strict):
     def weights(self) -> tuple[str, ...]:
         """The files, in the layout's folder, that post-training changes."""
         return WEIGHTS[self.family]
+
+    @model_validator(mode="after")
+    def _seen_at_one_size(self) -> "Model":
+        if self.vqa_image and self.family != "bagel":
+            raise ValueError(f"vqa_image: {self.family} sees all images at vit_image: remove it")
+        return self
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":

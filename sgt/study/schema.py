@@ -7,19 +7,24 @@ A study names its models and benchmarks; each is a file of its own beside it (``
 import argparse
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from sgt.proxies import PROXIES
-from sgt.study.datasets import Data, Toyworld
+from sgt.study.datasets import Data, Dataset
 from sgt.study.fields import Name, Strict
 from sgt.study.recipe import Recipe
+from sgt.study.variants import Variant
 from sgt.study.watch import Watch
 
 ARM_WITHOUT_TRAINING = "base"
 ARM_WITHOUT_PROXY = "sft"
 SCHEMA_FILE = Path("config/study.schema.json")
+ProxyOptions = Annotated[
+    Union[tuple(type(proxy).Options for proxy in PROXIES.values())],  # noqa: UP007 (of a tuple made here)
+    Field(discriminator="task"),
+]
 
 
 class Study(Strict):
@@ -32,7 +37,13 @@ class Study(Strict):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     recipe: Recipe
     recipes: dict[Name, Recipe] = Field({}, description="recipes of models that need their own")
-    datasets: dict[Name, Toyworld]
+    proxies: dict[Name, ProxyOptions] = Field(
+        {},
+        description="proxies with what is chosen about them, by a name for arms; a task's own name changes it",
+    )
+    variants: dict[Name, Variant] = Field({}, description="arms that are a proxy at another ratio or on other images")
+    downloads: str = Field("downloads", description="folder of what `sgt fetch` fetches")
+    datasets: dict[Name, Dataset]
     data: Data
     benchmarks: Annotated[list[Name], Field(min_length=1)]
     watch: Watch = Watch()
@@ -43,17 +54,37 @@ class Study(Strict):
             values = getattr(self, field)
             if len(set(values)) < len(values):
                 raise ValueError(f"{field} lists a value twice: {values}")
-        known = [ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, *PROXIES]
+        proxies = list(dict.fromkeys([*PROXIES, *self.proxies]))
+        known = [ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, *proxies, *self.variants]
         for arm in self.arms:
             if arm not in known:
                 raise ValueError(f"arms: unknown proxy {arm!r}: use one of {', '.join(known)}")
-        if set(self.arms) & set(PROXIES) and ARM_WITHOUT_PROXY not in self.arms:
+        if len(set(known)) < len(known):
+            raise ValueError("variants: one has the name of another arm: rename it")
+        if set(self.arms) - {ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY} and ARM_WITHOUT_PROXY not in self.arms:
             raise ValueError(f"arms: proxies are compared with {ARM_WITHOUT_PROXY!r}: add it")
+        for name, options in self.proxies.items():
+            if name in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) or (name in PROXIES and options.task != name):
+                raise ValueError(f"proxies: {name!r} is the name of another task or arm: rename it")
+        for name, variant in self.variants.items():
+            if variant.proxy not in proxies:
+                raise ValueError(f"variants.{name}: no proxy {variant.proxy!r}: use one of {', '.join(proxies)}")
+            if variant.images and variant.images not in self.datasets:
+                raise ValueError(f"variants.{name}: no dataset {variant.images!r}: define it under datasets")
+            for recipe in (self.recipe, *self.recipes.values()):
+                try:
+                    variant.changed(recipe)
+                except ValidationError as error:
+                    message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                    raise ValueError(f"variants.{name}: {message}: change ratio or batch") from None
+                except ValueError as error:
+                    raise ValueError(f"variants.{name}: {error}") from None
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")
-        for part, name in self.data.model_dump(exclude_none=True).items():
-            if name not in self.datasets:
+        for part in ("proxy", "vqa", "validation"):
+            name = getattr(self.data, part)
+            if name is not None and name not in self.datasets:
                 raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")
         return self
 

@@ -26,6 +26,8 @@ from sgt.training.optimizer import learning_rate, make_adamw
 
 log = logging.getLogger("sgt")
 KL_WEIGHT = 1e-4
+# One proxy for each way a target can look: flat colours, smooth grey, lines.
+TARGETS = ("segmentation", "depth", "edge")
 CALIBRATION_IMAGES = 256
 
 
@@ -87,8 +89,7 @@ def _images(dataset: ShardDataset, transform: MadeTransform, count: int, seed: i
     """(count, 3, H, W) in [-1, 1]: scenes, then targets."""
     rng = generator(seed, "vae", step)
     samples = [dataset[int(index)] for index in rng.integers(len(dataset), size=count)]
-    proxies = [proxy for proxy in PROXIES.values() if proxy.needs]
-    proxies += [proxy for proxy in PROXIES.values() if proxy.name == "edge"]
+    proxies = [PROXIES[name] for name in TARGETS]
     images: Sequence[Image.Image] = [
         image_of(sample) if place < count // 2 else target_of(proxies[rng.integers(len(proxies))], sample)
         for place, sample in enumerate(samples)

@@ -4,6 +4,7 @@ Weights, gradients, optimizer state and average are exact. Activations are what 
 counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fits`` asks for some room beside it.
 """
 
+import math
 from dataclasses import dataclass
 
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
@@ -61,21 +62,28 @@ def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe) -> Tokens:
     seen, made = (
         (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
     )
+    asked = (spec.vqa_image[0] // sizes.patch) ** 2 if spec.vqa_image else seen
     proxies, questions = (recipe.batch * share // sum(recipe.ratio) for share in recipe.ratio)
-    lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, seen + 2 + CONVERSATION)]
+    lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, asked + 2 + CONVERSATION)]
     return Tokens(
         text=proxies * (INSTRUCTION + 4) + questions * (CONVERSATION + 2),
-        seen=(proxies + questions) * seen,
+        seen=proxies * seen + questions * asked,
         made=proxies * made,
         learned=questions * LEARNED,
         pairs=sum(count * length**2 // 2 for count, length in lengths),
-        seen_pairs=(proxies + questions) * seen**2,
+        seen_pairs=proxies * seen**2 + questions * asked**2,
     )
 
 
 def share(tokens: Tokens, devices: int) -> Tokens:
     """What each of some devices works through, if samples are dealt evenly."""
     return Tokens(**{name: -(-count // devices) for name, count in vars(tokens).items()})
+
+
+def pack(tokens: Tokens, recipe: Recipe) -> Tokens:
+    """What a device has in memory at once of its share of a step: all of it, or a pack of it."""
+    part = min(1.0, recipe.max_tokens / tokens.all) if recipe.max_tokens else 1.0
+    return Tokens(**{name: math.ceil(part * count) for name, count in vars(tokens).items()})
 
 
 def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int, devices: int = 1) -> Memory:

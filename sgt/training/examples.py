@@ -4,17 +4,16 @@ from collections.abc import Callable
 
 from PIL import Image
 
+from sgt.data.conversations import IMAGE_MARK, check_conversation
 from sgt.data.dataset import ShardDataset
 from sgt.data.images import decode_image
 from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
-from sgt.models.base import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.proxies.base import Proxy
 from sgt.training.stream import Supply
-
-IMAGE_MARK = "<image>"
 
 
 def image_of(sample: Sample) -> Image.Image:
@@ -23,27 +22,34 @@ def image_of(sample: Sample) -> Image.Image:
 
 
 def vqa_example(sample: Sample) -> Example:
-    """An image with what is asked about it; answers are learned, questions are not.
+    """What is asked, about an image if there is one; answers are learned, questions are not.
 
     Listed ``questions`` are independent, so none sees another: a question tells what is in the picture. A
-    conversation (LLaVA-OneVision records) is one text in the order of its turns.
+    conversation (LLaVA-OneVision records) is one text in the order of its turns, the image where ``<image>`` stands,
+    or before everything if it stands nowhere.
 
     Raises:
-        SgtError: the record has neither, or a turn is from neither human nor gpt.
+        SgtError: the record has neither, or is no conversation.
     """
     record = sample.json()
-    parts: list[SeenImage | Words | Exchange] = [SeenImage(image_of(sample))] if "jpg" in sample.files else []
+    shown = [SeenImage(image_of(sample), asked=True)] if "jpg" in sample.files else []
     if "questions" in record:
         asked = [(question["question"], question["answer"]) for question in record["questions"]]
         described = [(CAPTION_REQUEST, record["caption"])] if "caption" in record else []
-        return parts + [Exchange(question, answer) for question, answer in asked + described]
+        return shown + [Exchange(question, answer) for question, answer in asked + described]
+    where = f"{sample.shard}: {sample.key}.json"
     if not record.get("conversations"):
-        raise SgtError(f"{sample.shard}: {sample.key}.json", "no questions", "use a dataset of questions")
-    for turn in record["conversations"]:
-        if turn.get("from") not in ("human", "gpt"):
-            raise SgtError(f"{sample.shard}: {sample.key}.json", f"turn from {turn.get('from')!r}", "use human or gpt")
-        parts.append(Words(turn["value"].replace(IMAGE_MARK, "").strip(), learned=turn["from"] == "gpt"))
-    return parts
+        raise SgtError(where, "no questions", "use a dataset of questions")
+    parts: list[SeenImage | Words] = []
+    for turn in check_conversation(record["conversations"], bool(shown), where):
+        if turn["from"] == "gpt":
+            parts.append(Words(turn["value"].strip(), learned=True))
+            continue
+        before, mark, after = turn["value"].partition(IMAGE_MARK)
+        for part in (Words(before.strip()), *(shown if mark else []), Words(after.strip())):
+            if part != Words(""):
+                parts.append(part)
+    return parts if any(isinstance(part, SeenImage) for part in parts) else shown + parts
 
 
 def proxy_example(

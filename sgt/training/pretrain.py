@@ -2,7 +2,6 @@
 
 import argparse
 import hashlib
-import itertools
 import logging
 import shutil
 from dataclasses import replace
@@ -18,8 +17,7 @@ from sgt.errors import SgtError
 from sgt.models.families import FAMILIES, create_model, load_model, made_image
 from sgt.models.tokenizer import train_tokenizer
 from sgt.models.vae import VAE
-from sgt.proxies import PROXIES
-from sgt.study.load import load_model_spec, load_study
+from sgt.study.load import LoadedStudy, load_model_spec, load_study
 from sgt.study.models import Model
 from sgt.training.autoencoder import train_vae
 from sgt.training.examples import caption_supply, vqa_supply
@@ -56,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     dataset = open_dataset(dataset_dir)
 
     family = FAMILIES[spec.family]
-    texts = _texts(dataset)
+    texts = _texts(dataset, study)
     texts += [text for text in family.said for _ in range(len(texts) // SAID_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
     if recipe.vae_of:
@@ -113,8 +111,8 @@ def _frozen(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _texts(dataset: ShardDataset) -> list[str]:
+def _texts(dataset: ShardDataset, study: LoadedStudy) -> list[str]:
     """Everything the tokenizer should know as whole words."""
     samples = (dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset))))
     said = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
-    return said + list(itertools.chain.from_iterable(proxy.prompts for proxy in PROXIES.values()))
+    return said + [prompt for arm in study.proxy_arms for prompt in study.proxy(arm).prompts]

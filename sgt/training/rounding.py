@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
+
+from sgt.training.sharding import local
 
 # Values that are worked out at once: what a step takes beside its state is a few fp32 numbers for each of them.
 CHUNK = 2**25
@@ -66,4 +67,4 @@ def rounded(x: Tensor) -> Tensor:
 
 def _flat(tensor: Tensor) -> Tensor:
     """What this process holds of a tensor, as one row that shares its memory."""
-    return (tensor.to_local() if isinstance(tensor, DTensor) else tensor).view(-1)
+    return local(tensor).view(-1)

@@ -7,7 +7,6 @@ from PIL import Image
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
 from sgt.data.shards import dataset_shards
-from sgt.proxies import PROXIES
 from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.recipe import Recipe
@@ -35,16 +34,16 @@ class Sources:
 def training_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> Sources:
     """The data of a run. Arms of one seed see the same questions in the same order; a proxy arm more beside them."""
     questions = open_dataset(study.dataset_dir(study.study.data.vqa))
-    folder = study.dataset_dir(study.study.data.proxy)
     supplies, scenes = {VQA: vqa_supply(questions)}, None
     if run.proxy:
-        scenes = open_dataset(folder)
-        targets = open_targets(study.target_dir(run.proxy), scenes, [shard.name for shard in dataset_shards(folder)])
+        folder = study.dataset_dir(study.images(run.proxy))
+        names = [shard.name for shard in dataset_shards(folder)]
+        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names)
 
         def made(index: int) -> Image.Image:
             return read_target(targets[index]) if recipe.supervise == "target" else image_of(scenes[index])
 
-        supplies[PROXY] = proxy_supply(PROXIES[run.proxy], scenes, made, run.seed, recipe.text_dropout)
+        supplies[PROXY] = proxy_supply(study.proxy(run.proxy), scenes, made, run.seed, recipe.text_dropout)
     return Sources(supplies=supplies, **_mixture(recipe, run.seed, len(questions), scenes))
 
 
@@ -56,7 +55,7 @@ def validation_supplies(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[st
     dataset = open_dataset(study.dataset_dir(name))
     supplies = {VQA: vqa_supply(dataset)}
     if run.proxy:
-        proxy = PROXIES[run.proxy]
+        proxy = study.proxy(run.proxy)
         supplies[PROXY] = proxy_supply(
             proxy, dataset, lambda index: target_of(proxy, dataset[index]), run.seed, recipe.text_dropout
         )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
-from sgt.models.base import Batch, Example, UnifiedModel
+from sgt.models.base import Batch, UnifiedModel
+from sgt.models.examples import Example
 from sgt.training.packing import fill, split
 from sgt.training.world import World
 

@@ -62,7 +62,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
         SgtError: see :meth:`Training.run`; or the samples of a step cannot be dealt to the processes.
     """
     began = time.monotonic()
-    recipe, folder = study.recipe(run.model), study.run_dir(run)
+    recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
     sources = training_sources(study, run, recipe)
     fingerprint = _fingerprint(study, run, spec, recipe, base)
     model = load_model(spec, base, recipe.precision, world.device)
@@ -119,6 +119,7 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:
-        parts.append((study.dataset_dir(study.study.data.proxy) / MANIFEST).read_text())
+        parts.append(study.proxy(run.proxy).options.model_dump_json())
+        parts.append((study.dataset_dir(study.images(run.proxy)) / MANIFEST).read_text())
         parts += [sha256(path) for path in sorted(study.target_dir(run.proxy).glob("*.tar"))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -37,7 +37,7 @@ def test_a_random_pack_is_as_long_as_wanted_and_counted_pair_by_pair():
     network, _ = random_networks(spec, torch.float32, torch.device("cpu"))
     batch = pack(network.config, random_samples(spec, network.config, 500))
     tokens = tokens_of(batch)
-    assert tokens.all == batch.sequence_length >= 500
+    assert tokens.all == sum(batch.sample_lens) >= 500
     # A proxy sample: 38 tokens of an image seen, 42 of an instruction, 38 of an image made; all see what is before.
     proxy = 38 * 38 + 42 * 38 + 42 * 43 // 2 + 38 * (38 + 42 + 38)
     question = 38 * 38 + sum(range(39, 39 + 4 * 34))

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sgt.data import shards
 from sgt.data.images import decode_depth, decode_image, encode_jpeg, encode_png
 from sgt.data.shards import ShardWriter, dataset_shards, read_manifest, read_shard, shard_name, write_manifest
 from sgt.errors import SgtError
@@ -122,10 +123,20 @@ def test_names_with_a_leading_dot_slash_are_read(tmp_path):
     assert [(sample.key, set(sample.files)) for sample in read_shard(path)] == [("sa_1", {"jpg", "json"})]
 
 
-@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff\xfe\xfa", b"", b"nul"])
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[1]", b"\xff\xfe\xfa", b"", b"nul", b"[" * 300_000, b'{"a":' * 300_000, b'{"a": 1' + b"0" * 5000 + b"}"],
+)
 def test_what_is_not_a_json_object_is_refused(tmp_path, content):
     path = tar_of(tmp_path / "a.tar", (tarfile.TarInfo("key.json"), content))
     with pytest.raises(SgtError, match=r"key\.json: not (valid JSON|a JSON object)"):
+        next(read_shard(path)).json()
+
+
+def test_a_huge_record_is_not_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MAX_JSON_BYTES", 1000)
+    path = tar_of(tmp_path / "a.tar", (tarfile.TarInfo("key.json"), b'{"a": "' + b"x" * 1000 + b'"}'))
+    with pytest.raises(SgtError, match=r"key\.json: 1009 bytes is too large"):
         next(read_shard(path)).json()
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -71,6 +73,17 @@ def test_a_corrupt_jpeg_is_refused_and_named(scenes, changed, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == [shard]
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("name", ["segmentation", "edge", "depth"])
+@pytest.mark.parametrize("side", [12_000, 50_000])
+def test_an_image_that_claims_to_be_huge_is_refused(name, side, scenes, changed, tmp_path, capsys):
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    shard = changed("jpg", content + b"\0\0\0\0IEND\xaeB`\x82")
+    fails_with_one_line(capsys, ["render", name, shard, tmp_path / "out.tar"], ".jpg: ", "1 of 5 samples refused")
+    assert list(tmp_path.iterdir()) == [shard]
+
+
 def test_a_mask_of_the_wrong_size_is_refused_or_counted(scenes, changed, tmp_path, capsys):
     whole = list(read_shard(scenes))[2]
     record = whole.json()
@@ -114,8 +127,10 @@ def test_preview_leaves_out_what_a_shard_has_no_data_for(scenes, tmp_path, caplo
             writer.add(sample.key, {"jpg": sample.get("jpg")})
     with caplog.at_level("WARNING"):
         assert main(["preview", str(shard), str(tmp_path / "out.png"), "--side", "48"]) == 0
-    assert [record.args[0] for record in caplog.records] == ["segmentation", "depth"]
-    assert Image.open(tmp_path / "out.png").width == 6 + 5 * 54
+    left_out = [record.args[0] for record in caplog.records]
+    assert left_out == ["segmentation", "depth", "detection", "normals"]
+    degrading = sum(proxy.degrades for proxy in PROXIES.values())
+    assert Image.open(tmp_path / "out.png").width == 6 + (1 + len(PROXIES) - 4 + degrading) * 54
 
 
 def test_preview_says_what_is_wrong_with_its_arguments(scenes, tmp_path, capsys):

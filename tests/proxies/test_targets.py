@@ -15,7 +15,11 @@ from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.proxies.edge import sobel
-from sgt.proxies.segmentation import COLOURS, PALETTE, neighbours
+from sgt.proxies.painting import neighbours
+from sgt.proxies.palettes import palette
+
+COLOURS = 20
+PALETTE = palette("distinct", COLOURS)
 
 
 def rle(mask: np.ndarray) -> dict:
@@ -24,9 +28,8 @@ def rle(mask: np.ndarray) -> dict:
 
 
 def annotated(labels: np.ndarray) -> list[dict]:
-    return [
-        {"id": int(label), "segmentation": rle(labels == label)} for label in np.unique(labels[labels > 0]).tolist()
-    ]
+    masks = {int(label): rle(labels == label) for label in np.unique(labels[labels > 0])}
+    return [{"id": label, "segmentation": mask, "bbox": coco.toBbox(mask).tolist()} for label, mask in masks.items()]
 
 
 def sample_of(pixels: np.ndarray, annotations: list | None = None, depth: np.ndarray | None = None) -> Sample:
@@ -108,11 +111,22 @@ def test_the_png_has_the_palette_and_nothing_else():
     assert set(target.convert("RGB").get_flattened_data()) == set(PALETTE[1:])
 
 
-def test_an_instance_that_touches_every_colour_is_refused():
-    labels = np.zeros((3, 21), int)
-    labels[0, :20], labels[1], labels[2, :20] = np.arange(1, 21), 50, np.arange(21, 41)
-    with pytest.raises(SgtError, match="annotation 50: it touches instances of all 20 colours"):
-        segment(annotated(labels), 3, 21)
+def test_a_mask_that_touches_more_instances_than_there_are_colours_keeps_one_of_its_own():
+    labels = np.zeros((3, 41), int)
+    labels[0], labels[1], labels[2] = np.arange(1, 42), 50, np.arange(51, 92)
+    target = segment(annotated(labels), 3, 41)
+    assert not (target[1, 0] == target[[0, 2]]).any() and set(np.unique(target)) == set(range(1, 21))
+
+
+def test_instances_that_all_touch_one_another_need_a_colour_each():
+    masks = [np.zeros((23, 46), bool) for _ in range(22)]
+    for number, mask in enumerate(masks):
+        # A comb: each mask's tooth crosses a row of every other one.
+        mask[number, :] = True
+        mask[:, 2 * number] = True
+    annotations = [{"id": number + 1, "segmentation": rle(mask)} for number, mask in enumerate(masks)]
+    with pytest.raises(SgtError, match="touches instances of all 20 colours; give the study more colours"):
+        segment(annotations, 23, 46)
 
 
 def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
@@ -143,7 +157,15 @@ def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
         ({"size": [4, 4], "counts": [True, 15]}, "not all whole numbers from 0"),
         ({"size": [4, 4], "counts": "\x7f\x7f"}, "malformed RLE"),
         ({"size": [4, 4], "counts": "P" * 200}, "malformed RLE"),
-        ({"size": [4, 4], "counts": "P"}, "ends in the middle"),
+        ({"size": [4, 4], "counts": "P"}, "ends in the middle of a number"),
+        ({"size": [4, 4], "counts": "P" * 12 + "0"}, "a number too large"),
+        ({"size": [4, 4], "counts": "ooooooO0ooooooO0"}, "add up to|not all whole numbers"),
+        ({"size": [4, 4], "counts": "oooooo?" * 300}, "add up to|not all whole numbers"),
+        ({"size": [4, 4], "counts": [2**62, 2**62]}, "not all whole numbers from 0"),
+        ({"size": [4, 4], "counts": [0, 2**31 - 1, 2**31 - 1]}, "add up to 2147483647"),
+        ({"size": [4, 4], "counts": [[0, 16]]}, "not all whole numbers from 0"),
+        ({"size": [4, 4], "counts": "漢0"}, "characters outside ASCII"),
+        ({"size": [4, 4], "counts": ""}, "add up to 0"),
         ({"size": [4, 4], "counts": None}, "neither text nor a list"),
         ({"size": [4, 4]}, "no RLE or polygon"),
         ("mask", "no RLE or polygon"),
@@ -157,6 +179,14 @@ def test_rle_and_polygons_are_read_as_pycocotools_reads_them():
 def test_malformed_masks_are_refused_before_native_code_reads_them(segmentation, problem):
     with pytest.raises(SgtError, match=f"shard.tar: key.json: annotation 3: .*{problem}"):
         segment([{"id": 3, "segmentation": segmentation}], 4, 4)
+
+
+def test_masks_that_cover_the_image_over_and_over_are_refused():
+    whole = {"size": [4, 4], "counts": [0, 16]}
+    with pytest.raises(SgtError, match=r"key\.json: the masks cover the image 101 times"):
+        segment([{"id": number, "segmentation": whole} for number in range(101)], 4, 4)
+    with pytest.raises(SgtError, match=r"10001 annotations are too many"):
+        segment([{"id": number, "segmentation": whole} for number in range(10_001)], 4, 4)
 
 
 def test_annotations_need_ids_of_their_own():
@@ -217,19 +247,22 @@ def test_reconstruction_and_inpainting_ask_for_the_image_itself(photograph):
         assert (np.asarray(PROXIES[name].render(image, sample_of(photograph))) == photograph).all()
 
 
-def test_only_inpainting_degrades_and_its_degradation_depends_on_the_generator_alone(photograph):
+def test_degradations_depend_on_the_generator_alone(photograph):
     image = Image.fromarray(photograph)
     for proxy in PROXIES.values():
         shown = [np.asarray(proxy.condition(image, np.random.default_rng(seed))) for seed in (1, 1, 2)]
         assert (shown[0] == shown[1]).all()
         assert (np.asarray(image) == photograph).all()
-        if proxy.name != "inpainting":
+        assert shown[0].shape == photograph.shape and shown[0].dtype == np.uint8
+        if not proxy.degrades:
             assert (shown[0] == photograph).all()
             continue
         assert (shown[0] != shown[2]).any()
         changed = (shown[0] != photograph).any(-1)
-        assert 0 < changed.mean() < 0.95
-        assert len(np.unique(shown[0][changed].reshape(-1, 3), axis=0)) == 1
+        assert changed.any()
+        if proxy.name == "inpainting":
+            assert changed.mean() < 0.95
+            assert len(np.unique(shown[0][changed].reshape(-1, 3), axis=0)) == 1
 
 
 def test_photographs_give_targets_of_their_size_the_same_every_time(photograph):
@@ -250,14 +283,15 @@ def test_every_proxy_has_several_prompts_and_a_level():
     prompts = [prompt for proxy in PROXIES.values() for prompt in proxy.prompts]
     assert len(set(prompts)) == len(prompts)
     assert all(len(proxy.prompts) >= 5 for proxy in PROXIES.values())
-    levels = {name: proxy.level for name, proxy in PROXIES.items()}
-    assert levels == dict.fromkeys(PROXIES, "low") | {"segmentation": "high", "depth": "mid"}
+    above = {name: proxy.level for name, proxy in PROXIES.items() if proxy.level != "low"}
+    assert above == {"segmentation": "high", "detection": "high", "depth": "mid", "normals": "mid"}
 
 
 def test_a_proxy_applies_only_where_its_inputs_are():
     pixels = np.zeros((4, 4, 3), np.uint8)
     bare, told = sample_of(pixels), sample_of(pixels, [])
-    assert [proxy.name for proxy in PROXIES.values() if not proxy.applies_to(bare)] == ["segmentation", "depth"]
-    assert PROXIES["segmentation"].applies_to(told)
+    of_more = [proxy.name for proxy in PROXIES.values() if not proxy.applies_to(bare)]
+    assert of_more == ["segmentation", "depth", "detection", "normals"]
     questions = Sample(Path("s"), "k", {**bare.files, "json": b'{"questions": []}'})
-    assert not PROXIES["segmentation"].applies_to(questions)
+    for name in ("segmentation", "detection"):
+        assert PROXIES[name].applies_to(told) and not PROXIES[name].applies_to(questions)

@@ -77,7 +77,7 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
         ({"recipe": {"steps": "many", "batch": 6}}, "recipe.steps", "valid integer"),
         ({"recipes": {"other": STUDY["recipe"]}}, "", "recipes: 'other' is not one of the study's models"),
         ({"data": {"proxy": "photos", "vqa": "questions"}}, "", "data.proxy: no dataset 'photos': define it"),
-        ({"datasets": {"test": {"source": "coco"}}}, "datasets.test.source", "'toyworld'"),
+        ({"datasets": {"test": {"source": "imagenet"}}}, "datasets.test", "'toyworld'"),
         ({"benchmarks": ["mme"]}, None, "config/benchmarks/mme.yaml: no such file"),
         ({"models": ["../secret"]}, "models.0", "String should match pattern"),
         ({"name": "Tiny Study"}, "name", "String should match pattern"),

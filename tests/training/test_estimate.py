@@ -12,7 +12,7 @@ from sgt.models.bagel.checkpoint import empty_networks
 from sgt.models.bagel.config import LLMConfig, ViTConfig
 from sgt.models.bagel.layers import MoTDecoderLayer, ViTLayer, rotary
 from sgt.models.bagel.sizes import bagel_sizes
-from sgt.models.base import Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.families import load_model
 from sgt.models.sizes import Stack, Tokens, forward_flops
 from sgt.study.load import load_model_spec, load_study
@@ -147,3 +147,13 @@ def test_7b_on_one_gpu_of_141_gb_and_adapters_on_one_of_80():
     assert memory(precision="bf16", lora=LORA).fits(80)
     assert not memory(precision="bf16-autocast").fits(141)
     assert memory(8, precision="bf16-autocast", ema=0.9999).fits(80)
+
+
+def test_a_pack_is_a_part_of_a_devices_share():
+    tokens = Tokens(text=10, seen=30, made=60, learned=4, pairs=1000, seen_pairs=900)
+    assert (
+        estimate.pack(tokens, Recipe(steps=1, batch=3))
+        == estimate.pack(tokens, Recipe(steps=1, batch=3, max_tokens=200))
+        == tokens
+    )
+    assert estimate.pack(tokens, Recipe(steps=1, batch=3, max_tokens=50)) == Tokens(5, 15, 30, 2, 500, 450)

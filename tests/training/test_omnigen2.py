@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sgt.cli import main
 from sgt.data.shards import read_shard
 from sgt.models import flow
-from sgt.models.base import MadeImage, Words
+from sgt.models.examples import MadeImage, Words
 from sgt.models.families import load_model, weights_sha256
 from sgt.models.lora import LoRALinear
 from sgt.study.load import load_study

@@ -40,7 +40,7 @@ def check_velocities(arm: str, monkeypatch) -> int:
     sources = training_sources(study, run, recipe)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed)
     rendered = {
-        sample.key: Image.open(io.BytesIO(sample.get("png")))
+        sample.key: Image.open(io.BytesIO(next(iter(sample.files.values()))))
         for shard in ("shard-00000", "shard-00001")
         for sample in read_shard(f"results/targets/scenes/{arm}/{shard}.tar")
     }

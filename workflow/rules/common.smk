@@ -1,6 +1,8 @@
 # The study, the paths it expands to, and what each kind of job depends on besides files.
+import json
 import os
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import yaml
 from snakemake.utils import validate
 
+from sgt.data.fetch.lock import FETCHED
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
@@ -45,7 +48,8 @@ for warning in (signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(warning, signal.SIG_IGN)
 
 STUDY = loaded_study()
-validate(config, schema="../../config/study.schema.json")
+# Defaults are the study classes' affair; Snakemake would fill in those of every kind of dataset.
+validate(config, schema="../../config/study.schema.json", set_default=False)
 
 RESULTS = STUDY.results
 LOGS = RESULTS / "logs"
@@ -57,14 +61,26 @@ SCORES = RESULTS / "scores" / RUN.id
 GENERATES = any(isinstance(spec.protocol, GenerationProtocol) for spec in STUDY.benchmarks.values())
 
 
+def fetched(folder: Path | str) -> Path:
+    """The record that `sgt fetch` leaves in a folder, written last."""
+    return Path(folder) / FETCHED
+
+
+def is_fetched(folder: str) -> bool:
+    """Whether a folder is one that `sgt fetch` fills."""
+    return Path(folder).parent == Path(STUDY.study.downloads)
+
+
 wildcard_constraints:
     model="|".join(STUDY.models),
     arm="|".join(STUDY.study.arms),
     seed=r"\d+",
     benchmark="|".join(STUDY.benchmarks),
-    proxy="|".join(PROXIES),
+    proxy="|".join([*PROXIES, *STUDY.study.proxies]),
+    images="|".join(STUDY.study.datasets),
+    download="[a-z0-9][a-z0-9_-]*",
     shard=r"shard-\d{5}",
-    checkpoint="|".join(model.checkpoint for model in STUDY.models.values()),
+    checkpoint="|".join(model.checkpoint for model in STUDY.models.values() if not is_fetched(model.checkpoint)) or "-",
     weights="|".join(re.escape(file) for model in STUDY.models.values() for file in model.weights),
 
 
@@ -78,9 +94,29 @@ def dataset(name: str) -> list[Path]:
     return [STUDY.dataset_dir(name) / file for file in (MANIFEST, *shards(name))]
 
 
-def targets(proxy: str) -> list[Path]:
-    """The target shards of a proxy."""
-    return [STUDY.target_dir(proxy) / file for file in shards(STUDY.study.data.proxy)]
+def targets(arm: str) -> list[Path]:
+    """The target shards of an arm's proxy, and their reports."""
+    tars = [STUDY.target_dir(arm) / file for file in shards(STUDY.images(arm))]
+    return tars + [tar.with_suffix(".json") for tar in tars]
+
+
+def render_choices(name: str) -> str:
+    """The arguments that tell `sgt render` what the study chose about a proxy; none where it chose nothing."""
+    options = STUDY.proxy(name).options.model_dump_json(exclude={"task"}, exclude_unset=True)
+    told = "" if options == "{}" else f" --options {shlex.quote(options)}"
+    return told + (f" --max-bad {STUDY.study.data.max_bad}" if STUDY.study.data.max_bad else "")
+
+
+def preview_choices() -> str:
+    """The arguments that tell `sgt preview` which proxies the study has, and what it chose about them."""
+    arms = [arm for arm in STUDY.proxy_arms if arm not in STUDY.study.variants]
+    options = {arm: STUDY.proxy(arm).options.model_dump(exclude_unset=True) for arm in arms}
+    return f" --options {shlex.quote(json.dumps(options))}"
+
+
+def models_to_render(arm: str) -> list[Path]:
+    """The records of the fetched models that an arm's targets are rendered with."""
+    return [fetched(folder) for folder in STUDY.proxy(arm).downloads]
 
 
 def pretrained(model: str) -> Path:
@@ -89,16 +125,18 @@ def pretrained(model: str) -> Path:
 
 
 def base_weights_of(wildcards) -> list[str]:
-    """Weights a model's runs start from."""
+    """Weights a model's runs start from: those that DVC keeps, or the record of those that were fetched."""
     spec = STUDY.models[wildcards.model]
+    if is_fetched(spec.checkpoint):
+        return [str(fetched(spec.checkpoint))]
     return [f"{spec.checkpoint}/{file}" for file in spec.weights]
 
 
 def training_data(wildcards) -> list[Path]:
     """What a run is trained on: the questions, and for a proxy arm its images and targets."""
     files = dataset(STUDY.study.data.vqa)
-    if wildcards.arm in PROXIES:
-        files += dataset(STUDY.study.data.proxy) + targets(wildcards.arm)
+    if wildcards.arm in STUDY.proxy_arms:
+        files += dataset(STUDY.images(wildcards.arm)) + targets(wildcards.arm)
     if STUDY.study.data.validation:
         files += dataset(STUDY.study.data.validation)
     return files
@@ -184,7 +222,14 @@ def base_version() -> str:
 
 def recipe_identity(wildcards) -> str:
     """What decides a run's weights besides its data, as JSON; how often it saves does not."""
-    return STUDY.recipe(wildcards.model).model_dump_json(exclude=WITHOUT_EFFECT)
+    return STUDY.recipe(wildcards.model, wildcards.arm).model_dump_json(exclude=WITHOUT_EFFECT)
+
+
+def proxy_identity(wildcards) -> str:
+    """What the study chose about an arm's proxy, as JSON: it decides what the model is shown, too."""
+    if wildcards.arm not in STUDY.proxy_arms:
+        return ""
+    return STUDY.proxy(wildcards.arm).options.model_dump_json()
 
 
 def benchmark_identity(wildcards) -> str:

@@ -1,5 +1,66 @@
+localrules:
+    fetch,
+
+
+# What is fetched stays if this is run again: its record `lock.json`, which is no output, is held against what comes.
+rule fetch:
+    output:
+        f"{STUDY.study.downloads}/{{download}}/{FETCHED}",
+    log:
+        LOGS / "fetch" / "{download}.log",
+    benchmark:
+        TIMES / "fetch" / "{download}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=1440,
+    params:
+        into=lambda wildcards, output: Path(output[0]).parents[1],
+    message:
+        "Fetch {wildcards.download}"
+    shell:
+        "sgt fetch {wildcards.download} --into {params.into} 2>&1 | tee {log} >&2"
+
+
 # One rule per dataset, because datasets differ in how many shards they have.
 for name, spec in STUDY.study.datasets.items():
+    if spec.source == "toyworld":
+        continue
+
+    rule:
+        name:
+            f"shards_{name.replace('-', '_')}"
+        input:
+            fetched(STUDY.download_dir(spec.download)),
+        output:
+            dataset(name),
+        log:
+            LOGS / "shards" / f"{name}.log",
+        benchmark:
+            TIMES / "shards" / f"{name}.tsv"
+        conda:
+            "../envs/sgt.yaml"
+        threads: min(8, spec.shards)
+        resources:
+            mem_mb=8000,
+            runtime=1440,
+        params:
+            study=STUDY.path,
+            dataset=name,
+            told=spec.told,
+            spec=spec.model_dump_json(),
+            max_bad=STUDY.study.data.max_bad,
+        message:
+            "Make the dataset {params.dataset}: {params.told}"
+        shell:
+            "sgt shards {params.study} {params.dataset} --workers {threads} 2>&1 | tee {log} >&2"
+
+
+for name, spec in STUDY.study.datasets.items():
+    if spec.source != "toyworld":
+        continue
 
     rule:
         name:

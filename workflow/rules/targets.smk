@@ -1,28 +1,33 @@
 rule render:
     input:
-        STUDY.dataset_dir(STUDY.study.data.proxy) / "{shard}.tar",
+        shard=RESULTS / "shards" / "{images}" / "{shard}.tar",
+        models=lambda wildcards: models_to_render(wildcards.proxy),
     output:
-        tar=STUDY.target_dir("{proxy}") / "{shard}.tar",
-        report=STUDY.target_dir("{proxy}") / "{shard}.json",
+        tar=RESULTS / "targets" / "{images}" / "{proxy}" / "{shard}.tar",
+        report=RESULTS / "targets" / "{images}" / "{proxy}" / "{shard}.json",
     log:
-        LOGS / "render" / "{proxy}" / "{shard}.log",
+        LOGS / "render" / "{images}" / "{proxy}" / "{shard}.log",
     benchmark:
-        TIMES / "render" / "{proxy}" / "{shard}.tsv"
+        TIMES / "render" / "{images}" / "{proxy}" / "{shard}.tsv"
     conda:
         "../envs/sgt.yaml"
     threads: 1
     resources:
         mem_mb=2000,
-        runtime=30,
+        runtime=120,
+    params:
+        task=lambda wildcards: STUDY.proxy(wildcards.proxy).name,
+        choices=lambda wildcards: render_choices(wildcards.proxy),
     message:
-        "Render {wildcards.proxy} targets of {wildcards.shard}"
+        "Render {wildcards.proxy} targets of {wildcards.shard} of {wildcards.images}"
     shell:
-        "sgt render {wildcards.proxy} {input} {output.tar} 2>&1 | tee {log} >&2"
+        "sgt render {params.task} {input.shard} {output.tar}{params.choices} 2>&1 | tee {log} >&2"
 
 
 rule preview:
     input:
-        STUDY.dataset_dir(STUDY.study.data.proxy) / shard_name(0),
+        shard=STUDY.dataset_dir(STUDY.study.data.proxy) / shard_name(0),
+        models=[model for arm in STUDY.proxy_arms for model in models_to_render(arm)],
     output:
         RESULTS / "figures" / "proxies.png",
     log:
@@ -33,9 +38,11 @@ rule preview:
         "../envs/sgt.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=10,
+        mem_mb=4000,
+        runtime=30,
+    params:
+        choices=preview_choices(),
     message:
         "Draw the contact sheet of inputs and targets"
     shell:
-        "sgt preview {input} {output} 2>&1 | tee {log} >&2"
+        "sgt preview {input.shard} {output}{params.choices} 2>&1 | tee {log} >&2"

@@ -104,6 +104,7 @@ rule train:
     params:
         study=STUDY.path,
         recipe=recipe_identity,
+        proxy=proxy_identity,
         model=lambda wildcards: model_identity(wildcards.model),
         base=base_version(),
     message:

@@ -10,8 +10,8 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from sgt.models.bagel.config import BagelConfig, config_of, read_config, write_config
+from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import SpecialTokens
 from sgt.models.vae import VAE
 from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from sgt.models.attention import KVCache, grid, make_layout
+from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import SpecialTokens, check_positions, patch_ids
+from sgt.models.bagel.packing import check_positions, patch_ids
 from sgt.models.transforms import patches
 
 

@@ -13,23 +13,15 @@ from torch import Tensor, nn
 from sgt.errors import SgtError
 from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
 from sgt.models.bagel.context import Context
+from sgt.models.bagel.items import Aside, Item, PackedBatch, Text, VaeImage, VitImage
 from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import Aside, Item, PackedBatch, Packer, Text, VaeImage, VitImage, pad_stack
+from sgt.models.bagel.packing import Packer, pad_stack
 from sgt.models.bagel.sampling import sample_latents
 from sgt.models.bagel.sizes import part_of
-from sgt.models.base import (
-    Example,
-    Exchange,
-    GenerationSettings,
-    LossSums,
-    MadeImage,
-    SeenImage,
-    UnifiedModel,
-    Words,
-    inference,
-)
+from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
+from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images, to_tensor, transform_of
@@ -41,7 +33,11 @@ ENCODED_PIXELS = 4 * 2**20
 
 
 class Bagel(UnifiedModel):
-    """A BAGEL of any size: network, VAE, tokenizer and image transforms."""
+    """A BAGEL of any size: network, VAE, tokenizer and image transforms.
+
+    Attributes:
+        asked_transform: of images that are asked about; that of all images that are shown, if it is not set.
+    """
 
     def __init__(
         self,
@@ -55,6 +51,7 @@ class Bagel(UnifiedModel):
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
         self.special = special_tokens(tokenizer)
         self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
+        self.asked_transform = self.vit_transform
 
     @classmethod
     def from_checkpoint(
@@ -169,7 +166,7 @@ class Bagel(UnifiedModel):
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
         context = self._context(len(images), system)
-        context.add_vit([self.vit_transform(image) for image in images])
+        context.add_vit([self.asked_transform(image) for image in images])
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context = context.select(rows)
         context.add_text([self.ids(question) for asked in questions for question in asked])
@@ -181,7 +178,7 @@ class Bagel(UnifiedModel):
     def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context = Context(self.network, self.special, 1)
-        context.add_vit([self.vit_transform(image)])
+        context.add_vit([self.asked_transform(image)])
         context.add_text([self.ids(question)])
         context = context.select([0] * len(options))
         texts = [self.ids(option) for option in options]
@@ -242,9 +239,10 @@ class Bagel(UnifiedModel):
 
     def _tokens(self, part: SeenImage | Words | Exchange | MadeImage) -> int:
         match part:
-            case SeenImage(image):
-                width, height = self.vit_transform.size(*image.size)
-                return (width // self.vit_transform.stride) * (height // self.vit_transform.stride) + 2
+            case SeenImage(image, asked):
+                transform = self.asked_transform if asked else self.vit_transform
+                width, height = transform.size(*image.size)
+                return (width // transform.stride) * (height // transform.stride) + 2
             case MadeImage(image):
                 width, height = self.vae_transform.size(*image.size)
                 stride = self.network.config.latent_stride
@@ -256,8 +254,8 @@ class Bagel(UnifiedModel):
 
     def _item(self, part: SeenImage | Words | Exchange | MadeImage) -> Item:
         match part:
-            case SeenImage(image):
-                return VitImage(self.vit_transform(image))
+            case SeenImage(image, asked):
+                return VitImage((self.asked_transform if asked else self.vit_transform)(image))
             case Words(text, learned):
                 return Text(self.ids(text), learned)
             case Exchange(question, answer):

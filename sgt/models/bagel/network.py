@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from sgt.models import flow
 from sgt.models.attention import full_layout, packed_layout
 from sgt.models.bagel.config import BagelConfig
+from sgt.models.bagel.items import PackedBatch
 from sgt.models.bagel.layers import MoTForCausalLM, VisionModel
-from sgt.models.bagel.packing import PackedBatch
 from sgt.models.layers import TIME_FEATURES, time_features
 from sgt.models.transforms import from_patches, patches
 

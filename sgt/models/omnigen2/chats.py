@@ -1,11 +1,12 @@
 """Training examples and prompts as chats of the language model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 from tokenizers import Tokenizer
 
-from sgt.models.base import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.models.omnigen2.prompts import (
     ANSWER,
     ASSISTANT,
@@ -17,6 +18,23 @@ from sgt.models.omnigen2.prompts import (
     system,
 )
 from sgt.models.omnigen2.rows import Chat, SeenPatches
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a chat.
+
+    Attributes:
+        text: with a mark for each image.
+        images: in order.
+        answer: that follows and is learned, if there is one.
+        aside: nothing after it sees it.
+    """
+
+    text: str
+    images: Sequence[Image.Image]
+    answer: str | None = None
+    aside: bool = False
 
 
 class ChatBuilder:
@@ -56,61 +74,52 @@ class ChatBuilder:
         """An answer with the end of its turn."""
         return [*self.ids(text), self.special.end]
 
-    def instruction_of(self, example: Example) -> Chat:
-        """The chat of an example whose image is to be made: what is shown and said before it, in the user's turn."""
+    def chat_of(self, example: Example) -> Chat:
+        """The chat of an example; the end of a learned answer's turn is learned too."""
+        chat = Chat(self.special, self.limit)
+        for piece in pieces(example):
+            asked = self.ids(piece.text)
+            if piece.answer is not None and piece.aside:
+                chat.add_aside(asked, self.reply(piece.answer))
+                continue
+            chat.add(asked, [self.see(image) for image in piece.images])
+            if piece.answer is not None:
+                chat.add(self.reply(piece.answer), learned=True)
+        return chat
+
+    def tokens(self, example: Example) -> int:
+        """How many tokens the chat of an example has, each image counted as one."""
+        texts = [(piece.text, piece.answer) for piece in pieces(example)]
+        return sum(len(self.ids(text)) + (0 if answer is None else len(self.reply(answer))) for text, answer in texts)
+
+
+def pieces(example: Example) -> list[Piece]:
+    """The chat of an example.
+
+    What is shown and said before an image that is to be made is one turn of the user. Everything else is a
+    conversation, in whose turns an exchange is an aside.
+    """
+    if makes_image(example):
         said = [part.text for part in example if isinstance(part, Words)]
         images = [part.image for part in example if isinstance(part, SeenImage)]
-        return self.instruction("\n".join(said) if said else None, images)
-
-    def texts_of(self, example: Example) -> list[str]:
-        """The texts that an example's chat is made of, each image marked; for counting alone."""
-        images = [IMAGE for part in example if isinstance(part, SeenImage)]
-        if makes_image(example):
-            said = [part.text for part in example if isinstance(part, Words)]
-            return [instruction("\n".join(said) if said else None, len(images))]
-        texts, asking = [system(ANSWER)], False
-        for part in example:
-            texts += [] if asking else [USER]
-            asking = True
-            match part:
-                case SeenImage():
-                    texts.append(IMAGE)
-                case Words(text, learned):
-                    texts += [f"{END}\n{ASSISTANT}", text, END] if learned else [text]
-                    asking = not learned
-                    texts += ["\n"] if learned and part is not example[-1] else []
-                case Exchange(question, answer):
-                    texts += [question, f"{END}\n{ASSISTANT}", answer, END]
-        return texts
-
-    def answers_of(self, example: Example) -> Chat:
-        """The chat of an example with answers to learn: turns in order, and exchanges that share what is before them.
-
-        The end of an answer's turn is learned too.
-        """
-        chat = Chat(self.special, self.limit)
-        pending, images, asking = system(ANSWER), [], False
-        for part in example:
-            if not asking:
-                pending, asking = pending + USER, True
-            match part:
-                case SeenImage(image):
-                    pending += IMAGE
-                    images.append(self.see(image))
-                case Words(text, False):
-                    pending += text
-                case Words(text, True):
-                    chat.add(self.ids(f"{pending}{END}\n{ASSISTANT}"), images)
-                    chat.add(self.reply(text), learned=True)
-                    pending, images, asking = "\n", [], False
-                case Exchange(question, answer):
-                    if pending:
-                        chat.add(self.ids(pending), images)
-                    pending, images = "", []
-                    chat.add_aside(self.question(question), self.reply(answer))
-        if images or (asking and pending):
-            chat.add(self.ids(pending), images)
-        return chat
+        return [Piece(instruction("\n".join(said) if said else None, len(images)), images)]
+    found, text, images, asking = [], system(ANSWER), [], False
+    for part in example:
+        if not asking:
+            text, asking = text + USER, True
+        match part:
+            case SeenImage(image):
+                text, images = text + IMAGE, [*images, image]
+            case Words(said, False):
+                text += said
+            case Words(said, True):
+                found.append(Piece(text + END + "\n" + ASSISTANT, images, said))
+                text, images, asking = "\n", [], False
+            case Exchange(question, answer):
+                found += [Piece(text, images)] if text else []
+                found.append(Piece(question + END + "\n" + ASSISTANT, [], answer, aside=True))
+                text, images = "", []
+    return [*found, Piece(text, images)] if asking and text else found
 
 
 def makes_image(example: Example) -> bool:

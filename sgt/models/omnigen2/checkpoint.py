@@ -32,21 +32,8 @@ INDEX = {
     "transformer": ["transformer_omnigen2", "OmniGen2Transformer2DModel"],
     "vae": ["diffusers", "AutoencoderKL"],
 }
-# Parts of a VAE's parameter names, from diffusers' to FLUX's. Levels of the decoder are counted the other way round.
+# Parts of a VAE's parameter names, from FLUX's to diffusers'. Levels of the decoder are counted the other way round.
 VAE_NAMES = (
-    (r"down_blocks\.(\d+)\.resnets", r"down.\1.block"),
-    (r"down_blocks\.(\d+)\.downsamplers\.0", r"down.\1.downsample"),
-    (r"up_blocks\.(\d+)\.resnets", r"up.\1.block"),
-    (r"up_blocks\.(\d+)\.upsamplers\.0", r"up.\1.upsample"),
-    (r"mid_block\.resnets\.0", "mid.block_1"),
-    (r"mid_block\.resnets\.1", "mid.block_2"),
-    (r"mid_block\.attentions\.0\.group_norm", "mid.attn_1.norm"),
-    (r"mid_block\.attentions\.0\.to_([qkv])", r"mid.attn_1.\1"),
-    (r"mid_block\.attentions\.0\.to_out\.0", "mid.attn_1.proj_out"),
-    (r"conv_shortcut", "nin_shortcut"),
-    (r"conv_norm_out", "norm_out"),
-)
-VAE_NAMES_BACK = (
     (r"down\.(\d+)\.block", r"down_blocks.\1.resnets"),
     (r"down\.(\d+)\.downsample", r"down_blocks.\1.downsamplers.0"),
     (r"up\.(\d+)\.block", r"up_blocks.\1.resnets"),
@@ -61,17 +48,10 @@ VAE_NAMES_BACK = (
 )
 
 
-def flux_name(name: str, levels: int) -> str:
-    """A VAE parameter's original name, from diffusers'."""
-    for pattern, replacement in VAE_NAMES:
-        name = re.sub(pattern, replacement, name)
-    return re.sub(r"\bup\.(\d+)", lambda found: f"up.{levels - 1 - int(found[1])}", name)
-
-
 def diffusers_name(name: str, levels: int) -> str:
     """A VAE parameter's name in diffusers, from its original one."""
     name = re.sub(r"\bup\.(\d+)", lambda found: f"up.{levels - 1 - int(found[1])}", name)
-    for pattern, replacement in VAE_NAMES_BACK:
+    for pattern, replacement in VAE_NAMES:
         name = re.sub(pattern, replacement, name)
     return name
 
@@ -126,8 +106,8 @@ def load_parts(
     tied = {"lm_head.weight"} if mllm.config.tie_word_embeddings else set()
     load_weights(mllm, files["mllm"], dtype, device, over.get("mllm", ()), rename=current_name, unread=tied)
     complete(mllm, device)
-    levels = len(config.vae.ch_mult)
-    load_weights(vae, files["vae"], torch.float32, device, rename=lambda name: flux_name(name, levels))
+    original = {diffusers_name(name, len(config.vae.ch_mult)): name for name in vae.state_dict()}
+    load_weights(vae, files["vae"], torch.float32, device, rename=lambda name: original.get(name, name))
     return network, vae.requires_grad_(False).eval()
 
 

@@ -22,7 +22,8 @@ from sgt.models.vae import VAE
 EMBEDDING_STD = 0.5
 REFERENCE_STD = 0.02
 OFFSET_STD = 2.0
-FIRST_OUTPUT = "model.language_model.layers.0.self_attn.o_proj.weight"
+PLACE_GAIN = 5.0
+FIRST_LAYER = "model.language_model.layers.0."
 # Gates are tanh of this at first: blocks take part from the start.
 GATE = 1.0
 
@@ -73,9 +74,9 @@ def create_checkpoint(
 def _initialised(config: OmniGen2Config) -> OmniGen2Network:
     """Default linear layers, residual outputs scaled by depth, embeddings and image tokens of like strength.
 
-    Positions act through rotations alone. So that they do from the start, the language model's queries and keys have
-    a strong constant part: each head then prefers some offsets to others, whatever the tokens are. What the first
-    layer so learns of an image token's place is as strong as the token itself.
+    Positions act through rotations alone. So that they do from the start, queries and keys of the language model's
+    first layer have a strong constant part: each of its heads prefers some offsets to others, whatever the tokens are,
+    and what an image token so gets from the tokens before it tells its row and column to all later layers.
     """
     transformer = OmniGen2Transformer(config.transformer)
     mllm = empty_language_model(config.language).to_empty(device="cpu")
@@ -88,6 +89,7 @@ def _initialised(config: OmniGen2Config) -> OmniGen2Network:
                 nn.init.ones_(module.weight)
         nn.init.normal_(mllm.model.language_model.embed_tokens.weight, std=EMBEDDING_STD)
         mllm.model.visual.patch_embed.proj.weight.mul_(2)
+        mllm.model.visual.merger.mlp[2].weight.mul_(2)
         nn.init.normal_(transformer.image_index_embedding, std=REFERENCE_STD)
         nn.init.zeros_(transformer.norm_out.linear_1.weight)
         nn.init.zeros_(transformer.norm_out.linear_2.weight)
@@ -95,10 +97,11 @@ def _initialised(config: OmniGen2Config) -> OmniGen2Network:
         for name, parameter in (*mllm.named_parameters(), *transformer.named_parameters()):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
-            if name.endswith(("q_proj.bias", "k_proj.bias", "attn.qkv.bias")):
+            if name.startswith(FIRST_LAYER) and name.endswith(("q_proj.bias", "k_proj.bias")):
                 nn.init.normal_(parameter, std=OFFSET_STD)
-            if "language_model" in name and ("o_proj" in name or "down_proj" in name) and name != FIRST_OUTPUT:
+            if "language_model" in name and ("o_proj" in name or "down_proj" in name):
                 parameter.mul_(depth**-0.5)
+        mllm.model.language_model.layers[0].self_attn.o_proj.weight.mul_(PLACE_GAIN)
         for block in transformer.modules():
             if isinstance(block, TimedNorm):
                 nn.init.zeros_(block.linear.weight)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from sgt.errors import SgtError
 from sgt.models import flow
-from sgt.models.base import Example, GenerationSettings, LossSums, MadeImage, SeenImage, UnifiedModel, inference
+from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
+from sgt.models.examples import Example, MadeImage, SeenImage
 from sgt.models.lora import merge_lora
 from sgt.models.omnigen2.chats import ChatBuilder, makes_image
 from sgt.models.omnigen2.checkpoint import load_networks, save_networks
@@ -108,22 +109,23 @@ class OmniGen2(UnifiedModel):
 
     def tokens(self, example: Example) -> int:
         """See :meth:`UnifiedModel.tokens`. No pixel is touched."""
-        texts, count = self.chats.texts_of(example), 0
+        count = self.chats.tokens(example)
         for part in example:
             match part:
                 case SeenImage(image):
                     width, height = self.vit_transform.size(*image.size)
+                    # The marker of an image is counted with the text.
                     count += (width // self.vit_transform.stride) * (height // self.vit_transform.stride) - 1
                 case MadeImage(image):
                     width, height = self.vae_transform.size(*image.size)
                     stride = self.network.config.latent_stride
                     count += (width // stride) * (height // stride)
-        return count + sum(len(self.chats.ids(text)) for text in texts)
+        return count
 
     def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> Batch:
         """Collate examples. Per target: the flow's time, the VAE's noise, the flow's noise."""
         making = [place for place, example in enumerate(examples) if makes_image(example)]
-        answering = [self.chats.answers_of(example) for example in examples if not makes_image(example)]
+        answering = [self.chats.chat_of(example) for example in examples if not makes_image(example)]
         targets, times, draws, noise = [], [], [], []
         for order, place in enumerate(making):
             images = [part.image for part in examples[place] if isinstance(part, MadeImage)]
@@ -140,7 +142,7 @@ class OmniGen2(UnifiedModel):
             rows = replace(rows, weights=rows.learned.float())
         return Batch(
             answers=rows,
-            instructions=collate([self.chats.instruction_of(examples[place]) for place in making]) if making else None,
+            instructions=collate([self.chats.chat_of(examples[place]) for place in making]) if making else None,
             targets=targets,
             references=[[] for _ in targets],
             target_draws=draws,

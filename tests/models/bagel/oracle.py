@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from sgt.models.bagel.config import BagelConfig, LLMConfig, ViTConfig
+from sgt.models.bagel.items import Item, PackedBatch, SpecialTokens, Text, VaeImage, VitImage
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.bagel.packing import Item, PackedBatch, Packer, SpecialTokens, Text, VaeImage, VitImage
+from sgt.models.bagel.packing import Packer
 from sgt.models.vae import VAE, VAEConfig
 
 FOLDER = Path(__file__).parents[2] / "oracles" / "bagel_tiny"

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sgt.models.attention import split_mask
-from sgt.models.base import Exchange, SeenImage, Words
+from sgt.models.examples import Exchange, SeenImage, Words
 from sgt.models.families import load_model
 from sgt.study.load import load_study
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch._dynamo.utils import counters
 
-from sgt.models.base import Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.families import load_model
 from sgt.study.load import load_study
 from sgt.study.recipe import Recipe

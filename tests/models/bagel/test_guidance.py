@@ -7,7 +7,7 @@ import torch
 
 from benchmarks import bagel_reference as reference
 from sgt.models.bagel.context import Context
-from sgt.models.bagel.packing import Text
+from sgt.models.bagel.items import Text
 from sgt.models.bagel.sampling import sample_latents
 from sgt.models.base import GenerationSettings
 from tests.models.bagel.oracle import CONFIG, SPECIAL, network

@@ -11,8 +11,12 @@ from PIL import Image
 from sgt.errors import SgtError
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.model import Bagel
-from sgt.models.base import GenerationSettings, Words
+from sgt.models.base import GenerationSettings
 from sgt.models.decoding import continuations, seeded
+from sgt.models.examples import SeenImage, Words
+from sgt.models.families import load_model
+from sgt.study.load import load_study
+from sgt.study.models import Model
 from tests.conftest import MODEL
 
 SIZES = (MODEL["vit_image"], MODEL["vae_image"])
@@ -126,3 +130,20 @@ def test_a_system_text_comes_first_and_a_thought_before_the_image(model, monkeyp
 def test_an_image_of_part_of_a_token_is_refused(model):
     with pytest.raises(SgtError, match="generated image: 48x44 pixels are not multiples of 8; choose another size"):
         model.generate(["a"], [0], (48, 44), SETTINGS)
+
+
+def test_images_that_are_asked_about_may_be_seen_finer(study):
+    """SGT-BAGEL shows proxies' images at 224 pixels and the VQA images at 980."""
+    spec = load_study(study).models["micro"].model_copy(update={"vit_image": (24, 24, 8), "vqa_image": (48, 48, 8)})
+    model = load_model(spec, Path("base/micro"))
+    image, coarse = picture(0), load_model(spec.model_copy(update={"vqa_image": None}), Path("base/micro"))
+    asked, painted = [SeenImage(image, asked=True), Words("a")], [SeenImage(image), Words("a")]
+    assert [len(model.batch([example], [0]).packed_vit_tokens) for example in (asked, painted)] == [36, 9]
+    assert [model.tokens(example) for example in (asked, painted)] == [
+        model.batch([example], [0]).tokens for example in (asked, painted)
+    ]
+    assert model.score(image, "what", ["a"]) != coarse.score(image, "what", ["a"])
+    made = [one.generate(["a"], [0], (48, 48), SETTINGS, [image])[0].tobytes() for one in (model, coarse)]
+    assert made[0] == made[1]
+    with pytest.raises(ValueError, match="omnigen2 sees all images at vit_image"):
+        Model(**{**spec.model_dump(), "family": "omnigen2"})

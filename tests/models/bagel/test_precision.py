@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from sgt.cli import main
 from sgt.models.bagel.layers import RMSNorm, rotary, rotate
-from sgt.models.base import Exchange, GenerationSettings, MadeImage, SeenImage, Words
+from sgt.models.base import GenerationSettings
+from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.families import device_of, load_model
 from sgt.models.vae import VAE
 from sgt.study.load import load_study

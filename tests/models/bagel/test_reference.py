@@ -7,7 +7,8 @@ import torch
 
 from benchmarks import bagel_reference
 from sgt.models import flow
-from sgt.models.bagel.packing import Item, PackedBatch, Packer, Text, VaeImage, VitImage
+from sgt.models.bagel.items import Item, PackedBatch, Text, VaeImage, VitImage
+from sgt.models.bagel.packing import Packer
 from tests.models.bagel.oracle import CONFIG, SPECIAL, agree, cases, expected, network, pack, samples, vae
 
 

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from sgt.errors import SgtError
-from sgt.models.base import Exchange, GenerationSettings, MadeImage, SeenImage, Words
+from sgt.models.base import GenerationSettings
+from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
@@ -111,12 +112,12 @@ def test_every_trained_parameter_but_those_of_references_has_a_gradient_whatever
 
 def test_a_conversation_learns_every_answer_and_the_end_of_its_turn(model):
     turns = [Words("what is it"), Words("a cube", learned=True), Words("which colour"), Words("red", learned=True)]
-    chat = model.chats.answers_of([SeenImage(picture(0)), *turns])
+    chat = model.chats.chat_of([SeenImage(picture(0)), *turns])
     learned = [token for token in chat.labels if token != IGNORED]
     text = model.tokenizer.decode(learned, skip_special_tokens=False)
     assert text == f"a cube{END}red{END}"
     # A text alone is a chat too.
-    assert IGNORED in model.chats.answers_of(turns[:2]).labels
+    assert IGNORED in model.chats.chat_of(turns[:2]).labels
 
 
 def test_drawn_answers_depend_on_seed_and_question_alone(model):

@@ -1,0 +1,14 @@
+"""The datasets that are made from, or read in, what was fetched. A new source is one file, one entry here, and one
+class in ``sgt/study/datasets.py``.
+"""
+
+from sgt.data.sources.base import Source
+from sgt.data.sources.coco import CocoSource
+from sgt.data.sources.llava_onevision import LlavaOneVisionSource
+from sgt.data.sources.sam_sgt import SamSgtSource
+
+SOURCES: dict[str, type[Source]] = {
+    "coco": CocoSource,
+    "llava-onevision": LlavaOneVisionSource,
+    "sam-sgt": SamSgtSource,
+}

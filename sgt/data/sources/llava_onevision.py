@@ -1,0 +1,125 @@
+"""LLaVA-OneVision-Data: parquet files in one folder per subset, rows of image and conversation, some without an
+image."""
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sgt.data.conversations import check_conversation
+from sgt.data.images import checked_image
+from sgt.data.shards import MAX_JSON_BYTES, MAX_MEMBER_BYTES, ShardWriter
+from sgt.data.sources.base import ShardReport, Source
+from sgt.data.sources.llava_mixtures import MIXTURES, Part, scaled
+from sgt.errors import SgtError
+
+COLUMNS = ("id", "image", "conversations")
+ROWS_AT_A_TIME = 32
+
+
+class LlavaOneVisionSource(Source):
+    """Rows drawn from each part's subsets without replacement, in the order in which they lie in the files."""
+
+    def prepare(self) -> None:
+        """Draw the rows: ``rows.npy`` holds (file, row, part) of each sample, ``plan.json`` the names."""
+        files = sorted(path for path in self.download.rglob("*.parquet") if ".fetch" not in path.parts)
+        lengths = [_open(path).metadata.num_rows for path in files]
+        parts = scaled(MIXTURES[self.spec.mixture], self.spec.samples)
+        rng = np.random.default_rng(self.spec.seed)
+        drawn = [self._draw(part, number, files, lengths, rng) for number, part in enumerate(parts)]
+        rows = np.concatenate(drawn)
+        np.save(self.work / "rows.npy", rows[np.lexsort((rows[:, 1], rows[:, 0]))])
+        plan = {"files": [str(path) for path in files], "parts": [part.name for part in parts]}
+        (self.work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+
+    def write(self, index: int, path: Path) -> ShardReport:
+        """Write the samples of one shard, a few rows of a file at a time."""
+        plan = json.loads((self.work / "plan.json").read_text(encoding="utf-8"))
+        first = index * self.spec.per_shard
+        rows = np.load(self.work / "rows.npy", mmap_mode="r")[first : first + self.spec.per_shard]
+        report, number = ShardReport(), first
+        with ShardWriter(path) as shard:
+            for file in np.unique(rows[:, 0]).tolist():
+                source = Path(plan["files"][file])
+                wanted = {int(row): int(part) for _, row, part in rows[rows[:, 0] == file]}
+                for row, record in _rows(source, sorted(wanted)):
+                    about = {"subset": source.parent.name, "category": plan["parts"][wanted[row]]}
+                    where = f"{source}: row {row}"
+                    report.add(
+                        shard,
+                        f"ov-{number:07d}",
+                        lambda record=record, about=about, where=where: _sample(record, about, where),
+                    )
+                    number += 1
+        return report
+
+    def _draw(
+        self, part: Part, number: int, files: list[Path], lengths: list[int], rng: np.random.Generator
+    ) -> np.ndarray:
+        """(count, 3): file, row and part, of rows of the part's subsets."""
+        chosen = [
+            place
+            for place, path in enumerate(files)
+            if any(fnmatchcase(path.parent.name, pattern) for pattern in part.subsets)
+        ]
+        ends = np.cumsum([lengths[place] for place in chosen], dtype=np.int64)
+        available = int(ends[-1]) if chosen else 0
+        if available < part.count:
+            problem = f"{part.name}: {available} rows in {len(chosen)} files of {', '.join(part.subsets)}"
+            raise SgtError(self.download, f"{problem}, {part.count} are wanted", "fetch more, or ask for fewer samples")
+        picked = np.sort(rng.choice(available, part.count, replace=False))
+        file = np.searchsorted(ends, picked, side="right")
+        row = picked - np.concatenate(([0], ends))[file]
+        return np.stack([np.array(chosen, np.int64)[file], row, np.full(part.count, number)], axis=1)
+
+
+def _open(path: Path) -> pq.ParquetFile:
+    try:
+        file = pq.ParquetFile(path, memory_map=True)
+    except (pa.ArrowException, OSError) as error:
+        raise SgtError(path, f"truncated or not parquet ({_line(error)})", "fetch it again") from None
+    if missing := [name for name in COLUMNS if name not in file.schema_arrow.names]:
+        raise SgtError(path, f"no column {missing[0]!r}", "fetch another revision")
+    return file
+
+
+def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict]]:
+    """The wanted rows (ascending) with their numbers; row groups without any are not read."""
+    file = _open(path)
+    ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
+    group_of = np.searchsorted(ends, wanted, side="right")
+    try:
+        for group in np.unique(group_of).tolist():
+            place = int(ends[group]) - file.metadata.row_group(group).num_rows
+            needed = {row for row, at in zip(wanted, group_of, strict=True) if at == group}
+            for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=list(COLUMNS)):
+                for offset in range(batch.num_rows):
+                    if place + offset in needed:
+                        yield place + offset, {name: batch[name][offset].as_py() for name in COLUMNS}
+                place += batch.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise SgtError(path, f"damaged ({_line(error)})", "fetch it again") from None
+
+
+def _sample(record: dict, about: dict, where: str) -> tuple[dict[str, bytes], int]:
+    image = record["image"]
+    files = {}
+    if image is not None:
+        content = image.get("bytes") if isinstance(image, dict) else None
+        if not isinstance(content, bytes) or len(content) > MAX_MEMBER_BYTES:
+            raise SgtError(where, "the image has no bytes, or too many", "leave this sample out")
+        checked_image(content, where)
+        files["jpg"] = content
+    conversations = check_conversation(record["conversations"], bool(files), where)
+    text = json.dumps({"id": record["id"], **about, "conversations": conversations}, ensure_ascii=False).encode()
+    if len(text) > MAX_JSON_BYTES:
+        raise SgtError(where, f"{len(text)} bytes of text is too large", "leave this sample out")
+    return {**files, "json": text}, 0
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,44 @@
+"""A training sample in a form that every family understands: what is shown, said, asked, and to be made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """An image that the model is shown through its semantic encoder.
+
+    Attributes:
+        asked: it is asked about, which may take a finer look than painting from it does.
+    """
+
+    image: Image.Image
+    asked: bool = False
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text; the model learns to say it if ``learned``."""
+
+    text: str
+    learned: bool = False
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question and the answer that the model learns; what follows in the example does not see them."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class MadeImage:
+    """An image that the model learns to make. Palette images hold labels: they are resized by nearest neighbour."""
+
+    image: Image.Image
+
+
+Example = Sequence[SeenImage | Words | Exchange | MadeImage]

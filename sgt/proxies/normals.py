@@ -1,0 +1,79 @@
+"""Surface normals from depth (mid level)."""
+
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from pydantic import Field
+
+from sgt.data.shards import Sample
+from sgt.proxies.base import Proxy
+from sgt.proxies.depth import inverse_depth
+from sgt.study.fields import Strict
+
+
+class Normals(Proxy):
+    """The direction that each visible surface faces, as (right, up, towards the camera) in R, G, B; unknown is black.
+
+    Points are put in space by a pinhole camera; the normal is across the two directions of the picture.
+    """
+
+    class Options(Strict):
+        """The camera."""
+
+        task: Literal["normals"]
+        focal: float = Field(1.2, gt=0.1, le=10, description="focal length, as a share of the longer side")
+
+    name = "normals"
+    level = "mid"
+    needs = ("depth.png",)
+    reads_pixels = False
+    prompts = (
+        "show which way every surface faces",
+        "make a normal map",
+        "colour the surfaces by direction",
+        "draw the surface normals",
+        "paint the slope of everything",
+        "show how the surfaces are turned",
+    )
+
+    def render(self, image: Image.Image, sample: Sample) -> Image.Image:
+        """An RGB image."""
+        inverse = inverse_depth(sample, image.size)
+        known = inverse > 0
+        depth = np.divide(1.0, inverse, out=np.zeros_like(inverse), where=known)
+        directions = normals(depth, self.options.focal * max(image.size))
+        coded = np.round(127.5 * (directions + 1)).astype(np.uint8)
+        # A difference that crosses into the unknown tells nothing.
+        unsure = ~known
+        for axis in (0, 1):
+            for step in (1, -1):
+                unsure = unsure | np.roll(~known, step, axis)
+        return Image.fromarray(np.where(unsure[:, :, None], np.uint8(0), coded))
+
+
+def normals(depth: np.ndarray, focal: float) -> np.ndarray:
+    """Unit normals (H, W, 3), right, up and towards the camera, of depth (H, W) along the optical axis.
+
+    Args:
+        depth: in any unit.
+        focal: length in pixels; the optical axis goes through the middle.
+    """
+    height, width = depth.shape
+    rows, columns = np.mgrid[0:height, 0:width]
+    right = (columns - (width - 1) / 2) / focal * depth
+    up = -(rows - (height - 1) / 2) / focal * depth
+    points = np.stack([right, up, -depth], axis=-1)
+    along_row, along_column = (
+        np.gradient(points, axis=axis) if depth.shape[axis] > 1 else _alone(points, axis) for axis in (1, 0)
+    )
+    across = np.cross(along_row, -along_column)
+    length = np.linalg.norm(across, axis=-1, keepdims=True)
+    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+
+
+def _alone(points: np.ndarray, axis: int) -> np.ndarray:
+    """The derivative across a single row or column: the surface is taken to go straight on."""
+    step = np.zeros(3)
+    step[0 if axis == 1 else 1] = 1 if axis == 1 else -1
+    return np.broadcast_to(step, points.shape)

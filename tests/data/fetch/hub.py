@@ -1,0 +1,152 @@
+"""A hub on this machine that speaks Hugging Face's protocol, and misbehaves when told to.
+
+Small files come from the hub itself; large ones (LFS) through a redirect to another host, the CDN. Both understand
+ranges.
+"""
+
+import hashlib
+import json
+import threading
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import quote, unquote, urlsplit
+
+COMMIT = "c0ffee" + "0" * 34
+HOME = "owner/name"
+LARGE = 2000
+
+
+class Hub:
+    """Serves ``files`` (path -> bytes) as the repository ``owner/name``, and below ``/web/`` as plain files.
+
+    ``others`` are more repositories, by name.
+
+    Attributes:
+        faults: by path, what the next answers for it do instead: a status, ``drop:N`` (end after N bytes), ``wrong``
+            (other bytes), ``ignore-range``, or ``slow``.
+        seen: (host, path, Range, Authorization, status) of every request.
+    """
+
+    def __init__(self, files: dict[str, bytes], others: dict[str, dict[str, bytes]] | None = None) -> None:
+        self.repositories = {HOME: files, **(others or {})}
+        self.files, self.commit, self.listed = files, COMMIT, None
+        self.faults: dict[str, list] = defaultdict(list)
+        self.seen: list[tuple] = []
+        self.slow = threading.Event()
+        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), self._handler(host)) for host in ("hub", "cdn")]
+        for server in self._servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self.url, self.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers)
+
+    def close(self) -> None:
+        self.slow.set()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
+
+    def tree(self, repository: str) -> list[dict]:
+        """What the hub lists, unless ``listed`` says otherwise."""
+        if self.listed is not None:
+            return self.listed
+        entries = []
+        for path, content in self.repositories[repository].items():
+            blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            entry = {"type": "file", "oid": blob, "size": len(content), "path": path}
+            if len(content) >= LARGE:
+                digest = hashlib.sha256(content).hexdigest()
+                entry |= {"oid": "9" * 40, "lfs": {"oid": digest, "size": len(content), "pointerSize": 134}}
+            entries.append(entry)
+        return entries
+
+    def _handler(self, host: str) -> type:
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *args) -> None:
+                pass
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
+            def do_GET(self) -> None:
+                path = unquote(urlsplit(self.path).path)
+                if path.startswith("/api/"):
+                    self.answer_api(path, "/".join(path.split("/")[3:5]))
+                elif "/resolve/" in path:
+                    repository, _, rest = path.removeprefix("/datasets").strip("/").partition("/resolve/")
+                    self.answer_file(repository, rest.partition("/")[2])
+                elif path.startswith("/web/"):
+                    self.answer_file(unquote(urlsplit(self.path).query) or HOME, path.removeprefix("/web/"))
+                else:
+                    self.answer(404, b"")
+
+            def answer_api(self, path: str, repository: str) -> None:
+                fault = self.fault("api")
+                if isinstance(fault, int):
+                    self.answer(fault, b"", {"Retry-After": "0"})
+                elif "/tree/" in path:
+                    entries, query = hub.tree(repository), urlsplit(self.path).query
+                    half = len(entries) // 2
+                    if "cursor" in query or half == 0:
+                        self.answer(200, json.dumps(entries[half:]).encode())
+                    else:
+                        link = f'<{hub.url}{self.path}&cursor=x>; rel="next"'
+                        self.answer(200, json.dumps(entries[:half]).encode(), {"Link": link})
+                else:
+                    asked = path.partition("/revision/")[2] or hub.commit
+                    self.answer(200, json.dumps({"id": "owner/name", "_id": "1", "sha": asked}).encode())
+
+            def fault(self, path: str):
+                return hub.faults[path].pop(0) if hub.faults[path] else None
+
+            def answer_file(self, repository: str, path: str) -> None:
+                content = hub.repositories.get(repository, {}).get(path)
+                if content is None:
+                    return self.answer(404, b"")
+                digest = hashlib.sha256(content).hexdigest()
+                about = {"ETag": f'"{digest}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
+                if host == "hub" and len(content) >= LARGE and not self.path.startswith("/web/"):
+                    about |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
+                    return self.answer(302, b"", {**about, "Location": f"{hub.cdn}/web/{quote(path)}?{repository}"})
+                fault = None if self.command == "HEAD" else self.fault(path)
+                if isinstance(fault, int):
+                    return self.answer(fault, b"busy", {"Retry-After": "0"})
+                if fault == "wrong":
+                    content = bytes(len(content))
+                wanted, status = self.headers.get("Range"), 200
+                same = self.headers.get("If-Range") in (None, about["ETag"])
+                if wanted and same and fault != "ignore-range":
+                    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+                    if start >= len(content):
+                        return self.answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+                    about["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+                    content, status = content[start:], 206
+                self.answer(status, content, about, fault)
+
+            def answer(self, status: int, content: bytes, headers: dict | None = None, fault=None) -> None:
+                asked = self.headers
+                hub.seen.append((host, self.path, asked.get("Range"), asked.get("Authorization"), status))
+                self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                if self.command == "HEAD":
+                    return
+                if isinstance(fault, str) and fault.startswith("drop:"):
+                    self.wfile.write(content[: int(fault.removeprefix("drop:"))])
+                    self.wfile.flush()
+                    self.close_connection = True
+                    self.connection.shutdown(2)
+                elif fault == "slow":
+                    half = len(content) // 2
+                    self.wfile.write(content[:half])
+                    self.wfile.flush()
+                    hub.slow.wait(30)
+                else:
+                    self.wfile.write(content)
+
+        return Handler

@@ -1,0 +1,316 @@
+"""``sgt fetch`` against a hub on this machine that drops connections, is busy, and serves wrong files."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sgt.cli import main
+from sgt.data.fetch import retry
+from sgt.study.downloads import DOWNLOADS_FILE, Downloads
+from sgt.study.load import read_yaml
+from tests.data.fetch.hub import COMMIT, Hub
+
+TOKEN = "hf_secret0123456789"
+ROOT = Path(__file__).parents[3]
+BIG = np.random.default_rng(0).bytes(3_000_000)
+FILES = {
+    "README.md": b"# data\n",
+    "part/train-00000.parquet": np.random.default_rng(1).bytes(50_000),
+    "part/train-00001.parquet": BIG,
+    "other/skip.bin": b"x" * 5000,
+}
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    server = Hub(dict(FILES))
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    # As few waits as the server asks for; the rest are cut short.
+    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def table(tmp_path, hub):
+    """Write the table with an entry changed; returns its path."""
+
+    def write(**changes) -> Path:
+        entry = {"host": "hub", "kind": "dataset", "repository": "owner/name", "files": ["README.md", "part/*"]}
+        plain = {
+            "host": "web",
+            "kind": "dataset",
+            "licence": "none",
+            "files": [{"url": f"{hub.url}/web/other/skip.bin"}],
+        }
+        plain |= changes.pop("web", {})
+        entries = {"data": {**entry, "licence": "none", **changes}, "web": plain}
+        path = tmp_path / "downloads.yaml"
+        path.write_text(yaml.safe_dump(entries))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def fetch(tmp_path, table, capsys):
+    """Run the command; returns its status and everything it said."""
+
+    def run(name: str = "data", *words: str, **changes) -> tuple[int, str]:
+        into = str(tmp_path / "downloads")
+        status = main(["fetch", name, "--table", str(table(**changes)), "--into", into, *words])
+        captured = capsys.readouterr()
+        assert TOKEN not in captured.out + captured.err
+        return status, captured.err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "downloads" / "data"
+
+
+def fetched(folder: Path) -> dict[str, bytes]:
+    ours = {"lock.json", "fetched.json"}
+    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return {
+        str(name): (folder / name).read_bytes() for name in names if name.parts[0] != ".fetch" and str(name) not in ours
+    }
+
+
+WANTED = {path: content for path, content in FILES.items() if path != "other/skip.bin"}
+
+
+def test_files_come_whole_at_one_revision_and_are_recorded(fetch, folder, hub):
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+    record = json.loads((folder / "fetched.json").read_text())
+    assert record["revision"] == COMMIT and record["repository"] == "owner/name"
+    assert record["files"]["part/train-00001.parquet"] == {"size": len(BIG), "sha256": hashlib.sha256(BIG).hexdigest()}
+    assert not list(folder.glob(".fetch/**/*.part*"))
+    assert all(f"/resolve/{COMMIT}/" in path for _, path, *_ in hub.seen if "/resolve/" in path)
+
+
+def test_the_token_goes_to_the_hub_and_to_no_other_host(fetch, hub):
+    assert fetch()[0] == 0
+    told = {host: {authorization for at, _, _, authorization, _ in hub.seen if at == host} for host in ("hub", "cdn")}
+    assert told == {"hub": {f"Bearer {TOKEN}"}, "cdn": {None}}
+
+
+def test_a_second_call_fetches_nothing_and_offline_asks_nothing(fetch, folder, hub, monkeypatch):
+    assert fetch()[0] == 0
+    hub.seen.clear()
+    assert fetch()[0] == 0
+    assert all(path.startswith("/api/") for _, path, *_ in hub.seen)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    hub.seen.clear()
+    assert fetch()[0] == 0 and fetch("data", "--verify")[0] == 0 and not hub.seen
+    (folder / "README.md").unlink()
+    status, said = fetch()
+    assert status == 1 and "README.md: is missing, and HF_HUB_OFFLINE is set; unset it once" in said
+    status, said = fetch("web")
+    assert status == 1 and "was never fetched" in said
+
+
+def test_a_connection_that_ends_half_way_is_gone_on_from_there(fetch, folder, hub):
+    hub.faults["part/train-00001.parquet"] = ["drop:1000000", "drop:500000", "drop:0"]
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+    ranges = [asked for host, path, asked, _, _ in hub.seen if host == "cdn" and "00001.parquet" in path]
+    starts = [0 if asked is None else int(asked.removeprefix("bytes=").removesuffix("-")) for asked in ranges]
+    assert len(starts) == 4 and starts[0] == 0 and starts == sorted(starts) and 0 < starts[1] <= 1_000_000 <= starts[2]
+
+
+@pytest.mark.parametrize("status", [429, 503, 500])
+def test_a_busy_server_is_asked_again(status, fetch, folder, hub):
+    hub.faults["api"] = [status]
+    for path in WANTED:
+        hub.faults[path] = [status] * 3
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+
+
+def test_a_server_that_stays_busy_is_given_up_and_gone_on_from_later(fetch, folder, hub, monkeypatch):
+    hub.faults["part/train-00001.parquet"] = ["drop:700000", *[503] * 50]
+    status, said = fetch()
+    assert status == 1 and "the server says 503, 8 times in a row; try again later" in said
+    assert not (folder / "fetched.json").exists() and not (folder / "part/train-00001.parquet").exists()
+    hub.faults.clear()
+    hub.seen.clear()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    status, said = fetch()
+    assert status == 1 and "train-00001.parquet: is missing, and HF_HUB_OFFLINE is set" in said
+    assert not (folder / "fetched.json").exists() and not hub.seen
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+    (asked,) = [asked for host, _, asked, _, _ in hub.seen if host == "cdn"]
+    assert asked and int(asked.removeprefix("bytes=").removesuffix("-")) > 0
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "set HF_TOKEN"), (403, "accept its conditions"), (404, "check the name")]
+)
+def test_a_refusal_is_one_line_at_once(status, said, fetch, hub):
+    hub.faults["README.md"] = [status]
+    code, told = fetch()
+    (line,) = [line for line in told.splitlines() if ": error: " in line]
+    assert code == 1 and f"the server says {status}; {said}" in line
+    assert sum(path.endswith("README.md") for _, path, *_ in hub.seen) == 1
+
+
+@pytest.mark.parametrize("path", ["README.md", "part/train-00000.parquet"])
+def test_a_wrong_file_never_gets_its_name(path, fetch, folder, hub):
+    hub.faults[path] = ["wrong"]
+    status, said = fetch()
+    assert status == 1 and f"({path}): its " in said and "do not use it" in said
+    assert not (folder / path).exists() and not (folder / "fetched.json").exists()
+    assert fetch()[0] == 0 and fetched(folder) == WANTED
+
+
+def test_a_server_that_ignores_ranges_starts_over(fetch, folder, hub):
+    hub.faults["part/train-00001.parquet"] = ["drop:1000000", "ignore-range"]
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+
+
+def test_more_than_the_server_has_is_thrown_away(fetch, folder, hub):
+    part = folder / ".fetch/part/train-00001.parquet.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(BIG + b"more")
+    part.with_name(f"{part.name}.etag").write_text(f'"{hashlib.sha256(BIG).hexdigest()}"')
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED and 416 in {status for *_, status in hub.seen}
+
+
+def test_a_part_without_its_etag_is_not_gone_on_from(fetch, folder, hub):
+    part = folder / ".fetch/part/train-00001.parquet.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"something else")
+    assert fetch()[0] == 0
+    assert fetched(folder) == WANTED
+
+
+def test_a_file_that_changed_meanwhile_is_not_mixed_with_what_came(fetch, folder, hub):
+    hub.faults["other/skip.bin"] = ["drop:3000", *[503] * 50]
+    assert fetch("web")[0] == 1
+    hub.files["other/skip.bin"] = b"y" * 5000
+    hub.faults.clear()
+    assert fetch("web")[0] == 0
+    assert (folder.parent / "web/skip.bin").read_bytes() == b"y" * 5000
+
+
+def test_what_was_fetched_first_is_kept_to(fetch, folder, hub):
+    assert fetch("web")[0] == 0
+    target = folder.parent / "web/skip.bin"
+    target.unlink()
+    hub.files["other/skip.bin"] = b"y" * 5000
+    status, said = fetch("web")
+    assert status == 1 and "its sha256 is" in said and not target.exists()
+    hub.files["other/skip.bin"] = FILES["other/skip.bin"]
+    assert fetch("web")[0] == 0 and target.read_bytes() == FILES["other/skip.bin"]
+
+
+def test_a_branch_that_moves_is_not_followed(fetch, folder, hub):
+    assert fetch()[0] == 0
+    (folder / "README.md").unlink()
+    hub.commit = "d" * 40
+    hub.seen.clear()
+    assert fetch()[0] == 0
+    assert all(COMMIT in path for _, path, *_ in hub.seen)
+    status, said = fetch(revision="e" * 40)
+    assert status == 1 and "lock.json has revision" in said and "move the folder away" in said
+
+
+def test_a_digest_of_the_table_counts_more_than_the_hubs(fetch, hub):
+    status, said = fetch(sha256={"part/train-00001.parquet": "0" * 64})
+    assert status == 1 and "the hub says sha256" in said and "the table " + "0" * 64 in said
+    web = {"files": [{"url": f"{hub.url}/web/other/skip.bin", "md5": "0" * 32}]}
+    status, said = fetch("web", web=web)
+    assert status == 1 and "its md5 is" in said
+
+
+def test_a_file_that_was_changed_on_disk_is_found_by_verify(fetch, folder):
+    assert fetch()[0] == 0
+    path = folder / "part/train-00000.parquet"
+    path.write_bytes(bytes(len(path.read_bytes())))
+    assert fetch()[0] == 0
+    status, said = fetch("data", "--verify")
+    assert status == 1 and "its sha256 is" in said
+
+
+@pytest.mark.parametrize(
+    "path", ["../escape", "/etc/escape", "a/../../escape", "a//b", "a\\b", ".fetch/x", "lock.json", "a\nb"]
+)
+def test_a_name_that_leads_elsewhere_is_refused(path, fetch, folder, hub, tmp_path):
+    hub.listed = [{"type": "file", "oid": "0" * 40, "size": 3, "path": path}]
+    status, said = fetch(files=["*"])
+    (line,) = [line for line in said.splitlines() if ": error: " in line]
+    assert status == 1 and "is no name for a file in the folder" in line
+    assert not list(tmp_path.rglob("escape*")) and fetched(folder) == {}
+
+
+@pytest.mark.parametrize("link", ["part", "part/train-00000.parquet", ".fetch/part"])
+def test_nothing_is_written_through_a_link(link, fetch, folder, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (folder / link).parent.mkdir(parents=True, exist_ok=True)
+    (folder / link).symlink_to(outside if "." not in Path(link).name else outside / "file")
+    status, said = fetch()
+    assert status == 1 and "is a link; remove it" in said
+    assert list(outside.iterdir()) == []
+
+
+def test_a_pattern_that_nothing_matches_is_told(fetch):
+    status, said = fetch(files=["README.md", "tars/*.tar"])
+    assert status == 1 and "no file matches 'tars/*.tar'" in said
+
+
+def test_an_unknown_name_and_a_damaged_lock_are_told(fetch, folder):
+    status, said = fetch("nothing")
+    assert status == 1 and "nothing is called 'nothing'; use one of data, web" in said
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lock.json").write_text('{"revision": null, "files": {"a": {}}}')
+    status, said = fetch()
+    assert status == 1 and "lock.json: damaged" in said
+
+
+def test_a_killed_fetch_goes_on_in_another_process_and_two_do_not_meet(table, folder, hub, tmp_path):
+    path = "part/train-00001.parquet"
+    hub.faults[path] = ["slow"]
+    words = ["fetch", "data", "--table", str(table()), "--into", str(tmp_path / "downloads")]
+    command = [sys.executable, "-m", "sgt", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    part = folder / ".fetch" / f"{path}.part"
+    deadline = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size > 500_000):
+        assert first.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    second = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert second.returncode == 1 and "another `sgt fetch` is at work here" in second.stderr
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    hub.slow.set()
+    hub.seen.clear()
+    assert main(words) == 0
+    assert fetched(folder) == WANTED
+    (asked,) = [asked for host, at, asked, _, _ in hub.seen if host == "cdn" and path in at]
+    assert asked.startswith("bytes=")
+
+
+def test_the_table_of_the_repository_is_valid_and_pins_what_it_can():
+    entries = read_yaml(ROOT / DOWNLOADS_FILE, Downloads).root
+    assert {"sam-sgt", "coco-2017", "llava-onevision", "bagel-7b"} <= entries.keys()
+    assert all(entry.licence for entry in entries.values())

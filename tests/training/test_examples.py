@@ -1,0 +1,70 @@
+"""Conversations as examples: where the image goes, and records that have none; a run on LLaVA-OneVision's shards."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sgt.data.images import encode_jpeg
+from sgt.data.shards import Sample
+from sgt.errors import SgtError
+from sgt.models.examples import SeenImage, Words
+from sgt.training.examples import vqa_example
+from tests.conftest import sgt
+from tests.data.sources.releases import write_llava_onevision
+
+IMAGE = encode_jpeg(np.zeros((8, 8, 3), np.uint8))
+
+
+def example(turns: list[tuple[str, str]], image: bool = True) -> list:
+    """What an example is made of, an image as ``None``."""
+    conversation = [{"from": speaker, "value": value} for speaker, value in turns]
+    files = {"json": json.dumps({"conversations": conversation}).encode(), **({"jpg": IMAGE} if image else {})}
+    parts = vqa_example(Sample(Path("shard.tar"), "key", files))
+    return [None if isinstance(part, SeenImage) else part for part in parts]
+
+
+ANSWER = Words("red", learned=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "parts"),
+    [
+        ("<image>\nwhat colour?", [None, Words("what colour?")]),
+        ("what colour?\n<image>", [Words("what colour?"), None]),
+        ("here <image> what colour?", [Words("here"), None, Words("what colour?")]),
+        ("what colour?", [None, Words("what colour?")]),
+        ("<image>", [None]),
+    ],
+)
+def test_the_image_is_where_the_mark_is(asked, parts):
+    assert example([("human", asked), ("gpt", "red")]) == [*parts, ANSWER]
+
+
+def test_a_later_turn_may_show_the_image():
+    turns = [("human", "hello"), ("gpt", "yes?"), ("human", "<image> what colour?"), ("gpt", "red")]
+    parts = [Words("hello"), Words("yes?", learned=True), None, Words("what colour?"), ANSWER]
+    assert example(turns) == parts
+
+
+def test_a_record_without_an_image_is_text_alone():
+    assert example([("human", "what colour?"), ("gpt", "red")], image=False) == [Words("what colour?"), ANSWER]
+    with pytest.raises(SgtError, match="1 times <image> for no image"):
+        example([("human", "<image>\nwhat colour?"), ("gpt", "red")], image=False)
+
+
+def test_a_run_learns_from_conversations_with_and_without_images(study):
+    write_llava_onevision(Path("downloads/llava-onevision"))
+    record = {"revision": "0" * 40, "licence": "none", "files": {}}
+    Path("downloads/llava-onevision/fetched.json").write_text(json.dumps(record))
+    content = yaml.safe_load(study.read_text())
+    content["datasets"]["ov"] = {"source": "llava-onevision", "samples": 30}
+    content["data"]["vqa"] = "ov"
+    content["recipe"]["steps"] = 4
+    study.write_text(yaml.safe_dump(content))
+    sgt("shards", study, "ov", "--workers", 1)
+    sgt("train", study, "--model", "micro", "--arm", "sft", "--seed", 0)
+    losses = [json.loads(line) for line in Path("results/runs/micro/sft/seed0/metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 4 and all(line["ce"] > 0 for line in losses)
