@@ -160,14 +160,7 @@ class OmniGen2(UnifiedModel):
             self._encode(images, draws) for images, draws in zip(batch.references, batch.reference_draws, strict=True)
         ]
         with self.arithmetic():
-            ce = mse = self.network.unused(batch)
-            if batch.answers:
-                ce = ce + (self.network.text_errors(batch.answers) * batch.answers.learned_weights).sum()
-            if batch.instructions:
-                told = self.network.features(batch.instructions)
-                flows = self.network.flow_errors(*told, latents, batch.noise, batch.times, timestep_shift, references)
-                mse = mse + sum(error.sum() for error in flows.squared) / self.network.config.transformer.token_dim
-        return LossSums(ce, mse)
+            return LossSums(*self.network(batch, latents, references, timestep_shift))
 
     @inference
     def answer(

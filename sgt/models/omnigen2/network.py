@@ -120,6 +120,25 @@ class OmniGen2Network(nn.Module):
         if rows > self.config.mllm["vocab_size"]:
             self.config = replace(self.config, mllm={**self.config.mllm, "vocab_size": rows})
 
+    def forward(
+        self, batch: Batch, latents: Sequence[Tensor], references: Sequence[Sequence[Tensor]], shift: TimeShift
+    ) -> tuple[Tensor, Tensor]:
+        """Both losses of a batch, summed over its tokens: see :class:`sgt.models.base.LossSums`.
+
+        Args:
+            batch: the examples.
+            latents, references: scaled latents (z, h, w) of its targets, and of the references of each.
+            shift: of the flow's times.
+        """
+        ce = mse = self.unused(batch)
+        if batch.answers:
+            ce = ce + (self.text_errors(batch.answers) * batch.answers.learned_weights).sum()
+        if batch.instructions:
+            told = self.features(batch.instructions)
+            flows = self.flow_errors(*told, latents, batch.noise, batch.times, shift, references)
+            mse = mse + sum(error.sum() for error in flows.squared) / self.config.transformer.token_dim
+        return ce, mse
+
     def unused(self, batch: Batch) -> Tensor:
         """Zero, with a gradient of zero to every parameter that a batch has nothing for, references excepted.
 
