@@ -60,7 +60,12 @@ def after_module(words: list[str]) -> None:
 
 
 def python(words: list[str]) -> None:
-    if words[1] == "-m":
+    if words[1] == "-m" and words[2].startswith("benchmarks."):
+        # Every option is read before the help is printed.
+        with pytest.raises(SystemExit) as ended:
+            importlib.import_module(words[2]).main([*words[3:], "--help"])
+        assert ended.value.code == 0
+    elif words[1] == "-m":
         after_module(words)
     else:
         compile((ROOT / words[1]).read_text(), words[1], "exec")
