@@ -1,5 +1,6 @@
 """Sheets of what the arms made: their own targets, and scenes from captions."""
 
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -21,27 +22,42 @@ Rows = list[dict[str, Image.Image]]
 
 def target_sheet(study: LoadedStudy) -> Image.Image:
     """Per held-out scene and proxy arm of the first seed: what was shown, the target, and what the arm made."""
-    rows = _scenes(study, "input")
-    for run in _first_seed(study):
+
+    def columns(rows: Rows, run: Run) -> None:
         if not run.proxy:
-            continue
-        name = _title(study, run)
+            return
         for row, sample in _beside(rows, study.prediction_dir(run, "targets") / "images.tar"):
             if study.proxy(run.proxy).degrades:
-                row[f"{name}: shown"] = _picture(sample, "input.png")
-            row[f"{name}: target"] = _picture(sample, "target.png")
-            row[f"{name}: made"] = _picture(sample, "png")
-    return contact_sheet(rows, SIDE)
+                row[f"{run.arm}: shown"] = _picture(sample, "input.png")
+            row[f"{run.arm}: target"] = _picture(sample, "target.png")
+            row[f"{run.arm}: made"] = _picture(sample, "png")
+
+    return _sheet(study, "input", columns)
 
 
 def generated_sheet(study: LoadedStudy) -> Image.Image:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
-    rows = _scenes(study, "true scene")
-    for run in _first_seed(study):
-        path = study.prediction_dir(run, _benchmark(study).name) / "images.tar"
-        for row, sample in _beside(rows, path):
-            row[_title(study, run)] = _picture(sample, "png")
-    return contact_sheet(rows, SIDE)
+
+    def columns(rows: Rows, run: Run) -> None:
+        for row, sample in _beside(rows, study.prediction_dir(run, _benchmark(study).name) / "images.tar"):
+            row[run.arm] = _picture(sample, "png")
+
+    return _sheet(study, "true scene", columns)
+
+
+def _sheet(study: LoadedStudy, title: str, columns: Callable[[Rows, Run], None]) -> Image.Image:
+    """A part per model, one above the other; the columns of its runs of the first seed stand beside the scenes."""
+    parts = []
+    for model in study.study.models:
+        rows = _scenes(study, title if len(study.study.models) == 1 else f"{model}: {title}")
+        for run in study.runs:
+            if run.model == model and run.seed == study.study.seeds[0]:
+                columns(rows, run)
+        parts.append(contact_sheet(rows, SIDE))
+    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+    for index, part in enumerate(parts):
+        whole.paste(part, (0, sum(above.height for above in parts[:index])))
+    return whole
 
 
 def _benchmark(study: LoadedStudy) -> Benchmark:
@@ -60,14 +76,6 @@ def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample
     if len(samples) < len(rows):
         raise SgtError(path, f"{len(samples)} images, {len(rows)} are shown", "make it again with more")
     return list(zip(rows, samples, strict=True))
-
-
-def _first_seed(study: LoadedStudy) -> list[Run]:
-    return [run for run in study.runs if run.seed == study.study.seeds[0]]
-
-
-def _title(study: LoadedStudy, run: Run) -> str:
-    return run.arm if len(study.study.models) == 1 else f"{run.model} {run.arm}"
 
 
 def _picture(sample: Sample, extension: str) -> Image.Image:
