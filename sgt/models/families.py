@@ -23,6 +23,7 @@ from sgt.models.omnigen2.images import ReferenceTransform
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.sizes import omnigen2_sizes
 from sgt.models.sizes import ModelSizes
+from sgt.models.tokenizer import VOCABULARY
 from sgt.models.transforms import ImageTransform, transform_of
 from sgt.models.vae import VAE
 from sgt.models.weights import weight_files
@@ -115,6 +116,13 @@ def create_model(spec: Model, tokenizer: Tokenizer, vae: VAE, folder: Path, seed
     """Write an untrained checkpoint of a model into an existing folder and load it."""
     FAMILIES[spec.family].create(spec.architecture, tokenizer, vae, spec.vit_image, folder, seed)
     return load_model(spec, folder)
+
+
+def sizes_of(spec: Model) -> ModelSizes | None:
+    """What memory and time depend on; None if the model's file gives no architecture."""
+    if spec.architecture is None:
+        return None
+    return FAMILIES[spec.family].sizes(spec.architecture, VOCABULARY if spec.pretrain else None)
 
 
 def made_image(spec: Model) -> MadeTransform:

@@ -8,6 +8,9 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
 
+# Tokens of the tokenizer that is trained for a model pretrained here.
+VOCABULARY = 512
+
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Read ``tokenizer.json``.

@@ -4,13 +4,12 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from sgt.models.families import FAMILIES
+from sgt.models.families import sizes_of
 from sgt.study.load import LoadedStudy, load_study
 from sgt.study.models import Model
 from sgt.study.recipe import Recipe
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.training import estimate
-from sgt.training.pretrain import VOCABULARY
 
 SIZES_OF_GPU = (80, 141)
 
@@ -54,11 +53,9 @@ def estimates(spec: Model, recipe: Recipe, runs: int) -> list[str]:
         spec, recipe: of the model.
         runs: that are trained.
     """
-    if spec.architecture is None:
+    sizes = sizes_of(spec)
+    if sizes is None:
         return [f"model {spec.name}: no estimate, its file gives no architecture"]
-    # A model that is pretrained here has the vocabulary of the tokenizer that is trained for it.
-    vocabulary = VOCABULARY if spec.pretrain else None
-    sizes = FAMILIES[spec.family].sizes(spec.architecture, vocabulary)
     devices = max(spec.train.gpu, 1) * spec.train.nodes
     tokens = estimate.step_tokens(spec, sizes, recipe)
     share = estimate.share(tokens, devices)

@@ -147,6 +147,12 @@ def step_flops(sizes: ModelSizes, recipe: Recipe, tokens: Tokens) -> int:
     return (2 if recipe.lora else 3) * forward_flops(sizes, tokens)
 
 
+def flops_per_token(spec: Model, sizes: ModelSizes, recipe: Recipe) -> float:
+    """Operations of training, per token of a proxy arm's step."""
+    tokens = step_tokens(spec, sizes, recipe)
+    return step_flops(sizes, recipe, tokens) / tokens.all
+
+
 def checkpoint_bytes(sizes: ModelSizes) -> int:
     """Of a finished run: the network in bf16, the VAE in fp32."""
     return 2 * sizes.total + 4 * sizes.autoencoder

@@ -19,6 +19,7 @@ from sgt.progress import Progress
 from sgt.study.recipe import Optimizer
 from sgt.study.watch import Watch
 from sgt.training.checkpoints import Checkpoints
+from sgt.training.estimate import PEAK_FLOPS
 from sgt.training.memory import peak_memory, told_if_out_of_memory
 from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
 from sgt.training.signals import StopRequest
@@ -45,6 +46,7 @@ class Plan:
         seed: of every random draw.
         fingerprint: of data and configuration; a checkpoint with another one is not resumed.
         watch: dashboards.
+        flops_per_token: floating-point operations that training on a token takes, as estimated; 0 if it is not.
     """
 
     run: str
@@ -60,6 +62,7 @@ class Plan:
     seed: int
     fingerprint: str
     watch: Watch
+    flops_per_token: float = 0.0
 
 
 class Training:
@@ -184,7 +187,7 @@ class Training:
         return numbers
 
     def _speed(self, taken: Step, waited: float, seconds: float) -> Numbers:
-        return {
+        speed = {
             "tokens": taken.tokens,
             "filled": round(taken.filled, 4),
             "data_seconds": waited,
@@ -192,6 +195,10 @@ class Training:
             "tokens_per_second": taken.tokens / seconds,
             "peak_memory_mb": peak_memory(self.world.device) / 2**20,
         }
+        speed["flops_per_second"] = speed["tokens_per_second"] * self.plan.flops_per_token
+        if self.world.device.type == "cuda":
+            speed["mfu"] = speed["flops_per_second"] / (PEAK_FLOPS * self.world.size)
+        return speed
 
 
 def _seed_everything(seed: int, step: int, rank: int) -> None:

@@ -15,7 +15,7 @@ from sgt.data.mixture import Mixed, Source
 from sgt.data.shards import MANIFEST
 from sgt.errors import SgtError
 from sgt.models.families import FAMILIES, create_model, load_model, made_image
-from sgt.models.tokenizer import train_tokenizer
+from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
 from sgt.study.load import LoadedStudy, load_model_spec, load_study
 from sgt.study.models import Model
@@ -26,7 +26,6 @@ from sgt.training.stream import Stream
 
 log = logging.getLogger("sgt")
 TOKENIZER_SAMPLES = 1000
-VOCABULARY = 512
 TEXT_DROPOUT = 0.1
 # What a family says around every prompt is as frequent as one text in so many.
 SAID_SHARE = 10

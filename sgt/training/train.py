@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -11,13 +12,14 @@ import torch
 from sgt.atomic import atomic_dir, sha256, write_json
 from sgt.data.shards import MANIFEST
 from sgt.environment import environment
-from sgt.models.families import device_of, load_model, weights_sha256
+from sgt.models.families import device_of, load_model, sizes_of, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
 from sgt.study.recipe import WITHOUT_EFFECT, Recipe
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.study.watch import Watch
+from sgt.training.estimate import flops_per_token
 from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
 from sgt.training.sources import training_sources, validation_supplies
@@ -70,6 +72,9 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
     plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
+    sizes = sizes_of(spec)
+    if sizes:
+        plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
     held_out = validation_supplies(study, run, recipe)
     validate = held_out and Validation(
         model, held_out, recipe.validate_samples, recipe.samples[1], recipe.timestep_shift, recipe.max_tokens, world

@@ -39,6 +39,7 @@ def test_every_step_says_what_it_cost(run):
         assert all(math.isfinite(value) and value >= 0 for value in line.values())
         assert line["tokens_per_second"] == pytest.approx(line["tokens"] / line["seconds"])
         assert 0.3 < line["filled"] <= 1 and line["peak_memory_mb"] > 50
+        assert 1e5 < line["flops_per_second"] / line["tokens_per_second"] < 1e6
         assert line["data_seconds"] <= line["seconds"]
 
 
