@@ -5,13 +5,13 @@ the vision encoder, so ``vit_config.json`` counts one layer more than there are 
 rest. The released copies of it may carry a stale ``max_latent_size``; the weights decide (see ``checkpoint.py``).
 """
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
+from sgt.models.configs import pick, read_config_file
 from sgt.models.vae import VAEConfig
 
 
@@ -100,11 +100,11 @@ def config_of(architecture: dict[str, Any], vocab_size: int | None = None) -> Ba
     if unknown:
         raise SgtError(f"architecture.{unknown[0]}", "unknown key", "remove it, or check its spelling")
     llm = architecture.get("llm", {}) | ({"vocab_size": vocab_size} if vocab_size else {})
-    vit = _pick(ViTConfig, architecture.get("vit", {}))
+    vit = pick(ViTConfig, architecture.get("vit", {}))
     return BagelConfig(
-        llm=_pick(LLMConfig, llm),
+        llm=pick(LLMConfig, llm),
         vit=vit,
-        vae=_pick(VAEConfig, architecture.get("vae", {})),
+        vae=pick(VAEConfig, architecture.get("vae", {})),
         max_latent_size=architecture.get("max_latent_size", BagelConfig.max_latent_size),
         vit_max_num_patch_per_side=vit.side,
     )
@@ -116,14 +116,15 @@ def read_config(folder: Path) -> BagelConfig:
     Raises:
         SgtError: a file is missing or not JSON.
     """
-    llm = _read(folder / "llm_config.json")
-    vit = _read(folder / "vit_config.json")
-    rest = _read(folder / "config.json")
+    llm = read_config_file(folder / "llm_config.json")
+    vit = read_config_file(folder / "vit_config.json")
+    layers = vit.get("num_hidden_layers", ViTConfig.num_hidden_layers + 1)
+    rest = read_config_file(folder / "config.json")
     rope_theta = llm.get("rope_theta") or (llm.get("rope_parameters") or {}).get("rope_theta")
     return BagelConfig(
-        llm=_pick(LLMConfig, llm | ({"rope_theta": rope_theta} if rope_theta else {})),
-        vit=_pick(ViTConfig, vit | {"num_hidden_layers": vit["num_hidden_layers"] - 1}),
-        vae=_pick(VAEConfig, rest.get("vae_config", {})),
+        llm=pick(LLMConfig, llm | ({"rope_theta": rope_theta} if rope_theta else {})),
+        vit=pick(ViTConfig, vit | {"num_hidden_layers": layers - 1}),
+        vae=pick(VAEConfig, rest.get("vae_config", {})),
         **{
             name: rest[name]
             for name in ("latent_patch_size", "max_latent_size", "vit_max_num_patch_per_side")
@@ -148,19 +149,3 @@ def write_config(folder: Path, config: BagelConfig) -> None:
         "interpolate_pos": False,
     }
     write_json(folder / "config.json", rest)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SgtError(path, "no such file", "point at a folder in BAGEL's official layout") from None
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", "fetch the file again") from None
-
-
-def _pick(kind: type, values: dict[str, Any]) -> Any:
-    """Build ``kind`` from the keys it knows; the official files carry many others. Null means the default."""
-    known = {field.name for field in fields(kind)}
-    picked = {key: value for key, value in values.items() if key in known and value is not None}
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in picked.items()})

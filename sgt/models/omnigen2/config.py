@@ -13,6 +13,7 @@ from transformers import Qwen2_5_VLConfig
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
+from sgt.models.configs import pick, read_config_file
 from sgt.models.vae import VAEConfig
 
 # Qwen2.5-VL-3B-Instruct.
@@ -144,7 +145,7 @@ def config_of(architecture: dict[str, Any]) -> OmniGen2Config:
     mllm = {**MLLM, **given.get("mllm", {})}
     mllm["vision_config"] = {**MLLM["vision_config"], **given["mllm.vision_config"]}
     return OmniGen2Config(
-        _pick(TransformerConfig, given.get("transformer", {})), _pick(VAEConfig, given.get("vae", {})), mllm
+        pick(TransformerConfig, given.get("transformer", {})), pick(VAEConfig, given.get("vae", {})), mllm
     )
 
 
@@ -154,7 +155,7 @@ def read_config(folder: Path) -> OmniGen2Config:
     Raises:
         SgtError: a file is missing, not JSON, or lacks what must be known.
     """
-    vae = _read(folder / "vae" / "config.json")
+    vae = read_config_file(folder / "vae" / "config.json")
     try:
         widths = vae["block_out_channels"]
         autoencoder = VAEConfig(
@@ -168,10 +169,12 @@ def read_config(folder: Path) -> OmniGen2Config:
         )
     except KeyError as error:
         raise SgtError(folder / "vae" / "config.json", f"has no {error}", "fetch the file again") from None
-    mllm = _read(folder / "mllm" / "config.json")
+    mllm = read_config_file(folder / "mllm" / "config.json")
     if "vision_config" not in mllm:
         raise SgtError(folder / "mllm" / "config.json", "has no 'vision_config'", "fetch the file again")
-    return OmniGen2Config(_pick(TransformerConfig, _read(folder / "transformer" / "config.json")), autoencoder, mllm)
+    return OmniGen2Config(
+        pick(TransformerConfig, read_config_file(folder / "transformer" / "config.json")), autoencoder, mllm
+    )
 
 
 def write_config(folder: Path, config: OmniGen2Config) -> None:
@@ -201,19 +204,3 @@ def write_config(folder: Path, config: OmniGen2Config) -> None:
         },
     )
     write_json(folder / "mllm" / "config.json", config.mllm)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SgtError(path, "no such file", "point at a folder in OmniGen2's official layout") from None
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", "fetch the file again") from None
-
-
-def _pick(kind: type, values: dict[str, Any]) -> Any:
-    """Build ``kind`` from the keys it knows; null means the default."""
-    known = {field.name for field in fields(kind)}
-    picked = {key: value for key, value in values.items() if key in known and value is not None}
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in picked.items()})
