@@ -23,8 +23,11 @@ def shard(network: nn.Module, blocks: Sequence[nn.Module], world: World, autocas
     if world.size == 1:
         return
     mesh = init_device_mesh(world.device.type, (world.size,))
-    policy = MixedPrecisionPolicy(param_dtype=autocast, reduce_dtype=torch.float32) if autocast else None
-    options = {"mesh": mesh, **({"mp_policy": policy} if policy else {})}
+    # Inputs keep their precision: rotary angles and latents stay in fp32, autocast decides about the rest.
+    policy = MixedPrecisionPolicy(
+        param_dtype=autocast, reduce_dtype=torch.float32 if autocast else None, cast_forward_inputs=False
+    )
+    options = {"mesh": mesh, "mp_policy": policy}
     for block in blocks:
         fully_shard(block, **options)
     fully_shard(network, **options)

@@ -16,9 +16,9 @@ ROOT = Path(__file__).parents[2]
 class Micro:
     """One run of the small study in the working directory."""
 
-    def __init__(self, arm: str) -> None:
-        self.words = ["train", "config/micro.yaml", "--model", "micro", "--arm", arm, "--seed", "0"]
-        self.folder = Path("results/runs/micro") / arm / "seed0"
+    def __init__(self, arm: str, model: str = "micro") -> None:
+        self.words = ["train", "config/micro.yaml", "--model", model, "--arm", arm, "--seed", "0"]
+        self.folder = Path("results/runs") / model / arm / "seed0"
         self.work = self.folder / "work"
 
     def start(self, processes: int = 1, prefix: tuple[str, ...] = ()) -> subprocess.Popen:

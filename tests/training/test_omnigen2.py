@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,24 +90,6 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
         shutil.rmtree(folder(arm) / "work/step-0000006")
         sgt("train", *words(arm))
         assert finished(arm) == whole
-
-
-@pytest.mark.parametrize("arm", ["sft", "segmentation"])
-def test_two_processes_give_the_losses_of_one(arm, study_omnigen2):
-    # Where a gradient is zero but for rounding, Adam without an epsilon steps by its sign.
-    optimizer = {"lr": 1.0e-3, "warmup": 2, "eps": 1.0e-7}
-    write_study(Path(), models=[NAME], recipe={**STUDY["recipe"], "optimizer": optimizer})
-    sgt("train", *words(arm))
-    alone = losses(arm)
-    shutil.rmtree(folder(arm))
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*launcher, "-m", "sgt", "train", *words(arm)], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    for one, other in zip(losses(arm), alone, strict=True):
-        assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_the_velocity_target_is_that_of_the_rendered_target(study_omnigen2, monkeypatch):

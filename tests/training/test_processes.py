@@ -71,3 +71,15 @@ def test_averages_adapters_and_packs_work_in_two_processes(run):
     assert status == 0, said
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
+
+
+def test_in_bf16_too_latents_and_angles_stay_exact(run):
+    """Gathered weights are bf16, which changes losses by a thousandth; cast inputs would by far more."""
+    write_study(Path(), recipe={**RECIPE, "precision": "bf16-autocast"})
+    assert run.finish()[0] == 0
+    losses = run.losses()
+    run.folder.rename("alone")
+    status, said = run.finish(processes=2)
+    assert status == 0, said
+    for one, other in zip(run.losses(), losses, strict=True):
+        assert one[1:3] == pytest.approx(other[1:3], rel=2e-3)

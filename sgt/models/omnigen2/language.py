@@ -46,13 +46,26 @@ def complete(model: Qwen2_5_VLForConditionalGeneration, device: torch.device | s
         model.lm_head.weight = language.embed_tokens.weight
 
 
-def embed(model: Qwen2_5_VLForConditionalGeneration, rows: Rows) -> Tensor:
-    """(B, L, width): embedded tokens, with the vision tower's in the places of the images'."""
-    embedded = model.model.language_model.embed_tokens(rows.ids)
-    if not len(rows.grids):
-        return embedded
+def see(model: Qwen2_5_VLForConditionalGeneration, pixels: Tensor, grids: Tensor) -> Tensor:
+    """(tokens, width): what the vision tower makes of images, one after another; each sees itself alone."""
     visual = model.model.visual
-    seen = visual(rows.pixels.to(visual.dtype), grid_thw=rows.grids).pooler_output
+    return visual(pixels.to(visual.dtype), grid_thw=grids).pooler_output
+
+
+def embed(model: Qwen2_5_VLForConditionalGeneration, rows: Rows, seen: Tensor | None = None) -> Tensor:
+    """(B, L, width): embedded tokens, with those of images in their places.
+
+    Args:
+        model: the language model.
+        rows: chats.
+        seen: what :func:`see` gave for their images, worked out here if it is not given. What is left over of it has
+            no effect, and a gradient of zero.
+    """
+    embedded = model.model.language_model.embed_tokens(rows.ids)
+    if seen is None:
+        if not len(rows.grids):
+            return embedded
+        seen = see(model, rows.pixels, rows.grids)
     places = (rows.ids == model.config.image_token_id)[..., None]
     return embedded.masked_scatter(places, seen.to(embedded.dtype))
 
@@ -80,9 +93,9 @@ def run(
     return read.last_hidden_state
 
 
-def hidden_states(model: Qwen2_5_VLForConditionalGeneration, rows: Rows) -> Tensor:
-    """(B, L, width): final hidden states of every token; those of padding mean nothing."""
-    return run(model, embed(model, rows), rows.positions, rows.mask)
+def hidden_states(model: Qwen2_5_VLForConditionalGeneration, rows: Rows, seen: Tensor | None = None) -> Tensor:
+    """(B, L, width): final hidden states of every token; those of padding mean nothing. ``seen``: see :func:`embed`."""
+    return run(model, embed(model, rows, seen), rows.positions, rows.mask)
 
 
 def cross_entropy(model: Qwen2_5_VLForConditionalGeneration, hidden: Tensor, labels: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from sgt.models.omnigen2.chats import ChatBuilder, makes_image
 from sgt.models.omnigen2.checkpoint import load_networks, save_networks
 from sgt.models.omnigen2.context import Context
 from sgt.models.omnigen2.images import QwenTransform, ReferenceTransform, read_normalisation
-from sgt.models.omnigen2.network import Batch, OmniGen2Network
+from sgt.models.omnigen2.network import Batch, Latents, OmniGen2Network
 from sgt.models.omnigen2.prompts import SPECIAL
 from sgt.models.omnigen2.rows import Chat, collate
 from sgt.models.omnigen2.sampling import Branch, sample_latents
@@ -155,12 +155,11 @@ class OmniGen2(UnifiedModel):
     def loss(self, batch: Batch, timestep_shift: TimeShift) -> LossSums:
         """See :meth:`UnifiedModel.loss`."""
         batch = batch.to(self.device)
-        latents = self._encode(batch.targets, batch.target_draws)
-        references = [
-            self._encode(images, draws) for images, draws in zip(batch.references, batch.reference_draws, strict=True)
-        ]
+        given = zip(batch.references, batch.reference_draws, strict=True)
+        references = [self._encode(images, draws) for images, draws in given]
+        latents = Latents(self._encode(batch.targets, batch.target_draws), references)
         with self.arithmetic():
-            return LossSums(*self.network(batch, latents, references, timestep_shift))
+            return LossSums(*self.network(batch, latents, timestep_shift))
 
     @inference
     def answer(

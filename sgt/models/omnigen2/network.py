@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from sgt.models import flow
 from sgt.models.omnigen2.config import OmniGen2Config
-from sgt.models.omnigen2.language import cross_entropy, hidden_states
+from sgt.models.omnigen2.language import cross_entropy, hidden_states, see
 from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
@@ -72,6 +73,19 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Latents:
+    """Scaled latents (z, h, w) of a batch, fp32; in a class, since FSDP would cast tensors that it sees to bf16.
+
+    Attributes:
+        targets: one per image to make.
+        references: any number per target.
+    """
+
+    targets: list[Tensor]
+    references: list[list[Tensor]]
+
+
+@dataclass(frozen=True)
 class FlowErrors:
     """What the flow loss is made of, per target.
 
@@ -120,60 +134,73 @@ class OmniGen2Network(nn.Module):
         if rows > self.config.mllm["vocab_size"]:
             self.config = replace(self.config, mllm={**self.config.mllm, "vocab_size": rows})
 
-    def forward(
-        self, batch: Batch, latents: Sequence[Tensor], references: Sequence[Sequence[Tensor]], shift: TimeShift
-    ) -> tuple[Tensor, Tensor]:
-        """Both losses of a batch, summed over its tokens: see :class:`sgt.models.base.LossSums`.
+    def forward(self, batch: Batch, latents: Latents, shift: TimeShift) -> tuple[Tensor, Tensor]:
+        """Sums of the text and of the flow errors of a batch.
+
+        Processes over which the weights are spread meet at every pass of every block. Each of them works through one
+        pass of the vision tower, two of the language model (answers, instructions) and one of the transformer, with
+        the least there is, which changes nothing, for what its batch lacks.
 
         Args:
-            batch: the examples.
-            latents, references: scaled latents (z, h, w) of its targets, and of the references of each.
-            shift: of the flow's times.
+            batch: on this device.
+            latents: of its images.
+            shift: of the times.
         """
-        ce = mse = self.unused(batch)
-        if batch.answers:
-            ce = ce + (self.text_errors(batch.answers) * batch.answers.learned_weights).sum()
-        if batch.instructions:
-            told = self.features(batch.instructions)
-            flows = self.flow_errors(*told, latents, batch.noise, batch.times, shift, references)
-            mse = mse + sum(error.sum() for error in flows.squared) / self.config.transformer.token_dim
+        spread = isinstance(self, FSDPModule)
+        answers, instructions, noise, times = batch.answers, batch.instructions, batch.noise, batch.times
+        makes = instructions is not None
+        if spread:
+            answers = answers or self._least_rows()
+            if not makes:
+                side = self.config.transformer.patch_size
+                noise = [torch.zeros(self.config.transformer.in_channels, side, side, device=self.device)]
+                instructions, latents = self._least_rows(), Latents(noise, [[]])
+                times = torch.zeros(1, device=self.device)
+        seen = self._see(answers, instructions, spread)
+        ce = mse = torch.zeros((), device=self.device)
+        if answers:
+            ce = (self.text_errors(answers, seen[0]) * answers.learned_weights).sum()
+        if instructions:
+            told = self.features(instructions, seen[1])
+            errors = self.flow_errors(*told, latents.targets, noise, times, shift, latents.references)
+            mse = sum(error.sum() for error in errors.squared) / self.config.transformer.token_dim * makes
         return ce, mse
 
-    def unused(self, batch: Batch) -> Tensor:
-        """Zero, with a gradient of zero to every parameter that a batch has nothing for, references excepted.
-
-        Processes that share a model must all have a gradient, or none. Each part works through the least there is.
-        """
-        config, vision = self.config.transformer, self.mllm.model.visual
-        zero = torch.zeros((), device=self.device)
-        answers, instructions = batch.answers, batch.instructions
-        if _trained(vision) and not any(rows and len(rows.grids) for rows in (answers, instructions)):
+    def _see(self, answers: Rows | None, instructions: Rows | None, spread: bool) -> tuple[Tensor, Tensor]:
+        """What the vision tower makes of the images of both, in one pass: (tokens, width) each."""
+        vision = self.mllm.model.visual
+        kinds = [rows for rows in (answers, instructions) if rows and len(rows.grids)]
+        none = torch.zeros(0, self.config.language.text_config.hidden_size, device=self.device)
+        if kinds:
+            seen = see(self.mllm, torch.cat([rows.pixels for rows in kinds]), torch.cat([rows.grids for rows in kinds]))
+        elif spread:
             side = vision.config.spatial_merge_size
-            pixels = torch.zeros(side**2, vision.patch_embed.proj.weight[0].numel(), device=self.device)
-            grid = torch.tensor([[1, side, side]], device=self.device)
-            zero = zero + 0 * vision(pixels.to(vision.dtype), grid_thw=grid).pooler_output.sum()
-        if _trained(self.mllm) and not answers:
-            zero = zero + 0 * self.mllm.lm_head(self._least_states()).sum()
-        if _trained(self.transformer) and not instructions:
-            text = self.transformer.read_text(self._least_states().detach(), [1])
-            latent = torch.zeros(config.in_channels, config.patch_size, config.patch_size, device=self.device)
-            (velocity,) = self.transformer(text, [1], [latent], torch.zeros(1, device=self.device))
-            zero = zero + 0 * velocity.sum()
-        return zero
+            width = vision.config.in_channels * vision.config.temporal_patch_size * vision.config.patch_size**2
+            pixels = torch.zeros(side**2, width, device=self.device)
+            seen = see(self.mllm, pixels, torch.tensor([[1, side, side]], device=self.device))
+        else:
+            return none, none
+        counts = [self._image_tokens(rows) for rows in (answers, instructions)]
+        parts = seen[: counts[0]], seen[counts[0] : sum(counts)]
+        return parts if not spread else tuple(torch.cat([part, 0 * seen[:1]]) for part in parts)
 
-    def _least_states(self) -> Tensor:
-        """(1, width): what the language model makes of one token of padding."""
+    def _image_tokens(self, rows: Rows | None) -> int:
+        cells = self.mllm.model.visual.config.spatial_merge_size**2
+        return len(rows.pixels) // cells if rows else 0
+
+    def _least_rows(self) -> Rows:
+        """One token of padding, not learned."""
         chat = Chat(SpecialTokens(0, 0, -1), 1)
         chat.add([0])
-        return hidden_states(self.mllm, collate([chat]).to(self.device))[0]
+        return collate([chat]).to(self.device)
 
-    def text_errors(self, rows: Rows) -> Tensor:
-        """Cross-entropy of every learned token, nats."""
-        return cross_entropy(self.mllm, hidden_states(self.mllm, rows), rows.labels)
+    def text_errors(self, rows: Rows, seen: Tensor | None = None) -> Tensor:
+        """Cross-entropy of every learned token, nats; see :func:`sgt.models.omnigen2.language.embed` for ``seen``."""
+        return cross_entropy(self.mllm, hidden_states(self.mllm, rows, seen), rows.labels)
 
-    def features(self, rows: Rows) -> tuple[Tensor, list[int]]:
+    def features(self, rows: Rows, seen: Tensor | None = None) -> tuple[Tensor, list[int]]:
         """What the transformer is told: the states of all tokens, one chat after another, and tokens per chat."""
-        return hidden_states(self.mllm, rows)[rows.filled], rows.lengths
+        return hidden_states(self.mllm, rows, seen)[rows.filled], rows.lengths
 
     def flow_errors(
         self,
@@ -204,7 +231,3 @@ class OmniGen2Network(nn.Module):
         predicted = self.transformer(text, lengths, noisy, 1 - backwards, references)
         wanted = [-flow.velocity(latent, start) for latent, start, _ in pairs]
         return FlowErrors(1 - backwards, noisy, wanted, predicted)
-
-
-def _trained(part: nn.Module) -> bool:
-    return any(parameter.requires_grad for parameter in part.parameters())

@@ -1,0 +1,74 @@
+"""The second family in two processes (gloo) and in one: the losses to 1e-5, and each goes on with the other's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.conftest import OMNIGEN2, write_study
+from tests.training.conftest import Micro
+from tests.training.test_processes import RECIPE, STEPS, close
+
+NAME = OMNIGEN2["name"]
+
+
+def prepared(arm: str = "segmentation", **recipe: object) -> Micro:
+    write_study(Path(), models=[NAME], recipe={**RECIPE, **recipe})
+    return Micro(arm, NAME)
+
+
+def alone(run: Micro) -> list[tuple]:
+    """What one process gives; the run's folder is then moved away."""
+    status, said = run.finish()
+    assert status == 0, said
+    losses = run.losses()
+    run.folder.rename("alone")
+    return losses
+
+
+def weights_close(one: Path, other: Path) -> None:
+    for file in ("transformer/diffusion_pytorch_model.safetensors", "mllm/model.safetensors"):
+        ours, theirs = (load_file(folder / "final" / file) for folder in (one, other))
+        assert ours.keys() == theirs.keys()
+        # Saved in bf16: rounding may fall the other way.
+        assert all(torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=2e-4) for name in ours)
+
+
+@pytest.mark.parametrize(
+    ("arm", "recipe"),
+    [
+        ("segmentation", {}),
+        # One process has a single sample: nothing to answer, or nothing to make.
+        ("segmentation", {"batch": 3, "recompute": True, "ema": 0.5}),
+        ("segmentation", {"trains": ["vision"]}),
+        ("sft", {}),
+    ],
+)
+def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
+    run = prepared(arm, **recipe)
+    losses = alone(run)
+    status, said = run.finish(processes=2)
+    assert status == 0, said
+    close(run.losses(), losses)
+    weights_close(run.folder, Path("alone"))
+    assert json.loads((run.folder / "run.json").read_text())["processes"] == 2
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
+def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, study_omnigen2):
+    run = prepared()
+    losses = alone(run)
+    if first == 1:
+        shutil.copytree("alone", run.folder)
+    else:
+        assert run.finish(processes=2)[0] == 0
+    (run.folder / "run.json").unlink()
+    shutil.rmtree(run.work / f"step-{STEPS:07d}")
+    status, said = run.finish(processes=then)
+    assert status == 0, said
+    assert "resuming from" in said and "step-0000004" in said
+    close(run.losses(), losses)
+    weights_close(run.folder, Path("alone"))
