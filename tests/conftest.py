@@ -125,6 +125,11 @@ def write_study(root: Path, **changes) -> Path:
     return root / "config/micro.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole workflows first: they take longest, and no worker shall be left alone with one at the end."""
+    items.sort(key=lambda item: "tests/workflow/" not in item.nodeid)
+
+
 def sgt(*words: object) -> None:
     """Run a command that must succeed."""
     assert main([str(word) for word in words]) == 0

@@ -81,6 +81,8 @@ class WeightsAndBiases:
             raise SgtError("watch.wandb", "is not installed", "run `pip install wandb`") from None
         name = run.replace("/", "-")
         self._run = wandb.init(project=project, id=name, name=run, dir=str(folder), resume="allow")
+        # Its own process writes: waited for at the end, or what it has not written yet is lost.
+        self._wait = wandb.teardown
 
     def write(self, step: int, numbers: Numbers) -> None:
         """See :class:`Recorder`."""
@@ -89,6 +91,7 @@ class WeightsAndBiases:
     def close(self) -> None:
         """See :class:`Recorder`."""
         self._run.finish()
+        self._wait()
 
 
 def recorders(watch: Watch, work: Path, run: str, start: int) -> Sequence[Recorder]:

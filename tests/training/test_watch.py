@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,10 @@ def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
         writer.write(0, {"loss": 2.5})
         writer.close()
     (log,) = tmp_path.glob("wandb/offline-run-*/run-micro-sft-seed0.wandb")
-    assert b"loss" in log.read_bytes()
+    deadline = time.monotonic() + 60
+    while b"loss" not in log.read_bytes():
+        assert time.monotonic() < deadline, log.stat()
+        time.sleep(0.1)
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 0, "loss": 2.5}
 
 
