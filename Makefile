@@ -47,7 +47,7 @@ pull: $(READY) ## fetch base weights and results of this revision's study from D
 	sgt adopt $(STUDY)
 
 test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-conda: $(READY) ## run the workflow with a real conda, made in build/conda where there is none
 	tests/rigs/conda.sh build/conda
