@@ -66,7 +66,9 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
     sources = training_sources(study, run, recipe)
-    fingerprint = _fingerprint(study, run, spec, recipe, base)
+    # Hashed once, and by one process: the files of a 7B model take half a minute.
+    base_sha256 = weights_sha256(spec, base) if world.is_main else ""
+    fingerprint = world.gathered(_fingerprint(study, run, spec, recipe, base_sha256) if world.is_main else "")[0]
     model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
@@ -89,7 +91,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
         record |= {
             "checkpoint": str(folder / "final"),
             "checkpoint_sha256": weights_sha256(spec, folder / "final"),
-            "base_sha256": weights_sha256(spec, base),
+            "base_sha256": base_sha256,
             "seconds": round(time.monotonic() - began, 1),
         }
     return record
@@ -114,13 +116,13 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
     )
 
 
-def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base: Path) -> str:
+def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base_sha256: str) -> str:
     """Of everything that decides a run's weights."""
     parts = [
         run.id,
         recipe.model_dump_json(exclude=WITHOUT_EFFECT),
         spec.model_dump_json(exclude={"predict", "pretrain"}),
-        weights_sha256(spec, base),
+        base_sha256,
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]
     if run.proxy:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.conftest import STUDY, write_study
+from tests.training.conftest import Micro
 
 STEPS = 6
 # Where a gradient is zero but for rounding, Adam without an epsilon steps by its sign.
@@ -33,9 +34,26 @@ def close(got: list[tuple], want: list[tuple]) -> None:
 
 def weights_close(one: Path, other: Path) -> None:
     ours, theirs = load_file(one / "final/ema.safetensors"), load_file(other / "final/ema.safetensors")
+    tensors_close(ours, theirs)
+
+
+def tensors_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
     # Saved in bf16: rounding may fall the other way.
     assert all(torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=2e-4) for name in ours)
+
+
+def go_on_elsewhere(run: Micro, first: int, then: int) -> None:
+    """Resume the run from step 4 of what ``first`` processes saved (``alone``, if it is one) in ``then`` processes."""
+    if first == 1:
+        shutil.copytree("alone", run.folder)
+    else:
+        assert run.finish(processes=first)[0] == 0
+    (run.folder / "run.json").unlink()
+    shutil.rmtree(run.work / f"step-{STEPS:07d}")
+    status, said = run.finish(processes=then)
+    assert status == 0, said
+    assert "resuming from" in said and "step-0000004" in said
 
 
 def test_two_processes_give_the_losses_of_one(run, alone):
@@ -48,15 +66,7 @@ def test_two_processes_give_the_losses_of_one(run, alone):
 
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, run, alone):
-    if first == 1:
-        shutil.copytree("alone", run.folder)
-    else:
-        assert run.finish(processes=2)[0] == 0
-    (run.folder / "run.json").unlink()
-    shutil.rmtree(run.work / f"step-{STEPS:07d}")
-    status, said = run.finish(processes=then)
-    assert status == 0, said
-    assert "resuming from" in said and "step-0000004" in said
+    go_on_elsewhere(run, first, then)
     close(run.losses(), alone)
     weights_close(run.folder, Path("alone"))
 

@@ -1,16 +1,14 @@
 """The second family in two processes (gloo) and in one: the losses to 1e-5, and each goes on with the other's."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from tests.conftest import OMNIGEN2, write_study
 from tests.training.conftest import Micro
-from tests.training.test_processes import RECIPE, STEPS, close
+from tests.training.test_processes import RECIPE, close, go_on_elsewhere, tensors_close
 
 NAME = OMNIGEN2["name"]
 
@@ -31,10 +29,7 @@ def alone(run: Micro) -> list[tuple]:
 
 def weights_close(one: Path, other: Path) -> None:
     for file in ("transformer/diffusion_pytorch_model.safetensors", "mllm/model.safetensors"):
-        ours, theirs = (load_file(folder / "final" / file) for folder in (one, other))
-        assert ours.keys() == theirs.keys()
-        # Saved in bf16: rounding may fall the other way.
-        assert all(torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=2e-4) for name in ours)
+        tensors_close(*(load_file(folder / "final" / file) for folder in (one, other)))
 
 
 @pytest.mark.parametrize(
@@ -61,14 +56,6 @@ def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, study_omnigen2):
     run = prepared()
     losses = alone(run)
-    if first == 1:
-        shutil.copytree("alone", run.folder)
-    else:
-        assert run.finish(processes=2)[0] == 0
-    (run.folder / "run.json").unlink()
-    shutil.rmtree(run.work / f"step-{STEPS:07d}")
-    status, said = run.finish(processes=then)
-    assert status == 0, said
-    assert "resuming from" in said and "step-0000004" in said
+    go_on_elsewhere(run, first, then)
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
