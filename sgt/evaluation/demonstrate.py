@@ -5,17 +5,20 @@ from pathlib import Path
 
 import torch
 
+from sgt.atomic import sha256
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
 from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 from sgt.evaluation.predict import generation_settings
+from sgt.identity import write_record
 from sgt.models.families import load_model, made_image
 from sgt.proxies.render import target_of
-from sgt.study.benchmarks import GenerationProtocol
+from sgt.study.identity import drawing_identity
 from sgt.study.load import load_study
 from sgt.study.record import read_run
+from sgt.study.results import Results, require_current
 from sgt.training.examples import image_of
 
 
@@ -29,16 +32,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``predictions/RUN/targets/images.tar``: what was shown, the true target, and what the arm made."""
+    """Write ``predictions/RUN/targets/images.tar``: what was shown, what it should make, what it made."""
     study = load_study(args.study)
     run = study.run(args.model, args.arm, args.seed)
     if run.proxy is None:
         raise SgtError(run.id, "has no proxy to demonstrate", "choose a proxy arm")
     spec, proxy = study.models[run.model], study.proxy(run.proxy)
     torch.set_num_threads(spec.predict.threads)
-    benchmark = next((b for b in study.benchmarks.values() if isinstance(b.protocol, GenerationProtocol)), None)
+    benchmark = study.drawing_benchmark
     if benchmark is None:
         raise SgtError(args.study, "no generation benchmark", "add one: its scenes and sampler are used")
+    results = Results(study)
+    require_current(study, results.dataset(benchmark.dataset), results.run(run))
+    record = read_run(study, run)
     dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     samples = [dataset[index] for index in range(min(args.count, len(dataset)))]
     shown = [
@@ -46,14 +52,18 @@ def run(args: argparse.Namespace) -> None:
         for place, sample in enumerate(samples)
     ]
     width, height = made_image(spec).size(*shown[0].size)
-    model = load_model(spec, Path(read_run(study, run)["checkpoint"]))
+    model = load_model(spec, Path(record["checkpoint"]))
     seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
     prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
     made = model.generate(prompts, seeds, (height, width), settings, shown)
-    with ShardWriter(study.prediction_dir(run, "targets") / "images.tar") as shard:
+    images = study.prediction_dir(run, "targets") / "images.tar"
+    with ShardWriter(images) as shard:
         for sample, seen, image in zip(samples, shown, made, strict=True):
             target = target_of(proxy, sample).convert("RGB")
             shard.add(
                 sample.key,
                 {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(seen)},
             )
+    about = {"identity": drawing_identity(study, run, record["checkpoint_sha256"]), "command": args.command_line}
+    about |= {"file": images.name, "count": shard.count, "predictions_sha256": sha256(images)}
+    write_record(images.with_name("meta.json"), about)

@@ -5,7 +5,6 @@ and random draws depend on the benchmark alone, so the files are the same howeve
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -13,20 +12,23 @@ from pathlib import Path
 
 import torch
 
-from sgt.atomic import sha256, write_json, write_text
+from sgt.atomic import sha256, write_text
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.images import encode_png
-from sgt.data.shards import MANIFEST, Sample, ShardWriter, read_shard
+from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
 from sgt.errors import SgtError
+from sgt.identity import digest, write_record
 from sgt.models.base import GenerationSettings, UnifiedModel
 from sgt.models.families import load_model, made_image
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
+from sgt.study.identity import prediction_identity
 from sgt.study.load import load_study
 from sgt.study.models import Model
 from sgt.study.record import read_run
+from sgt.study.results import Results, require_current
 from sgt.training.examples import image_of
 
 IMAGES_PER_CHUNK = 20
@@ -47,12 +49,13 @@ def run(args: argparse.Namespace) -> None:
     run = study.run(args.model, args.arm, args.seed)
     benchmark, spec = study.benchmark(args.benchmark), study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
+    results = Results(study)
+    require_current(study, results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
-    dataset_dir = study.dataset_dir(benchmark.dataset)
-    dataset, protocol = open_dataset(dataset_dir), benchmark.protocol
+    dataset, protocol = open_dataset(study.dataset_dir(benchmark.dataset)), benchmark.protocol
     folder = study.prediction_dir(run, benchmark.name)
-    identity = [record["checkpoint_sha256"], protocol.model_dump_json(), (dataset_dir / MANIFEST).read_text()]
-    work = folder / "work" / hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    identity = prediction_identity(study, run, benchmark, record["checkpoint_sha256"])
+    work = folder / "work" / digest(identity)[:16]
     work.mkdir(parents=True, exist_ok=True)
 
     model = load_model(spec, Path(record["checkpoint"]))
@@ -70,11 +73,12 @@ def run(args: argparse.Namespace) -> None:
     parts = _predict_chunks(dataset, total, work, suffix, predict)
     file, count = _join(parts, folder)
     meta = {
+        "identity": identity,
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
         "benchmark": benchmark.name,
         "version": benchmark.version,
         "protocol": protocol.model_dump(mode="json"),
-        "data_sha256": sha256(dataset_dir / MANIFEST),
+        "data_sha256": identity["data"]["content"],
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
         "environment": environment(),
@@ -83,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         "count": count,
         "predictions_sha256": sha256(file),
     }
-    write_json(folder / "meta.json", meta)
+    write_record(folder / "meta.json", meta)
     shutil.rmtree(folder / "work")
 
 

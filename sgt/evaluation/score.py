@@ -5,17 +5,19 @@ import json
 import logging
 from pathlib import Path
 
-from sgt.atomic import sha256, write_json
+from sgt.atomic import sha256
 from sgt.data.images import decode_image
 from sgt.data.shards import read_shard
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.questions import score_questions
+from sgt.identity import read_record, write_record
 from sgt.revision import code_revision
+from sgt.study.identity import SCORE_SCHEMA, score_identity
 from sgt.study.load import load_study
+from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
-SCHEMA = 1
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,9 +39,8 @@ def run(args: argparse.Namespace) -> None:
     run = study.run(args.model, args.arm, args.seed)
     benchmark = study.benchmark(args.benchmark)
     folder = study.prediction_dir(run, benchmark.name)
-    meta = read_meta(folder)
-    if meta["version"] != benchmark.version or meta["protocol"] != benchmark.protocol.model_dump(mode="json"):
-        raise SgtError(folder / "meta.json", "made under another protocol or version", "run `sgt predict` again")
+    require_current(study, Results(study).prediction(run, benchmark))
+    meta = read_record(folder / "meta.json")
     file = folder / meta["file"]
     if sha256(file) != meta["predictions_sha256"]:
         raise SgtError(file, "changed since it was made", "run `sgt predict` again")
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     if scored != meta["count"]:
         raise SgtError(file, f"{scored} predictions, meta.json says {meta['count']}", "run `sgt predict` again")
     result = {
-        "schema": SCHEMA,
+        "schema": SCORE_SCHEMA,
+        "identity": score_identity(benchmark, meta),
         "run": meta["run"],
         "benchmark": benchmark.name,
         "version": benchmark.version,
@@ -71,24 +73,10 @@ def run(args: argparse.Namespace) -> None:
         "commands": [meta["command"], args.command_line],
         "items": items,
     }
-    write_json(study.score_file(run, benchmark.name), result)
+    write_record(study.score_file(run, benchmark.name), result)
     for name, metric in metrics.items():
         chance = f"  chance {metric['chance']:.3f}" if "chance" in metric else ""
         log.info("%-24s %.3f  [%.3f, %.3f]  n %d%s", name, *(metric[k] for k in ("value", "low", "high", "n")), chance)
-
-
-def read_meta(folder: Path) -> dict:
-    """The ``meta.json`` of finished predictions.
-
-    Raises:
-        SgtError: there is none.
-    """
-    try:
-        return json.loads((folder / "meta.json").read_text())
-    except FileNotFoundError:
-        raise SgtError(folder / "meta.json", "the predictions are not finished", "run `sgt predict` first") from None
-    except ValueError as error:
-        raise SgtError(folder / "meta.json", f"not valid JSON ({error})", "run `sgt predict` again") from None
 
 
 def _lines(file: Path) -> list[dict]:

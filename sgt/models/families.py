@@ -130,15 +130,20 @@ def made_image(spec: Model) -> MadeTransform:
     return FAMILIES[spec.family].made_image(*spec.vae_image)
 
 
-def weights_sha256(spec: Model, folder: Path) -> str:
-    """Hash of the weights that post-training changes: of their file, or of the list of the files' hashes.
+def weight_hashes(spec: Model, folder: Path) -> dict[str, str]:
+    """SHA-256 of each file of the weights that post-training changes, by its path in the folder.
 
     Raises:
         SgtError: a file is missing.
     """
     names = [Path(name) for name in spec.weights]
     files = [part for name in names for part in weight_files(folder / name.parent, name.stem)]
-    if len(files) == 1:
-        return sha256(files[0])
-    listed = "".join(f"{sha256(file)}  {file.relative_to(folder)}\n" for file in files)
+    return {str(file.relative_to(folder)): sha256(file) for file in files}
+
+
+def weights_sha256(hashes: dict[str, str]) -> str:
+    """One hash of the weights: that of their file, or of the list of the files' hashes."""
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    listed = "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
     return hashlib.sha256(listed.encode()).hexdigest()

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
+from sgt.data.identity import fetched_content
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
+from sgt.identity import Identity
 from sgt.study.fields import Strict
 
 Level = Literal["high", "mid", "low"]
@@ -79,6 +82,14 @@ class Proxy(ABC):
     def downloads(self) -> tuple[str, ...]:
         """Folders of fetched models that rendering needs."""
         return ()
+
+    @property
+    def choices(self) -> Identity:
+        """The options as part of an identity: what a fetched model is, instead of the folder it lies in."""
+        chosen = self.options.model_dump(mode="json")
+        return {
+            key: fetched_content(Path(value)) if value in self.downloads else value for key, value in chosen.items()
+        }
 
     @property
     def degrades(self) -> bool:

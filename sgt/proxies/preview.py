@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from sgt.atomic import atomic_path
+from sgt.atomic import atomic_path, sha256
 from sgt.data.images import decode_image, decode_target
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
+from sgt.identity import Identity, write_record
 from sgt.proxies import PROXIES
 from sgt.proxies.base import Proxy
 from sgt.proxies.render import encode_target, proxy_named, proxy_with
@@ -35,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--options", help="names with what is chosen about each, as a JSON object of objects")
     parser.add_argument("--side", type=int, default=144, help="longest side of a picture, pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the degradations")
+    parser.add_argument("--record", type=Path, help="file that will say what the sheet was drawn from")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -60,6 +62,13 @@ def run(args: argparse.Namespace) -> None:
     rows = [pictures(sample, drawn, np.random.default_rng([args.seed, place])) for place, sample in enumerate(samples)]
     with atomic_path(args.out) as temporary:
         contact_sheet(rows, args.side).save(temporary, "PNG")
+    if args.record:
+        write_record(args.record, {"identity": sheet_identity(proxies, sha256(args.shard))})
+
+
+def sheet_identity(proxies: dict[str, Proxy], shard_sha256: str) -> Identity:
+    """What decides a contact sheet: the shard, and the proxies by the names they have on it."""
+    return {"shard": shard_sha256, "proxies": {name: proxy.choices for name, proxy in proxies.items()}}
 
 
 def proxies_of(options: str) -> dict[str, Proxy]:

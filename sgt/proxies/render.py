@@ -17,6 +17,7 @@ from sgt.data.images import checked_image, decode_image, decode_target, encode_p
 from sgt.data.png import encode_palette_png
 from sgt.data.shards import Sample, ShardWriter, read_shard, scan_shard
 from sgt.errors import SgtError
+from sgt.identity import UNKNOWN, Identity
 from sgt.progress import Progress
 from sgt.proxies import PROXIES, make_proxy
 from sgt.proxies.base import Proxy
@@ -122,7 +123,7 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
     Raises:
         SgtError: the shard is unreadable, or a larger share than ``max_bad`` of its samples had to be refused.
     """
-    report = _Report()
+    report, source_sha256 = _Report(), sha256(source)
     progress = Progress("targets", len({member.key for member in scan_shard(source)}))
     with ShardWriter(out) as shard:
         for pairs in _batches(_with_image(proxy, source, report), proxy.batch):
@@ -143,16 +144,38 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
     write_json(
         out.with_suffix(".json"),
         {
+            "identity": targets_identity(proxy, source_sha256),
             "proxy": proxy.name,
             "options": proxy.options.model_dump(mode="json", exclude={"task"}),
             "source": source.name,
-            "source_sha256": sha256(source),
+            "source_sha256": source_sha256,
+            "sha256": sha256(out),
             "images": shard.count,
             "masks_per_image": _mean(report.masks),
             "covered": _mean(report.covered),
             "refused": [{"key": key, "reason": str(error)} for key, error in report.refused],
         },
     )
+
+
+def targets_identity(proxy: Proxy, source_sha256: str) -> Identity:
+    """What decides a shard of targets: the proxy with its options, and the shard of images they are rendered from."""
+    return {"proxy": proxy.choices, "source": source_sha256}
+
+
+def target_content(shard: Path) -> str:
+    """SHA-256 of a shard of targets, by the report beside it; unknown where that is not there.
+
+    Raises:
+        SgtError: the report is damaged.
+    """
+    path = shard.with_suffix(".json")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["sha256"]
+    except FileNotFoundError:
+        return UNKNOWN
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a report of targets ({error!r})", "delete it to render them again") from None
 
 
 def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[Sample, Image.Image]]:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from sgt.atomic import atomic_path
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores, short
+from sgt.reporting.sources import reporting
 from sgt.study.load import LoadedStudy, load_study
 
 # Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
@@ -37,8 +38,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``figures/*.png``."""
+    """Write the figures of a study, from results of the study as it is.
+
+    Raises:
+        SgtError: a result is not there, or not of the study as it is.
+    """
     study = load_study(args.study)
+    with reporting(study, "figures"):
+        write_figures(study)
+
+
+def write_figures(study: LoadedStudy) -> None:
+    """Write ``figures/*.png``."""
     scores = Scores(study)
     folder = study.results / "figures"
     _save(gains(scores), folder / "gains.png")

@@ -15,6 +15,7 @@ from sgt.errors import SgtError
 from sgt.reporting.environments import environments
 from sgt.reporting.findings import findings
 from sgt.reporting.scores import Scores
+from sgt.reporting.sources import reporting
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import NOTE, tables_of, wide
 from sgt.revision import code_revision
@@ -39,12 +40,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    """Write the report of a study, from results of the study as it is.
+
+    Raises:
+        SgtError: a result is not there, or not of the study as it is.
+    """
+    study = load_study(args.study)
+    with reporting(study, "report"):
+        write_report(study)
+
+
+def write_report(study: LoadedStudy) -> None:
     """Write ``report/index.html``.
 
     Raises:
         SgtError: a score or a figure is missing.
     """
-    study = load_study(args.study)
     scores = Scores(study)
     used = environments(scores)
     if len(used) > 1:

@@ -9,9 +9,9 @@ import pandas as pd
 
 from sgt.errors import SgtError
 from sgt.evaluation.questions import items_of
-from sgt.evaluation.score import SCHEMA
 from sgt.evaluation.statistics import Estimate, paired_difference, proportion
 from sgt.study.benchmarks import QuestionProtocol
+from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.schema import ARM_WITHOUT_PROXY
 
@@ -136,6 +136,6 @@ def _read(study: LoadedStudy, run: Run, benchmark: str) -> dict:
         raise SgtError(path, "no such score file", f"run `{command}`") from None
     except ValueError as error:
         raise SgtError(path, f"not valid JSON ({error})", f"run `{command}`") from None
-    if score.get("schema") != SCHEMA:
-        raise SgtError(path, f"schema {score.get('schema')}, this version reads {SCHEMA}", f"run `{command}`")
+    if score.get("schema") != SCORE_SCHEMA:
+        raise SgtError(path, f"schema {score.get('schema')}, this version reads {SCORE_SCHEMA}", f"run `{command}`")
     return score

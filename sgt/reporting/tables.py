@@ -11,7 +11,8 @@ import pandas as pd
 
 from sgt.atomic import write_json, write_text
 from sgt.reporting.scores import Scores, short
-from sgt.study.load import load_study
+from sgt.reporting.sources import reporting
+from sgt.study.load import LoadedStudy, load_study
 from sgt.study.schema import ARM_WITHOUT_PROXY
 
 NOTE = (
@@ -26,8 +27,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write ``tables/{main,kinds}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
+    """Write the tables of a study, from results of the study as it is.
+
+    Raises:
+        SgtError: a result is not there, or not of the study as it is.
+    """
     study = load_study(args.study)
+    with reporting(study, "tables"):
+        write_tables(study)
+
+
+def write_tables(study: LoadedStudy) -> None:
+    """Write ``tables/{main,kinds}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
     tables = tables_of(Scores(study))
     for name, cells in tables.items():
         path = study.results / "tables" / name

@@ -117,9 +117,30 @@ class LoadedStudy:
         variant = self.study.variants.get(arm)
         return (variant and variant.images) or self.study.data.proxy
 
+    @property
+    def shown_proxies(self) -> list[str]:
+        """The proxies of all arms, by the names that their targets are filed under, once each."""
+        return list(dict.fromkeys(self.proxy_name(arm) for arm in self.proxy_arms))
+
+    @property
+    def drawing_benchmark(self) -> Benchmark | None:
+        """The benchmark with whose scenes and sampler proxy arms draw their targets; None if no benchmark draws."""
+        return next((b for b in self.benchmarks.values() if isinstance(b.protocol, GenerationProtocol)), None)
+
+    @property
+    def drawn(self) -> list[Run]:
+        """The runs that draw their targets: proxy arms, first seed only."""
+        first = self.study.seeds[0]
+        return [run for run in self.runs if run.proxy and run.seed == first and self.drawing_benchmark]
+
     def download_dir(self, name: str) -> Path:
         """Folder of a fetched dataset or model."""
         return Path(self.study.downloads) / name
+
+    def download_of(self, dataset: str) -> Path | None:
+        """Folder that a dataset is made from; None for one that is made up here."""
+        download = getattr(self.study.datasets[dataset], "download", None)
+        return self.download_dir(download) if download else None
 
     def dataset_dir(self, name: str) -> Path:
         """Folder of a dataset's shards and manifest."""

@@ -1,7 +1,6 @@
 """``sgt train``: post-train one run of a study."""
 
 import argparse
-import hashlib
 import shutil
 import time
 from dataclasses import replace
@@ -9,14 +8,17 @@ from pathlib import Path
 
 import torch
 
-from sgt.atomic import atomic_dir, sha256, write_json
-from sgt.data.shards import MANIFEST
+from sgt.atomic import atomic_dir
 from sgt.environment import environment
-from sgt.models.families import device_of, load_model, sizes_of, weights_sha256
+from sgt.errors import SgtError
+from sgt.identity import UNKNOWN, Identity, digest, write_record
+from sgt.models.families import device_of, load_model, sizes_of, weight_hashes, weights_sha256
 from sgt.revision import code_revision
+from sgt.study.identity import run_identity
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
-from sgt.study.recipe import WITHOUT_EFFECT, Recipe
+from sgt.study.recipe import Recipe
+from sgt.study.results import Results, require_current
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.study.watch import Watch
 from sgt.training.estimate import flops_per_token
@@ -47,13 +49,15 @@ def run(args: argparse.Namespace) -> None:
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
     about |= {"environment": environment(), "command": args.command_line}
     if run.arm == ARM_WITHOUT_TRAINING:
-        record = {"checkpoint": str(base), "checkpoint_sha256": weights_sha256(spec, base), "steps": 0}
-        write_json(study.run_dir(run) / "run.json", {**about, **record})
+        # Its identity has the hash of all that it is read from, so the same weights under another VAE are another base.
+        identity = _identity_of_sources(study, run)
+        record = {"identity": identity, "checkpoint": str(base), "checkpoint_sha256": identity["base"], "steps": 0}
+        write_record(study.run_dir(run) / "run.json", {**about, **record})
         return
     world = join_world(device_of(spec))
     record = post_train(study, run, spec, base, world)
     if world.is_main:
-        write_json(study.run_dir(run) / "run.json", {**about, **record})
+        write_record(study.run_dir(run) / "run.json", {**about, **record})
     leave_world(world)
 
 
@@ -67,13 +71,12 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
     sources = training_sources(study, run, recipe)
     # Hashed once, and by one process: the files of a 7B model take half a minute.
-    base_sha256 = weights_sha256(spec, base) if world.is_main else ""
-    fingerprint = world.gathered(_fingerprint(study, run, spec, recipe, base_sha256) if world.is_main else "")[0]
+    identity = world.gathered(_identity_of_sources(study, run) if world.is_main else {})[0]
     model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
-    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
+    plan = plan_of(recipe, run, sources.steps, digest(identity), study.study.watch)
     sizes = sizes_of(spec)
     if sizes:
         plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
@@ -88,10 +91,12 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
         with atomic_dir(folder / "final") as final:
             model.save_checkpoint(final, weights)
         shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
+        files = weight_hashes(spec, folder / "final")
         record |= {
+            "identity": identity,
             "checkpoint": str(folder / "final"),
-            "checkpoint_sha256": weights_sha256(spec, folder / "final"),
-            "base_sha256": base_sha256,
+            "checkpoint_sha256": weights_sha256(files),
+            "files": files,
             "seconds": round(time.monotonic() - began, 1),
         }
     return record
@@ -116,17 +121,20 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
     )
 
 
-def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base_sha256: str) -> str:
-    """Of everything that decides a run's weights."""
-    parts = [
-        run.id,
-        recipe.model_dump_json(exclude=WITHOUT_EFFECT),
-        spec.model_dump_json(exclude={"predict", "pretrain"}),
-        base_sha256,
-        (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
-    ]
-    if run.proxy:
-        parts.append(study.proxy(run.proxy).options.model_dump_json())
-        parts.append((study.dataset_dir(study.images(run.proxy)) / MANIFEST).read_text())
-        parts += [sha256(path) for path in sorted(study.target_dir(run.proxy).glob("*.tar"))]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+def _identity_of_sources(study: LoadedStudy, run: Run) -> Identity:
+    """What decides a run's weights, when all it starts and learns from is there.
+
+    Raises:
+        SgtError: base weights, data or targets are not there, or data or targets are not of the study as it is.
+    """
+    identity, checkpoint = run_identity(study, run), study.models[run.model].checkpoint
+    if identity["base"] == UNKNOWN:
+        remedy = f"`make study STUDY={study.path}` fetches those that are published; or correct the model's file"
+        raise SgtError(checkpoint, "no weights are there", remedy)
+    if run.arm == ARM_WITHOUT_TRAINING:
+        return identity
+    results = Results(study)
+    names = dict.fromkeys([study.study.data.vqa, *([study.images(run.proxy)] if run.proxy else [])])
+    targets = results.targets(run.proxy) if run.proxy else []
+    require_current(study, *(results.dataset(name) for name in names), *targets)
+    return identity

@@ -7,18 +7,17 @@ import signal
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.utils import validate
 
-from sgt.data.fetch.lock import FETCHED
+from sgt.data.fetch import FETCHED
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
+from sgt.lock import locked
 from sgt.proxies import PROXIES
-from sgt.study.adopt import require_recorded
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
-from sgt.study.benchmarks import GenerationProtocol
-from sgt.study.recipe import WITHOUT_EFFECT
+from sgt.study.results import PAGES, SOURCES
 from sgt.study.schema import ARM_WITHOUT_TRAINING
+from sgt.study.settle import settle
 
 
 def loaded_study() -> LoadedStudy:
@@ -34,10 +33,20 @@ def loaded_study() -> LoadedStudy:
         sys.exit(f"snakemake: error: {error}")
 
 
-def refuse_results_of_others() -> None:
-    """Results that Snakemake has no record of end the run with one line."""
+def settled() -> dict[Path, str]:
+    """The results that are not those of the study as it is, and why; one that was edited ends the run with one line."""
     try:
-        require_recorded(STUDY)
+        return settle(STUDY)
+    except SgtError as error:
+        sys.exit(f"snakemake: error: {error}")
+
+
+def sole_run():
+    """A lock on the results, held as long as this process lives; another run of the study ends this one with one line."""
+    try:
+        lock = locked(RESULTS / ".lock", f"study {STUDY.study.name}", "is being run")
+        lock.__enter__()
+        return lock
     except SgtError as error:
         sys.exit(f"snakemake: error: {error}")
 
@@ -58,7 +67,20 @@ BASE_DATA = Path("data.dvc")
 RUN = Run("{model}", "{arm}", "{seed}")
 PREDICTIONS = RESULTS / "predictions" / RUN.id
 SCORES = RESULTS / "scores" / RUN.id
-GENERATES = any(isinstance(spec.protocol, GenerationProtocol) for spec in STUDY.benchmarks.values())
+# Newer than everything, where something is not as the study is: an input of the jobs that make it again. Snakemake
+# compares contents of small files, so this one never has the same twice.
+CHANGED = Path(".snakemake/changed")
+OUTDATED: dict[Path, str] = {}
+
+
+def unless_current(*records):
+    """Input of a job besides its files: nothing if its results are those of the study as it is."""
+
+    def changed(wildcards) -> list[Path]:
+        paths = [Path(str(record).format(**wildcards)) for record in records]
+        return [CHANGED] if any(path in OUTDATED and path.exists() for path in paths) else []
+
+    return changed
 
 
 def fetched(folder: Path | str) -> Path:
@@ -165,11 +187,15 @@ def scores() -> list[Path]:
     return [RESULTS / "scores" / run.id / f"{name}.json" for run in STUDY.runs for name in STUDY.benchmarks]
 
 
+def records() -> list[Path]:
+    """What says that a run is trained and has predicted, of every run."""
+    predictions = [RESULTS / "predictions" / run.id / name / "meta.json" for run in STUDY.runs for name in STUDY.benchmarks]
+    return [STUDY.run_dir(run) / "run.json" for run in STUDY.runs] + predictions
+
+
 def demonstrations() -> list[Path]:
     """What each proxy arm draws for held-out scenes, first seed only."""
-    seed = STUDY.study.seeds[0]
-    runs = [run for run in STUDY.runs if run.proxy and run.seed == seed and GENERATES]
-    return [RESULTS / "predictions" / run.id / "targets" / "images.tar" for run in runs]
+    return [RESULTS / "predictions" / run.id / "targets" / "meta.json" for run in STUDY.drawn]
 
 
 def figure(name: str) -> Path:
@@ -206,46 +232,6 @@ def gpus_of_one_node(wildcards):
     """GPUs of training on one node. On several nodes they are asked for per node, as ``gres``."""
     train = STUDY.models[wildcards.model].train
     return train.gpu if train.nodes == 1 else None
-
-
-def model_identity(name: str) -> str:
-    """What decides a model's results, as JSON: not how it was pretrained, nor what its jobs need."""
-    return STUDY.models[name].model_dump_json(exclude={"train", "predict", "pretrain"})
-
-
-def base_version() -> str:
-    """DVC's hash of the versioned base weights: it is the same in every clone, modification times are not."""
-    if not BASE_DATA.exists():
-        return "not versioned"
-    return yaml.safe_load(BASE_DATA.read_text())["outs"][0]["md5"]
-
-
-def recipe_identity(wildcards) -> str:
-    """What decides a run's weights besides its data, as JSON; how often it saves does not."""
-    return STUDY.recipe(wildcards.model, wildcards.arm).model_dump_json(exclude=WITHOUT_EFFECT)
-
-
-def proxy_identity(wildcards) -> str:
-    """What the study chose about an arm's proxy, as JSON: it decides what the model is shown, too."""
-    if wildcards.arm not in STUDY.proxy_arms:
-        return ""
-    return STUDY.proxy(wildcards.arm).options.model_dump_json()
-
-
-def benchmark_identity(wildcards) -> str:
-    """What decides predictions besides model and data, as JSON."""
-    return STUDY.benchmarks[wildcards.benchmark].model_dump_json(exclude={"groups"})
-
-
-def groups_of(wildcards) -> str:
-    """The kinds that are scored together, as JSON."""
-    return STUDY.benchmarks[wildcards.benchmark].model_dump_json(include={"groups"})
-
-
-def generation_identity(wildcards) -> str:
-    """The protocols that image generation follows, as JSON."""
-    specs = STUDY.benchmarks.values()
-    return " ".join(spec.model_dump_json() for spec in specs if isinstance(spec.protocol, GenerationProtocol))
 
 
 def pretrain_identity(wildcards) -> str:

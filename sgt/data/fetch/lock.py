@@ -13,12 +13,11 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from sgt.atomic import write_json
+from sgt.data.fetch import LOCK
 from sgt.data.fetch.transfer import PARTS
 from sgt.errors import SgtError
 from sgt.study.downloads import Digest
 from sgt.study.fields import Strict
-
-LOCK, FETCHED = "lock.json", "fetched.json"
 
 
 class LockedFile(Strict):

@@ -10,7 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sgt.atomic import write_json
-from sgt.data.fetch.lock import FETCHED
+from sgt.data.fetch import FETCHED
+from sgt.data.identity import dataset_identity
 from sgt.data.shards import MANIFEST, shard_name, write_manifest
 from sgt.data.sources import SOURCES
 from sgt.data.sources.base import ShardReport, Source
@@ -70,7 +71,8 @@ def make_shards(study: LoadedStudy, name: str, workers: int) -> None:
         },
     )
     counts = {shard: report.count for shard, report in reports.items()}
-    write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), **about)
+    identity = dataset_identity(spec, download)
+    write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), identity=identity, **about)
 
 
 def _written(source: Source, folder: Path, workers: int, max_bad: float) -> dict[str, ShardReport]:

@@ -4,3 +4,6 @@ from sgt.data.toyworld.raytrace import render_scene
 from sgt.data.toyworld.sampling import sample_scene
 
 __all__ = ["render_scene", "sample_scene"]
+
+# Raised by whoever changes what a seed gives.
+GENERATOR_VERSION = 1

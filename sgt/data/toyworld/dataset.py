@@ -13,8 +13,10 @@ import numpy as np
 from pycocotools import mask as rle
 
 from sgt import __version__
+from sgt.data.identity import dataset_identity
 from sgt.data.images import encode_jpeg, encode_png
 from sgt.data.shards import ShardWriter, write_manifest
+from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.data.toyworld.captions import caption
 from sgt.data.toyworld.questions import Question, ask
 from sgt.data.toyworld.raytrace import render_colour
@@ -23,8 +25,6 @@ from sgt.data.toyworld.view import Seen, observe
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.study.datasets import Toyworld
 
-# Raised by whoever changes what a seed gives.
-GENERATOR_VERSION = 1
 DEPTH_SCALE = 1000
 _MAX_THINGS = 10
 
@@ -59,6 +59,7 @@ def write_toyworld_manifest(folder: Path | str, spec: Toyworld, counts: dict[str
         seed=spec.seed,
         size=spec.size,
         depth_scale=DEPTH_SCALE,
+        identity=dataset_identity(spec),
     )
 
 

@@ -1,0 +1,50 @@
+"""What decides a dataset, and what its content is, by the hashes in records: no shard is read."""
+
+import json
+from pathlib import Path
+
+from sgt.data.fetch import FETCHED
+from sgt.data.shards import MANIFEST, read_manifest
+from sgt.data.toyworld import GENERATOR_VERSION
+from sgt.errors import SgtError
+from sgt.identity import UNKNOWN, Identity, digest
+from sgt.study.datasets import Dataset, Toyworld
+
+
+def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
+    """What decides a dataset's shards.
+
+    Args:
+        spec: the dataset, as a study has it.
+        download: the folder that it is made from, unless it is made up here.
+    """
+    if isinstance(spec, Toyworld):
+        return {"spec": spec.model_dump(mode="json"), "generator": GENERATOR_VERSION}
+    return {"spec": spec.model_dump(mode="json", exclude={"download"}), "download": fetched_content(download)}
+
+
+def fetched_content(folder: Path) -> str:
+    """Hash of everything that was fetched into a folder; unknown where nothing is.
+
+    Raises:
+        SgtError: the record of what was fetched is damaged.
+    """
+    path = folder / FETCHED
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return digest({name: file["sha256"] for name, file in files.items()})
+    except FileNotFoundError:
+        return UNKNOWN
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SgtError(path, f"not a record of what was fetched ({error!r})", "run `sgt fetch` again") from None
+
+
+def dataset_content(folder: Path) -> str:
+    """Hash of a dataset's shards and their order; unknown where it is not there.
+
+    Raises:
+        SgtError: its manifest is damaged.
+    """
+    if not (folder / MANIFEST).exists():
+        return UNKNOWN
+    return digest([(shard["sha256"], shard["count"]) for shard in read_manifest(folder)["shards"]])

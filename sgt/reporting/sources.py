@@ -1,0 +1,23 @@
+"""What tables, figures and report are made from: results of the study as it is, and nothing else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sgt.identity import write_record
+from sgt.study.identity import page_identity
+from sgt.study.load import LoadedStudy
+from sgt.study.results import SOURCES, Results, require_current
+
+
+@contextmanager
+def reporting(study: LoadedStudy, page: str) -> Iterator[None]:
+    """Around the making of a page (``tables``, ``figures``, ``report``): see to its sources, then record them.
+
+    Raises:
+        SgtError: a score or a drawing is not there, or not of the study as it is.
+    """
+    reported = Results(study).reported
+    require_current(study, *reported)
+    yield
+    identity = page_identity(study, [result.record for result in reported])
+    write_record(study.results / page / SOURCES, {"identity": identity})

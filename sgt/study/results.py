@@ -1,0 +1,262 @@
+"""The results of a study: which are there, and are they those of the study as it is?
+
+A result is known by its record, which its job writes last and which says what decided it, and by the hashes in there.
+Times of files decide nothing: ``touch``, ``cp -r`` and a restored backup change no result.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from sgt.atomic import sha256
+from sgt.data.identity import dataset_identity
+from sgt.data.shards import MANIFEST, read_manifest, shard_name
+from sgt.errors import SgtError
+from sgt.identity import Identity, difference, read_record
+from sgt.proxies.preview import sheet_identity
+from sgt.proxies.render import targets_identity
+from sgt.study.benchmarks import Benchmark
+from sgt.study.identity import drawing_identity, page_identity, prediction_identity, run_identity, score_identity
+from sgt.study.load import LoadedStudy, Run
+
+MISSING = "it is not there"
+SOURCES = "sources.json"
+PAGES = ("tables", "figures", "report")
+
+
+class NotMade(Exception):
+    """What a result is made from is not there, or not current; its argument is the record."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one job makes.
+
+    Attributes:
+        record: file that says what decided the result, written last.
+        wanted: what decides the result of the study as it is.
+        recorded: reads the record: what decided the result that is there, and the SHA-256 of its files, by path.
+        outputs: files of the job besides these.
+    """
+
+    record: Path
+    wanted: Callable[[], Identity]
+    recorded: Callable[[], tuple[Identity, dict[Path, str]]]
+    outputs: tuple[Path, ...] = ()
+
+    def fault(self) -> str | None:
+        """Why this is no result of the study as it is; None if it is one.
+
+        Raises:
+            SgtError: the record, or a file that is newer than it, is not as it was made.
+        """
+        if not self.record.exists():
+            return MISSING
+        identity, files = self.recorded()
+        try:
+            changed = difference(identity, self.wanted())
+        except NotMade as error:
+            return f"{error} is not there, or not of the study as it is"
+        return changed or self._see_that_none_changed(files)
+
+    def _see_that_none_changed(self, files: dict[Path, str]) -> None:
+        written = self.record.stat().st_mtime_ns
+        for path, digest in files.items():
+            # What is older than the record is as it was recorded. What is newer may be, and is looked at.
+            if path.exists() and time_of(path) > written:
+                if sha256(path) != digest:
+                    remedy = f"restore it, or delete {self.record} to make it again"
+                    raise SgtError(path, "changed since it was made", remedy)
+                set_time(path, written)
+
+    def files(self) -> list[Path]:
+        """Every file that is there."""
+        paths = (self.record, *self.recorded()[1], *self.outputs)
+        return [path for path in paths if path.exists()]
+
+
+class Results:
+    """Every result of a study. What is found out is kept, so an instance is for one look at them.
+
+    Args:
+        study: as it is.
+    """
+
+    def __init__(self, study: LoadedStudy) -> None:
+        self.study = study
+        self._faults: dict[Path, str | None] = {}
+
+    def fault(self, result: Result) -> str | None:
+        """See :meth:`Result.fault`."""
+        if result.record not in self._faults:
+            self._faults[result.record] = result.fault()
+        return self._faults[result.record]
+
+    def stages(self) -> Iterator[list[Result]]:
+        """All of them, what is made first first."""
+        study = self.study
+        asked = [(run, benchmark) for run in study.runs for benchmark in study.benchmarks.values()]
+        yield [self.dataset(name) for name in study.study.datasets]
+        yield [result for arm in study.proxy_arms for result in self.targets(arm)]
+        yield [self.run(run) for run in study.runs]
+        yield [self.prediction(*each) for each in asked] + [self.drawing(run) for run in study.drawn]
+        yield [self.score(*each) for each in asked]
+        yield [self.sheet(), *(self.page(name) for name in PAGES)]
+
+    @cached_property
+    def reported(self) -> list[Result]:
+        """What tables, figures and report are made from."""
+        asked = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
+        return [self.score(*each) for each in asked] + [self.drawing(run) for run in self.study.drawn]
+
+    def dataset(self, name: str) -> Result:
+        """A dataset of shards."""
+        folder, spec = self.study.dataset_dir(name), self.study.study.datasets[name]
+        return Result(
+            folder / MANIFEST,
+            lambda: dataset_identity(spec, self.study.download_of(name)),
+            lambda: _of_manifest(folder),
+        )
+
+    def targets(self, arm: str) -> list[Result]:
+        """The shards of an arm's targets."""
+        images = self.study.images(arm)
+        names = [shard_name(index) for index in range(self.study.study.datasets[images].shards)]
+        return [self._targets(arm, self.dataset(images), name) for name in names]
+
+    def _targets(self, arm: str, images: Result, name: str) -> Result:
+        def wanted() -> Identity:
+            self._require(images)
+            sources = {path.name: digest for path, digest in images.recorded()[1].items()}
+            return targets_identity(self.study.proxy(arm), sources[name])
+
+        path = self.study.target_dir(arm) / name
+        return Result(path.with_suffix(".json"), wanted, lambda: _of_report(path))
+
+    def run(self, run: Run) -> Result:
+        """A run: its weights, or for ``base`` a pointer to the model's own."""
+        path = self.study.run_dir(run) / "run.json"
+        return Result(path, lambda: run_identity(self.study, run), lambda: _of_run(path))
+
+    def prediction(self, run: Run, benchmark: Benchmark) -> Result:
+        """What a run answered to, or made of, a benchmark."""
+        path = self.study.prediction_dir(run, benchmark.name) / "meta.json"
+        return Result(
+            path,
+            lambda: prediction_identity(self.study, run, benchmark, self._checkpoint(run)),
+            lambda: _of_predictions(path),
+        )
+
+    def drawing(self, run: Run) -> Result:
+        """What a proxy arm draws for held-out scenes."""
+        path = self.study.prediction_dir(run, "targets") / "meta.json"
+        return Result(
+            path, lambda: drawing_identity(self.study, run, self._checkpoint(run)), lambda: _of_predictions(path)
+        )
+
+    def score(self, run: Run, benchmark: Benchmark) -> Result:
+        """The metrics of a run on a benchmark."""
+        prediction = self.prediction(run, benchmark)
+
+        def wanted() -> Identity:
+            self._require(prediction)
+            return score_identity(benchmark, read_record(prediction.record))
+
+        path = self.study.score_file(run, benchmark.name)
+        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}))
+
+    def sheet(self) -> Result:
+        """The contact sheet of the proxies."""
+        path, images = self.study.results / "figures" / "proxies.json", self.dataset(self.study.study.data.proxy)
+
+        def wanted() -> Identity:
+            self._require(images)
+            first = next(iter(images.recorded()[1].values()))
+            return sheet_identity({name: self.study.proxy(name) for name in self.study.shown_proxies}, first)
+
+        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), (path.with_suffix(".png"),))
+
+    def page(self, name: str) -> Result:
+        """Tables, figures or report: what is told of everything together."""
+        path = self.study.results / name / SOURCES
+        outputs = tuple(file for file in path.parent.glob("*") if file.stem not in ("proxies", path.stem))
+
+        def wanted() -> Identity:
+            self._require(*self.reported)
+            return page_identity(self.study, [result.record for result in self.reported])
+
+        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), outputs)
+
+    def _checkpoint(self, run: Run) -> str:
+        """Hash of a run's weights."""
+        result = self.run(run)
+        self._require(result)
+        return read_record(result.record)["checkpoint_sha256"]
+
+    def _require(self, *results: Result) -> None:
+        for result in results:
+            if self.fault(result):
+                raise NotMade(result.record)
+
+
+def require_current(study: LoadedStudy, *results: Result) -> None:
+    """See that results are there and those of the study as it is.
+
+    Raises:
+        SgtError: one is not.
+    """
+    for result in results:
+        fault = result.fault()
+        if fault == MISSING:
+            raise SgtError(result.record, "is not there", f"make it first: `make study STUDY={study.path}`")
+        if fault:
+            problem = f"is not of the study as it is: {fault}"
+            raise SgtError(result.record, problem, f"make it again: `make study STUDY={study.path}`")
+
+
+def time_of(path: Path) -> int:
+    """When a file, or the link that leads to it, was written last, in nanoseconds."""
+    return max(path.lstat().st_mtime_ns, path.stat().st_mtime_ns)
+
+
+def set_time(path: Path, time: int) -> None:
+    """Say that a file, or the link that leads to it, was written then. What others own is left as it is."""
+    try:
+        os.utime(path, ns=(time, time), follow_symlinks=False)
+    except PermissionError:
+        return
+
+
+def _of_manifest(folder: Path) -> tuple[Identity, dict[Path, str]]:
+    manifest = read_manifest(folder)
+    files = {folder / shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+    return _identity(folder / MANIFEST, manifest), files
+
+
+def _of_report(shard: Path) -> tuple[Identity, dict[Path, str]]:
+    path = shard.with_suffix(".json")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return _identity(path, report), {shard: report["sha256"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a report of targets ({error!r})", "delete it to render them again") from None
+
+
+def _of_run(path: Path) -> tuple[Identity, dict[Path, str]]:
+    record = read_record(path)
+    folder = Path(record["checkpoint"])
+    return _identity(path, record), {folder / name: digest for name, digest in record.get("files", {}).items()}
+
+
+def _of_predictions(path: Path) -> tuple[Identity, dict[Path, str]]:
+    meta = read_record(path)
+    return _identity(path, meta), {path.parent / meta["file"]: meta["predictions_sha256"]}
+
+
+def _identity(path: Path, record: dict) -> Identity:
+    if "identity" not in record:
+        raise SgtError(path, "does not say what decided it: another version wrote it", "delete it to make it again")
+    return record["identity"]

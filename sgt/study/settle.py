@@ -1,0 +1,48 @@
+"""Letting Snakemake see what is known by content.
+
+Snakemake goes by the times of files alone. Before it plans, the times of every current result are put into the order
+in which results are made, and what is not current is named, so that it can be made again.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from sgt.data.fetch import FETCHED
+from sgt.study.load import LoadedStudy
+from sgt.study.results import Result, Results, set_time, time_of
+
+
+def settle(study: LoadedStudy) -> dict[Path, str]:
+    """Set the times of all current results in order: none is older than anything made before it.
+
+    Returns:
+        The record of each result that is not current, and why; also of those that are not there.
+
+    Raises:
+        SgtError: a result was changed since it was made.
+    """
+    results, faults = Results(study), {}
+    oldest = max((time_of(path) for path in _given(study) if path.exists()), default=0)
+    for stage in results.stages():
+        faults |= {result.record: fault for result in stage if (fault := results.fault(result))}
+        oldest = _raised((result for result in stage if result.record not in faults), oldest)
+    return faults
+
+
+def _raised(results: Iterable[Result], oldest: int) -> int:
+    """Let no file of these be older; returns the time of the newest."""
+    newest = oldest
+    for path in (path for result in results for path in result.files()):
+        if time_of(path) < oldest:
+            set_time(path, oldest)
+        newest = max(newest, time_of(path))
+    return newest
+
+
+def _given(study: LoadedStudy) -> list[Path]:
+    """What the study starts from and does not make."""
+    folders = [study.download_of(name) for name in study.study.datasets]
+    folders += [Path(folder) for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
+    folders += [Path(model.checkpoint) for model in study.models.values()]
+    weights = [Path(model.checkpoint) / file for model in study.models.values() for file in model.weights]
+    return [folder / FETCHED for folder in folders if folder] + weights
