@@ -13,6 +13,7 @@ from sgt.errors import SgtError
 COMMANDS = {
     "check": ("sgt.study.check", "validate a study and list its runs"),
     "adopt": ("sgt.study.adopt", "let the workflow take results that DVC pulled as its own"),
+    "base": ("sgt.study.base_weights", "make a model's base weights those that data.dvc names"),
     "schema": ("sgt.study.schema", "print the JSON schema of a study file"),
     "keys": ("sgt.models.keys", "print a model's parameter names, shapes and dtypes"),
     "fetch": ("sgt.data.fetch.command", "fetch a dataset or model at its revision, verified"),
