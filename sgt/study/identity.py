@@ -99,10 +99,15 @@ def base_content(spec: Model) -> str:
     return UNKNOWN if UNKNOWN in contents else digest(contents)
 
 
+def is_read(path: Path) -> bool:
+    """Whether a file of a checkpoint's folder is part of the model."""
+    return path.suffix in READ and path.name not in NOT_READ
+
+
 def _checkpoint_content(folder: Path) -> str:
     if (fetched := fetched_content(folder)) != UNKNOWN:
         return fetched
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in READ and path.name not in NOT_READ]
+    files = [path for path in sorted(folder.rglob("*")) if is_read(path)]
     if not any(path.suffix == ".safetensors" for path in files):
         return UNKNOWN
     return digest({str(path.relative_to(folder)): _sha256(path, path.stat().st_mtime_ns) for path in files})

@@ -6,7 +6,7 @@ Times of files decide nothing: ``touch``, ``cp -r`` and a restored backup change
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,13 @@ from sgt.study.benchmarks import Benchmark
 from sgt.study.identity import drawing_identity, page_identity, prediction_identity, run_identity, score_identity
 from sgt.study.load import LoadedStudy, Run
 
-MISSING = "it is not there"
+MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
 
 
 class NotMade(Exception):
-    """What a result is made from is not there, or not current; its argument is the record."""
+    """What a result is made from is not there, or not of the study as it is; the text says what and why."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Result:
         try:
             changed = difference(identity, self.wanted())
         except NotMade as error:
-            return f"{error} is not there, or not of the study as it is"
+            return str(error)
         return changed or self._see_that_none_changed(files)
 
     def _see_that_none_changed(self, files: dict[Path, str]) -> None:
@@ -83,10 +83,11 @@ class Results:
 
     Args:
         study: as it is.
+        old_bases: models whose base weights are about to be replaced.
     """
 
-    def __init__(self, study: LoadedStudy) -> None:
-        self.study = study
+    def __init__(self, study: LoadedStudy, old_bases: Collection[str] = ()) -> None:
+        self.study, self.old_bases = study, old_bases
         self._faults: dict[Path, str | None] = {}
 
     def fault(self, result: Result) -> str | None:
@@ -139,7 +140,13 @@ class Results:
     def run(self, run: Run) -> Result:
         """A run: its weights, or for ``base`` a pointer to the model's own."""
         path = self.study.run_dir(run) / "run.json"
-        return Result(path, lambda: run_identity(self.study, run), lambda: _of_run(path))
+
+        def wanted() -> Identity:
+            if run.model in self.old_bases:
+                raise NotMade(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
+            return run_identity(self.study, run)
+
+        return Result(path, wanted, lambda: _of_run(path))
 
     def prediction(self, run: Run, benchmark: Benchmark) -> Result:
         """What a run answered to, or made of, a benchmark."""
@@ -198,8 +205,9 @@ class Results:
 
     def _require(self, *results: Result) -> None:
         for result in results:
-            if self.fault(result):
-                raise NotMade(result.record)
+            if fault := self.fault(result):
+                # The first cause is told, not the way from it to here.
+                raise NotMade(fault if fault.startswith(MADE_FROM) else f"{MADE_FROM} {result.record}: {fault}")
 
 
 def require_current(study: LoadedStudy, *results: Result) -> None:

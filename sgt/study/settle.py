@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sgt.data.fetch import FETCHED
+from sgt.study.base_weights import DATA, stale_files
+from sgt.study.identity import is_read
 from sgt.study.load import LoadedStudy
 from sgt.study.results import Result, Results, set_time, time_of
 
@@ -21,12 +23,22 @@ def settle(study: LoadedStudy) -> dict[Path, str]:
     Raises:
         SgtError: a result was changed since it was made.
     """
-    results, faults = Results(study), {}
+    old_bases = {name: paths for name in study.models if (paths := _old_files(study, name))}
+    results = Results(study, old_bases)
+    faults = {
+        Path(study.models[name].checkpoint): f"{paths[0]} is not as {DATA} has it" for name, paths in old_bases.items()
+    }
     oldest = max((time_of(path) for path in _given(study) if path.exists()), default=0)
     for stage in results.stages():
         faults |= {result.record: fault for result in stage if (fault := results.fault(result))}
         oldest = _raised((result for result in stage if result.record not in faults), oldest)
     return faults
+
+
+def _old_files(study: LoadedStudy, model: str) -> list[Path]:
+    """Files of a model's base checkpoint that are missing, or other than those of the versioned base weights."""
+    folder = Path(study.models[model].checkpoint)
+    return [path for path in stale_files(folder) if is_read(path)] if folder.exists() else []
 
 
 def _raised(results: Iterable[Result], oldest: int) -> int:

@@ -41,6 +41,15 @@ def settled() -> dict[Path, str]:
         sys.exit(f"snakemake: error: {error}")
 
 
+def withdraw_pages() -> None:
+    """Remove tables, figures and report, if they do not follow from the results of the study as it is."""
+    for page in PAGES:
+        if RESULTS / page / SOURCES in OUTDATED:
+            for path in (RESULTS / page).glob("*"):
+                if path.is_file() and path.stem != "proxies":
+                    path.unlink()
+
+
 def sole_run():
     """A lock on the results, held as long as this process lives; another run of the study ends this one with one line."""
     try:
@@ -77,7 +86,7 @@ def unless_current(*records):
     """Input of a job besides its files: nothing if its results are those of the study as it is."""
 
     def changed(wildcards) -> list[Path]:
-        paths = [Path(str(record).format(**wildcards)) for record in records]
+        paths = [Path(str(record).format(**dict(wildcards.items()))) for record in records]
         return [CHANGED] if any(path in OUTDATED and path.exists() for path in paths) else []
 
     return changed
@@ -131,8 +140,7 @@ def render_choices(name: str) -> str:
 
 def preview_choices() -> str:
     """The arguments that tell `sgt preview` which proxies the study has, and what it chose about them."""
-    arms = [arm for arm in STUDY.proxy_arms if arm not in STUDY.study.variants]
-    options = {arm: STUDY.proxy(arm).options.model_dump(exclude_unset=True) for arm in arms}
+    options = {name: STUDY.proxy(name).options.model_dump(exclude_unset=True) for name in STUDY.shown_proxies}
     return f" --options {shlex.quote(json.dumps(options))}"
 
 
@@ -189,8 +197,9 @@ def scores() -> list[Path]:
 
 def records() -> list[Path]:
     """What says that a run is trained and has predicted, of every run."""
-    predictions = [RESULTS / "predictions" / run.id / name / "meta.json" for run in STUDY.runs for name in STUDY.benchmarks]
-    return [STUDY.run_dir(run) / "run.json" for run in STUDY.runs] + predictions
+    folders = [STUDY.run_dir(run) for run in STUDY.runs]
+    predictions = [STUDY.prediction_dir(run, name) for run in STUDY.runs for name in STUDY.benchmarks]
+    return [folder / "run.json" for folder in folders] + [folder / "meta.json" for folder in predictions]
 
 
 def demonstrations() -> list[Path]:
@@ -232,8 +241,3 @@ def gpus_of_one_node(wildcards):
     """GPUs of training on one node. On several nodes they are asked for per node, as ``gres``."""
     train = STUDY.models[wildcards.model].train
     return train.gpu if train.nodes == 1 else None
-
-
-def pretrain_identity(wildcards) -> str:
-    """What decides a base model besides its data, as JSON."""
-    return STUDY.models[wildcards.model].model_dump_json(exclude={"name", "checkpoint", "train", "predict"})

@@ -34,6 +34,7 @@ for name, spec in STUDY.study.datasets.items():
             f"shards_{name.replace('-', '_')}"
         input:
             fetched(STUDY.download_dir(spec.download)),
+            unless_current(STUDY.dataset_dir(name) / MANIFEST),
         output:
             dataset(name),
         log:
@@ -50,8 +51,6 @@ for name, spec in STUDY.study.datasets.items():
             study=STUDY.path,
             dataset=name,
             told=spec.told,
-            spec=spec.model_dump_json(),
-            max_bad=STUDY.study.data.max_bad,
         message:
             "Make the dataset {params.dataset}: {params.told}"
         shell:
@@ -65,6 +64,8 @@ for name, spec in STUDY.study.datasets.items():
     rule:
         name:
             f"toyworld_{name.replace('-', '_')}"
+        input:
+            unless_current(STUDY.dataset_dir(name) / MANIFEST),
         output:
             dataset(name),
         log:

@@ -2,6 +2,7 @@ rule predict:
     input:
         run=trained_run,
         data=benchmark_data,
+        changed=unless_current(PREDICTIONS / "{benchmark}" / "meta.json"),
     output:
         PREDICTIONS / "{benchmark}" / "meta.json",
     log:
@@ -19,8 +20,6 @@ rule predict:
         runtime=needs("predict", "runtime"),
     params:
         study=STUDY.path,
-        benchmark=benchmark_identity,
-        model=lambda wildcards: model_identity(wildcards.model),
     message:
         "Predict {wildcards.benchmark} with {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
@@ -31,6 +30,7 @@ rule predict:
 rule score:
     input:
         PREDICTIONS / "{benchmark}" / "meta.json",
+        unless_current(SCORES / "{benchmark}.json"),
     output:
         SCORES / "{benchmark}.json",
     log:
@@ -47,7 +47,6 @@ rule score:
         runtime=30,
     params:
         study=STUDY.path,
-        groups=groups_of,
     message:
         "Score {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
@@ -59,8 +58,10 @@ rule demonstrate:
     input:
         run=trained_run,
         data=[file for spec in STUDY.benchmarks.values() for file in dataset(spec.dataset)],
+        changed=unless_current(PREDICTIONS / "targets" / "meta.json"),
     output:
         PREDICTIONS / "targets" / "images.tar",
+        PREDICTIONS / "targets" / "meta.json",
     log:
         LOGS / "demonstrate" / f"{RUN.id}.log",
     benchmark:
@@ -74,8 +75,6 @@ rule demonstrate:
         runtime=needs("predict", "runtime"),
     params:
         study=STUDY.path,
-        protocol=generation_identity,
-        model=lambda wildcards: model_identity(wildcards.model),
     message:
         "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
     shell:

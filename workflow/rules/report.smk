@@ -1,13 +1,16 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
 TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
-FIGURES = ["gains", "training", *(("generation", "samples", "scenes") if GENERATES else ())]
+FIGURES = ["gains", "training", *(("generation", "samples", "scenes") if STUDY.drawing_benchmark else ())]
 
 
 rule tables:
     input:
-        scores(),
+        scores=scores(),
+        demonstrations=demonstrations(),
+        changed=unless_current(RESULTS / "tables" / SOURCES),
     output:
         [ensure(shown_table(path) if path.suffix == ".csv" else path, non_empty=True) for path in TABLES],
+        RESULTS / "tables" / SOURCES,
     log:
         LOGS / "tables.log",
     benchmark:
@@ -32,8 +35,10 @@ rule figures:
     input:
         scores=scores(),
         demonstrations=demonstrations(),
+        changed=unless_current(RESULTS / "figures" / SOURCES),
     output:
         [ensure(shown_figure(name), non_empty=True) for name in FIGURES],
+        RESULTS / "figures" / SOURCES,
     log:
         LOGS / "figures.log",
     benchmark:
@@ -60,8 +65,10 @@ rule report:
         tables=TABLES,
         figures=[figure(name) for name in FIGURES],
         preview=RESULTS / "figures" / "proxies.png",
+        changed=unless_current(RESULTS / "report" / SOURCES),
     output:
         ensure(RESULTS / "report" / "index.html", non_empty=True),
+        RESULTS / "report" / SOURCES,
     log:
         LOGS / "report.log",
     benchmark:

@@ -2,6 +2,7 @@ rule render:
     input:
         shard=RESULTS / "shards" / "{images}" / "{shard}.tar",
         models=lambda wildcards: models_to_render(wildcards.proxy),
+        changed=unless_current(RESULTS / "targets" / "{images}" / "{proxy}" / "{shard}.json"),
     output:
         tar=RESULTS / "targets" / "{images}" / "{proxy}" / "{shard}.tar",
         report=RESULTS / "targets" / "{images}" / "{proxy}" / "{shard}.json",
@@ -28,8 +29,10 @@ rule preview:
     input:
         shard=STUDY.dataset_dir(STUDY.study.data.proxy) / shard_name(0),
         models=[model for arm in STUDY.proxy_arms for model in models_to_render(arm)],
+        changed=unless_current(RESULTS / "figures" / "proxies.json"),
     output:
-        RESULTS / "figures" / "proxies.png",
+        sheet=RESULTS / "figures" / "proxies.png",
+        record=RESULTS / "figures" / "proxies.json",
     log:
         LOGS / "preview.log",
     benchmark:
@@ -45,4 +48,4 @@ rule preview:
     message:
         "Draw the contact sheet of inputs and targets"
     shell:
-        "sgt preview {input.shard} {output}{params.choices} 2>&1 | tee {log} >&2"
+        "sgt preview {input.shard} {output.sheet} --record {output.record}{params.choices} 2>&1 | tee {log} >&2"

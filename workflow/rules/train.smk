@@ -1,7 +1,8 @@
-# Base weights come from DVC; `pretrain` makes them anew and is only run when asked for (`make base`).
+# Base weights come from DVC's store; `pretrain` makes them anew and is only run when asked for (`make base`).
 rule base_weights:
     input:
         ancient(BASE_DATA),
+        unless_current("{checkpoint}"),
     output:
         "{checkpoint}/{weights}",
     log:
@@ -14,11 +15,11 @@ rule base_weights:
     resources:
         mem_mb=1000,
         runtime=30,
-        dvc=1,
+        dvc=1,  # jobs for two files of a model fetch the same
     message:
         "Fetch the versioned base weights {output}"
     shell:
-        "dvc pull {input} 2>&1 | tee {log} >&2"
+        "sgt base {wildcards.checkpoint} 2>&1 | tee {log} >&2"
 
 
 rule pretrain:
@@ -39,7 +40,6 @@ rule pretrain:
         runtime=240,
     params:
         study=STUDY.path,
-        identity=pretrain_identity,
         folder=lambda wildcards: RESULTS / "base" / wildcards.model,
     message:
         "Make the base model {wildcards.model} from nothing"
@@ -50,7 +50,8 @@ rule pretrain:
 
 rule base_run:
     input:
-        ancient(base_weights_of),
+        base_weights_of,
+        unless_current(STUDY.run_dir(RUN) / "run.json"),
     output:
         STUDY.run_dir(RUN) / "run.json",
     log:
@@ -67,8 +68,6 @@ rule base_run:
         runtime=10,
     params:
         study=STUDY.path,
-        model=lambda wildcards: model_identity(wildcards.model),
-        base=base_version(),
     message:
         "Record the base {wildcards.model}, which is not trained"
     shell:
@@ -78,8 +77,9 @@ rule base_run:
 
 rule train:
     input:
-        base=ancient(base_weights_of),
+        base=base_weights_of,
         data=training_data,
+        changed=unless_current(STUDY.run_dir(RUN) / "run.json"),
     output:
         STUDY.run_dir(RUN) / "run.json",
     log:
@@ -103,10 +103,6 @@ rule train:
         runtime=needs("train", "runtime"),
     params:
         study=STUDY.path,
-        recipe=recipe_identity,
-        proxy=proxy_identity,
-        model=lambda wildcards: model_identity(wildcards.model),
-        base=base_version(),
     message:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
