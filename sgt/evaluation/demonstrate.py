@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     if benchmark is None:
         raise SgtError(args.study, "no generation benchmark", "add one: its scenes and sampler are used")
     results = Results(study)
-    require_current(study, results.dataset(benchmark.dataset), results.run(run))
+    require_current(results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
     dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     samples = [dataset[index] for index in range(min(args.count, len(dataset)))]

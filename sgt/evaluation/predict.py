@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     benchmark, spec = study.benchmark(args.benchmark), study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
     results = Results(study)
-    require_current(study, results.dataset(benchmark.dataset), results.run(run))
+    require_current(results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
     dataset, protocol = open_dataset(study.dataset_dir(benchmark.dataset)), benchmark.protocol
     folder = study.prediction_dir(run, benchmark.name)

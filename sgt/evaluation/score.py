@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     run = study.run(args.model, args.arm, args.seed)
     benchmark = study.benchmark(args.benchmark)
     folder = study.prediction_dir(run, benchmark.name)
-    require_current(study, Results(study).prediction(run, benchmark))
+    require_current(Results(study).prediction(run, benchmark))
     meta = read_record(folder / "meta.json")
     file = folder / meta["file"]
     if sha256(file) != meta["predictions_sha256"]:

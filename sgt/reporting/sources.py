@@ -17,7 +17,7 @@ def reporting(study: LoadedStudy, page: str) -> Iterator[None]:
         SgtError: a score or a drawing is not there, or not of the study as it is.
     """
     reported = Results(study).reported
-    require_current(study, *reported)
+    require_current(*reported)
     yield
     identity = page_identity(study, [result.record for result in reported])
     write_record(study.results / page / SOURCES, {"identity": identity})

@@ -40,12 +40,14 @@ class Result:
         wanted: what decides the result of the study as it is.
         recorded: reads the record: what decided the result that is there, and the SHA-256 of its files, by path.
         outputs: files of the job besides these.
+        command: that makes it.
     """
 
     record: Path
     wanted: Callable[[], Identity]
     recorded: Callable[[], tuple[Identity, dict[Path, str]]]
     outputs: tuple[Path, ...] = ()
+    command: str = "make study"
 
     def fault(self) -> str | None:
         """Why this is no result of the study as it is; None if it is one.
@@ -146,7 +148,7 @@ class Results:
                 raise NotMade(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
             return run_identity(self.study, run)
 
-        return Result(path, wanted, lambda: _of_run(path))
+        return Result(path, wanted, lambda: _of_run(path), command=self._command("train", run))
 
     def prediction(self, run: Run, benchmark: Benchmark) -> Result:
         """What a run answered to, or made of, a benchmark."""
@@ -155,13 +157,17 @@ class Results:
             path,
             lambda: prediction_identity(self.study, run, benchmark, self._checkpoint(run)),
             lambda: _of_predictions(path),
+            command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
         )
 
     def drawing(self, run: Run) -> Result:
         """What a proxy arm draws for held-out scenes."""
         path = self.study.prediction_dir(run, "targets") / "meta.json"
         return Result(
-            path, lambda: drawing_identity(self.study, run, self._checkpoint(run)), lambda: _of_predictions(path)
+            path,
+            lambda: drawing_identity(self.study, run, self._checkpoint(run)),
+            lambda: _of_predictions(path),
+            command=self._command("demonstrate", run),
         )
 
     def score(self, run: Run, benchmark: Benchmark) -> Result:
@@ -173,7 +179,8 @@ class Results:
             return score_identity(benchmark, read_record(prediction.record))
 
         path = self.study.score_file(run, benchmark.name)
-        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}))
+        command = f"{self._command('score', run)} --benchmark {benchmark.name}"
+        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), command=command)
 
     def sheet(self) -> Result:
         """The contact sheet of the proxies."""
@@ -197,6 +204,9 @@ class Results:
 
         return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), outputs)
 
+    def _command(self, name: str, run: Run) -> str:
+        return f"sgt {name} {self.study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
+
     def _checkpoint(self, run: Run) -> str:
         """Hash of a run's weights."""
         result = self.run(run)
@@ -210,19 +220,16 @@ class Results:
                 raise NotMade(fault if fault.startswith(MADE_FROM) else f"{MADE_FROM} {result.record}: {fault}")
 
 
-def require_current(study: LoadedStudy, *results: Result) -> None:
+def require_current(*results: Result) -> None:
     """See that results are there and those of the study as it is.
 
     Raises:
         SgtError: one is not.
     """
     for result in results:
-        fault = result.fault()
-        if fault == MISSING:
-            raise SgtError(result.record, "is not there", f"make it first: `make study STUDY={study.path}`")
-        if fault:
-            problem = f"is not of the study as it is: {fault}"
-            raise SgtError(result.record, problem, f"make it again: `make study STUDY={study.path}`")
+        if fault := result.fault():
+            problem = fault if fault == MISSING else f"not of the study as it is: {fault}"
+            raise SgtError(result.record, problem, f"run `{result.command}`")
 
 
 def time_of(path: Path) -> int:

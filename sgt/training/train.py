@@ -136,5 +136,5 @@ def _identity_of_sources(study: LoadedStudy, run: Run) -> Identity:
     results = Results(study)
     names = dict.fromkeys([study.study.data.vqa, *([study.images(run.proxy)] if run.proxy else [])])
     targets = results.targets(run.proxy) if run.proxy else []
-    require_current(study, *(results.dataset(name) for name in names), *targets)
+    require_current(*(results.dataset(name) for name in names), *targets)
     return identity

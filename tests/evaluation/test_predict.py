@@ -17,8 +17,12 @@ from PIL import Image
 
 from sgt.atomic import sha256
 from sgt.cli import main
+from sgt.data.identity import dataset_content
 from sgt.data.shards import read_shard
 from sgt.evaluation import predict
+from sgt.identity import read_record, write_record
+from sgt.study.identity import base_content
+from sgt.study.load import load_study
 from tests.conftest import GENERATION, sgt
 
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
@@ -112,8 +116,8 @@ def test_a_score_carries_its_evidence(base):
         assert score["counts"] == {"predicted": meta["count"], "scored": meta["count"]}
         assert score["hashes"] == {
             "predictions": sha256(FOLDER / benchmark / meta["file"]),
-            "data": sha256("results/shards/test/manifest.json"),
-            "checkpoint": sha256("base/micro/ema.safetensors"),
+            "data": dataset_content(Path("results/shards/test")),
+            "checkpoint": base_content(load_study("config/micro.yaml").models["micro"]),
         }
         assert score["commands"] == [
             f"sgt {verb} {' '.join(RUN)} --benchmark {benchmark}" for verb in ("predict", "score")
@@ -124,7 +128,7 @@ def test_a_score_carries_its_evidence(base):
 
 
 def test_predictions_that_are_not_what_was_asked_are_not_scored(base, capsys):
-    fails(capsys, "score", "toyworld-qa", "meta.json: the predictions are not finished", "sgt predict")
+    fails(capsys, "score", "toyworld-qa", "meta.json: it is not there", f"run `sgt predict {' '.join(RUN)}")
     sgt("predict", *RUN, "--benchmark", "toyworld-qa")
     file = FOLDER / "toyworld-qa/predictions.jsonl"
     text = file.read_text()
@@ -132,17 +136,21 @@ def test_predictions_that_are_not_what_was_asked_are_not_scored(base, capsys):
     fails(capsys, "score", "toyworld-qa", "predictions.jsonl: changed since it was made")
     file.write_text(text)
     meta = FOLDER / "toyworld-qa/meta.json"
-    told = json.loads(meta.read_text())
-    meta.write_text(json.dumps({**told, "count": told["count"] + 1}))
-    fails(capsys, "score", "toyworld-qa", f"{told['count']} predictions, meta.json says {told['count'] + 1}")
-    meta.write_text(json.dumps({**told, "version": 0}))
-    fails(capsys, "score", "toyworld-qa", "made under another protocol or version")
+    record = read_record(meta)
+    write_record(meta, {**record, "count": record["count"] + 1})
+    fails(capsys, "score", "toyworld-qa", f"{record['count']} predictions, meta.json says {record['count'] + 1}")
+    meta.write_text(json.dumps({**record, "count": 0}))
+    fails(capsys, "score", "toyworld-qa", "meta.json: not a record of this version of sgt")
     meta.write_text("{")
     fails(capsys, "score", "toyworld-qa", "meta.json: not valid JSON")
+    write_record(meta, record)
+    benchmark = Path("config/benchmarks/toyworld-qa.yaml")
+    benchmark.write_text(benchmark.read_text().replace("version: 1", "version: 2"))
+    fails(capsys, "score", "toyworld-qa", "not of the study as it is: version was 1 and is 2", "run `sgt predict")
 
 
 def test_predicting_needs_a_finished_run_a_known_benchmark_and_enough_data(study, capsys):
-    fails(capsys, "predict", "toyworld-qa", "run.json: the run is not finished", "run `sgt train")
+    fails(capsys, "predict", "toyworld-qa", "run.json: it is not there", "run `sgt train")
     sgt("train", *RUN)
     fails(capsys, "predict", "vqa", "no benchmark 'vqa'; use one of toyworld-qa, toyworld-gen")
     protocol = {**GENERATION["protocol"], "prompts": 30}

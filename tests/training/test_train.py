@@ -11,7 +11,7 @@ from PIL import Image
 
 from sgt.cli import main
 from sgt.data.images import decode_image, encode_png
-from sgt.data.shards import Sample, ShardWriter, read_shard
+from sgt.data.shards import Sample, ShardWriter, read_manifest, read_shard, write_manifest
 from sgt.models import flow
 from sgt.models.families import load_model
 from sgt.models.transforms import transform_of
@@ -173,6 +173,9 @@ def test_a_corrupt_picture_is_named_when_training_meets_it(study, capsys):
     with ShardWriter(path) as shard:
         for sample in samples:
             shard.add(sample.key, {**sample.files, "jpg": sample.get("jpg")[:200]})
+    fails(capsys, "sft", f"{path}: changed since it was made")
+    about = {key: value for key, value in read_manifest(path.parent).items() if key not in ("count", "shards")}
+    write_manifest(path.parent, {path.name: len(samples)}, **about)
     fails(capsys, "sft", f"{path}: {samples[0].key[:4]}", ".jpg", "corrupt")
 
 

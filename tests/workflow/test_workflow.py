@@ -1,5 +1,6 @@
 """The Snakefile run for real on a small study: what is made, made again, and survives being killed."""
 
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.conftest import STUDY, write_study
 
@@ -44,7 +44,6 @@ def planned(folder: Path) -> dict[str, int]:
 def prepare(folder: Path, prepared: Path) -> Path:
     write_study(folder, arms=ARMS, benchmarks=["toyworld-qa"])
     shutil.copytree(prepared / "base", folder / "base")
-    (folder / "data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": "0", "path": "base"}]}))
     return folder
 
 
@@ -88,7 +87,7 @@ AFTER_PREDICTION = {"predict": 3, "score": 3, "tables": 1, "figures": 1, "report
         ("config/micro.yaml", lambda text: "# a remark\n" + text, {}),
         ("config/micro.yaml", lambda text: text.replace("save_every: 2", "save_every: 3"), {}),
         ("config/micro.yaml", lambda text: text.replace("lr: 0.001", "lr: 0.002"), AFTER_TRAINING),
-        ("config/models/micro.yaml", lambda text: text + "train: {mem_mb: 999, runtime: 3}\n", {}),
+        ("config/models/micro.yaml", lambda text: text + "train: {mem_mb: 999, runtime: 3, threads: 2}\n", {}),
         ("config/models/micro.yaml", lambda text: text.replace("vae_steps: 4", "vae_steps: 5"), {}),
         ("config/benchmarks/toyworld-qa.yaml", lambda text: text.replace("version: 1", "version: 2"), AFTER_PREDICTION),
     ],
@@ -104,13 +103,60 @@ def test_a_change_makes_again_what_depends_on_it_and_nothing_else(file, change, 
         path.write_text(before)
 
 
-def test_new_base_weights_train_every_run_again(finished):
-    path = finished / "data.dvc"
-    before = path.read_text()
-    path.write_text(yaml.safe_dump({"outs": [{"md5": "1", "path": "base"}]}))
+@pytest.mark.parametrize("gone", ["runs/micro/edge/seed0/run.json", "scores/micro/edge/seed0/toyworld-qa.json"])
+def test_a_record_that_is_missing_is_made_again_though_the_report_is_there(gone, finished):
+    path = finished / "results" / gone
+    record = path.read_bytes()
+    path.unlink()
     jobs = planned(finished)
-    path.write_text(before)
-    assert (jobs["base_run"], jobs["train"], jobs["predict"]) == (1, 2, 3) and "render" not in jobs
+    path.write_bytes(record)
+    assert jobs["score"] == 1 and jobs["report"] == 1 and ("train" in jobs) == gone.startswith("runs")
+    assert planned(finished) == {}
+
+
+def test_pages_of_the_study_as_it_was_are_withdrawn_when_a_job_fails(prepared, finished, tmp_path):
+    folder = tmp_path / "study"
+    shutil.copytree(finished, folder, symlinks=True)
+    study = folder / "config/micro.yaml"
+    study.write_text(study.read_text().replace("lr: 0.001", "lr: 0.02"))
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    real = Path(sys.executable).with_name("sgt")
+    (programs / "sgt").write_text(f'#!/bin/sh\ncase "$*" in *train*) exit 137;; esac\nexec {real} "$@"\n')
+    (programs / "sgt").chmod(0o755)
+    killing = {**environment(), "PATH": f"{programs}:{environment()['PATH']}"}
+    for _ in range(2):
+        done = subprocess.run(command(), cwd=folder, env=killing, capture_output=True, text=True)
+        assert done.returncode == 1
+        assert not (folder / TABLE).exists() and not (folder / "results/report/index.html").exists()
+    assert planned(folder) == AFTER_TRAINING
+    snakemake(folder)
+    for arm in ("sft", "edge"):
+        record = json.loads((folder / f"results/runs/micro/{arm}/seed0/run.json").read_text())
+        score = json.loads((folder / f"results/scores/micro/{arm}/seed0/toyworld-qa.json").read_text())
+        assert record["recipe"]["optimizer"]["lr"] == 0.02
+        assert score["hashes"]["checkpoint"] == record["checkpoint_sha256"]
+    assert planned(folder) == {}
+
+
+def test_two_runs_of_a_study_do_not_work_at_once(finished, prepared, tmp_path):
+    folder = prepare(tmp_path, prepared)
+    sign = folder / "results/shards/questions/manifest.json"
+    first = subprocess.Popen(command(cores=1), cwd=folder, env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        while not sign.exists():
+            assert first.poll() is None
+            time.sleep(0.02)
+        second = subprocess.run(command(), cwd=folder, env=environment(), capture_output=True, text=True)
+        assert second.returncode == 1
+        (line,) = [line for line in second.stderr.splitlines() if "error" in line]
+        assert f"study micro: is being run by process {first.pid} on host" in line
+        assert "This was a dry-run" in snakemake(folder, "-n")
+    finally:
+        first.kill()
+        first.wait()
+    # The lock of a killed run stands in nobody's way.
+    snakemake(folder, "--", "results/shards/test/manifest.json")
 
 
 def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished, prepared, tmp_path):
@@ -121,7 +167,7 @@ def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished,
         (signal.SIGKILL, "results/predictions/micro/*/seed0/*/meta.json"),
     ):
         process = subprocess.Popen(
-            command("--nolock"), cwd=folder, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
+            command(), cwd=folder, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 200
         while not list(folder.glob(sign)):
@@ -129,7 +175,7 @@ def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished,
             time.sleep(0.02)
         os.killpg(process.pid, signal_)
         process.wait()
-    snakemake(folder, "--nolock")
+    snakemake(folder)
     assert (folder / TABLE).read_text() == (finished / TABLE).read_text()
 
 

@@ -50,14 +50,25 @@ def withdraw_pages() -> None:
                     path.unlink()
 
 
-def sole_run():
-    """A lock on the results, held as long as this process lives; another run of the study ends this one with one line."""
-    try:
-        lock = locked(RESULTS / ".lock", f"study {STUDY.study.name}", "is being run")
-        lock.__enter__()
-        return lock
-    except SgtError as error:
-        sys.exit(f"snakemake: error: {error}")
+class SoleRun:
+    """A lock on the results, held as long as this process lives.
+
+    It is taken before anything is planned, when nobody knows yet whether this is more than a dry run, which another
+    run does not disturb.
+    """
+
+    def __init__(self) -> None:
+        self.taken: SgtError | None = None
+        self._lock = locked(RESULTS / ".lock", f"study {STUDY.study.name}", "is being run")
+        try:
+            self._lock.__enter__()
+        except SgtError as error:
+            self.taken = error
+
+    def require(self) -> None:
+        """End this run with one line if there is another."""
+        if self.taken:
+            sys.exit(f"snakemake: error: {self.taken}")
 
 
 # What a scheduler sends ahead of a time limit is for the job's command, which saves and ends. Snakemake and the job's

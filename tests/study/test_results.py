@@ -1,0 +1,239 @@
+"""What makes a result one of the study as it is: its record and content, and never the times of its files."""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgt.cli import main
+from sgt.errors import SgtError
+from sgt.identity import UNKNOWN, difference, read_record, write_record
+from sgt.study.identity import prediction_identity, run_identity
+from sgt.study.load import load_study
+from sgt.study.results import Results
+from sgt.study.settle import settle
+from tests.conftest import sgt, write_study
+
+ARMS = ["base", "sft", "edge"]
+PREDICTED = "predictions/micro/sft/seed0/toyworld-qa"
+EDGE = ("micro", "edge", 0)
+
+
+@pytest.fixture(scope="module")
+def made(prepared, tmp_path_factory):
+    """Every result of a small study, made by hand, step by step."""
+    root = tmp_path_factory.mktemp("made") / "study"
+    shutil.copytree(prepared, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        study = load_study(write_study(Path(), arms=ARMS, benchmarks=["toyworld-qa"]))
+        for run in study.runs:
+            words = [study.path, "--model", run.model, "--arm", run.arm, "--seed", run.seed]
+            sgt("train", *words)
+            sgt("predict", *words, "--benchmark", "toyworld-qa")
+            sgt("score", *words, "--benchmark", "toyworld-qa")
+        sheet = Path("results/figures/proxies.png")
+        options = json.dumps({"edge": {"task": "edge"}})
+        words = ["results/shards/scenes/shard-00000.tar", sheet, "--record", sheet.with_suffix(".json")]
+        sgt("preview", *words, "--options", options)
+        for page in ("tables", "figures", "report"):
+            sgt(page, study.path)
+    return root
+
+
+@pytest.fixture
+def results(made, tmp_path, monkeypatch):
+    """A copy of them, which is the working directory."""
+    shutil.copytree(made, tmp_path / "study")
+    monkeypatch.chdir(tmp_path / "study")
+    return Path("results")
+
+
+def faults() -> dict[str, str]:
+    """The records that are not current, by their path below results, and why."""
+    return {str(path.relative_to("results")): fault for path, fault in settle(load_study("config/micro.yaml")).items()}
+
+
+def edit(file: str, **changes: object) -> None:
+    """Change fields of a YAML file; a dotted name leads into it."""
+    path = Path("config") / file
+    content = yaml.safe_load(path.read_text())
+    for name, value in changes.items():
+        *way, last = name.split("__")
+        place = content
+        for key in way:
+            place = place.setdefault(key, {})
+        place[last] = value
+    path.write_text(yaml.safe_dump(content))
+
+
+def of(stage: str, *arms: str) -> set[str]:
+    """Names of the records of a stage and those that follow from it."""
+    files = {"runs": "run.json", "predictions": "toyworld-qa/meta.json", "scores": "toyworld-qa.json"}
+    stages = list(files)[list(files).index(stage) :]
+    named = {f"{each}/micro/{arm}/seed0/{files[each]}" for each in stages for arm in arms}
+    return named | {f"{page}/sources.json" for page in ("tables", "figures", "report")}
+
+
+def test_what_was_made_step_by_step_is_current(results):
+    assert faults() == {}
+
+
+@pytest.mark.parametrize("how", ["touched", "touched in any order", "copied", "in the past"])
+def test_times_change_no_result_and_are_put_in_order(results, how):
+    files = [path for path in results.rglob("*") if path.is_file()]
+    if how == "copied":
+        shutil.copytree(results, "copy", copy_function=shutil.copyfile)
+        shutil.rmtree(results)
+        Path("copy").rename(results)
+    else:
+        shuffled = random.Random(0).sample(files, len(files))
+        for place, path in enumerate(shuffled if how == "touched in any order" else files):
+            time = {"touched": 2e9, "touched in any order": 2e9 + place, "in the past": place}[how]
+            os.utime(path, (time, time))
+    assert faults() == {}
+    study = load_study("config/micro.yaml")
+    oldest = 0
+    for stage in Results(study).stages():
+        times = [path.stat().st_mtime_ns for result in stage for path in result.files()]
+        assert min(times) >= oldest
+        oldest = max(times)
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "stale"),
+    [
+        ("micro.yaml", {"recipe__optimizer__lr": 0.002}, of("runs", "sft", "edge")),
+        ("micro.yaml", {"recipe__save_every": 3}, set()),
+        ("micro.yaml", {"datasets__pretrain__scenes": 25}, {"shards/pretrain/manifest.json"}),
+        ("micro.yaml", {"proxies": {"edge": {"task": "edge", "method": "canny"}}}, of("runs", "edge")),
+        ("models/micro.yaml", {"train": {"mem_mb": 999, "runtime": 3, "threads": 2}}, set()),
+        ("models/micro.yaml", {"device": "auto"}, set()),
+        ("models/micro.yaml", {"pretrain__steps": 7}, set()),
+        ("models/micro.yaml", {"precision": "bf16"}, of("predictions", *ARMS)),
+        ("models/micro.yaml", {"vit_image": [40, 40, 8]}, of("runs", *ARMS)),
+        ("benchmarks/toyworld-qa.yaml", {"version": 2}, of("predictions", *ARMS)),
+        ("benchmarks/toyworld-qa.yaml", {"protocol__max_new_tokens": 4}, of("predictions", *ARMS)),
+        ("benchmarks/toyworld-qa.yaml", {"groups": {}}, of("scores", *ARMS)),
+    ],
+)
+def test_a_change_of_the_study_reaches_what_it_decides_and_nothing_else(results, file, changes, stale):
+    edit(file, **changes)
+    found = set(faults())
+    if "proxies" in changes:
+        assert {"figures/proxies.json", *(f"targets/scenes/edge/shard-0000{i}.json" for i in (0, 1))} <= found
+        found = {name for name in found if not name.startswith(("targets", "figures/proxies"))}
+    assert found == stale
+
+
+def test_changed_back_the_results_are_current_again(results):
+    edit("micro.yaml", recipe__optimizer__lr=0.002)
+    assert faults()
+    edit("micro.yaml", recipe__optimizer__lr=1.0e-3)
+    assert faults() == {}
+
+
+def test_why_a_score_is_not_current_is_the_first_cause(results, capsys):
+    edit("micro.yaml", recipe__optimizer__lr=0.002)
+    cause = "made from results/runs/micro/edge/seed0/run.json: recipe.optimizer.lr was 0.001 and is 0.002"
+    assert faults()["scores/micro/edge/seed0/toyworld-qa.json"] == cause
+    words = ["config/micro.yaml", "--model", "micro", "--arm", "edge", "--seed", "0", "--benchmark", "toyworld-qa"]
+    for command in (["predict", *words], ["score", *words], ["tables", words[0]], ["figures", words[0]]):
+        assert main(command) == 1
+        assert "not of the study as it is" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "gone", ["runs/micro/edge/seed0/run.json", "predictions/micro/edge/seed0/toyworld-qa/meta.json"]
+)
+def test_what_a_failed_job_took_away_makes_old_whatever_followed_from_it(results, gone, capsys):
+    (results / gone).unlink()
+    found = faults()
+    assert found.keys() == of(gone.split("/")[0], "edge")
+    assert found[gone] == "it is not there"
+    assert main(["tables", "config/micro.yaml"]) == 1
+    assert f"made from results/{gone}: it is not there" in capsys.readouterr().err
+
+
+def test_weights_that_were_trained_again_to_others_make_old_what_they_predicted(results):
+    path = results / "runs/micro/edge/seed0/run.json"
+    record = read_record(path)
+    write_record(path, {**record, "checkpoint_sha256": "0" * 64})
+    assert faults().keys() == of("predictions", "edge")
+
+
+@pytest.mark.parametrize(
+    ("file", "record"),
+    [
+        ("shards/test/shard-00000.tar", "shards/test/manifest.json"),
+        ("targets/scenes/edge/shard-00001.tar", "targets/scenes/edge/shard-00001.json"),
+        ("runs/micro/sft/seed0/final/ema.safetensors", "runs/micro/sft/seed0/run.json"),
+        (
+            "predictions/micro/sft/seed0/toyworld-qa/predictions.jsonl",
+            "predictions/micro/sft/seed0/toyworld-qa/meta.json",
+        ),
+    ],
+)
+def test_a_file_that_was_changed_after_its_record_is_named(results, file, record):
+    path = results / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(SgtError, match=rf"{file}: changed since it was made; restore it, or delete results/{record}"):
+        faults()
+    # With an old time it is still found when everything is looked into.
+    os.utime(path, (1, 1))
+    assert main(["adopt", "config/micro.yaml"]) == 1
+
+
+@pytest.mark.parametrize("name", ["runs/micro/edge/seed0/run.json", "scores/micro/edge/seed0/toyworld-qa.json"])
+def test_a_record_that_was_edited_is_named(results, name):
+    path = results / name
+    path.write_text(path.read_text().replace('"seed": 0', '"seed": 1', 1))
+    with pytest.raises(SgtError, match=f"{name}: edited since it was written"):
+        faults()
+
+
+def test_data_that_is_no_longer_there_makes_nothing_old(results):
+    shutil.rmtree(results / "shards/questions")
+    assert faults() == {"shards/questions/manifest.json": "it is not there"}
+
+
+def test_new_base_weights_make_old_the_runs_of_their_model(results):
+    path = Path("base/micro/config.json")
+    path.write_text(path.read_text() + "\n")
+    assert faults().keys() == of("runs", *ARMS)
+
+
+def test_adopting_looks_at_content_and_needs_no_dvc(results, capsys):
+    shutil.copytree(results, "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(results)
+    Path("copy").rename(results)
+    assert main(["adopt", "config/micro.yaml"]) == 0
+    edit("micro.yaml", recipe__optimizer__lr=0.002)
+    assert main(["adopt", "config/micro.yaml"]) == 1
+    assert "recipe.optimizer.lr was 0.001 and is 0.002" in capsys.readouterr().err
+
+
+def test_identities_hold_no_resources_devices_times_or_paths(results):
+    study = load_study("config/micro.yaml")
+    run = study.run(*EDGE)
+    identity = run_identity(study, run)
+    text = json.dumps([identity, prediction_identity(study, run, study.benchmarks["toyworld-qa"], "0" * 64)])
+    assert not any(
+        word in text for word in ("mem_mb", "runtime", "threads", "device", "base/", "results/", "save_every")
+    )
+    assert UNKNOWN not in text and len(identity["targets"]) == 2
+
+
+def test_a_difference_is_told_where_it_is():
+    assert difference({"a": {"b": [1, 2]}}, {"a": {"b": [1, 2]}}) is None
+    assert difference({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}) == "a.b.1 was 2 and is 3"
+    assert difference({"a": 1}, {"a": 1, "c": None}) == 'c was "absent" and is null'
+    assert difference({"a": 1, "c": None}, {"a": 1}) == 'c was null and is "absent"'
+    assert difference({"a": "f" * 64}, {"a": UNKNOWN}) is None
+    assert difference({"a": [1]}, {"a": [1, 2]}) == "a was [1] and is [1, 2]"
