@@ -22,10 +22,15 @@ LOCK, FETCHED = "lock.json", "fetched.json"
 
 
 class LockedFile(Strict):
-    """A file as it was when it first came."""
+    """A file as it was when it first came; unverified is one that was copied here, and of which no hash is known."""
 
     size: int = Field(ge=0)
     sha256: Digest
+    unverified: bool = False
+
+    def told(self) -> dict:
+        """As it is written."""
+        return self.model_dump(exclude_defaults=True)
 
 
 class Lock:
@@ -52,8 +57,13 @@ class Lock:
             problem = f"damaged ({' '.join(str(error).split())})"
             raise SgtError(self.path, problem, "remove it to trust what is fetched next") from None
 
-    def add(self, path: str, size: int, sha256: str) -> None:
-        """Record a file, or hold it against the record.
+    @property
+    def unverified(self) -> list[str]:
+        """The files that make up the download and that no hash vouches for."""
+        return [path for path in self.wanted if path in self.files and self.files[path].unverified]
+
+    def add(self, path: str, size: int, sha256: str, unverified: bool = False) -> None:
+        """Record a file, or hold it against the record; what was verified once stays so.
 
         Raises:
             SgtError: another file of this name was fetched before.
@@ -63,12 +73,13 @@ class Lock:
             if before and before.sha256 != sha256:
                 problem = f"{path} has sha256 {sha256}, when it was first fetched it had {before.sha256}"
                 raise SgtError(self.path, problem, "find out who changed it; remove it from the lock to trust it")
-            self.files[path] = LockedFile(size=size, sha256=sha256)
+            unverified = unverified and (before is None or before.unverified)
+            self.files[path] = LockedFile(size=size, sha256=sha256, unverified=unverified)
             self.save()
 
     def save(self) -> None:
         """Write it."""
-        files = {path: file.model_dump() for path, file in sorted(self.files.items())}
+        files = {path: file.told() for path, file in sorted(self.files.items())}
         write_json(self.path, {"revision": self.revision, "wanted": self.wanted, "files": files})
 
 
@@ -86,3 +97,23 @@ def sole_fetch(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise SgtError(folder, "another `sgt fetch` is at work here", "wait for it, or end it") from None
         yield
+
+
+def read_fetched(folder: Path, name: str) -> dict:
+    """What ``fetched.json`` says: ``revision``, ``licence``, and of all ``files`` the size and hash.
+
+    Args:
+        folder: of the download.
+        name: what ``sgt fetch`` calls it.
+
+    Raises:
+        SgtError: it was not fetched to the end, or the record is damaged.
+    """
+    path = folder / FETCHED
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {"revision": record["revision"], "licence": record["licence"], "files": dict(record["files"])}
+    except FileNotFoundError:
+        raise SgtError(path, "was not fetched, or not to the end", f"run `sgt fetch {name}`") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"damaged ({error!r})", f"run `sgt fetch {name}` again") from None
