@@ -132,7 +132,7 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
         SgtError: the file is missing, truncated or not a tar, or a member is a link, a device, or named to lead
             elsewhere.
     """
-    path, last, end = Path(path), None, 0
+    path, last = Path(path), None
     try:
         size = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
@@ -142,8 +142,7 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                     raise SgtError(f"{path}: {member.name!r}", problem, "do not use this archive")
                 if member.isdir():
                     continue
-                end = member.offset_data + member.size
-                if end > size:
+                if not 0 <= member.size <= size - member.offset_data:
                     raise SgtError(path, f"truncated in {member.name!r}", "make or fetch the shard again")
                 named = sample_member(member.name)
                 if named and member.isreg() and not member.issparse():
@@ -157,7 +156,8 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+    # The last three: extended headers that claim sizes beyond any memory, or below nothing.
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, MemoryError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 
 

@@ -36,9 +36,9 @@ class Hub:
 
     Attributes:
         faults: by path, what the next answers for it do instead: a status, ``drop:N`` (end after N bytes), ``wrong``
-            (other bytes), ``ignore-range``, ``slow``, ``gzip`` (packed on the way), ``called gzip``, or a login page in its place:
-            ``page``, ``page as a file`` (not called a page), ``page in gzip``, ``page elsewhere`` (after a redirect),
-            ``page as a range``, ``circles`` (redirects without end).
+            (other bytes), ``ignore-range``, ``slow``, ``gzip`` (packed on the way), ``called gzip``; ``circles``
+            (redirects without end); or a login page: ``page``, ``page as a file`` (not called a page), ``page in
+            gzip``, ``page elsewhere`` (after a redirect), ``page as a range``.
         seen: (host, path, Range, Authorization, status) of every request.
     """
 
