@@ -37,10 +37,7 @@ def adopt(entry: HubDownload | WebDownload, folder: Path, lock: Lock) -> None:
         lock.add(file.path, path.stat().st_size, verified(file, path), unverified=not file.digests)
     lock.wanted = sorted(file.path for file in files)
     lock.save()
-    unverified = lock.unverified
-    log.info("%s: %d files adopted, %d of them unverified", folder, len(files), len(unverified))
-    if unverified:
-        log.warning("no hash is known of %s%s", unverified[0], " and others" if len(unverified) > 1 else "")
+    log.info("%s: %d files adopted", folder, len(files))
 
 
 def _of_hub(entry: HubDownload, folder: Path, lock: Lock) -> list[Wanted]:

@@ -56,6 +56,9 @@ def run(args: argparse.Namespace) -> None:
             check_offline(folder, lock, args.verify)
         else:
             fetch(entry, folder, lock, args.workers, args.verify)
+        if unverified := lock.unverified:
+            told = "unverified, as no hash of them is known: %d of %d files, e.g. %s"
+            log.warning(told, len(unverified), len(lock.wanted), unverified[0])
         about = entry.model_dump(include={"kind", "repository", "licence"}, exclude_none=True)
         files = {path: lock.files[path].told() for path in lock.wanted}
         write_json(folder / FETCHED, {"name": args.name, **about, "revision": lock.revision, "files": files})
@@ -73,10 +76,6 @@ def fetch(entry: HubDownload | WebDownload, folder: Path, lock: Lock, workers: i
     # Redirects are followed, and the token stays with the host it is for.
     with httpx2.Client(follow_redirects=True, timeout=TIMEOUT) as client:
         _fetch_missing(client, [_sized(client, file) for file in files], folder, lock, workers, verify)
-    if lock.unverified:
-        log.warning(
-            "%d files stay unverified, as no hash of them is known, e.g. %s", len(lock.unverified), lock.unverified[0]
-        )
 
 
 def _fetch_missing(
@@ -135,8 +134,7 @@ def check_offline(folder: Path, lock: Lock, verify: bool) -> None:
         raise SgtError(folder, "was never fetched, and HF_HUB_OFFLINE is set", remedy)
     for path in lock.wanted:
         known = lock.files.get(path)
-        digests = {"sha256": known.sha256} if known else {}
-        if not known or not _is_there(Wanted(path, str(folder / path), known.size, digests, {}), folder, lock, verify):
+        if not known or not _is_there(Wanted(path, str(folder / path), known.size, {}, {}), folder, lock, verify):
             raise SgtError(folder / path, "is missing, and HF_HUB_OFFLINE is set", "unset it once")
 
 

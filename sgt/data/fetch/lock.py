@@ -112,8 +112,9 @@ def read_fetched(folder: Path, name: str) -> dict:
     path = folder / FETCHED
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        return {"revision": record["revision"], "licence": record["licence"], "files": dict(record["files"])}
+        files = {name: LockedFile.model_validate(file).told() for name, file in record["files"].items()}
+        return {"revision": record["revision"], "licence": record["licence"], "files": files}
     except FileNotFoundError:
         raise SgtError(path, "was not fetched, or not to the end", f"run `sgt fetch {name}`") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"damaged ({error!r})", f"run `sgt fetch {name}` again") from None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SgtError(path, f"damaged ({' '.join(str(error).split())})", f"run `sgt fetch {name}` again") from None

@@ -62,11 +62,9 @@ class Source(ABC):
         absent: names of subsets that are wanted, and of which the download has nothing.
     """
 
-    def __init__(
-        self, spec: Download, download: Path, work: Path, recorded: dict[str, dict] | None = None, max_bad: float = 0.0
-    ) -> None:
+    def __init__(self, spec: Download, download: Path, work: Path, recorded: dict[str, dict], max_bad: float) -> None:
         self.spec, self.download, self.work = spec, download, work
-        self.recorded, self.max_bad = recorded or {}, max_bad
+        self.recorded, self.max_bad = recorded, max_bad
         self.archives: dict[str, dict] = {}
         self.absent: list[str] = []
 
@@ -95,9 +93,9 @@ class Source(ABC):
         path, remedy = self.download / name, f"run `sgt fetch {self.spec.download}`"
         if not path.is_file():
             raise SgtError(path, "no such file", remedy)
-        size = self.recorded.get(name, {}).get("size")
-        if size is not None and path.stat().st_size != size:
-            raise SgtError(path, f"has {path.stat().st_size} bytes, {size} were fetched", remedy)
+        size = path.stat().st_size
+        if name in self.recorded and self.recorded[name]["size"] != size:
+            raise SgtError(path, f"has {size} bytes, {self.recorded[name]['size']} were fetched", remedy)
         return path
 
     def tell(self, archive: str, passed_over: list[str], **counts: int) -> None:

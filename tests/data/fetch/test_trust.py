@@ -170,16 +170,21 @@ def record(folder: Path) -> dict:
     return json.loads((folder / "fetched.json").read_text())
 
 
-def test_what_was_copied_by_hand_is_adopted_and_verified_later(fetch, folder, hub):
+def test_what_was_copied_by_hand_is_adopted_and_verified_later(fetch, folder, hub, monkeypatch):
     for path, content in WANTED.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     (folder / "part/._train-00000.parquet").write_bytes(b"Mac OS X")
     status, said = fetch("data", "--adopt", sha256={"README.md": hashlib.sha256(WANTED["README.md"]).hexdigest()})
-    assert status == 0 and not hub.seen and "3 files adopted, 2 of them unverified" in said
+    assert status == 0 and not hub.seen and "3 files adopted" in said
+    assert "unverified, as no hash of them is known: 2 of 3 files, e.g. part/train-00000.parquet" in said
     marks = {path: about.get("unverified", False) for path, about in record(folder)["files"].items()}
     assert marks == {"README.md": False, "part/train-00000.parquet": True, "part/train-00001.parquet": True}
     assert record(folder)["revision"] is None
+    with monkeypatch.context() as offline:
+        offline.setenv("HF_HUB_OFFLINE", "1")
+        assert fetch()[0] == 0 and fetch("data", "--verify")[0] == 0
+    assert marks == {path: about.get("unverified", False) for path, about in record(folder)["files"].items()}
     assert fetch()[0] == 0 and not [at for _, at, *_ in hub.seen if "/resolve/" in at]
     assert record(folder)["revision"] == COMMIT
     assert not any(about.get("unverified") for about in record(folder)["files"].values())
@@ -204,7 +209,7 @@ def test_an_adopted_file_of_the_web_is_held_against_what_the_server_tells(fetch,
     (where / "skip.bin").write_bytes(b"x" * 5000)
     assert fetch("web", "--adopt")[0] == 0 and record(where)["files"]["skip.bin"]["unverified"]
     status, said = fetch("web")
-    assert status == 0 and "1 files stay unverified, as no hash of them is known, e.g. skip.bin" in said
+    assert status == 0 and "unverified, as no hash of them is known: 1 of 1 files, e.g. skip.bin" in said
     shutil.rmtree(where)
     where.mkdir()
     (where / "skip.bin").write_bytes(b"x" * 4000)

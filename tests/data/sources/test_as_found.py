@@ -1,4 +1,4 @@
-"""Downloads as they are in the world: archives with files of other systems, rows with holes, subsets that are missing."""
+"""Downloads as they are in the world: files of other systems in archives, rows with holes, subsets that are missing."""
 
 import json
 import shutil
