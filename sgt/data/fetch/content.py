@@ -14,10 +14,12 @@ from sgt.errors import SgtError
 
 # As much as every check needs: a tar's first header.
 HEAD = tarfile.BLOCKSIZE
-PAGES = ("text/html", "application/xhtml+xml")
+_PAGES = ("text/html", "application/xhtml+xml")
 _PAGE_NAMES = (".html", ".htm", ".xhtml")
 REMEDY = "a network's login page, a proxy or an expired link may have answered in its place: try again from elsewhere"
-_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.I | re.S)
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|meta|title|script)\b", re.I | re.S
+)
 _POINTER = b"version https://git-lfs"
 # The byte order marks of UTF-16.
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
@@ -26,8 +28,6 @@ _MARKS = (
     (b"\xff\xd8\xff", "a JPEG"), (b"\x89PNG", "a PNG"), (b"<?xml", "XML"), (b"%PDF", "a PDF"),
     (_POINTER, "a Git LFS pointer"),
 )  # fmt: skip
-
-
 _Check = Callable[[bytes, int | None], bool]
 
 
@@ -100,7 +100,7 @@ def check_type(path: str, url: str, content_type: str) -> None:
         SgtError: it is a page.
     """
     kind = content_type.partition(";")[0].strip().lower()
-    if kind in PAGES and not path.lower().endswith(_PAGE_NAMES):
+    if kind in _PAGES and not path.lower().endswith(_PAGE_NAMES):
         raise SgtError(shown(url), f"serves {path} as {kind}, a page", REMEDY)
 
 

@@ -15,6 +15,7 @@ from sgt.errors import SgtError
 # What COCO has is far below: 0.5 GB of JSON, 1 GB of maps.
 MAX_JSON = 8 * 2**30
 MAX_NESTED = 64 * 2**30
+_READ = (".jpg", ".jpeg", ".png", ".json", ".zip")
 _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
 
 
@@ -23,7 +24,7 @@ class Archive:
 
     Attributes:
         path: of the zip.
-        passed_over: names of hidden files, as other systems leave them.
+        passed_over: names of hidden files, as other systems leave them, and of others that no source reads.
 
     Raises:
         SgtError: it is not a zip, or a member is a link, a device, or named to lead elsewhere.
@@ -43,9 +44,11 @@ class Archive:
             if leads_elsewhere(info.orig_filename) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 problem = "its name leads elsewhere, or it is a link or device"
                 raise SgtError(f"{path}: {info.orig_filename!r}", problem, "do not use this archive")
-            if is_hidden(info.filename):
+            if info.is_dir():
+                continue
+            if is_hidden(info.filename) or not info.filename.lower().endswith(_READ):
                 self.passed_over.append(info.filename)
-            elif not info.is_dir():
+            else:
                 self._members.setdefault(_plain(info.filename), []).append(info)
 
     def read(self, name: str) -> bytes:

@@ -20,6 +20,7 @@ from sgt.progress import Progress
 from sgt.study.load import LoadedStudy, load_study
 
 log = logging.getLogger("sgt")
+REPORT = "report.json"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,19 +54,22 @@ def make_shards(study: LoadedStudy, name: str, workers: int) -> None:
     work = folder / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    # A manifest of an earlier dataset must not vouch for shards that are being replaced.
-    (folder / MANIFEST).unlink(missing_ok=True)
+    # What was said of an earlier dataset must not vouch for shards that are being replaced.
+    for record in (MANIFEST, REPORT):
+        (folder / record).unlink(missing_ok=True)
     try:
         source = SOURCES[spec.source](spec, download, work, about["files"], max_bad)
         source.prepare()
         reports = _written(source, folder, workers)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    _report(source, folder, reports)
+    _report(folder, reports, source.archives)
     _judge(folder, reports, max_bad)
     counts = {shard: report.count for shard, report in reports.items()}
-    subsets = sum((report.subsets for report in reports.values()), Counter())
-    about |= {"subsets": dict(sorted(subsets.items())), "absent_subsets": source.absent}
+    subsets = dict(sorted(sum((report.subsets for report in reports.values()), Counter()).items()))
+    for subset, count in subsets.items():
+        log.info("%s: %d samples", subset, count)
+    about |= {"subsets": subsets, "absent_subsets": source.absent}
     write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), **about)
 
 
@@ -91,8 +95,8 @@ def _written(source: Source, folder: Path, workers: int) -> dict[str, ShardRepor
     return dict(sorted(reports.items()))
 
 
-def _report(source: Source, folder: Path, reports: dict[str, ShardReport]) -> None:
-    """Write ``report.json``, and say how much came from where, and what was passed over."""
+def _report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, dict]) -> None:
+    """Write ``report.json``, and say what was passed over or refused."""
     told = {
         shard: {
             "images": report.count,
@@ -101,19 +105,14 @@ def _report(source: Source, folder: Path, reports: dict[str, ShardReport]) -> No
         }
         for shard, report in reports.items()
     }
-    write_json(folder / "report.json", {**told, "archives": source.archives})
-    for subset, count in sorted(sum((report.subsets for report in reports.values()), Counter()).items()):
-        log.info("%s: %d samples", subset, count)
-    for archive, about in source.archives.items():
-        counts = [
-            f"{count} {what.replace('_', ' ')}" for what, count in about.items() if isinstance(count, int) and count
-        ]
+    write_json(folder / REPORT, {**told, "archives": archives})
+    for archive, about in archives.items():
+        counts = {what: count for what, count in about.items() if what != "examples" and count}
         if counts:
-            log.info(
-                "%s: %s%s", archive, ", ".join(counts), f", e.g. {about['examples'][0]}" if about["examples"] else ""
-            )
+            noted = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
+            log.info("%s: %s", archive, ", e.g. ".join([noted, *about["examples"][:1]]))
     if refused := sum(len(report.refused) for report in reports.values()):
-        log.warning("%d samples refused; see %s", refused, folder / "report.json")
+        log.warning("%d samples refused: see %s", refused, folder / REPORT)
 
 
 def _judge(folder: Path, reports: dict[str, ShardReport], max_bad: float) -> None:

@@ -64,7 +64,7 @@ def test_what_is_of_its_kind_passes(name):
 
 @pytest.mark.parametrize("name", [name for name in GENUINE if name != "page.html"])
 def test_a_page_never_passes(name):
-    for page in (PAGE, b"\n\n<HTML lang=en>", b"\xef\xbb\xbf<head>"):
+    for page in (PAGE, b"\n\n<HTML lang=en>", b"\xef\xbb\xbf<head>", b"<script>location='/login'"):
         with pytest.raises(SgtError, match="file but a page of HTML"):
             check_head(name, name, page, len(page))
 
