@@ -76,6 +76,7 @@ class LlavaOneVisionSource(Source):
         absent = [each for each in part.subsets if not any(_matches(files[place], [each]) for place in chosen)]
         ends = np.cumsum([lengths[place] for place in chosen], dtype=np.int64)
         available = int(ends[-1]) if chosen else 0
+        self.absent += absent
         told = f"{part.name}: {available} rows in {len(chosen)} files"
         if absent:
             told += f", no folder of {', '.join(absent[:SHOWN])}{' …' if len(absent) > SHOWN else ''}"
@@ -84,7 +85,6 @@ class LlavaOneVisionSource(Source):
             raise SgtError(self.download, f"{told}; {part.count} are wanted", remedy)
         if absent:
             log.warning("%s: %s; the other subsets make up for it", self.download, told)
-        self.absent += absent
         picked = np.sort(rng.choice(available, part.count, replace=False))
         file = np.searchsorted(ends, picked, side="right")
         row = picked - np.concatenate(([0], ends))[file]

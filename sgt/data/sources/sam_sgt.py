@@ -44,7 +44,7 @@ class SamSgtSource(Source):
         if wanted:
             self._judge(wanted, found)
         else:
-            log.info("%s: no list, so every image is wanted", self.download / LISTS)
+            log.info("%s: no %s.txt, so every image is wanted", self.download / LISTS, LIST)
 
     def write(self, index: int, path: Path) -> ShardReport:
         """Link or copy one tar."""

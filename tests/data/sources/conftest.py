@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import zipfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,13 @@ def allow(study: Path, max_bad: float) -> None:
 def report(folder: Path) -> dict:
     """What is said of a dataset's shards and archives."""
     return json.loads((folder / "report.json").read_text())
+
+
+def rezip(name: str, change: Callable[[list[tuple[str, bytes]]], Iterable[tuple[str, bytes]]]) -> None:
+    """Write an archive of COCO again; ``change`` gives other members for those it has."""
+    path = Path("downloads/coco-2017") / name
+    with zipfile.ZipFile(path) as whole:
+        members = [(each, whole.read(each)) for each in whole.namelist()]
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in change(members):
+            archive.writestr(member, content)
