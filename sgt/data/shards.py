@@ -4,42 +4,52 @@ A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is wri
 ``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image, JPEG or PNG by its content),
 ``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit), ``KEY.panoptic.png`` and ``KEY.stuff.png`` (the
 COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the target is the image itself, in the order of
-their source shard. Archives are read in place, never extracted.
+their source shard. Archives are read in place, never extracted. What belongs to no sample (folders, hidden files, a
+licence) is passed over; names that lead elsewhere, links and devices condemn the whole tar.
 """
 
 import io
 import json
-import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
 from sgt.atomic import atomic_path, sha256, write_json
+from sgt.data.names import leads_elsewhere, sample_member
 from sgt.errors import SgtError
 
 MANIFEST = "manifest.json"
-_MEMBER = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\.(?P<ext>[a-z0-9]+(?:\.[a-z0-9]+)?)")
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample: ``files`` maps an extension (``jpg``, ``json``, ``depth.png``) to its bytes."""
+    """One sample.
+
+    Attributes:
+        shard: where it lies.
+        key: its name there.
+        files: bytes by extension (``jpg``, ``json``, ``depth.png``).
+        unusable: why, by extension, a member is not among them: it is there twice, or too large.
+    """
 
     shard: Path
     key: str
     files: dict[str, bytes]
+    unusable: dict[str, str] = field(default_factory=dict)
 
     def get(self, extension: str) -> bytes:
         """The bytes of one member.
 
         Raises:
-            SgtError: the sample has no such member.
+            SgtError: the sample has no such member, or it is unusable.
         """
+        if extension in self.unusable:
+            raise SgtError(f"{self.shard}: {self.key}", self.unusable[extension], "leave this sample out")
         if extension not in self.files:
             has = ", ".join(sorted(self.files))
             raise SgtError(
@@ -88,8 +98,9 @@ class ShardWriter:
         """Append one sample; ``files`` maps extensions to bytes."""
         for extension, content in files.items():
             name = f"{key}.{extension}"
-            if not _MEMBER.fullmatch(name):
-                raise SgtError(self.path, f"{name!r} cannot name a member", "use letters, digits, - and _ in keys")
+            if sample_member(name) != (key, extension):
+                remedy = "use letters, digits, - and _ in keys, and jpg, png or json as extension"
+                raise SgtError(self.path, f"{name!r} cannot name a member", remedy)
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             self._tar.addfile(info, io.BytesIO(content))
@@ -110,34 +121,43 @@ class Member:
     size: int
 
 
-def scan_shard(path: Path | str) -> Iterator[Member]:
-    """The members of one shard, in order, from the tar headers alone.
+def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterator[Member]:
+    """The members of one shard that belong to samples, in order, from the tar headers alone.
+
+    Args:
+        path: of the shard.
+        passed_over: is given the names of all other files.
 
     Raises:
-        SgtError: the file is missing, truncated or not a tar, or a member is not a plain ``KEY.EXT`` file.
+        SgtError: the file is missing, truncated or not a tar, or a member is a link, a device, or named to lead
+            elsewhere.
     """
-    path, last, end = Path(path), None, 0
+    path, last = Path(path), None
     try:
         size = path.stat().st_size
         with tarfile.open(path, "r:") as tar:
             for member in tar:
-                where = f"{path}: {member.name!r}"
-                match = _MEMBER.fullmatch(member.name.removeprefix("./"))
-                if not member.isreg() or member.issparse() or not match:
-                    raise SgtError(where, "not a plain KEY.EXT member", "do not use this archive")
-                if member.size > MAX_MEMBER_BYTES:
-                    raise SgtError(where, f"{member.size} bytes is too large", "do not use this archive")
-                last, end = match["key"], member.offset_data + member.size
-                if end > size:
-                    raise SgtError(path, f"truncated in {member.name}", "make or fetch the shard again")
-                yield Member(last, match["ext"], member.offset_data, member.size)
+                if leads_elsewhere(member.name) or member.issym() or member.islnk() or member.isdev():
+                    problem = "its name leads elsewhere, or it is a link or device"
+                    raise SgtError(f"{path}: {member.name!r}", problem, "do not use this archive")
+                if member.isdir():
+                    continue
+                if not 0 <= member.size <= size - member.offset_data:
+                    raise SgtError(path, f"truncated in {member.name!r}", "make or fetch the shard again")
+                named = sample_member(member.name)
+                if named and member.isreg() and not member.issparse():
+                    last = named[0]
+                    yield Member(*named, member.offset_data, member.size)
+                elif passed_over is not None:
+                    passed_over.append(member.name)
             # tarfile takes a damaged header, and the end of a file cut between two members, for the end of the archive.
             tar.fileobj.seek(tar.offset)
             if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    except (tarfile.TarError, EOFError, OSError) as error:
+    # The last three: extended headers that claim sizes beyond any memory, or below nothing.
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, MemoryError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 
 
@@ -154,8 +174,17 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
 
 def read_sample(path: Path, key: str, members: Iterable[Member]) -> Sample:
     """One sample from where its members lie."""
+    files, unusable = {}, {}
     with open(path, "rb", buffering=0) as file:
-        return Sample(path, key, {member.extension: _read_exactly(file, path, member) for member in members})
+        for member in members:
+            if member.extension in files or member.extension in unusable:
+                files.pop(member.extension, None)
+                unusable[member.extension] = f"more than one .{member.extension} member"
+            elif member.size > MAX_MEMBER_BYTES:
+                unusable[member.extension] = f"{member.size} bytes is too large for a .{member.extension} member"
+            else:
+                files[member.extension] = _read_exactly(file, path, member)
+    return Sample(path, key, files, unusable)
 
 
 def _read_exactly(file: io.FileIO, path: Path, member: Member) -> bytes:
@@ -172,8 +201,14 @@ def shard_name(index: int) -> str:
 
 
 def write_manifest(folder: Path | str, counts: dict[str, int], **about: object) -> None:
-    """Write ``manifest.json``: per-shard count and sha256, and ``about`` (source, revision, licence, …)."""
+    """Write ``manifest.json``: per-shard count and sha256, and ``about`` (source, revision, licence, …).
+
+    Raises:
+        SgtError: there is no sample in any shard.
+    """
     folder = Path(folder)
+    if not sum(counts.values()):
+        raise SgtError(folder, f"0 samples in {len(counts)} shards make no dataset", "ask for some in the study")
     shards = [{"file": name, "count": count, "sha256": sha256(folder / name)} for name, count in sorted(counts.items())]
     write_json(folder / MANIFEST, {**about, "count": sum(counts.values()), "shards": shards})
 

@@ -137,6 +137,8 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
                 shard.add(sample.key, files)
                 report.rendered(sample, target)
             progress.add(len(samples))
+        if not report.seen:
+            raise SgtError(source, "holds no samples", "make the shard again")
         if len(report.refused) > max_bad * report.seen:
             first = report.refused[0][1]
             told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused)"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, RootModel
 
@@ -38,8 +39,8 @@ class WebFile(Strict):
 
     @property
     def path(self) -> str:
-        """The last part of the address."""
-        return self.url.rsplit("/", 1)[-1]
+        """The last part of the address, without what is asked after a ``?``."""
+        return urlsplit(self.url).path.rsplit("/", 1)[-1]
 
 
 class WebDownload(Strict):

@@ -12,7 +12,15 @@ from PIL import Image
 
 from sgt.data import shards
 from sgt.data.images import decode_depth, decode_image, encode_jpeg, encode_png
-from sgt.data.shards import ShardWriter, dataset_shards, read_manifest, read_shard, shard_name, write_manifest
+from sgt.data.shards import (
+    ShardWriter,
+    dataset_shards,
+    read_manifest,
+    read_shard,
+    scan_shard,
+    shard_name,
+    write_manifest,
+)
 from sgt.errors import SgtError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 20, 3), dtype=np.uint8)
@@ -59,7 +67,7 @@ def test_bytes_depend_on_the_members_alone(shard, tmp_path):
 
 def test_nothing_is_left_when_writing_fails(tmp_path):
     with pytest.raises(RuntimeError, match="stop"), ShardWriter(tmp_path / "a.tar") as writer:
-        writer.add("key", {"txt": b"x"})
+        writer.add("key", {"jpg": b"x"})
         raise RuntimeError("stop")
     assert list(tmp_path.iterdir()) == []
 
@@ -93,21 +101,94 @@ def test_a_missing_shard_and_another_format_are_named(tmp_path):
         list(read_shard(tmp_path / "a.tar"))
 
 
-@pytest.mark.parametrize("name", ["../key.jpg", "/etc/key.jpg", "a/key.jpg", "./../key.jpg", "key", ".jpg", "k y.jpg"])
+ELSEWHERE = [
+    "../key.jpg",
+    "/etc/key.jpg",
+    "./../key.jpg",
+    "a/../key.jpg",
+    "C:\\key.jpg",
+    "\\\\host\\key.jpg",
+    "..\\key.jpg",
+]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
 def test_names_that_lead_elsewhere_are_refused(tmp_path, name):
     path = tar_of(tmp_path / "a.tar", (tarfile.TarInfo(name), b"x"))
-    with pytest.raises(SgtError, match="not a plain"):
+    with pytest.raises(SgtError, match="leads elsewhere"):
         list(read_shard(path))
+
+
+def test_a_name_cut_by_a_nul_is_refused(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.pax_headers = {"path": "key.jpg\0.png"}
+    with pytest.raises(SgtError, match="leads elsewhere"):
+        list(read_shard(tar_of(tmp_path / "a.tar", (info, b"x"))))
+
+
+@pytest.mark.parametrize("name", [*ELSEWHERE, "a/key.jpg", "key.", ".jpg", "k y.jpg", "key.txt", "key.JPG"])
+def test_names_that_are_no_members_are_not_written(tmp_path, name):
+    key, _, extension = name.rpartition(".")
     with pytest.raises(SgtError, match="cannot name a member"), ShardWriter(tmp_path / "b.tar") as writer:
-        writer.add(name.removesuffix(".jpg") if name != "key" else "key.", {"jpg": b"x"})
+        writer.add(key, {extension: b"x"})
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
-def test_members_that_are_not_plain_files_are_refused(tmp_path, kind):
-    info = tarfile.TarInfo("key.jpg")
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE])
+@pytest.mark.parametrize("name", ["key.jpg", "README.md"])
+def test_links_and_devices_are_refused(tmp_path, kind, name):
+    info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, "/etc/passwd"
-    with pytest.raises(SgtError, match="not a plain"):
+    with pytest.raises(SgtError, match="a link or device"):
         list(read_shard(tar_of(tmp_path / "a.tar", (info, b""))))
+
+
+FOREIGN = [
+    "._key.jpg", ".DS_Store", "__MACOSX/._key.jpg", "__MACOSX/key.jpg", "Thumbs.db", "LICENSE", "README.md",
+    "notes.txt", "@eaDir/key.jpg/thumb.jpg", "key.sh", "k y.jpg", "key",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+def test_what_belongs_to_no_sample_is_passed_over(tmp_path, form):
+    folder = tarfile.TarInfo("v1.0 (final)")
+    folder.type = tarfile.DIRTYPE
+    path, names = tmp_path / "a.tar", [*FOREIGN[:6], "./v1.0 (final)/key.JPG", *FOREIGN[6:], "v1.0 (final)/other.jpeg"]
+    with tarfile.open(path, "w", format=form) as tar:
+        tar.addfile(folder)
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            if form == tarfile.PAX_FORMAT:
+                info.pax_headers = {"SCHILY.xattr.user.mood": "good"}
+            tar.addfile(info, io.BytesIO(b"abc"))
+    passed_over = []
+    assert [(member.key, member.extension) for member in scan_shard(path, passed_over)] == [
+        ("key", "jpg"), ("other", "jpg"),
+    ]  # fmt: skip
+    assert passed_over == FOREIGN
+    assert [(sample.key, sample.get("jpg")) for sample in read_shard(path)] == [("key", b"abc"), ("other", b"abc")]
+
+
+def test_members_that_are_there_twice_or_too_large_are_no_members(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MAX_MEMBER_BYTES", 1000)
+    names = ["a.jpg", "a.JPEG", "a.json", "b.jpg", "b.json"]
+    contents = [b"x", b"y", b"{}", b"x" * 1001, b"{}"]
+    path = tar_of(tmp_path / "a.tar", *zip(map(tarfile.TarInfo, names), contents, strict=True))
+    first, second = read_shard(path)
+    with pytest.raises(SgtError, match=r"a\.tar: a: more than one \.jpg member; leave this sample out"):
+        first.get("jpg")
+    with pytest.raises(SgtError, match=r"a\.tar: b: 1001 bytes is too large for a \.jpg member"):
+        second.get("jpg")
+    assert first.json() == second.json() == {}
+
+
+def test_an_empty_dataset_is_not_written(tmp_path):
+    for name in ("shard-00000.tar", "shard-00001.tar"):
+        with ShardWriter(tmp_path / name):
+            pass
+    with pytest.raises(SgtError, match="0 samples in 2 shards make no dataset"):
+        write_manifest(tmp_path, {"shard-00000.tar": 0, "shard-00001.tar": 0}, source="test")
+    assert not (tmp_path / "manifest.json").exists()
 
 
 def test_a_member_that_claims_gigabytes_is_refused(tmp_path):
@@ -115,6 +196,21 @@ def test_a_member_that_claims_gigabytes_is_refused(tmp_path):
     info.size = 2**33
     (tmp_path / "a.tar").write_bytes(info.tobuf() + bytes(1024))
     with pytest.raises(SgtError, match=r"too large|truncated"):
+        list(read_shard(tmp_path / "a.tar"))
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+@pytest.mark.parametrize("size", [2**70, 2**63, 2**40, -1, -512, -(2**40)])
+def test_headers_with_impossible_sizes_are_refused(tmp_path, kind, size):
+    info = tarfile.TarInfo("key.jpg")
+    info.size, info.type = 0, kind
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    # As GNU tar writes what does not fit into octal digits: base 256.
+    header[124:136] = (b"\x80" if size >= 0 else b"\xff") + (size % 256**11).to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar").write_bytes(header + bytes(2048))
+    with pytest.raises(SgtError, match=r"a\.tar: truncated"):
         list(read_shard(tmp_path / "a.tar"))
 
 

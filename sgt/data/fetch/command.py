@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx2
 
 from sgt.atomic import write_json
+from sgt.data.fetch.adopt import adopt
+from sgt.data.fetch.content import check_content, check_type
 from sgt.data.fetch.listing import Wanted, list_files
 from sgt.data.fetch.lock import FETCHED, Lock, sole_fetch
 from sgt.data.fetch.transfer import PARTS, TIMEOUT, Stopped, Transfer, verified
@@ -30,6 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--into", type=Path, default=Path("downloads"), help="its folder goes in here (%(default)s)")
     parser.add_argument("--workers", type=int, default=8, help="files at a time (%(default)s)")
     parser.add_argument("--verify", action="store_true", help="hash again what is already there")
+    parser.add_argument(
+        "--adopt", action="store_true", help="ask nobody: take what was copied into its folder by hand, and verify it"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -39,16 +44,23 @@ def run(args: argparse.Namespace) -> None:
     """
     if args.workers < 1:
         raise SgtError("--workers", f"must be at least 1, got {args.workers}", "see `sgt fetch --help`")
+    # At INFO it logs whole addresses, and those of signed downloads hold a key.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     entry = load_download(args.name, args.table)
     folder = args.into / args.name
     with sole_fetch(folder):
         lock = Lock(folder)
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        if args.adopt:
+            adopt(entry, folder, lock)
+        elif os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
             check_offline(folder, lock, args.verify)
         else:
             fetch(entry, folder, lock, args.workers, args.verify)
+        if unverified := lock.unverified:
+            told = "unverified, as no hash of them is known: %d of %d files, e.g. %s"
+            log.warning(told, len(unverified), len(lock.wanted), unverified[0])
         about = entry.model_dump(include={"kind", "repository", "licence"}, exclude_none=True)
-        files = {path: lock.files[path].model_dump() for path in lock.wanted}
+        files = {path: lock.files[path].told() for path in lock.wanted}
         write_json(folder / FETCHED, {"name": args.name, **about, "revision": lock.revision, "files": files})
 
 
@@ -102,7 +114,10 @@ def _sized(client: httpx2.Client, file: Wanted) -> Wanted:
         return file
     try:
         response = client.head(file.url, headers={"Accept-Encoding": "identity"})
-    except httpx2.TransportError:
+        check_type(file.path, file.url, response.headers.get("Content-Type", ""))
+    except (httpx2.RequestError, SgtError):
+        return file
+    if response.headers.get("Content-Encoding"):
         return file
     length = response.headers.get("Content-Length", "")
     return replace(file, size=int(length)) if response.is_success and length.isdigit() else file
@@ -115,23 +130,24 @@ def check_offline(folder: Path, lock: Lock, verify: bool) -> None:
         SgtError: it is not all there.
     """
     if not lock.wanted:
-        raise SgtError(folder, "was never fetched, and HF_HUB_OFFLINE is set", "unset it once")
+        remedy = "unset it once, or copy the files here and use --adopt"
+        raise SgtError(folder, "was never fetched, and HF_HUB_OFFLINE is set", remedy)
     for path in lock.wanted:
         known = lock.files.get(path)
-        digests = {"sha256": known.sha256} if known else {}
-        if not known or not _is_there(Wanted(path, str(folder / path), known.size, digests, {}), folder, lock, verify):
+        if not known or not _is_there(Wanted(path, str(folder / path), known.size, {}, {}), folder, lock, verify):
             raise SgtError(folder / path, "is missing, and HF_HUB_OFFLINE is set", "unset it once")
 
 
 def _is_there(file: Wanted, folder: Path, lock: Lock, verify: bool) -> bool:
-    """Whether a file is there as it was when it came; one that is not in the lock is hashed and added to it."""
+    """Whether a file is there as it was when it came; one that is not in the lock, or unverified, is hashed again."""
     path = folder / file.path
     if not path.is_file():
         return False
     known = lock.files.get(file.path)
-    if known is None or verify:
-        lock.add(file.path, path.stat().st_size, verified(file, path))
+    if known is None or verify or (known.unverified and (file.digests or file.size not in (None, known.size))):
+        lock.add(file.path, path.stat().st_size, verified(file, path), unverified=not file.digests)
         return True
+    check_content(file.path, str(path), path, "remove it, and its entry in lock.json, to fetch it again")
     # The lock holds what was verified; a digest that the table or hub names now must still be that one.
     if file.digests.get("sha256", known.sha256) != known.sha256:
         problem = f"has sha256 {known.sha256}, now {file.digests['sha256']} is wanted"

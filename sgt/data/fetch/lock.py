@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from sgt.atomic import write_json
-from sgt.data.fetch import LOCK
+from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.fetch.transfer import PARTS
 from sgt.errors import SgtError
 from sgt.study.downloads import Digest
@@ -21,10 +21,15 @@ from sgt.study.fields import Strict
 
 
 class LockedFile(Strict):
-    """A file as it was when it first came."""
+    """A file as it was when it first came; unverified is one that was copied here, and of which no hash is known."""
 
     size: int = Field(ge=0)
     sha256: Digest
+    unverified: bool = False
+
+    def told(self) -> dict:
+        """As it is written."""
+        return self.model_dump(exclude_defaults=True)
 
 
 class Lock:
@@ -51,8 +56,13 @@ class Lock:
             problem = f"damaged ({' '.join(str(error).split())})"
             raise SgtError(self.path, problem, "remove it to trust what is fetched next") from None
 
-    def add(self, path: str, size: int, sha256: str) -> None:
-        """Record a file, or hold it against the record.
+    @property
+    def unverified(self) -> list[str]:
+        """The files that make up the download and that no hash vouches for."""
+        return [path for path in self.wanted if path in self.files and self.files[path].unverified]
+
+    def add(self, path: str, size: int, sha256: str, unverified: bool = False) -> None:
+        """Record a file, or hold it against the record; what was verified once stays so.
 
         Raises:
             SgtError: another file of this name was fetched before.
@@ -62,12 +72,13 @@ class Lock:
             if before and before.sha256 != sha256:
                 problem = f"{path} has sha256 {sha256}, when it was first fetched it had {before.sha256}"
                 raise SgtError(self.path, problem, "find out who changed it; remove it from the lock to trust it")
-            self.files[path] = LockedFile(size=size, sha256=sha256)
+            unverified = unverified and (before is None or before.unverified)
+            self.files[path] = LockedFile(size=size, sha256=sha256, unverified=unverified)
             self.save()
 
     def save(self) -> None:
         """Write it."""
-        files = {path: file.model_dump() for path, file in sorted(self.files.items())}
+        files = {path: file.told() for path, file in sorted(self.files.items())}
         write_json(self.path, {"revision": self.revision, "wanted": self.wanted, "files": files})
 
 
@@ -85,3 +96,24 @@ def sole_fetch(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise SgtError(folder, "another `sgt fetch` is at work here", "wait for it, or end it") from None
         yield
+
+
+def read_fetched(folder: Path, name: str) -> dict:
+    """What ``fetched.json`` says: ``revision``, ``licence``, and of all ``files`` the size and hash.
+
+    Args:
+        folder: of the download.
+        name: what ``sgt fetch`` calls it.
+
+    Raises:
+        SgtError: it was not fetched to the end, or the record is damaged.
+    """
+    path = folder / FETCHED
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        files = {name: LockedFile.model_validate(file).told() for name, file in record["files"].items()}
+        return {"revision": record["revision"], "licence": record["licence"], "files": files}
+    except FileNotFoundError:
+        raise SgtError(path, "was not fetched, or not to the end", f"run `sgt fetch {name}`") from None
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise SgtError(path, f"damaged ({' '.join(str(error).split())})", f"run `sgt fetch {name}` again") from None

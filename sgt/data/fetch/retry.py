@@ -17,7 +17,9 @@ LONGEST_WAIT = 60.0
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 _REMEDIES = {
     401: "set HF_TOKEN to a token that may read it",
-    403: "accept its conditions on its page, and set HF_TOKEN to a token that may read it",
+    403: "accept its conditions on its page, and set HF_TOKEN to a token that may read it; or the link has expired",
+    407: "let your proxy know who you are, or go past it (NO_PROXY)",
+    511: "log in to the network",
     404: "check the name and revision in the table, and HF_ENDPOINT",
 }
 

@@ -7,17 +7,20 @@ still the same file. The file gets its name only when it is whole, hashes to wha
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import httpx2
 
+from sgt.data.fetch.content import HEAD, REMEDY, check_content, check_head, check_type, shown
 from sgt.data.fetch.listing import Wanted
 from sgt.data.fetch.retry import Retry
 from sgt.errors import SgtError
 
 PARTS = ".fetch"
+REMOVE = "remove it to fetch it again"
 CHUNK = 2**20
 TIMEOUT = httpx2.Timeout(60.0, connect=30.0)
 
@@ -51,7 +54,7 @@ class Transfer:
         target, part = self.folder / file.path, self.folder / PARTS / f"{file.path}.part"
         for path in (target, part):
             _make_parent(self.folder, path)
-        retry = Retry(file.url, self.stop)
+        retry = Retry(shown(file.url), self.stop)
         while not self._complete(file, part, retry):
             if self.stop.is_set():
                 raise Stopped
@@ -78,13 +81,27 @@ class Transfer:
                 if response.status_code not in (httpx2.codes.OK, httpx2.codes.PARTIAL_CONTENT):
                     retry.after_status(response)
                     return False
+                check_type(file.path, str(response.url), response.headers.get("Content-Type", ""))
+                decoded = _is_encoded(response, file)
+                if decoded and response.status_code == httpx2.codes.PARTIAL_CONTENT:
+                    part.unlink()
+                    retry.after("the server packs what is left of it", 0.0)
+                    return False
                 start = _start(response, have, file)
-                total = _total(response, start)
+                total = None if decoded else _total(response, start)
                 if file.size is not None and total not in (None, file.size):
                     problem = f"the server has {total} bytes of it, {file.size} are wanted"
-                    raise SgtError(file.url, problem, "check the table's revision, or try again later")
-                self._append(response, part, start, retry)
-        except (httpx2.TransportError, httpx2.StreamError) as error:
+                    raise SgtError(shown(file.url), problem, f"check the table's revision; or {REMEDY}")
+                chunks = response.iter_bytes() if decoded else response.iter_raw()
+                if start == 0:
+                    # What is there already is kept if this is something else.
+                    head, chunks = _with_head(chunks)
+                    check_head(file.path, str(response.url), head, total)
+                # Of what is unpacked on the way no rest can be asked for.
+                self._append(chunks, part, start, "" if decoded else response.headers.get("ETag", ""), retry)
+        except httpx2.TooManyRedirects:
+            raise SgtError(shown(file.url), "the server sends us in circles", REMEDY) from None
+        except (httpx2.RequestError, httpx2.StreamError) as error:
             retry.after(error)
             return False
         have = part.stat().st_size
@@ -93,15 +110,14 @@ class Transfer:
             return False
         return True
 
-    def _append(self, response: httpx2.Response, part: Path, start: int, retry: Retry) -> None:
+    def _append(self, chunks: Iterator[bytes], part: Path, start: int, etag: str, retry: Retry) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
         with os.fdopen(os.open(part, flags, 0o644), "wb") as out:
             out.truncate(start)
             out.seek(start)
             # A strong validator alone tells that the rest belongs to the beginning.
-            etag = response.headers.get("ETag", "")
             _etag_file(part).write_text("" if etag.startswith("W/") else etag, encoding="utf-8")
-            for chunk in response.iter_raw():
+            for chunk in chunks:
                 out.write(chunk)
                 retry.progressed()
                 self.came(len(chunk))
@@ -113,9 +129,26 @@ def verified(file: Wanted, path: Path) -> str:
     """The sha256 of a file that came.
 
     Raises:
-        SgtError: it has another size or digest than it should have; a part is removed.
+        SgtError: it is of another kind than its name says, or has another size or digest than it should have; a part
+            is removed.
     """
-    size = path.stat().st_size
+    came = path.suffix == ".part"
+    try:
+        check_content(file.path, file.url if came else str(path), path, REMEDY if came else REMOVE)
+        digest = _matching_digest(file, path, "try again; if it stays so, do not use it" if came else REMOVE)
+    except SgtError:
+        if came:
+            path.unlink()
+        raise
+    with open(path, "rb") as content:
+        os.fsync(content.fileno())
+    return digest
+
+
+def _matching_digest(file: Wanted, path: Path, remedy: str) -> str:
+    where, size = f"{shown(file.url)} ({file.path})", path.stat().st_size
+    if file.size not in (None, size):
+        raise SgtError(where, f"has {size} bytes, {file.size} are wanted", remedy)
     hashes = {"sha256": hashlib.sha256()}
     if "md5" in file.digests:
         hashes["md5"] = hashlib.md5(usedforsecurity=False)
@@ -128,13 +161,7 @@ def verified(file: Wanted, path: Path) -> str:
     found = {name: each.hexdigest() for name, each in hashes.items()}
     for name, wanted in file.digests.items():
         if found[name] != wanted:
-            remedy = "remove it to fetch it again"
-            if path.suffix == ".part":
-                path.unlink()
-                remedy = "try again; if it stays so, do not use it"
-            raise SgtError(f"{file.url} ({file.path})", f"its {name} is {found[name]}, not {wanted}", remedy)
-    with open(path, "rb") as content:
-        os.fsync(content.fileno())
+            raise SgtError(where, f"its {name} is {found[name]}, not {wanted}", remedy)
     return found["sha256"]
 
 
@@ -168,7 +195,7 @@ def _start(response: httpx2.Response, have: int, file: Wanted) -> int:
         return 0
     begin = response.headers.get("Content-Range", "").removeprefix("bytes ").split("-")[0]
     if begin != str(have):
-        raise SgtError(file.url, f"the server answers from byte {begin or '?'}, not {have}", "try again later")
+        raise SgtError(shown(file.url), f"the server answers from byte {begin or '?'}, not {have}", "try again later")
     return have
 
 
@@ -176,3 +203,24 @@ def _total(response: httpx2.Response, start: int) -> int | None:
     """The size of the whole file, by the answer's headers."""
     length = response.headers.get("Content-Length", "")
     return start + int(length) if length.isdigit() else None
+
+
+def _is_encoded(response: httpx2.Response, file: Wanted) -> bool:
+    """Whether the server packed the file on its own account; some say so of files that are packed themselves."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    packed = file.path.lower().endswith((".gz", ".tgz")) and encoding in ("gzip", "x-gzip")
+    if encoding in ("", "identity") or packed:
+        return False
+    if encoding not in ("gzip", "deflate"):
+        raise SgtError(shown(str(response.url)), f"serves {file.path} encoded as {encoding!r}", "try another address")
+    return True
+
+
+def _with_head(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, as many as a check of them needs, and all of them again."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    return head, chain([head] if head else [], chunks)

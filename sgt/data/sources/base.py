@@ -1,13 +1,17 @@
 """What a source of shards is."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sgt.data.names import written
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 from sgt.study.datasets import Download
+
+EXAMPLES = 5
 
 
 @dataclass
@@ -15,24 +19,29 @@ class ShardReport:
     """What became of one shard's samples.
 
     Attributes:
-        count: samples in the shard.
+        subsets: samples in the shard, by the part of the download that they are from.
         refused: key and reason of those that are not.
         masks: annotations in all.
     """
 
-    count: int = 0
+    subsets: Counter[str] = field(default_factory=Counter)
     refused: list[dict[str, str]] = field(default_factory=list)
     masks: int = 0
 
-    def add(self, shard: ShardWriter, key: str, make: Callable[[], tuple[dict[str, bytes], int]]) -> None:
+    @property
+    def count(self) -> int:
+        """Samples in the shard."""
+        return self.subsets.total()
+
+    def add(self, shard: ShardWriter, key: str, subset: str, make: Callable[[], tuple[dict[str, bytes], int]]) -> None:
         """Add the sample that ``make`` makes, with its number of masks, or say why it cannot be made."""
         try:
             files, masks = make()
         except SgtError as error:
-            self.refused.append({"key": key, "reason": str(error)})
+            self.refused.append({"key": key, "reason": written(str(error))})
         else:
             shard.add(key, files)
-            self.count += 1
+            self.subsets[subset] += 1
             self.masks += masks
 
 
@@ -45,10 +54,19 @@ class Source(ABC):
         spec: the dataset of the study.
         download: folder that ``sgt fetch`` filled.
         work: folder of this source's own, removed afterwards.
+        recorded: what ``sgt fetch`` says of each file, by name: its ``size`` in bytes.
+        max_bad: share of what is wanted that may be missing.
+
+    Attributes:
+        archives: what was passed over in each archive, and counts of its own kind.
+        absent: names of subsets that are wanted, and of which the download has nothing.
     """
 
-    def __init__(self, spec: Download, download: Path, work: Path) -> None:
+    def __init__(self, spec: Download, download: Path, work: Path, recorded: dict[str, dict], max_bad: float) -> None:
         self.spec, self.download, self.work = spec, download, work
+        self.recorded, self.max_bad = recorded, max_bad
+        self.archives: dict[str, dict] = {}
+        self.absent: list[str] = []
 
     @abstractmethod
     def prepare(self) -> None:
@@ -70,9 +88,31 @@ class Source(ABC):
         """A file of the download.
 
         Raises:
-            SgtError: it is not there.
+            SgtError: it is not there, or not as it was fetched.
         """
-        path = self.download / name
+        path, remedy = self.download / name, f"run `sgt fetch {self.spec.download}`"
         if not path.is_file():
-            raise SgtError(path, "no such file", f"run `sgt fetch {self.spec.download}`")
+            raise SgtError(path, "no such file", remedy)
+        size = path.stat().st_size
+        if name in self.recorded and self.recorded[name]["size"] != size:
+            raise SgtError(path, f"has {size} bytes, {self.recorded[name]['size']} were fetched", remedy)
         return path
+
+    def tell(self, archive: str, passed_over: list[str], **counts: int) -> None:
+        """Note what an archive has that is not used."""
+        examples = [written(name) for name in passed_over[:EXAMPLES]]
+        self.archives[archive] = {**counts, "passed_over": len(passed_over), "examples": examples}
+
+
+def checked_annotations(annotations: object, where: str) -> list[dict]:
+    """The annotations of an image, each an object with an ``id``; what they say is for the proxies to judge.
+
+    Raises:
+        SgtError: they are not.
+    """
+    if not isinstance(annotations, list):
+        raise SgtError(where, "no list of annotations", "leave this sample out")
+    for place, annotation in enumerate(annotations):
+        if not isinstance(annotation, dict) or type(annotation.get("id")) not in (int, str):
+            raise SgtError(where, f"annotation {place} is no object with an id", "leave this sample out")
+    return annotations

@@ -6,15 +6,16 @@ same seed are nested. Annotations are streamed to one file in that order of imag
 
 import json
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 
 from sgt.data.images import checked_image
+from sgt.data.names import parts_of
 from sgt.data.shards import MAX_JSON_BYTES, ShardWriter
 from sgt.data.sources.archives import Archive, unpack_nested
-from sgt.data.sources.base import ShardReport, Source
+from sgt.data.sources.base import ShardReport, Source, checked_annotations
 from sgt.data.sources.spool import Spool, SpoolWriter
 from sgt.errors import SgtError
 
@@ -31,8 +32,8 @@ class CocoSource(Source):
     def prepare(self) -> None:
         """Choose the images, and sort what is known about them."""
         archive, name = self._archive(INSTANCES[0]), self._named(INSTANCES[1])
-        names = {category["id"]: category["name"] for category in archive.items(name, "categories")}
-        ids = self._chosen(archive, name)
+        names = {each.get("id"): each.get("name") for each in archive.items(name, "categories") if _described(each)}
+        ids, strays = self._chosen(archive, name)
         place = {int(image): number for number, image in enumerate(ids)}
         np.save(self.work / "ids.npy", ids)
         with SpoolWriter(self.work / "images", len(ids)) as images:
@@ -40,18 +41,27 @@ class CocoSource(Source):
         with SpoolWriter(self.work / "annotations", len(ids)) as annotations:
 
             def kept(annotation: dict) -> dict:
-                own = {field: annotation[field] for field in _KEPT if field in annotation}
-                return {**own, "category": names.get(annotation.get("category_id"))}
+                own, category = {field: annotation[field] for field in _KEPT if field in annotation}, None
+                if type(annotation.get("category_id")) is int:
+                    category = names.get(annotation["category_id"])
+                return {**own, "category": category}
 
             _spool(annotations, archive.items(name, "annotations"), "image_id", place, kept)
+        self.tell(archive.path.name, archive.passed_over, annotations_without_image=strays)
+        used = [self._archive(f"{self.spec.split}2017.zip")]
         if "panoptic" in self.spec.maps:
             panoptic = self._archive(PANOPTIC[0])
             with SpoolWriter(self.work / "segments", len(ids)) as segments:
                 told = panoptic.items(self._named(PANOPTIC[1]), "annotations")
                 _spool(segments, told, "image_id", place, lambda each: each)
             unpack_nested(panoptic, self._named(PANOPTIC[2]), self.work / "panoptic.zip")
+            used += [panoptic, Archive(self.work / "panoptic.zip")]
         if "stuff" in self.spec.maps:
-            unpack_nested(self._archive(STUFF[0]), self._named(STUFF[1]), self.work / "stuff.zip")
+            stuff = self._archive(STUFF[0])
+            unpack_nested(stuff, self._named(STUFF[1]), self.work / "stuff.zip")
+            used += [stuff, Archive(self.work / "stuff.zip")]
+        for each in used:
+            self.tell(each.path.name, each.passed_over)
 
     def write(self, index: int, path: Path) -> ShardReport:
         """Write the images of one shard."""
@@ -59,40 +69,55 @@ class CocoSource(Source):
         ids = np.load(self.work / "ids.npy", mmap_mode="r")
         with ShardWriter(path) as shard:
             for number in range(first, min(first + self.spec.per_shard, len(ids))):
-                report.add(shard, f"{int(ids[number]):012d}", lambda number=number: self._sample(number))
+                report.add(shard, f"{int(ids[number]):012d}", f"{self.spec.split}2017", partial(self._sample, number))
         return report
 
-    def _chosen(self, archive: Archive, name: str) -> np.ndarray:
-        """Ids of the images that are wanted, int64, in their order."""
-        images = {each.get("image_id") for each in archive.items(name, "annotations")}
-        if not all(type(image) is int and 0 <= image < 10**12 for image in images):
-            raise SgtError(f"{archive.path}: {name}", "an annotation's image_id is no whole number", "fetch it again")
+    def _chosen(self, archive: Archive, name: str) -> tuple[np.ndarray, int]:
+        """Ids of the images that are wanted, int64, in their order; and how many annotations belong to no image."""
+        images, strays, count = set(), 0, 0
+        for each in archive.items(name, "annotations"):
+            image, count = each.get("image_id"), count + 1
+            if type(image) is int and 0 <= image < 10**12:
+                images.add(image)
+            else:
+                strays += 1
+        if strays > self.max_bad * count:
+            problem = f"an annotation's image_id is no whole number ({strays} of {count} annotations)"
+            raise SgtError(f"{archive.path}: {name}", problem, "fetch it again, or allow more in data.max_bad")
         if len(images) < self.spec.images:
             problem = f"{len(images)} images have annotations, {self.spec.images} are wanted"
             raise SgtError(f"{archive.path}: {name}", problem, "ask for fewer in the study")
         ids = np.array(sorted(images), np.int64)
-        return ids[np.random.default_rng([self.spec.seed, 2017]).permutation(len(ids))[: self.spec.images]]
+        order = np.random.default_rng([self.spec.seed, 2017]).permutation(len(ids))
+        return ids[order[: self.spec.images]], strays
 
     def _sample(self, number: int) -> tuple[dict[str, bytes], int]:
         found = self._images.of(number)
         if len(found) != 1 or not isinstance(found[0].get("file_name"), str):
             raise SgtError(self._pictures.path, f"image number {number} is not described once", "fetch it again")
         (about,) = found
-        name = about["file_name"].rsplit("/", 1)[-1]
+        name = (parts_of(about["file_name"]) or [""])[-1]
+        where = f"{self._pictures.path}: {name}"
         image = self._pictures.read(name)
-        size = checked_image(image, f"{self._pictures.path}: {name}").size
+        size = checked_image(image, where).size
         if size != (about.get("width"), about.get("height")):
-            raise SgtError(f"{self._pictures.path}: {name}", f"is {size}, not as described", "leave this sample out")
+            raise SgtError(where, f"is {size}, not as described", "leave this sample out")
         described = {"image_id": about["id"], "width": size[0], "height": size[1], "file_name": name}
-        record = {"image": described, "annotations": self._annotations.of(number)}
-        files = {"jpg": image}
+        annotations = checked_annotations(self._annotations.of(number), where)
+        record, files = {"image": described, "annotations": annotations}, {"jpg": image}
         if "panoptic" in self.spec.maps:
-            (told,) = self._segments.of(number) or ({"file_name": "", "segments_info": []},)
-            record["segments"] = told["segments_info"]
-            files["panoptic.png"] = self._panoptic.read(told["file_name"].rsplit("/", 1)[-1])
+            map_name, record["segments"] = self._panoptic_of(number, where)
+            files["panoptic.png"] = self._panoptic.read(map_name)
         if "stuff" in self.spec.maps:
-            files["stuff.png"] = self._stuff.read(f"{name.rsplit('.', 1)[0]}.png")
-        return {**files, "json": json.dumps(record, separators=(",", ":")).encode()}, len(record["annotations"])
+            files["stuff.png"] = self._stuff.read(f"{name.rpartition('.')[0]}.png")
+        return {**files, "json": json.dumps(record, separators=(",", ":")).encode()}, len(annotations)
+
+    def _panoptic_of(self, number: int, where: str) -> tuple[str, list[dict]]:
+        """Name of an image's panoptic map, and its segments."""
+        told = self._segments.of(number)
+        if len(told) != 1 or not isinstance(told[0].get("file_name"), str):
+            raise SgtError(where, "its panoptic map is not described once", "leave this sample out")
+        return told[0]["file_name"], checked_annotations(told[0].get("segments_info"), f"{where}: panoptic")
 
     def _archive(self, name: str) -> Archive:
         return Archive(self.fetched(name))
@@ -125,11 +150,15 @@ class CocoSource(Source):
         return Archive(self.work / "stuff.zip")
 
 
+def _described(category: dict) -> bool:
+    return type(category.get("id")) is int and isinstance(category.get("name"), str)
+
+
 def _spool(
     writer: SpoolWriter, items: Iterable[dict], field: str, place: dict[int, int], kept: Callable[[dict], dict]
 ) -> None:
     """Keep what is wanted of the items that belong to a chosen image."""
     for item in items:
-        number = place.get(item.get(field))
-        if number is not None:
-            writer.add(number, kept(item), MAX_JSON_BYTES)
+        image = item.get(field)
+        if type(image) is int and image in place:
+            writer.add(place[image], kept(item), MAX_JSON_BYTES)

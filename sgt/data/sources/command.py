@@ -1,16 +1,17 @@
 """``sgt shards``: a dataset of a study, from what was fetched."""
 
 import argparse
-import json
+import logging
 import multiprocessing
 import os
 import shutil
+from collections import Counter
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sgt.atomic import write_json
-from sgt.data.fetch import FETCHED
+from sgt.data.fetch.lock import read_fetched
 from sgt.data.identity import dataset_identity
 from sgt.data.shards import MANIFEST, shard_name, write_manifest
 from sgt.data.sources import SOURCES
@@ -18,6 +19,9 @@ from sgt.data.sources.base import ShardReport, Source
 from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.study.load import LoadedStudy, load_study
+
+log = logging.getLogger("sgt")
+REPORT = "report.json"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -45,37 +49,32 @@ def make_shards(study: LoadedStudy, name: str, workers: int) -> None:
     Raises:
         SgtError: what it is made from is missing or damaged, or too many samples of a shard had to be refused.
     """
-    spec, folder = study.study.datasets[name], study.dataset_dir(name)
+    spec, folder, max_bad = study.study.datasets[name], study.dataset_dir(name), study.study.data.max_bad
     download = study.download_dir(spec.download)
-    about = _fetched(download, spec.download)
+    about = read_fetched(download, spec.download)
     work = folder / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    # A manifest of an earlier dataset must not vouch for shards that are being replaced.
-    (folder / MANIFEST).unlink(missing_ok=True)
+    # What was said of an earlier dataset must not vouch for shards that are being replaced.
+    for record in (MANIFEST, REPORT):
+        (folder / record).unlink(missing_ok=True)
     try:
-        source = SOURCES[spec.source](spec, download, work)
+        source = SOURCES[spec.source](spec, download, work, about["files"], max_bad)
         source.prepare()
-        reports = _written(source, folder, workers, study.study.data.max_bad)
+        reports = _written(source, folder, workers)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    write_json(
-        folder / "report.json",
-        {
-            shard: {
-                "images": report.count,
-                "masks_per_image": round(report.masks / report.count, 3) if report.count else None,
-                "refused": report.refused,
-            }
-            for shard, report in sorted(reports.items())
-        },
-    )
+    _report(folder, reports, source.archives)
+    _judge(folder, reports, max_bad)
     counts = {shard: report.count for shard, report in reports.items()}
-    identity = dataset_identity(spec, download)
-    write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), identity=identity, **about)
+    subsets = dict(sorted(sum((report.subsets for report in reports.values()), Counter()).items()))
+    for subset, count in subsets.items():
+        log.info("%s: %d samples", subset, count)
+    about |= {"subsets": subsets, "absent_subsets": source.absent, "identity": dataset_identity(spec, download)}
+    write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), **about)
 
 
-def _written(source: Source, folder: Path, workers: int, max_bad: float) -> dict[str, ShardReport]:
+def _written(source: Source, folder: Path, workers: int) -> dict[str, ShardReport]:
     progress = Progress("shards", source.spec.shards)
     reports: dict[str, ShardReport] = {}
     with _pool(min(workers, source.spec.shards)) as pool:
@@ -94,13 +93,36 @@ def _written(source: Source, folder: Path, workers: int, max_bad: float) -> dict
         except SgtError:
             pool.shutdown(cancel_futures=True)
             raise
-    for shard, report in sorted(reports.items()):
+    return dict(sorted(reports.items()))
+
+
+def _report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, dict]) -> None:
+    """Write ``report.json``, and say what was passed over or refused."""
+    told = {
+        shard: {
+            "images": report.count,
+            "masks_per_image": round(report.masks / report.count, 3) if report.count else None,
+            "refused": report.refused,
+        }
+        for shard, report in reports.items()
+    }
+    write_json(folder / REPORT, {**told, "archives": archives})
+    for archive, about in archives.items():
+        counts = {what: count for what, count in about.items() if what != "examples" and count}
+        if counts:
+            noted = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
+            log.info("%s: %s", archive, ", e.g. ".join([noted, *about["examples"][:1]]))
+    if refused := sum(len(report.refused) for report in reports.values()):
+        log.warning("%d samples refused: see %s", refused, folder / REPORT)
+
+
+def _judge(folder: Path, reports: dict[str, ShardReport], max_bad: float) -> None:
+    """Refuse a shard of which too much had to be refused, or of which nothing is left."""
+    for shard, report in reports.items():
         seen = report.count + len(report.refused)
-        if len(report.refused) > max_bad * seen:
-            first = report.refused[0]
-            problem = f"{first['reason']} ({len(report.refused)} of {seen} samples refused)"
+        if report.refused and (len(report.refused) > max_bad * seen or not report.count):
+            problem = f"{report.refused[0]['reason']} ({len(report.refused)} of {seen} samples refused)"
             raise SgtError(folder / shard, problem, "mend the download, or allow more in data.max_bad")
-    return reports
 
 
 def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
@@ -108,15 +130,3 @@ def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
     if workers == 1:
         return nullcontext()
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-
-
-def _fetched(download: Path, name: str) -> dict:
-    """Revision and licence, and a hash of all files, of what was fetched."""
-    path = download / FETCHED
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {"revision": record["revision"], "licence": record["licence"], "files": record["files"]}
-    except FileNotFoundError:
-        raise SgtError(path, "was not fetched, or not to the end", f"run `sgt fetch {name}`") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"damaged ({error!r})", f"run `sgt fetch {name}` again") from None

@@ -2,8 +2,10 @@
 image."""
 
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,18 @@ import pyarrow.parquet as pq
 
 from sgt.data.conversations import check_conversation
 from sgt.data.images import checked_image
+from sgt.data.names import is_hidden
 from sgt.data.shards import MAX_JSON_BYTES, MAX_MEMBER_BYTES, ShardWriter
 from sgt.data.sources.base import ShardReport, Source
 from sgt.data.sources.llava_mixtures import MIXTURES, Part, scaled
 from sgt.errors import SgtError
 
+log = logging.getLogger("sgt")
+
 COLUMNS = ("id", "image", "conversations")
 ROWS_AT_A_TIME = 32
+# Of the subsets that are not there, how many are told in one line.
+SHOWN = 8
 
 
 class LlavaOneVisionSource(Source):
@@ -26,9 +33,9 @@ class LlavaOneVisionSource(Source):
 
     def prepare(self) -> None:
         """Draw the rows: ``rows.npy`` holds (file, row, part) of each sample, ``plan.json`` the names."""
-        files = sorted(path for path in self.download.rglob("*.parquet") if ".fetch" not in path.parts)
-        lengths = [_open(path).metadata.num_rows for path in files]
         parts = scaled(MIXTURES[self.spec.mixture], self.spec.samples)
+        files = self._files([pattern for part in parts for pattern in part.subsets])
+        lengths = [_open(path).metadata.num_rows for path in files]
         rng = np.random.default_rng(self.spec.seed)
         drawn = [self._draw(part, number, files, lengths, rng) for number, part in enumerate(parts)]
         rows = np.concatenate(drawn)
@@ -49,32 +56,44 @@ class LlavaOneVisionSource(Source):
                 for row, record in _rows(source, sorted(wanted)):
                     about = {"subset": source.parent.name, "category": plan["parts"][wanted[row]]}
                     where = f"{source}: row {row}"
-                    report.add(
-                        shard,
-                        f"ov-{number:07d}",
-                        lambda record=record, about=about, where=where: _sample(record, about, where),
-                    )
+                    make = partial(_sample, record, about, where)
+                    report.add(shard, f"ov-{number:07d}", about["subset"], make)
                     number += 1
         return report
+
+    def _files(self, patterns: list[str]) -> list[Path]:
+        """The parquet files of the wanted subsets: those that are there, and those that were fetched."""
+        there = (path.relative_to(self.download).as_posix() for path in self.download.rglob("*.parquet"))
+        names = {*there, *(name for name in self.recorded if name.endswith(".parquet"))}
+        wanted = [name for name in names if not is_hidden(name) and _matches(Path(name), patterns)]
+        return sorted(self.fetched(name) for name in wanted)
 
     def _draw(
         self, part: Part, number: int, files: list[Path], lengths: list[int], rng: np.random.Generator
     ) -> np.ndarray:
         """(count, 3): file, row and part, of rows of the part's subsets."""
-        chosen = [
-            place
-            for place, path in enumerate(files)
-            if any(fnmatchcase(path.parent.name, pattern) for pattern in part.subsets)
-        ]
+        chosen = [place for place, path in enumerate(files) if _matches(path, part.subsets)]
+        absent = [each for each in part.subsets if not any(_matches(files[place], [each]) for place in chosen)]
         ends = np.cumsum([lengths[place] for place in chosen], dtype=np.int64)
         available = int(ends[-1]) if chosen else 0
+        self.absent += absent
+        told = f"{part.name}: {available} rows in {len(chosen)} files"
+        if absent:
+            told += f", no folder of {', '.join(absent[:SHOWN])}{' …' if len(absent) > SHOWN else ''}"
         if available < part.count:
-            problem = f"{part.name}: {available} rows in {len(chosen)} files of {', '.join(part.subsets)}"
-            raise SgtError(self.download, f"{problem}, {part.count} are wanted", "fetch more, or ask for fewer samples")
+            remedy = f"run `sgt fetch {self.spec.download}`, or ask for fewer samples"
+            raise SgtError(self.download, f"{told}; {part.count} are wanted", remedy)
+        if absent:
+            log.warning("%s: %s; the other subsets make up for it", self.download, told)
         picked = np.sort(rng.choice(available, part.count, replace=False))
         file = np.searchsorted(ends, picked, side="right")
         row = picked - np.concatenate(([0], ends))[file]
         return np.stack([np.array(chosen, np.int64)[file], row, np.full(part.count, number)], axis=1)
+
+
+def _matches(path: Path, patterns: Iterable[str]) -> bool:
+    """Whether the folder of a file is a subset that one of the patterns names."""
+    return any(fnmatchcase(path.parent.name, pattern) for pattern in patterns)
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -87,7 +106,7 @@ def _open(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict]]:
+def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict[str, pa.Scalar]]]:
     """The wanted rows (ascending) with their numbers; row groups without any are not read."""
     file = _open(path)
     ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
@@ -99,13 +118,17 @@ def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict]]:
             for batch in file.iter_batches(ROWS_AT_A_TIME, row_groups=[group], columns=list(COLUMNS)):
                 for offset in range(batch.num_rows):
                     if place + offset in needed:
-                        yield place + offset, {name: batch[name][offset].as_py() for name in COLUMNS}
+                        yield place + offset, {name: batch[name][offset] for name in COLUMNS}
                 place += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         raise SgtError(path, f"damaged ({_line(error)})", "fetch it again") from None
 
 
-def _sample(record: dict, about: dict, where: str) -> tuple[dict[str, bytes], int]:
+def _sample(row: dict[str, pa.Scalar], about: dict, where: str) -> tuple[dict[str, bytes], int]:
+    try:
+        record = {name: value.as_py() for name, value in row.items()}
+    except (pa.ArrowException, ValueError, OverflowError) as error:
+        raise SgtError(where, f"a value cannot be read ({_line(error)})", "leave this sample out") from None
     image = record["image"]
     files = {}
     if image is not None:
@@ -115,6 +138,8 @@ def _sample(record: dict, about: dict, where: str) -> tuple[dict[str, bytes], in
         checked_image(content, where)
         files["jpg"] = content
     conversations = check_conversation(record["conversations"], bool(files), where)
+    if not isinstance(record["id"], str | int | None):
+        raise SgtError(where, f"its id is {type(record['id']).__name__}, not text", "leave this sample out")
     text = json.dumps({"id": record["id"], **about, "conversations": conversations}, ensure_ascii=False).encode()
     if len(text) > MAX_JSON_BYTES:
         raise SgtError(where, f"{len(text)} bytes of text is too large", "leave this sample out")

@@ -1,40 +1,58 @@
 """SAM-SGT: tars of SA-1B images, each with its annotations.
 
 A tar that already is a shard (image and annotations of each sample beside one another, all of them wanted) is used
-where it lies, through a link. Any other (folders in its names, images and annotations apart, samples that the released
-list leaves out) is copied without them.
+where it lies, through a link. Any other (images and annotations apart, samples that are bad or that the released list
+leaves out) is copied without them.
 """
 
+import logging
 import os
-import re
-import tarfile
 from functools import partial
 from pathlib import Path
 
 from sgt.data.images import checked_image
-from sgt.data.shards import MAX_MEMBER_BYTES, Member, Sample, ShardWriter, read_sample, read_shard
-from sgt.data.sources.base import ShardReport, Source
+from sgt.data.shards import Member, Sample, ShardWriter, read_sample, read_shard, scan_shard
+from sgt.data.sources.base import ShardReport, Source, checked_annotations
+from sgt.data.sources.image_lists import ImageList, read_image_list
 from sgt.errors import SgtError
 
-LIST = "file_names/sam_190k_new.txt"
-_FOLDER = re.compile(r"[A-Za-z0-9_-]+")
-_NAME = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\.(?P<extension>jpg|json)")
+log = logging.getLogger("sgt")
+
+LISTS = "file_names"
+LIST = "sam_190k_new"
 
 
 class SamSgtSource(Source):
     """One shard per tar."""
 
     def prepare(self) -> None:
-        """See that the tars are there."""
+        """See that the tars are there, and that the list names images of each."""
+        wanted, found = self._list(), set()
         for index in range(self.spec.tars):
-            self._tar(index)
+            tar, passed_over = self._tar(index), []
+            keys = index_tar(tar, passed_over).keys()
+            if not keys:
+                told = f"no .jpg and .json files, but {passed_over[:1] or 'nothing'}"
+                raise SgtError(tar, told, "fetch it again, or another one")
+            listed = keys & wanted.entries.keys() if wanted else keys
+            if not listed:
+                told = f"names none of the {len(keys)} images of {tar}"
+                example = f"it has e.g. {wanted.example!r}, the tar '{min(keys)}.jpg'"
+                raise SgtError(wanted.path, f"{told} ({example})", "mend it, or remove it to want every image")
+            self.tell(tar.name, passed_over, not_listed=len(keys) - len(listed))
+            found |= listed
+        if wanted:
+            self._judge(wanted, found)
+        else:
+            log.info("%s: no %s.txt, so every image is wanted", self.download / LISTS, LIST)
 
     def write(self, index: int, path: Path) -> ShardReport:
         """Link or copy one tar."""
-        tar, wanted, report = self._tar(index), self._listed(), ShardReport()
+        tar, wanted, report = self._tar(index), self._list(), ShardReport()
         members = index_tar(tar)
-        if (wanted is None or wanted >= members.keys()) and (masks := _masks_if_shard(tar)):
-            report.count, report.masks = len(masks), sum(masks)
+        listed = members.keys() & wanted.entries.keys() if wanted else members.keys()
+        if listed == members.keys() and len(masks := _masks_if_shard(tar)) == len(members):
+            report.subsets[tar.name], report.masks = len(masks), sum(masks)
             link = path.with_name(f".{path.name}.{os.getpid()}.tmp")
             link.unlink(missing_ok=True)
             link.symlink_to(os.path.relpath(tar.resolve(), path.parent.resolve()))
@@ -42,50 +60,43 @@ class SamSgtSource(Source):
             return report
         with ShardWriter(path) as shard:
             for key, parts in members.items():
-                if wanted is None or key in wanted:
-                    report.add(shard, key, partial(_checked, read_sample(tar, key, parts)))
+                if key in listed:
+                    report.add(shard, key, tar.name, partial(_checked, read_sample(tar, key, parts)))
         return report
+
+    def _judge(self, wanted: ImageList, found: set[str]) -> None:
+        """Refuse a list of which too much is nowhere; where only some of the tars are used, the rest may have it."""
+        missing = [entry for key, entry in wanted.entries.items() if key not in found]
+        told = f"{len(missing)} of the {len(wanted.entries)} images that it names are in none of {self.spec.tars} tars"
+        used_all = len(list(self._tar(0).parent.glob("sam_selection-*.tar"))) <= self.spec.tars
+        if used_all and len(missing) > self.max_bad * len(wanted.entries):
+            example = f"e.g. {missing[0]!r}; the tars have e.g. '{min(found)}.jpg'"
+            raise SgtError(wanted.path, f"{told} ({example})", "mend the list, or allow more in data.max_bad")
+        if missing:
+            log.info("%s: %s, e.g. %r", wanted.path, told, missing[0])
 
     def _tar(self, index: int) -> Path:
         return self.fetched(f"sam_selection/sam_selection-{index + 1:05d}.tar")
 
-    def _listed(self) -> set[str] | None:
-        """The keys that the released list names; None if it was not fetched."""
-        path = self.download / LIST
-        if not path.exists():
-            return None
-        with open(path, encoding="utf-8", errors="replace") as lines:
-            return {line.strip().rsplit("/", 1)[-1].removesuffix(".jpg") for line in lines if line.strip()}
+    def _list(self) -> ImageList | None:
+        """The images that the released list names, which is a .txt file, or what replaces it; None without one."""
+        paths = sorted((self.download / LISTS).glob(f"{LIST}.*"), key=lambda path: (path.suffix != ".txt", path.name))
+        return read_image_list(paths[0]) if paths else None
 
 
-def index_tar(path: Path) -> dict[str, list[Member]]:
+def index_tar(path: Path, passed_over: list[str] | None = None) -> dict[str, list[Member]]:
     """Where the images and annotations of each sample lie, by key, whatever folders their names are in.
 
+    Args:
+        path: of the tar.
+        passed_over: is given the names of files that belong to no sample.
+
     Raises:
-        SgtError: the tar is damaged, or holds anything but files of these two kinds and folders.
+        SgtError: as :func:`sgt.data.shards.scan_shard` does.
     """
     found: dict[str, list[Member]] = {}
-    try:
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                where = f"{path}: {member.name!r}"
-                *folders, name = member.name.removeprefix("./").rstrip("/").split("/")
-                match = _NAME.fullmatch(name)
-                if member.isdir() and all(_FOLDER.fullmatch(each) for each in (*folders, name) if each != "."):
-                    continue
-                if not member.isreg() or not match or not all(_FOLDER.fullmatch(each) for each in folders):
-                    raise SgtError(where, "not a plain .jpg or .json file", "do not use this archive")
-                if member.size > MAX_MEMBER_BYTES:
-                    raise SgtError(where, f"{member.size} bytes is too large", "do not use this archive")
-                parts = found.setdefault(match["key"], [])
-                if any(part.extension == match["extension"] for part in parts):
-                    raise SgtError(where, "is there twice", "do not use this archive")
-                parts.append(Member(match["key"], match["extension"], member.offset_data, member.size))
-            tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
-                raise SgtError(path, "truncated or damaged", "fetch it again")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise SgtError(path, f"truncated or not a tar ({error})", "fetch it again") from None
+    for member in scan_shard(path, passed_over):
+        found.setdefault(member.key, []).append(member)
     return found
 
 
@@ -105,6 +116,4 @@ def _checked(sample: Sample) -> tuple[dict[str, bytes], int]:
     """
     checked_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
     annotations = sample.json().get("annotations")
-    if not isinstance(annotations, list):
-        raise SgtError(f"{sample.shard}: {sample.key}.json", "no list of annotations", "leave this sample out")
-    return sample.files, len(annotations)
+    return sample.files, len(checked_annotations(annotations, f"{sample.shard}: {sample.key}.json"))

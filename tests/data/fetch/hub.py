@@ -4,8 +4,10 @@ Small files come from the hub itself; large ones (LFS) through a redirect to ano
 ranges.
 """
 
+import gzip
 import hashlib
 import json
+import sys
 import threading
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +16,17 @@ from urllib.parse import quote, unquote, urlsplit
 COMMIT = "c0ffee" + "0" * 34
 HOME = "owner/name"
 LARGE = 2000
+PAGE = b"<!-- portal -->\n<!DOCTYPE html>\n<html><body>Please log in to the network</body></html>"
+
+
+class Server(ThreadingHTTPServer):
+    """One that does not mind when it is hung up on."""
+
+    daemon_threads = True
+
+    def handle_error(self, request, client_address) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Hub:
@@ -23,7 +36,9 @@ class Hub:
 
     Attributes:
         faults: by path, what the next answers for it do instead: a status, ``drop:N`` (end after N bytes), ``wrong``
-            (other bytes), ``ignore-range``, or ``slow``.
+            (other bytes), ``ignore-range``, ``slow``, ``gzip`` (packed on the way), ``called gzip``; ``circles``
+            (redirects without end); or a login page: ``page``, ``page as a file`` (not called a page), ``page in
+            gzip``, ``page elsewhere`` (after a redirect), ``page as a range``.
         seen: (host, path, Range, Authorization, status) of every request.
     """
 
@@ -33,9 +48,8 @@ class Hub:
         self.faults: dict[str, list] = defaultdict(list)
         self.seen: list[tuple] = []
         self.slow = threading.Event()
-        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), self._handler(host)) for host in ("hub", "cdn")]
+        self._servers = [Server(("127.0.0.1", 0), self._handler(host)) for host in ("hub", "cdn")]
         for server in self._servers:
-            server.daemon_threads = True
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         self.url, self.cdn = (f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers)
 
@@ -73,19 +87,24 @@ class Hub:
 
             def do_GET(self) -> None:
                 path = unquote(urlsplit(self.path).path)
-                if path.startswith("/api/"):
+                if path == "/login":
+                    self.answer(200, PAGE, {"Content-Type": "text/html"})
+                elif path.startswith("/api/"):
                     self.answer_api(path, "/".join(path.split("/")[3:5]))
                 elif "/resolve/" in path:
                     repository, _, rest = path.removeprefix("/datasets").strip("/").partition("/resolve/")
                     self.answer_file(repository, rest.partition("/")[2])
                 elif path.startswith("/web/"):
-                    self.answer_file(unquote(urlsplit(self.path).query) or HOME, path.removeprefix("/web/"))
+                    asked = unquote(urlsplit(self.path).query)
+                    self.answer_file(asked if asked in hub.repositories else HOME, path.removeprefix("/web/"))
                 else:
                     self.answer(404, b"")
 
             def answer_api(self, path: str, repository: str) -> None:
                 fault = self.fault("api")
-                if isinstance(fault, int):
+                if fault == "page":
+                    self.answer_page(fault)
+                elif isinstance(fault, int):
                     self.answer(fault, b"", {"Retry-After": "0"})
                 elif "/tree/" in path:
                     entries, query = hub.tree(repository), urlsplit(self.path).query
@@ -115,7 +134,13 @@ class Hub:
                 if isinstance(fault, int):
                     return self.answer(fault, b"busy", {"Retry-After": "0"})
                 if fault == "wrong":
-                    content = bytes(len(content))
+                    content = content[:4] + b"x" * (len(content) - 4)
+                if isinstance(fault, str) and fault.startswith(("page", "circles")):
+                    return self.answer_page(fault)
+                if fault == "gzip":
+                    return self.answer(200, gzip.compress(content), {**about, "Content-Encoding": "gzip"})
+                if fault == "called gzip":
+                    about["Content-Encoding"] = "x-gzip"
                 wanted, status = self.headers.get("Range"), 200
                 same = self.headers.get("If-Range") in (None, about["ETag"])
                 if wanted and same and fault != "ignore-range":
@@ -125,6 +150,21 @@ class Hub:
                     about["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
                     content, status = content[start:], 206
                 self.answer(status, content, about, fault)
+
+            def answer_page(self, fault: str) -> None:
+                html = {"Content-Type": "text/html; charset=utf-8"}
+                if fault == "circles":
+                    self.answer(302, b"", {"Location": self.path})
+                elif fault == "page elsewhere":
+                    self.answer(302, b"", {"Location": f"{hub.cdn}/login?token=SIGNATURE"})
+                elif fault == "page as a file":
+                    self.answer(200, PAGE, {"Content-Type": "application/octet-stream"})
+                elif fault == "page in gzip":
+                    self.answer(200, gzip.compress(PAGE), {"Content-Encoding": "gzip"})
+                elif fault == "page as a range":
+                    self.answer(206, PAGE, {**html, "Content-Range": self.headers["Range"].replace("=", " ") + "9/99"})
+                else:
+                    self.answer(200, PAGE, html)
 
             def answer(self, status: int, content: bytes, headers: dict | None = None, fault=None) -> None:
                 asked = self.headers

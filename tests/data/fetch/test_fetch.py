@@ -9,87 +9,15 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
-import yaml
 
 from sgt.cli import main
-from sgt.data.fetch import retry
 from sgt.study.downloads import DOWNLOADS_FILE, Downloads
 from sgt.study.load import read_yaml
-from tests.data.fetch.hub import COMMIT, Hub
+from tests.data.fetch.conftest import BIG, FILES, TOKEN, WANTED, fetched
+from tests.data.fetch.hub import COMMIT
 
-TOKEN = "hf_secret0123456789"
 ROOT = Path(__file__).parents[3]
-BIG = np.random.default_rng(0).bytes(3_000_000)
-FILES = {
-    "README.md": b"# data\n",
-    "part/train-00000.parquet": np.random.default_rng(1).bytes(50_000),
-    "part/train-00001.parquet": BIG,
-    "other/skip.bin": b"x" * 5000,
-}
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    server = Hub(dict(FILES))
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    # As few waits as the server asks for; the rest are cut short.
-    monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def table(tmp_path, hub):
-    """Write the table with an entry changed; returns its path."""
-
-    def write(**changes) -> Path:
-        entry = {"host": "hub", "kind": "dataset", "repository": "owner/name", "files": ["README.md", "part/*"]}
-        plain = {
-            "host": "web",
-            "kind": "dataset",
-            "licence": "none",
-            "files": [{"url": f"{hub.url}/web/other/skip.bin"}],
-        }
-        plain |= changes.pop("web", {})
-        entries = {"data": {**entry, "licence": "none", **changes}, "web": plain}
-        path = tmp_path / "downloads.yaml"
-        path.write_text(yaml.safe_dump(entries))
-        return path
-
-    return write
-
-
-@pytest.fixture
-def fetch(tmp_path, table, capsys):
-    """Run the command; returns its status and everything it said."""
-
-    def run(name: str = "data", *words: str, **changes) -> tuple[int, str]:
-        into = str(tmp_path / "downloads")
-        status = main(["fetch", name, "--table", str(table(**changes)), "--into", into, *words])
-        captured = capsys.readouterr()
-        assert TOKEN not in captured.out + captured.err
-        return status, captured.err
-
-    return run
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "downloads" / "data"
-
-
-def fetched(folder: Path) -> dict[str, bytes]:
-    ours = {"lock.json", "fetched.json"}
-    names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return {
-        str(name): (folder / name).read_bytes() for name in names if name.parts[0] != ".fetch" and str(name) not in ours
-    }
-
-
-WANTED = {path: content for path, content in FILES.items() if path != "other/skip.bin"}
 
 
 def test_files_come_whole_at_one_revision_and_are_recorded(fetch, folder, hub):
@@ -244,7 +172,7 @@ def test_a_digest_of_the_table_counts_more_than_the_hubs(fetch, hub):
 def test_a_file_that_was_changed_on_disk_is_found_by_verify(fetch, folder):
     assert fetch()[0] == 0
     path = folder / "part/train-00000.parquet"
-    path.write_bytes(bytes(len(path.read_bytes())))
+    path.write_bytes(b"PAR1" + bytes(len(path.read_bytes()) - 4))
     assert fetch()[0] == 0
     status, said = fetch("data", "--verify")
     assert status == 1 and "its sha256 is" in said

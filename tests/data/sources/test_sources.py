@@ -22,55 +22,7 @@ from sgt.data.shards import read_manifest, read_shard
 from sgt.data.sources.llava_mixtures import MIXTURES, scaled
 from tests.conftest import write_study
 from tests.data.sources import releases
-
-DATASETS = {
-    "sam": {"source": "sam-sgt", "tars": 2},
-    "coco": {"source": "coco", "images": 10, "per_shard": 4, "maps": ["panoptic", "stuff"]},
-    "coco-few": {"source": "coco", "images": 4, "per_shard": 4},
-    "ov": {"source": "llava-onevision", "samples": 50, "per_shard": 20},
-    "scenes": {"source": "toyworld", "split": "proxy", "scenes": 8},
-    "test": {"source": "toyworld", "split": "test", "scenes": 8},
-}
-
-
-def fetched(folder: Path) -> None:
-    """What `sgt fetch` leaves beside the files."""
-    (folder / "fetched.json").write_text(json.dumps({"revision": "0" * 40, "licence": "none", "files": {}}))
-
-
-@pytest.fixture(scope="module")
-def released(tmp_path_factory):
-    root = tmp_path_factory.mktemp("released")
-    for name, write in releases.WRITERS.items():
-        write(root / name)
-        fetched(root / name)
-    return root
-
-
-@pytest.fixture
-def study(released, tmp_path, monkeypatch):
-    """A study with a copy of the downloads, in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    shutil.copytree(released, "downloads")
-    data = {"proxy": "coco", "vqa": "ov"}
-    path = write_study(tmp_path, datasets=DATASETS, data=data, benchmarks=["toyworld-qa"], models=["micro"])
-    model = (tmp_path / "config/models/micro.yaml").read_text().replace("dataset: pretrain", "dataset: scenes")
-    (tmp_path / "config/models/micro.yaml").write_text(model)
-    return path
-
-
-def shards(study: Path, name: str, workers: int = 1) -> Path:
-    assert main(["shards", str(study), name, "--workers", str(workers)]) == 0
-    return Path("results/shards") / name
-
-
-def refused(study: Path, name: str, capsys, *said: str) -> None:
-    before = {path for path in Path().rglob("*") if "results" not in path.parts}
-    assert main(["shards", str(study), name, "--workers", "1"]) == 1
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
-    assert all(each in line for each in said), line
-    assert {path for path in Path().rglob("*") if "results" not in path.parts} == before
-    assert not list(Path("results/shards").rglob("manifest.json")) and not list(Path("results").rglob(".work"))
+from tests.data.sources.conftest import DATASETS, allow, fetched, refused, report, shards
 
 
 @pytest.mark.parametrize("name", ["sam", "coco", "ov"])
@@ -96,8 +48,10 @@ def test_sam_tars_are_used_where_they_lie_or_without_what_is_not_listed(study):
     assert [sample.key for sample in read_shard(second)] == [f"sa_{number}" for number in (7, 8, 10, 11, 12)]
     (sample,) = [sample for sample in read_shard(second) if sample.key == "sa_10"]
     assert sample.json() == releases.sa_record(10) and sample.get("jpg") == encode_jpeg(releases.picture(10))
-    report = json.loads((folder / "report.json").read_text())
-    assert report["shard-00001.tar"] == {"images": 5, "masks_per_image": 3.0, "refused": []}
+    told = report(folder)
+    assert told["shard-00001.tar"] == {"images": 5, "masks_per_image": 3.0, "refused": []}
+    assert told["archives"]["sam_selection-00002.tar"] == {"not_listed": 1, "passed_over": 0, "examples": []}
+    assert read_manifest(folder)["subsets"] == {"sam_selection-00001.tar": 6, "sam_selection-00002.tar": 5}
     assert read_manifest(folder)["revision"] == "0" * 40 and len(open_dataset(folder)) == 11
 
 
@@ -174,10 +128,9 @@ def test_a_bad_sample_is_counted_and_bounded(study, capsys):
     members[f"train2017/{bad}.jpg"] = members[f"train2017/{bad}.jpg"][:200]
     archive.write_bytes(releases.zipped(members))
     refused(study, "coco", capsys, "shard-00001.tar", "corrupt", "(1 of 4 samples refused)", "data.max_bad")
-    study.write_text(study.read_text().replace("vqa: ov", "vqa: ov\n  max_bad: 0.25"))
+    allow(study, 0.25)
     folder = shards(study, "coco")
-    report = json.loads((folder / "report.json").read_text())
-    assert [each["key"] for each in report["shard-00001.tar"]["refused"]] == [bad]
+    assert [each["key"] for each in report(folder)["shard-00001.tar"]["refused"]] == [bad]
     assert [shard["count"] for shard in read_manifest(folder)["shards"]] == [4, 3, 2]
 
 
@@ -188,7 +141,7 @@ def test_what_was_not_fetched_is_told(study, capsys):
     Path("downloads/coco-2017/train2017.zip").unlink()
     refused(study, "coco", capsys, "train2017.zip: no such file; run `sgt fetch coco-2017`")
     shutil.rmtree("downloads/llava-onevision/mathqa")
-    refused(study, "ov", capsys, "mathematics: 0 rows in 0 files", "10 are wanted")
+    refused(study, "ov", capsys, "mathematics: 0 rows in 0 files, no folder of CLEVR-Math(*", "; 10 are wanted")
     assert main(["shards", str(study), "scenes"]) == 1
     assert "use one of coco, coco-few, ov, sam" in capsys.readouterr().err
 
@@ -210,7 +163,8 @@ def tar_with(name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"x", li
         tar_with("a/../escape.jpg"),
         tar_with("sa_1.jpg", tarfile.SYMTYPE, link="/etc/passwd"),
         tar_with("sa_1.jpg", tarfile.LNKTYPE, link="sa_2.jpg"),
-        tar_with("sa_1.sh"),
+        tar_with("C:\\sam\\sa_1.jpg"),
+        tar_with("README.md"),
         tar_with("sa_1.jpg")[:512],
     ],
 )
@@ -267,8 +221,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(study, capsys):
                     member.write(bytes(2**20))
     study.write_text(study.read_text().replace("images: 4\n", "images: 12\n"))
     refused(study, "coco-few", capsys, "shard-00000.tar")
-    report = Path("downloads/coco-2017/train2017.zip").stat().st_size
-    assert report < 2**20
+    assert Path("downloads/coco-2017/train2017.zip").stat().st_size < 2**20
 
 
 @pytest.mark.parametrize(
@@ -296,12 +249,16 @@ def test_damaged_parquet_is_refused(study, capsys):
         ([("system", "x")], "turn 0 is from 'system'"),
         ([("human", "<image> and <image>"), ("gpt", "x")], "2 times <image> for one image"),
         ([("human", "<image>")], "nothing is answered"),
+        ([("human", "<image>"), ("gpt", "a"), ("human", "b"), ("gpt", " \n")], "turn 3 is an empty answer"),
+        ([("human", "<image>"), ("gpt", None)], "turn 1 is from 'gpt', or has no text"),
+        (None, "no conversation"),
     ],
 )
 def test_conversations_that_are_none_are_refused(turns, said, study, capsys):
     folder = Path("downloads/llava-onevision/mathqa")
     image = {"bytes": encode_jpeg(releases.picture(0)), "path": "x"}
-    row = {"id": "1", "image": image, "conversations": [{"from": who, "value": text} for who, text in turns]}
+    asked = None if turns is None else [{"from": who, "value": text} for who, text in turns]
+    row = {"id": "1", "image": image, "conversations": asked}
     schema = pq.read_schema(next(folder.glob("*.parquet")))
     for path in folder.glob("*.parquet"):
         pq.write_table(pa.Table.from_pylist([{**row, "data_source": "mathqa"}] * 20, schema), path)
