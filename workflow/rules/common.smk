@@ -14,6 +14,7 @@ from sgt.data.fetch.lock import FETCHED
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
+from sgt.reporting.shown import figures_of
 from sgt.study.adopt import require_recorded
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.benchmarks import GenerationProtocol

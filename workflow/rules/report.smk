@@ -1,6 +1,6 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
 TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
-FIGURES = ["gains", "training", *(("generation", "samples", "scenes") if GENERATES else ())]
+FIGURES = figures_of(STUDY)
 
 
 rule tables:
