@@ -25,7 +25,7 @@ rule tables:
     message:
         "Tables of study {STUDY.study.name}"
     shell:
-        "sgt tables {params.study} 2>&1 | tee {log} >&2"
+        "sgt tables {params.study} > {log} 2>&1"
 
 
 rule figures:
@@ -51,7 +51,7 @@ rule figures:
     message:
         "Figures of study {STUDY.study.name}"
     shell:
-        "sgt figures {params.study} 2>&1 | tee {log} >&2"
+        "sgt figures {params.study} > {log} 2>&1"
 
 
 rule report:
@@ -79,4 +79,4 @@ rule report:
     message:
         "Report of study {STUDY.study.name}"
     shell:
-        "sgt report {params.study} 2>&1 | tee {log} >&2"
+        "sgt report {params.study} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule base_weights:
     message:
         "Fetch the versioned base weights {output}"
     shell:
-        "dvc pull {input} 2>&1 | tee {log} >&2"
+        "dvc pull {input} > {log} 2>&1"
 
 
 rule pretrain:
@@ -45,7 +45,7 @@ rule pretrain:
         "Make the base model {wildcards.model} from nothing"
     shell:
         "sgt pretrain {params.study} --model {wildcards.model} --out {params.folder} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"
 
 
 rule base_run:
@@ -73,7 +73,7 @@ rule base_run:
         "Record the base {wildcards.model}, which is not trained"
     shell:
         "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"
 
 
 rule train:
@@ -111,4 +111,4 @@ rule train:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "sgt launch train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"
