@@ -51,7 +51,9 @@ CHATTER = (
     "Elapsed time:",
     "WorkflowError:\nAt least one job did not complete",
 )
-FAILED_COMMAND = re.compile(r"CalledProcessError.*(?:exit status (?P<status>\d+)|died with (?P<signal>.+?))\.", re.S)
+FAILED_COMMAND = re.compile(
+    r"CalledProcessError.*(?:exit status (?P<status>\d+)|died with <Signals\.(?P<signal>\w+))", re.S
+)
 
 
 @dataclass
