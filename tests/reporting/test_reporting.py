@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from sgt.cli import main
-from sgt.evaluation.questions import score_questions
 from sgt.evaluation.score import SCHEMA
 from sgt.evaluation.statistics import paired_difference
 from sgt.reporting.findings import findings, headline
@@ -21,100 +19,7 @@ from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import tables_of, wide
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
-
-KINDS = ["count", "relation", "parity"]
-GROUPS = {"perception": ["count", "relation"], "reasoning": ["parity"]}
-IMAGES = 100
-
-
-def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float], shared: float = 0.0) -> None:
-    """A score file of made-up answers that are right with a probability per kind.
-
-    Args:
-        shared: of the items, how many every arm and seed answers alike.
-    """
-    rng, alike = np.random.default_rng([*arm.encode(), seed]), np.random.default_rng(0)
-    lines = []
-    for image in range(IMAGES):
-        for kind in KINDS:
-            drawn, same, luck = rng.random(), alike.random(), alike.random()
-            answer = ("yes", "no")[image % 2]
-            lines.append(
-                {
-                    "id": f"{image}-{kind}", "key": str(image), "kind": kind, "question": "is it so",
-                    "options": ["yes", "no"], "answer": answer,
-                    "prediction": answer if (luck if same < shared else drawn) < skill[kind] else "",
-                }
-            )  # fmt: skip
-    metrics, items = score_questions(lines, GROUPS)
-    write_score(path, metrics, items, f"micro/{arm}/seed{seed}")
-
-
-def write_score(path: Path, metrics: dict, items: dict, run: str) -> None:
-    score = {
-        "schema": SCHEMA,
-        "run": {"id": run},
-        "metrics": metrics,
-        "items": items,
-        "hashes": {"data": "d"},
-        "commands": ["sgt predict …", "sgt score …"],
-        "protocol": {"kind": "questions"},
-        "evaluator": {"name": "exact match"},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(score))
-
-
-def write_benchmark(name: str, groups: dict = GROUPS) -> None:
-    about = {"name": name, "version": 1, "dataset": "test", "groups": groups, "protocol": {"kind": "questions"}}
-    Path(f"config/benchmarks/{name}.yaml").write_text(yaml.safe_dump(about))
-
-
-ARMS = ["base", "sft", "segmentation", "edge", "reconstruction"]
-LEVELS = "micro: high-level proxies help perception more than low-level ones"
-
-
-@pytest.fixture
-def study_with(tmp_path, monkeypatch):
-    """Makes a study of arms and seeds whose made-up scores are right as often as a table of perception says."""
-    monkeypatch.chdir(tmp_path)
-
-    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6):
-        write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))
-        for name in benchmarks:
-            write_benchmark(name)
-        study = load_study("config/micro.yaml")
-        for run in study.runs:
-            skill = {"count": perception[run.arm], "relation": perception[run.arm], "parity": 0.6}
-            for name in benchmarks:
-                write_scores(study.score_file(run, name), run.arm, run.seed, skill, shared)
-        return study
-
-    return make
-
-
-@pytest.fixture
-def scored(study_with):
-    """A study of five arms and three seeds with made-up scores: segmentation perceives better, and nothing else."""
-    return study_with({arm: 0.95 if arm == "segmentation" else 0.75 for arm in ARMS}, seeds=3)
-
-
-def published(study) -> str:
-    """The report's text, once tables and figures are made; of runs that left a record and their losses."""
-    for run in study.runs:
-        folder = study.run_dir(run)
-        folder.mkdir(parents=True, exist_ok=True)
-        record = {"id": run.id, "steps": 6, "checkpoint_sha256": "c", "code": "r", "command": "sgt train …"}
-        (folder / "run.json").write_text(json.dumps(record))
-        if run.arm != "base":
-            (folder / "metrics.jsonl").write_text('{"step": 1, "ce": 1.0, "mse": 0.0}\n')
-    for command in ("tables", "figures", "report"):
-        sgt(command, study.path)
-    return Path("results/report/index.html").read_text()
-
-
-def found_in(study) -> dict:
-    return {finding.claim: finding for finding in findings(Scores(study))}
+from tests.reporting.conftest import ARMS, IMAGES, KINDS, published, write_scores
 
 
 def test_gains_are_paired_differences_over_seeds_and_items(scored):
@@ -133,72 +38,6 @@ def test_gains_are_paired_differences_over_seeds_and_items(scored):
     assert cell.chance == 0.5 and cell.level == "high"
     assert cells.loc[("sft", "accuracy")][["gain", "gain_low"]].isna().all()
     assert cells.loc[("base", "accuracy")].seeds == 1
-
-
-def test_several_seeds_support_what_one_has_only_seen(study_with):
-    skill = {arm: 0.9 if arm == "segmentation" else 0.6 for arm in ARMS}
-    for seeds, verdict in ((1, "seen with one seed"), (3, "supported")):
-        found = found_in(study_with(skill, seeds))
-        assert found[LEVELS].verdict == verdict
-        assert "above the control: segmentation; not seen to differ from the control: edge" in found[LEVELS].found
-        assert found["micro: segmentation helps perception more than reasoning"].verdict == verdict
-        (reasoning,) = [each for claim, each in found.items() if "reasoning on average" in claim]
-        assert reasoning.verdict == "not seen" and "(detectable: 0." in reasoning.numbers
-
-
-def test_seeds_that_disagree_support_nothing(study_with):
-    study = study_with({arm: 0.9 if arm == "segmentation" else 0.6 for arm in ARMS}, seeds=3)
-    for run in study.runs:
-        if run.arm == "segmentation":
-            skill = {kind: (0.95, 0.8, 0.45)[run.seed] for kind in KINDS}
-            write_scores(study.score_file(run, "qa"), run.arm, run.seed, skill, 0.6)
-    # The mean over seeds alone would be far above the control.
-    assert found_in(study)[LEVELS].verdict == "not seen"
-
-
-@pytest.mark.parametrize(("seeds", "verdict"), [(1, "opposite seen with one seed"), (3, "contradicted")])
-def test_less_harm_is_not_help(seeds, verdict, study_with):
-    study = study_with({"base": 0.9, "sft": 0.8, "segmentation": 0.6, "edge": 0.4, "reconstruction": 0.2}, seeds)
-    found = found_in(study)
-    assert found[LEVELS].verdict == verdict
-    assert found[LEVELS].found == "every proxy is below the control; segmentation least; high level above low level"
-    assert found["micro: the proxies help perception on average"].verdict == verdict
-    text = published(study)
-    assert f">{verdict}<" in text and "every proxy is below the control; segmentation least" in text
-    assert seeds > 1 or "supported" not in text
-
-
-@pytest.mark.parametrize(
-    ("base", "sft", "claim"),
-    [
-        (0.9, 0.6, "micro: base beats the control sft in perception"),
-        (0.6, 0.9, "micro: the control sft beats base in perception"),
-    ],
-)
-def test_what_the_control_did_to_the_base_is_told_first(base, sft, claim, study_with):
-    for seeds, verdict in ((1, "seen with one seed"), (3, "supported")):
-        study = study_with({"base": base, "sft": sft, "segmentation": sft, "edge": sft}, seeds)
-        found = findings(Scores(study))
-        assert (found[0].claim, found[0].verdict) == (claim, verdict)
-        assert headline(found)[0].startswith(f"{claim}: {verdict}")
-
-
-def test_what_is_not_there_is_not_tested(study_with):
-    skill = dict.fromkeys(ARMS, 0.7)
-    for arms, said in (
-        (["base"], {"base and the control sft differ": "no arm sft", "proxies help": "no arm is trained on a proxy"}),
-        (["sft"], {"base and the control sft differ": "no arm base", "proxies help": "no arm is trained on a proxy"}),
-        (["base", "sft"], {"proxies help": "no arm is trained on a proxy"}),
-        (["sft", "edge"], {"high-level proxies help more than low-level ones": "of high level"}),
-        (["sft", "depth"], {"high-level proxies help more than low-level ones": "of high or low level"}),
-    ):
-        found = found_in(study_with({arm: skill.get(arm, 0.7) for arm in arms}, 1))
-        for claim, reason in said.items():
-            assert found[claim].verdict == "not tested" and reason in found[claim].found
-        assert LEVELS not in found
-        assert len(arms) == 1 or found[next(iter(found))].verdict != "not tested"
-    single = found_in(study_with({"sft": 0.5, "edge": 0.9}, 1))["micro: edge helps perception"]
-    assert (single.verdict, single.found) == ("seen with one seed", "edge is above the control")
 
 
 @pytest.mark.parametrize(
@@ -237,27 +76,10 @@ def test_a_missing_figure_is_named(study_with, capsys):
 
 
 def test_a_benchmark_of_one_image_has_values_without_intervals(study_with, monkeypatch):
-    monkeypatch.setattr("tests.reporting.test_reporting.IMAGES", 1)
+    monkeypatch.setattr("tests.reporting.conftest.IMAGES", 1)
     study = study_with(dict.fromkeys(ARMS, 0.7), 2)
     text = published(study)
     assert "all items are of one image, so there is no interval" in text and "nan" not in text
-
-
-def test_a_missing_value_is_not_tested_and_shown_as_missing(study_with):
-    study = study_with(dict.fromkeys(ARMS, 0.7), 1, shared=0.98)
-    (run,) = [run for run in study.runs if run.arm == "edge"]
-    path = study.score_file(run, "qa")
-    score = json.loads(path.read_text())
-    score["items"]["accuracy"][score["items"]["kind"].index("count")] = None
-    path.write_text(json.dumps(score))
-    found = found_in(study)
-    assert (found[LEVELS].verdict, found[LEVELS].found) == ("not tested", "a run has no value of perception")
-    assert found["micro: base and the control sft differ in perception"].verdict == "not seen"
-    sgt("tables", study.path)
-    sgt("figures", study.path)
-    text = Path("results/tables/main.md").read_text()
-    assert [line.split("|")[2].strip() for line in text.splitlines() if "–" in line] == ["edge"] and "nan" not in text
-    assert json.loads(Path("results/tables/metrics.json").read_text())["micro"]["edge"]["qa perception"] is None
 
 
 def test_two_benchmarks_of_one_metric_have_a_column_each(study_with):
@@ -272,16 +94,6 @@ def test_two_benchmarks_of_one_metric_have_a_column_each(study_with):
         one, other = (float(frame.loc["base", f"{each} perception"][:5]) for each in ("qa", "other"))
         assert one > 0.7 and other < 0.3
     assert sum("perception" in finding.claim and finding.about == "control" for finding in findings(scores)) == 2
-
-
-def test_findings_say_what_the_numbers_say(scored):
-    for run in scored.runs:
-        if run.arm == "base":
-            skill = {"count": 0.9, "relation": 0.5, "parity": 0.9}
-            write_scores(scored.score_file(run, "qa"), run.arm, run.seed, skill)
-    (base,) = [finding for finding in findings(Scores(scored)) if finding.about == "base"]
-    assert (base.verdict, base.found) == ("not seen", "not above chance: relation")
-    assert "relation 0." in base.numbers and "chance 0.500, detectable: 0." in base.numbers
 
 
 def test_the_wide_table_has_chance_gains_and_bold_where_zero_is_out(scored):
