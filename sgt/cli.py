@@ -8,6 +8,7 @@ import sys
 
 from sgt import __version__
 from sgt.errors import SgtError
+from sgt.progress import name_work
 
 # name -> (module with `configure(parser)` and `run(args)`, one line of help)
 COMMANDS = {
@@ -52,9 +53,21 @@ def main(argv: list[str] | None = None) -> int:
     # What makes the result again: logged, and kept as evidence beside it.
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
+    name_work(_work(args))
     try:
         implementation.run(args)
     except SgtError as error:
         print(f"sgt {name}: error: {error}", file=sys.stderr)
         return error.status
     return 0
+
+
+def _work(args: argparse.Namespace) -> str:
+    """What a command is at, by which it is told from others that run beside it: the run, the dataset or the shard."""
+    given = vars(args)
+    if given.get("model"):
+        seed = [f"seed{given['seed']}"] if given.get("seed") is not None else []
+        run = "/".join([given["model"], *([given["arm"]] if given.get("arm") else []), *seed])
+        return f"{run} {given['benchmark']}" if given.get("benchmark") else run
+    words = [given[name] for name in ("name", "dataset", "proxy", "source") if name in given] or [given.get("out", "")]
+    return " ".join(map(str, words))

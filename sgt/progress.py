@@ -1,9 +1,19 @@
 """Progress of long work: a line on stderr at most every few seconds, with rate and time left."""
 
 import logging
+import re
 import time
 
 log = logging.getLogger("sgt")
+# The amount in a line of progress.
+AMOUNT = re.compile(r"(?P<what>[A-Za-z][\w ]*?) (?P<done>\d+)/(?P<total>\d+)  ")
+_work = ""
+
+
+def name_work(name: str) -> None:
+    """Begin every line of progress of this process with a name, so that lines of several can be told apart."""
+    global _work
+    _work = name
 
 
 class Progress:
@@ -29,4 +39,5 @@ class Progress:
             self.last = now
             rate = (self.done - self.first) / max(now - self.started, 1e-9)
             left = (self.total - self.done) / rate if rate else float("inf")
-            log.info("%s %d/%d  %.1f/s  %.0f s left  %s", self.what, self.done, self.total, rate, left, note)
+            name = f"{_work}: " if _work else ""
+            log.info("%s%s %d/%d  %.1f/s  %.0f s left  %s", name, self.what, self.done, self.total, rate, left, note)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from sgt.atomic import atomic_path
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores, short
+from sgt.reporting.shown import compared_arms, figures_of
 from sgt.reporting.sources import reporting
 from sgt.study.load import LoadedStudy, load_study
 
@@ -52,26 +53,31 @@ def write_figures(study: LoadedStudy) -> None:
     """Write ``figures/*.png``."""
     scores = Scores(study)
     folder = study.results / "figures"
-    _save(gains(scores), folder / "gains.png")
-    _save(training(study), folder / "training.png")
-    if any(metric.startswith("generation/") for metric in scores.cells["metric"]):
-        _save(generation(scores), folder / "generation.png")
-        for name, sheet in (("samples", target_sheet(study)), ("scenes", generated_sheet(study))):
-            with atomic_path(folder / f"{name}.png") as temporary:
-                sheet.save(temporary, "PNG")
+    for name in figures_of(study):
+        match name:
+            case "samples" | "scenes":
+                sheet = target_sheet(study) if name == "samples" else generated_sheet(study)
+                with atomic_path(folder / f"{name}.png") as temporary:
+                    sheet.save(temporary, "PNG")
+            case "gains":
+                _save(gains(scores), folder / "gains.png")
+            case "generation":
+                _save(generation(scores), folder / "generation.png")
+            case "training":
+                _save(training(study), folder / "training.png")
 
 
 def gains(scores: Scores) -> Figure:
     """Gain over the control by kind of question, a point with its 95% interval per arm; a panel per model."""
-    cells = scores.cells[scores.cells["arm"].isin(scores.study.proxy_arms)]
+    cells = scores.cells[scores.cells["arm"].isin(compared_arms(scores.study))]
     cells = cells[cells["metric"].str.startswith("accuracy")]
-    return _panels(cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
+    return _panels(scores, cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
 
 
 def generation(scores: Scores) -> Figure:
     """Generation metrics by arm, with 95% intervals; a panel per model."""
     cells = scores.cells[scores.cells["metric"].str.startswith("generation/")]
-    return _panels(cells, lambda row: (row.value, row.low, row.high), "share of prompts' things", zero=False)
+    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), "share of prompts' things", zero=False)
 
 
 def training(study: LoadedStudy) -> Figure:
@@ -89,16 +95,18 @@ def training(study: LoadedStudy) -> Figure:
     for axis, title in zip(axes, ("text cross-entropy, nats", "flow-matching error"), strict=True):
         axis.set(xlabel="step", title=title)
         _clean(axis)
-    axes[0].legend(fontsize=7, frameon=False)
+    if axes[0].lines:
+        axes[0].legend(fontsize=7, frameon=False)
     return figure
 
 
-def _panels(cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
+def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
     cells = cells.assign(row=cells["benchmark"] + " " + cells["metric"].map(_title))
     if cells["benchmark"].nunique() == 1:
         cells["row"] = cells["metric"].map(_title)
     models, metrics, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "row", "arm"))
     pitch = len(arms) + 1.5
+    over = "seeds and scenes" if len(scores.study.study.seeds) > 1 else "scenes"
     figure, axes = plt.subplots(
         1, len(models), figsize=(1.5 + 5.5 * len(models), 1.0 + 0.11 * pitch * len(metrics)), squeeze=False,
         sharey=True, layout="constrained",
@@ -120,7 +128,7 @@ def _panels(cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figu
             )
         if zero:
             axis.axvline(0, color="black", lw=0.8)
-        axis.set(xlabel=f"{label}, 95% interval over scenes", title=model)
+        axis.set(xlabel=f"{label}, 95% interval over {over}", title=model)
         axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
         for index in range(1, len(metrics)):
             axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)

@@ -1,118 +1,191 @@
-"""What the numbers say about the paper's claims, worked out from the scores and never written by hand."""
+"""What the numbers say about the paper's claims, worked out from the scores and never written by hand.
 
+A proxy *helps* where it is above the control ``sft``, and a level of proxies helps *more* only where it helps at all;
+otherwise what was found instead is told. First comes what the control itself did to the base, which decides what a
+gain over the control is worth.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from sgt.evaluation.statistics import Estimate, difference_of_means, paired_difference
-from sgt.reporting.scores import Scores, short
+from sgt.evaluation.statistics import difference_of_means
+from sgt.reporting.comparisons import (
+    PERCEPTION,
+    PLACE,
+    REASONING,
+    against_control,
+    difference,
+    gained,
+    have_intervals,
+    headline_metrics,
+    proxy_tasks,
+    why_unseen,
+    with_both_kinds,
+)
+from sgt.reporting.scores import Scores, interval, short
+from sgt.reporting.verdicts import Verdict, direction, told, verdict
 from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 
-PERCEPTION, REASONING = "accuracy/perception", "accuracy/reasoning"
+# Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
+HALF, DETECTABLE = 1.960, 2.802
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One claim, or check, and what this study measured.
+    """One claim, and what this study measured.
 
     Attributes:
+        about: ``control``, ``proxies``, ``levels``, ``kinds`` or ``base``.
         claim: what would be so.
-        verdict: ``supported``, ``contradicted``, ``not decided`` (the interval holds zero).
+        verdict: whether it is.
+        found: what is so instead, or besides, in a sentence.
         numbers: what was measured, with intervals.
     """
 
+    about: str
     claim: str
-    verdict: str
-    numbers: str
+    verdict: Verdict
+    found: str
+    numbers: str = ""
+
+    @property
+    def of_control_and_seen(self) -> bool:
+        """Whether it says what the control did to the base, which is told first."""
+        return self.about == "control" and self.verdict.side != "open"
 
 
 def findings(scores: Scores) -> list[Finding]:
-    """Every finding that the study's arms and benchmarks allow, model by model."""
+    """Every finding that the study's arms and benchmarks allow, and what they leave untested."""
     found = []
     for model in scores.study.study.models:
-        found += [*_base_learnt(scores, model), *_levels(scores, model), *_perception(scores, model)]
-    return found
+        for part in (_control, _proxies, _levels, _kinds, _base):
+            found += part(scores, model)
+    found += _untested(scores)
+    # What the control did to the base decides what gains are worth; what could not be tested decides nothing.
+    return sorted(found, key=lambda each: (each.verdict == Verdict.NOT_TESTED, not each.of_control_and_seen))
 
 
-def _base_learnt(scores: Scores, model: str) -> list[Finding]:
+def headline(found: list[Finding]) -> list[str]:
+    """The first findings in one or two lines: of the control, and of the proxies."""
+    tested = [each for each in found if each.verdict != Verdict.NOT_TESTED]
+    first = [next((each for each in tested if each.about == about), None) for about in ("control", "proxies")]
+    chosen = [each for each in first if each] or found[:1]
+    return [f"{each.claim}: {each.verdict} ({each.found})" for each in chosen]
+
+
+def _control(scores: Scores, model: str) -> Iterator[Finding]:
+    """What training on the questions alone did to the base."""
+    if not {ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY} <= set(scores.study.study.arms):
+        return
+    beats = {
+        1: ("base beats the control sft", "the questions alone made the base worse"),
+        -1: ("the control sft beats base", "the questions alone made the base better"),
+    }
+    for benchmark, metric, title in headline_metrics(scores):
+        base = scores.gain(model, ARM_WITHOUT_TRAINING, benchmark, metric)
+        same = ("base and the control sft differ", why_unseen(title, base))
+        claim, found = beats.get(direction(base), same)
+        decided = verdict(-base if direction(base) < 0 else base)
+        yield Finding("control", f"{model}: {claim} in {title}", decided, found, f"base less sft: {told(base)}")
+
+
+def _proxies(scores: Scores, model: str) -> Iterator[Finding]:
+    """Whether the proxies are above the control."""
+    arms = proxy_tasks(scores)
+    if not arms:
+        return
+    who, what = (f"{arms[0]} helps", "") if len(arms) == 1 else ("the proxies help", " on average")
+    for benchmark, metric, title in headline_metrics(scores):
+        gain = difference(scores, model, benchmark, metric, arms, [ARM_WITHOUT_PROXY])
+        found = against_control(scores, model, benchmark, metric) if have_intervals(gain) else why_unseen(title, gain)
+        numbers = f"{arms[0] if len(arms) == 1 else 'mean of the proxies'} less sft: {told(gain)}"
+        yield Finding("proxies", f"{model}: {who} {title}{what}", verdict(gain), found, numbers)
+
+
+def _levels(scores: Scores, model: str) -> Iterator[Finding]:
+    """The paper's order: a high-level proxy helps more than the mean of the low-level ones."""
+    high, low = proxy_tasks(scores, "high"), proxy_tasks(scores, "low")
+    if not high or not low:
+        return
+    for benchmark, metric, title in headline_metrics(scores):
+        if metric == REASONING:
+            continue
+        gain, more = (difference(scores, model, benchmark, metric, high, other) for other in ([ARM_WITHOUT_PROXY], low))
+        apart = {1: "high level above low level", -1: "high level below low level", 0: "levels not seen to differ"}
+        found = f"{against_control(scores, model, benchmark, metric)}; {apart[direction(more)]}"
+        yield Finding(
+            "levels",
+            f"{model}: high-level proxies help {title} more than low-level ones",
+            verdict(gain, more),
+            found if have_intervals(gain, more) else why_unseen(title, gain, more),
+            f"{', '.join(high)} less sft: {told(gain)}; less the mean of {', '.join(low)}: {told(more)}",
+        )
+
+
+def _kinds(scores: Scores, model: str) -> Iterator[Finding]:
+    """The high-level proxy's gain is in perception rather than in reasoning."""
+    for name in with_both_kinds(scores):
+        for arm in proxy_tasks(scores, "high"):
+            kinds = (PERCEPTION, REASONING)
+            gain, other = (difference(scores, model, name, kind, [arm], [ARM_WITHOUT_PROXY]) for kind in kinds)
+            (a, of_a), (b, of_b) = (gained(scores, model, name, kind, arm) for kind in kinds)
+            more = difference_of_means(a, b, of_a, of_b)
+            found = f"in perception {arm} is {PLACE[direction(gain)]}, in reasoning {PLACE[direction(other)]}"
+            if not have_intervals(gain, other, more):
+                found = why_unseen("perception and reasoning", gain, other, more)
+            yield Finding(
+                "kinds",
+                f"{model}: {arm} helps perception more than reasoning{_of(scores, name)}",
+                verdict(gain, more),
+                found,
+                f"gain over sft in perception {told(gain)}, in reasoning {told(other)}, difference {told(more)}",
+            )
+
+
+def _base(scores: Scores, model: str) -> Iterator[Finding]:
     """The base answers each kind of perception question better than its form allows."""
     cells = scores.cells
-    base = cells[(cells["model"] == model) & (cells["arm"] == ARM_WITHOUT_TRAINING)]
-    found = []
+    base = cells[(cells["model"] == model) & (cells["arm"] == ARM_WITHOUT_TRAINING) & cells["chance"].notna()]
     for name, spec in scores.study.benchmarks.items():
         kinds = [f"accuracy/{kind}" for kind in spec.groups.get("perception", [])]
         rows = base[(base["benchmark"] == name) & base["metric"].isin(kinds)]
         if rows.empty:
             continue
-        below = rows[rows["low"] <= rows["chance"]]
-        told = ", ".join(
-            f"{short(row.metric)} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}] (chance {row.chance:.3f})"
-            for row in rows.itertuples()
+        numbers = []
+        for row in rows.itertuples():
+            text = f"{short(row.metric)} {interval(row.value, row.low, row.high)} (chance {row.chance:.3f}"
+            detectable = (row.high - row.low) / 2 * DETECTABLE / HALF
+            numbers.append(text + (")" if row.low > row.chance else f", detectable: {detectable:.3f} above)"))
+        not_above = [short(row.metric) for row in rows.itertuples() if not row.low > row.chance]
+        below = (rows["high"] < rows["chance"]).any()
+        of_one = Verdict.OPPOSITE_SEEN_ONCE if below else Verdict.NOT_SEEN if not_above else Verdict.SEEN_ONCE
+        yield Finding(
+            "base",
+            f"{model}: the base answers every kind of perception above chance{_of(scores, name)}",
+            of_one,
+            f"not above chance: {', '.join(not_above)}" if not_above else "so it uses the image",
+            ", ".join(numbers),
         )
-        verdict = "supported" if below.empty else f"not for {', '.join(short(metric) for metric in below['metric'])}"
-        found.append(Finding(f"{model}: the base answers every kind of perception above chance", verdict, told))
-    return found
 
 
-def _tasks(scores: Scores) -> list[str]:
-    """The proxy arms at the study's own ratio and images."""
-    return [arm for arm in scores.study.proxy_arms if arm not in scores.study.study.variants]
+def _untested(scores: Scores) -> Iterator[Finding]:
+    """What the study's arms and benchmarks do not allow to be asked."""
+    arms = scores.study.study.arms
+    missing = [arm for arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) if arm not in arms]
+    if missing:
+        reason = f"the study has no arm {' or '.join(missing)}"
+        yield Finding("control", "base and the control sft differ", Verdict.NOT_TESTED, reason)
+    if not proxy_tasks(scores):
+        yield Finding("proxies", "proxies help", Verdict.NOT_TESTED, "no arm is trained on a proxy")
+        return
+    levels = [level for level in ("high", "low") if not proxy_tasks(scores, level)]
+    if levels:
+        reason = f"no arm is trained on a proxy of {' or '.join(levels)} level"
+        yield Finding("levels", "high-level proxies help more than low-level ones", Verdict.NOT_TESTED, reason)
+    if "high" not in levels and not with_both_kinds(scores):
+        reason = "no benchmark tells perception from reasoning"
+        yield Finding("kinds", "high-level proxies help perception more", Verdict.NOT_TESTED, reason)
 
 
-def _levels(scores: Scores, model: str) -> list[Finding]:
-    """The paper's order: a high-level proxy helps more than the mean of the low-level ones."""
-    arms = _tasks(scores)
-    high, low = ([arm for arm in arms if scores.study.proxy(arm).level == level] for level in ("high", "low"))
-    if not high or not low:
-        return []
-    found = []
-    for benchmark in scores.study.benchmarks:
-        for metric in scores.headlines(benchmark):
-            if metric == REASONING:
-                continue
-            one, other = (_mean_items(scores, model, group, benchmark, metric) for group in (high, low))
-            keys = scores.items(model, high[0], benchmark, metric).keys
-            estimate = paired_difference(one, other, keys)
-            claim = f"{model}: high-level proxies help {short(metric)} more than low-level ones"
-            numbers = f"{', '.join(high)} less the mean of {', '.join(low)}: {_told(estimate)}"
-            found.append(Finding(claim, _verdict(estimate), numbers))
-    return found
-
-
-def _perception(scores: Scores, model: str) -> list[Finding]:
-    """The high-level proxy's gain is in perception rather than in reasoning."""
-    high = [arm for arm in _tasks(scores) if scores.study.proxy(arm).level == "high"]
-    if not high or ARM_WITHOUT_PROXY not in scores.study.study.arms:
-        return []
-    found = []
-    for name in scores.study.benchmarks:
-        if not {PERCEPTION, REASONING} <= set(scores.metrics(name)):
-            continue
-        for arm in high:
-            gains = []
-            for metric in (PERCEPTION, REASONING):
-                treated, control = (scores.items(model, a, name, metric) for a in (arm, ARM_WITHOUT_PROXY))
-                gains.append((treated.values - control.values, treated.keys))
-            estimate = difference_of_means(gains[0][0], gains[1][0], gains[0][1], gains[1][1])
-            each = [scores.gain(model, arm, name, metric) for metric in (PERCEPTION, REASONING)]
-            numbers = (
-                f"gain over sft in perception {_told(each[0])}, in reasoning {_told(each[1])}, "
-                f"difference {_told(estimate)}"
-            )
-            claim = f"{model}: {arm} helps perception more than reasoning"
-            found.append(Finding(claim, _verdict(estimate), numbers))
-    return found
-
-
-def _mean_items(scores: Scores, model: str, arms: list[str], benchmark: str, metric: str) -> np.ndarray:
-    return np.mean([scores.items(model, arm, benchmark, metric).values for arm in arms], axis=0)
-
-
-def _verdict(estimate: Estimate) -> str:
-    if estimate.low > 0:
-        return "supported"
-    return "contradicted" if estimate.high < 0 else "not decided"
-
-
-def _told(estimate: Estimate) -> str:
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
+def _of(scores: Scores, benchmark: str) -> str:
+    return f" ({benchmark})" if len(with_both_kinds(scores)) > 1 else ""

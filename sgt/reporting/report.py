@@ -13,25 +13,19 @@ import yaml
 from sgt.atomic import write_text
 from sgt.errors import SgtError
 from sgt.reporting.environments import environments
-from sgt.reporting.findings import findings
+from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
+from sgt.reporting.shown import CAPTIONS, figures_of
 from sgt.reporting.sources import reporting
 from sgt.reporting.stages import stage_times
-from sgt.reporting.tables import NOTE, tables_of, wide
+from sgt.reporting.tables import note, tables_of, wide
+from sgt.reporting.verdicts import MEANING
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, load_study
 from sgt.study.record import read_run
+from sgt.study.schema import ARM_WITHOUT_PROXY
 
 log = logging.getLogger("sgt")
-# File, and what it shows. A study without generation has fewer.
-FIGURES = {
-    "gains": "Gain in accuracy over the control that saw the same questions and no proxy, by kind of question.",
-    "generation": "Scenes made from captions: share of the things a caption names that were read off the image.",
-    "samples": "What each proxy arm makes of held-out scenes, beside the target it should make.",
-    "scenes": "Scenes made from captions of held-out scenes, with the scene that each caption describes.",
-    "training": "Losses of every trained run.",
-    "proxies": "The proxies: inputs and the targets rendered from them.",
-}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,18 +51,18 @@ def write_report(study: LoadedStudy) -> None:
         SgtError: a score or a figure is missing.
     """
     scores = Scores(study)
-    used = environments(scores)
-    if len(used) > 1:
-        log.warning("the results are of %d different environments: see Evidence in the report", len(used))
+    found, used = findings(scores), environments(scores)
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.get_template("report.html.j2").render(
         study=study.study,
         study_file=study.path,
         study_text=study.path.read_text(encoding="utf-8"),
-        findings=findings(scores),
-        tables={name: _html(cells) for name, cells in tables_of(scores).items()},
-        note=NOTE.replace("`", ""),
+        compared=ARM_WITHOUT_PROXY in study.study.arms,
+        findings=found,
+        meaning={each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
+        tables={name: _html(scores, cells) for name, cells in tables_of(scores).items()},
+        note=note(study).replace("`", ""),
         figures=_figures(study),
         runs=[_evidence(study, run) for run in study.runs],
         benchmarks=_protocols(scores),
@@ -76,22 +70,37 @@ def write_report(study: LoadedStudy) -> None:
         stages=stage_times(study.results / "benchmarks").to_dict("records"),
         code=code_revision(),
     )
-    write_text(study.results / "report" / "index.html", page)
+    write_text(report_file(study), page)
+    for line in ending(scores):
+        log.info("%s", line)
 
 
-def _html(cells: pd.DataFrame) -> str:
+def report_file(study: LoadedStudy) -> Path:
+    """The report's address."""
+    return study.results / "report" / "index.html"
+
+
+def ending(scores: Scores) -> list[str]:
+    """The last lines of a study: what it found, first things first, and where its report is."""
+    used = environments(scores)
+    warning = [f"warning: the results are of {len(used)} different environments: see Evidence in the report"]
+    return [*(warning if len(used) > 1 else []), *headline(findings(scores)), f"report: {report_file(scores.study)}"]
+
+
+def _html(scores: Scores, cells: pd.DataFrame) -> str:
     """A table whose gains are lines of their own; every text in it is ours."""
-    return wide(cells, "<b>{}</b>", "<br>").to_html(index=False, escape=False, border=0)
+    return wide(scores, cells, "<b>{}</b>", "<br>").to_html(index=False, escape=False, border=0)
 
 
 def _figures(study: LoadedStudy) -> list[dict[str, str]]:
     shown = []
-    for name, caption in FIGURES.items():
+    for name in [*figures_of(study), "proxies"]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
-            shown.append({"name": name, "caption": caption, "data": base64.b64encode(path.read_bytes()).decode()})
-    if not shown:
-        raise SgtError(study.results / "figures", "no figures", f"run `sgt figures {study.path}`")
+            data = base64.b64encode(path.read_bytes()).decode()
+            shown.append({"name": name, "caption": CAPTIONS[name], "data": data})
+        elif name != "proxies":
+            raise SgtError(path, "no such figure", f"run `sgt figures {study.path}`")
     return shown
 
 

@@ -1,6 +1,7 @@
 """The score files of a study, read and checked, and their metrics over seeds and against the control."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -9,7 +10,7 @@ import pandas as pd
 
 from sgt.errors import SgtError
 from sgt.evaluation.questions import items_of
-from sgt.evaluation.statistics import Estimate, paired_difference, proportion
+from sgt.evaluation.statistics import Difference, paired_difference, proportion
 from sgt.study.benchmarks import QuestionProtocol
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
@@ -23,7 +24,7 @@ class Items:
     Attributes:
         ids: the question or image of each item.
         keys: the image of each item; items of one image are not independent.
-        values: in [0, 1], the mean over seeds.
+        values: in [0, 1], seeds × items; NaN where a run has none.
     """
 
     ids: list[str]
@@ -55,29 +56,42 @@ class Scores:
         return [run for run in self.study.runs if (run.model, run.arm) == (model, arm)]
 
     def metrics(self, benchmark: str) -> list[str]:
-        """Names of a benchmark's metrics, the ones that sum it up first."""
-        return list(self.files[self.study.runs[0], benchmark]["metrics"])
+        """Names of a benchmark's metrics that any run has, the ones that sum it up first."""
+        return list(
+            dict.fromkeys(metric for run in self.study.runs for metric in self.files[run, benchmark]["metrics"])
+        )
 
     def headlines(self, benchmark: str) -> list[str]:
-        """The metrics that sum a benchmark up: its groups of questions, or its score."""
+        """The metrics that sum a benchmark up: its groups of questions that were asked, or its score."""
         spec = self.study.benchmarks[benchmark]
         if not isinstance(spec.protocol, QuestionProtocol):
             return ["generation/score"]
-        return [f"accuracy/{group}" for group in spec.groups] or ["accuracy"]
+        asked = self.metrics(benchmark)
+        groups = [metric for metric in (f"accuracy/{group}" for group in spec.groups) if metric in asked]
+        return groups or ["accuracy"]
+
+    def titles(self, metrics: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """What to call metrics, given as (benchmark, metric): in short, unless two would have the same name."""
+        pairs = list(dict.fromkeys(metrics))
+        names = [short(metric) for _, metric in pairs]
+        if len(set(names)) < len(pairs):
+            names = [f"{benchmark} {short(metric)}" for benchmark, metric in pairs]
+        return dict(zip(pairs, names, strict=True))
 
     def items(self, model: str, arm: str, benchmark: str, metric: str) -> Items:
-        """The items of a metric for one arm, averaged over its seeds."""
+        """The items of a metric for one arm, in each of its seeds."""
         tables = [self.files[run, benchmark]["items"] for run in self.runs(model, arm)]
         first = tables[0]
         if metric.split("/")[0] == "accuracy":
             chosen, column = items_of(metric, first["kind"], self.study.benchmarks[benchmark].groups), "accuracy"
         else:
             chosen, column = list(range(len(first["id"]))), metric
-        values = np.mean([[table[column][index] for index in chosen] for table in tables], axis=0)
+        missing = [np.nan] * len(first["id"])
+        values = np.array([[table.get(column, missing)[index] for index in chosen] for table in tables], float)
         return Items([first["id"][i] for i in chosen], [first["key"][i] for i in chosen], values)
 
-    def gain(self, model: str, arm: str, benchmark: str, metric: str) -> Estimate | None:
-        """An arm's metric less the control's on the same items; None for the control, or without one."""
+    def gain(self, model: str, arm: str, benchmark: str, metric: str) -> Difference | None:
+        """An arm's metric less the control's on the same items and seeds; None for the control, or without one."""
         if arm == ARM_WITHOUT_PROXY or ARM_WITHOUT_PROXY not in self.study.study.arms:
             return None
         treated = self.items(model, arm, benchmark, metric)
@@ -113,7 +127,7 @@ class Scores:
             "benchmark": benchmark,
             "metric": metric,
             **vars(estimate),
-            "chance": first["metrics"][metric].get("chance"),
+            "chance": first["metrics"].get(metric, {}).get("chance"),
             "gain": gain and gain.value,
             "gain_low": gain and gain.low,
             "gain_high": gain and gain.high,
@@ -125,6 +139,12 @@ class Scores:
 def short(metric: str) -> str:
     """A metric's name without what it is measured in: ``accuracy/count`` is ``count``, ``generation/score`` stays."""
     return metric.removeprefix("accuracy/").replace("_", " ")
+
+
+def interval(value: float, low: float, high: float, sign: str = "") -> str:
+    """``0.812 [0.800, 0.824]``, or the value alone if it has no interval; ``+`` shows the sign of both kinds."""
+    bounds = "" if np.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
+    return f"{value:{sign}.3f}{bounds}"
 
 
 def _read(study: LoadedStudy, run: Run, benchmark: str) -> dict:

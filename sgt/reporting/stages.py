@@ -6,6 +6,14 @@ from pathlib import Path
 import pandas as pd
 
 
+def job_seconds(path: Path) -> float | None:
+    """How long a job took, from its benchmark file; None if it has left none."""
+    try:
+        return float(pd.read_csv(path, sep="\t", na_values="-")["s"].sum())
+    except (OSError, KeyError, ValueError):
+        return None
+
+
 def stage_times(folder: Path) -> pd.DataFrame:
     """Jobs, seconds in all and of the longest, and largest memory (MB) per stage, slowest stage first.
 

@@ -10,15 +10,19 @@ from pathlib import Path
 import pandas as pd
 
 from sgt.atomic import write_json, write_text
-from sgt.reporting.scores import Scores, short
+from sgt.reporting.scores import Scores, interval, short
 from sgt.reporting.sources import reporting
 from sgt.study.load import LoadedStudy, load_study
 from sgt.study.schema import ARM_WITHOUT_PROXY
 
-NOTE = (
-    "Value and 95% interval over scenes; below it the gain over `sft` on the same items, bold where its interval "
-    "leaves zero out. The spread between training seeds is not in these intervals."
-)
+
+def note(study: LoadedStudy) -> str:
+    """What stands below a study's tables."""
+    once = len(study.study.seeds) == 1
+    told = f"Value and 95% interval over {'scenes' if once else 'training seeds and scenes'}"
+    if ARM_WITHOUT_PROXY in study.study.arms and len(study.study.arms) > 1:
+        told += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
+    return f"{told}. With one seed, what another training would have changed is not in it." if once else f"{told}."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -39,22 +43,24 @@ def run(args: argparse.Namespace) -> None:
 
 def write_tables(study: LoadedStudy) -> None:
     """Write ``tables/{main,kinds}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
-    tables = tables_of(Scores(study))
+    scores = Scores(study)
+    tables = tables_of(scores)
     for name, cells in tables.items():
         path = study.results / "tables" / name
+        people = wide(scores, cells, "**{}**").to_markdown(index=False)
         write_text(path.with_suffix(".csv"), cells.to_csv(index=False, float_format="%.6f"))
-        write_text(path.with_suffix(".md"), f"{wide(cells, '**{}**').to_markdown(index=False)}\n\n{NOTE}\n")
-        write_text(path.with_suffix(".tex"), _latex(cells))
+        write_text(path.with_suffix(".md"), f"{people}\n\n{note(study)}\n")
+        write_text(path.with_suffix(".tex"), _latex(scores, cells))
     write_json(study.results / "tables" / "metrics.json", metrics_of(tables["main"]))
     write_text(study.results / "tables" / "gains.csv", gains_of(tables["main"]).to_csv(index=False))
 
 
 def metrics_of(cells: pd.DataFrame) -> dict:
-    """Values as model → arm → ``benchmark metric``."""
+    """Values as model → arm → ``benchmark metric``; None where a run has none."""
     metrics: dict = {}
     for row in cells.itertuples():
         values = metrics.setdefault(row.model, {}).setdefault(row.arm, {})
-        values[f"{row.benchmark} {short(row.metric)}"] = round(row.value, 6)
+        values[f"{row.benchmark} {short(row.metric)}"] = None if pd.isna(row.value) else round(row.value, 6)
     return metrics
 
 
@@ -72,44 +78,42 @@ def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:
     return {"main": scores.cells[asked.isin(headlines)], "kinds": scores.cells}
 
 
-def wide(cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
-    """Cells as people read them: a row per model and arm, a column per metric, and a row for chance.
+def wide(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
+    """Cells as people read them: a row per model and arm, a column per benchmark's metric, and a row for chance.
 
     Args:
+        scores: that the cells are of.
         cells: rows of :attr:`Scores.cells`.
         bold: how to set a gain whose interval leaves zero out, with ``{}`` for it.
         break_: between the value and the gain.
     """
-    benchmarks = cells["benchmark"].nunique()
-    titles = {
-        (row.benchmark, row.metric): f"{row.benchmark} {short(row.metric)}" if benchmarks > 2 else short(row.metric)
-        for row in cells.itertuples()
-    }
-    rows = []
+    titles = scores.titles(zip(cells["benchmark"], cells["metric"], strict=True))
+    rows, chance = [], {}
     for (model, arm), group in cells.groupby(["model", "arm"], sort=False):
         told = {titles[row.benchmark, row.metric]: cell_text(row, bold, break_) for row in group.itertuples()}
         level = group["level"].iloc[0]
         rows.append({"model": model, "arm": arm, "level": level if isinstance(level, str) else "", **told})
-    of_first = cells[cells["arm"] == cells["arm"].iloc[0]].drop_duplicates(["benchmark", "metric"])
-    chance = {
-        titles[row.benchmark, row.metric]: "" if pd.isna(row.chance) else f"{row.chance:.3f}"
-        for row in of_first.itertuples()
-    }
-    return pd.DataFrame([{"model": "", "arm": "chance", "level": "", **chance}, *rows])
+        for row in group.itertuples():
+            if not pd.isna(row.chance):
+                chance.setdefault(titles[row.benchmark, row.metric], f"{row.chance:.3f}")
+    above = [{"model": "", "arm": "chance", "level": "", **chance}] if chance else []
+    return pd.DataFrame([*above, *rows], columns=["model", "arm", "level", *titles.values()]).fillna("")
 
 
 def cell_text(row, bold: str, break_: str) -> str:
-    """``0.812 [0.800, 0.824]``, and under it the gain over the control, if there is one."""
-    text = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]"
+    """``0.812 [0.800, 0.824]``, and under it the gain over the control, if there is one; ``–`` for no value."""
+    if pd.isna(row.value):
+        return "–"
+    text = interval(row.value, row.low, row.high)
     if pd.isna(row.gain) or row.arm == ARM_WITHOUT_PROXY:
         return text
-    gain = f"{row.gain:+.3f} [{row.gain_low:+.3f}, {row.gain_high:+.3f}]"
+    gain = interval(row.gain, row.gain_low, row.gain_high, sign="+")
     return f"{text}{break_}{bold.format(gain) if row.gain_low > 0 or row.gain_high < 0 else gain}"
 
 
-def _latex(cells: pd.DataFrame) -> str:
+def _latex(scores: Scores, cells: pd.DataFrame) -> str:
     """A booktabs table; gains stand below values in cells of their own line."""
-    frame = wide(cells, r"\textbf{{{}}}", r" \\ ")
+    frame = wide(scores, cells, r"\textbf{{{}}}", r" \\ ")
     escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&"})
     lines = [
         r"% needs \usepackage{booktabs,makecell}",

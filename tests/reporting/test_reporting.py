@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
+from sgt.cli import main
 from sgt.errors import SgtError
-from sgt.evaluation.questions import score_questions
 from sgt.evaluation.statistics import paired_difference
 from sgt.identity import SEAL, write_record
-from sgt.reporting.findings import findings
+from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import tables_of, wide
@@ -23,93 +22,87 @@ from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from sgt.study.results import SOURCES
 from tests.conftest import sgt, write_study
-
-KINDS = ["count", "relation", "parity"]
-GROUPS = {"perception": ["count", "relation"], "reasoning": ["parity"]}
-IMAGES = 100
+from tests.reporting.conftest import ARMS, IMAGES, KINDS, published, write_scores
 
 
-def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float]) -> None:
-    """A score file of made-up answers that are right with a probability per kind."""
-    rng = np.random.default_rng([*arm.encode(), seed])
-    lines = [
-        {
-            "id": f"{image}-{kind}", "key": str(image), "kind": kind, "question": "is it so", "options": ["yes", "no"],
-            "answer": ("yes", "no")[image % 2],
-            "prediction": ("yes", "no")[image % 2] if rng.random() < skill[kind] else "",
-        }
-        for image in range(IMAGES)
-        for kind in KINDS
-    ]  # fmt: skip
-    metrics, items = score_questions(lines, GROUPS)
-    score = {
-        "schema": SCHEMA,
-        "run": {"id": f"micro/{arm}/seed{seed}"},
-        "metrics": metrics,
-        "items": items,
-        "hashes": {"data": "d"},
-        "commands": ["sgt predict …", "sgt score …"],
-        "protocol": {"kind": "questions"},
-        "evaluator": {"name": "exact match"},
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(score))
-
-
-@pytest.fixture
-def scored(tmp_path, monkeypatch):
-    """A study of five arms and two seeds with made-up scores: segmentation perceives better, and nothing else."""
-    monkeypatch.chdir(tmp_path)
-    arms = ["base", "sft", "segmentation", "edge", "reconstruction"]
-    write_study(Path(), arms=arms, benchmarks=["qa"], seeds=[0, 1])
-    about = {"name": "qa", "version": 1, "dataset": "test", "groups": GROUPS, "protocol": {"kind": "questions"}}
-    Path("config/benchmarks/qa.yaml").write_text(yaml.safe_dump(about))
-    study = load_study("config/micro.yaml")
-    for run in study.runs:
-        better = 0.2 if run.arm == "segmentation" else 0.0
-        skill = {"count": 0.75 + better, "relation": 0.75 + better, "parity": 0.6}
-        write_scores(study.score_file(run, "qa"), run.arm, run.seed, skill)
-    return study
-
-
-def test_gains_are_paired_differences_over_the_mean_of_the_seeds(scored):
+def test_gains_are_paired_differences_over_seeds_and_items(scored):
     cells = Scores(scored).cells.set_index(["arm", "metric"])
     items = {}
     for arm in ("sft", "segmentation"):
         files = [scored.score_file(run, "qa") for run in scored.runs if run.arm == arm]
         tables = [json.loads(file.read_text())["items"] for file in files]
         chosen = [index for index, kind in enumerate(tables[0]["kind"]) if kind != "parity"]
-        items[arm] = np.mean([[table["accuracy"][index] for index in chosen] for table in tables], axis=0)
+        items[arm] = np.array([[table["accuracy"][index] for index in chosen] for table in tables])
         keys = [tables[0]["key"][index] for index in chosen]
     cell = cells.loc[("segmentation", "accuracy/perception")]
     known = paired_difference(items["segmentation"], items["sft"], keys)
     assert (cell.gain, cell.gain_low, cell.gain_high) == (known.value, known.low, known.high)
-    assert cell.value == items["segmentation"].mean() and cell.n == 2 * IMAGES and cell.seeds == 2
+    assert cell.value == items["segmentation"].mean() and cell.n == 2 * IMAGES and cell.seeds == 3
     assert cell.chance == 0.5 and cell.level == "high"
     assert cells.loc[("sft", "accuracy")][["gain", "gain_low"]].isna().all()
     assert cells.loc[("base", "accuracy")].seeds == 1
 
 
-def test_findings_say_what_the_numbers_say(scored):
-    found = {finding.claim: finding for finding in findings(Scores(scored))}
-    assert found["micro: high-level proxies help perception more than low-level ones"].verdict == "supported"
-    assert found["micro: segmentation helps perception more than reasoning"].verdict == "supported"
-    base = found["micro: the base answers every kind of perception above chance"]
-    assert base.verdict == "supported" and "relation 0." in base.numbers and "chance 0.500" in base.numbers
-    for run in scored.runs:
-        if run.arm == "segmentation":
-            skill = dict.fromkeys(KINDS, 0.5) | {"parity": 0.9}
-            write_scores(scored.score_file(run, "qa"), run.arm, run.seed, skill)
-        if run.arm == "base":
-            skill = {"count": 0.9, "relation": 0.5, "parity": 0.9}
-            write_scores(scored.score_file(run, "qa"), run.arm, run.seed, skill)
-    verdicts = [finding.verdict for finding in findings(Scores(scored))]
-    assert verdicts == ["not for relation", "contradicted", "contradicted"]
+@pytest.mark.parametrize(
+    ("arms", "seeds", "figures"),
+    [
+        (["base"], 1, set()),
+        (["sft"], 1, {"training"}),
+        (["base", "sft"], 1, {"gains", "training"}),
+        (["base", "sft"], 2, {"gains", "training"}),
+        (["sft", "depth"], 1, {"gains", "training"}),
+        (["base", "sft", "segmentation", "depth", "edge", "reconstruction", "inpainting"], 2, {"gains", "training"}),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_any_valid_study_has_tables_figures_and_a_report(arms, seeds, figures, study_with, caplog):
+    study = study_with(dict.fromkeys(arms, 0.7), seeds)
+    Path("results/figures").mkdir(parents=True)
+    # Of an earlier study in the same folder: this one has no such figure.
+    Path("results/figures/samples.png").write_bytes(b"old")
+    caplog.set_level("INFO", "sgt")
+    text = published(study)
+    assert {path.stem for path in Path("results/figures").glob("*.png")} - {"samples"} == figures
+    assert set(re.findall(r'<img alt="(\w+)"', text)) == figures
+    assert ("Gains are differences" in text) == ("sft" in arms)
+    assert caplog.messages[-1] == "report: results/report/index.html"
+    assert headline(findings(Scores(study)))[0] == caplog.messages[-2 if len(arms) < 3 else -3]
+
+
+def test_a_missing_figure_is_named(study_with, capsys):
+    study = study_with({"base": 0.7, "sft": 0.7}, 1)
+    published(study)
+    Path("results/figures/gains.png").unlink()
+    assert main(["report", "config/micro.yaml"]) == 1
+    told = "results/figures/gains.png: no such figure; run `sgt figures config/micro.yaml`"
+    assert told in capsys.readouterr().err
+
+
+def test_a_benchmark_of_one_image_has_values_without_intervals(study_with, monkeypatch):
+    monkeypatch.setattr("tests.reporting.conftest.IMAGES", 1)
+    study = study_with(dict.fromkeys(ARMS, 0.7), 2)
+    text = published(study)
+    assert "all items are of one image, so there is no interval" in text and "nan" not in text
+
+
+def test_two_benchmarks_of_one_metric_have_a_column_each(study_with):
+    study = study_with({"base": 0.8, "sft": 0.6}, 1, benchmarks=["qa", "other"])
+    run = study.runs[0]
+    write_scores(study.score_file(run, "other"), run.arm, run.seed, dict.fromkeys(KINDS, 0.1))
+    sgt("tables", study.path)
+    scores = Scores(study)
+    for name, cells in tables_of(scores).items():
+        frame = wide(scores, cells, "{}").set_index("arm")
+        assert len(set(frame.columns)) == len(frame.columns) == 2 + (4 if name == "main" else 12)
+        one, other = (float(frame.loc["base", f"{each} perception"][:5]) for each in ("qa", "other"))
+        assert one > 0.7 and other < 0.3
+    assert sum("perception" in finding.claim and finding.about == "control" for finding in findings(scores)) == 2
 
 
 def test_the_wide_table_has_chance_gains_and_bold_where_zero_is_out(scored):
-    tables = tables_of(Scores(scored))
-    frame = wide(tables["main"], "**{}**").set_index("arm")
+    scores = Scores(scored)
+    tables = tables_of(scores)
+    frame = wide(scores, tables["main"], "**{}**").set_index("arm")
     assert list(frame.columns) == ["model", "level", "perception", "reasoning"]
     assert list(frame.index) == ["chance", "base", "sft", "segmentation", "edge", "reconstruction"]
     assert frame.loc["chance", "perception"] == "0.500"

@@ -14,6 +14,7 @@ from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.proxies import PROXIES
+from sgt.reporting.shown import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.results import PAGES, SOURCES
 from sgt.study.schema import ARM_WITHOUT_TRAINING

@@ -21,7 +21,7 @@ rule fetch:
     message:
         "Fetch {wildcards.download}"
     shell:
-        "sgt fetch {wildcards.download} --into {params.into} 2>&1 | tee {log} >&2"
+        "sgt fetch {wildcards.download} --into {params.into} > {log} 2>&1"
 
 
 # One rule per dataset, because datasets differ in how many shards they have.
@@ -54,7 +54,7 @@ for name, spec in STUDY.study.datasets.items():
         message:
             "Make the dataset {params.dataset}: {params.told}"
         shell:
-            "sgt shards {params.study} {params.dataset} --workers {threads} 2>&1 | tee {log} >&2"
+            "sgt shards {params.study} {params.dataset} --workers {threads} > {log} 2>&1"
 
 
 for name, spec in STUDY.study.datasets.items():
@@ -90,4 +90,4 @@ for name, spec in STUDY.study.datasets.items():
         shell:
             "sgt toyworld {params.folder} --split {params.split} --scenes {params.scenes}"
             " --per-shard {params.per_shard} --size {params.size} --seed {params.seed} --workers {threads}"
-            " 2>&1 | tee {log} >&2"
+            " > {log} 2>&1"

@@ -24,7 +24,7 @@ rule predict:
         "Predict {wildcards.benchmark} with {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "sgt predict {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --benchmark {wildcards.benchmark} 2>&1 | tee {log} >&2"
+        " --benchmark {wildcards.benchmark} > {log} 2>&1"
 
 
 rule score:
@@ -51,7 +51,7 @@ rule score:
         "Score {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "sgt score {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --benchmark {wildcards.benchmark} 2>&1 | tee {log} >&2"
+        " --benchmark {wildcards.benchmark} > {log} 2>&1"
 
 
 rule demonstrate:
@@ -79,4 +79,4 @@ rule demonstrate:
         "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
     shell:
         "sgt demonstrate {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"

@@ -1,6 +1,6 @@
 TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
 TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
-FIGURES = ["gains", "training", *(("generation", "samples", "scenes") if STUDY.drawing_benchmark else ())]
+FIGURES = figures_of(STUDY)
 
 
 rule tables:
@@ -28,7 +28,7 @@ rule tables:
     message:
         "Tables of study {STUDY.study.name}"
     shell:
-        "sgt tables {params.study} 2>&1 | tee {log} >&2"
+        "sgt tables {params.study} > {log} 2>&1"
 
 
 rule figures:
@@ -56,7 +56,7 @@ rule figures:
     message:
         "Figures of study {STUDY.study.name}"
     shell:
-        "sgt figures {params.study} 2>&1 | tee {log} >&2"
+        "sgt figures {params.study} > {log} 2>&1"
 
 
 rule report:
@@ -86,4 +86,4 @@ rule report:
     message:
         "Report of study {STUDY.study.name}"
     shell:
-        "sgt report {params.study} 2>&1 | tee {log} >&2"
+        "sgt report {params.study} > {log} 2>&1"

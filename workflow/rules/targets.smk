@@ -22,7 +22,7 @@ rule render:
     message:
         "Render {wildcards.proxy} targets of {wildcards.shard} of {wildcards.images}"
     shell:
-        "sgt render {params.task} {input.shard} {output.tar}{params.choices} 2>&1 | tee {log} >&2"
+        "sgt render {params.task} {input.shard} {output.tar}{params.choices} > {log} 2>&1"
 
 
 rule preview:
@@ -48,4 +48,4 @@ rule preview:
     message:
         "Draw the contact sheet of inputs and targets"
     shell:
-        "sgt preview {input.shard} {output.sheet} --record {output.record}{params.choices} 2>&1 | tee {log} >&2"
+        "sgt preview {input.shard} {output.sheet} --record {output.record}{params.choices} > {log} 2>&1"

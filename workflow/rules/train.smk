@@ -19,7 +19,7 @@ rule base_weights:
     message:
         "Fetch the versioned base weights {output}"
     shell:
-        "sgt base {wildcards.checkpoint} 2>&1 | tee {log} >&2"
+        "sgt base {wildcards.checkpoint} > {log} 2>&1"
 
 
 rule pretrain:
@@ -45,7 +45,7 @@ rule pretrain:
         "Make the base model {wildcards.model} from nothing"
     shell:
         "sgt pretrain {params.study} --model {wildcards.model} --out {params.folder} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"
 
 
 rule base_run:
@@ -72,7 +72,7 @@ rule base_run:
         "Record the base {wildcards.model}, which is not trained"
     shell:
         "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"
 
 
 rule train:
@@ -107,4 +107,4 @@ rule train:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "sgt launch train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        " > {log} 2>&1"

@@ -1,0 +1,248 @@
+"""What a study says on screen while Snakemake runs it: a line per finished job, where long jobs are, and how it ended.
+
+Jobs write to their own logs, complete; only what a person follows stands here. Snakemake's own record of a run, with
+reasons and commands of all jobs, is below ``.snakemake/log``.
+"""
+
+import logging
+import re
+import textwrap
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from sgt.errors import SgtError
+from sgt.progress import AMOUNT
+from sgt.reporting.expected import Expected
+from sgt.reporting.report import ending, report_file
+from sgt.reporting.scores import Scores
+from sgt.reporting.stages import stage_times
+from sgt.study.load import LoadedStudy
+
+log = logging.getLogger("snakemake.logging")
+WIDTH = 200
+# Seconds after which a job that still runs is told, twice as long each time, to at most an hour.
+FIRST_LOOK, LONGEST_WAIT = 30.0, 3600.0
+SHOWN_FAILURES = 5
+# Of every job, or of no use on screen.
+DROPPED = {
+    LogEvent.WORKFLOW_STARTED,
+    LogEvent.RESOURCES_INFO,
+    LogEvent.SHELLCMD,
+    LogEvent.JOB_STARTED,
+    LogEvent.GROUP_INFO,
+    LogEvent.GROUP_ERROR,
+    LogEvent.PROGRESS,
+}
+CHATTER = (
+    "Building DAG of jobs",
+    "Using shell:",
+    "Group jobs: inactive",
+    "Conda environments: ignored",
+    "Select jobs to execute",
+    "Execute ",
+    "Removing output files of failed job",
+    "Shutting down, this might take",
+    "Exiting because a job execution failed",
+    "Complete log(s):",
+    "Elapsed time:",
+    "WorkflowError:\nAt least one job did not complete",
+)
+FAILED_COMMAND = re.compile(
+    r"CalledProcessError.*(?:exit status (?P<status>\d+)|died with <Signals\.(?P<signal>\w+))", re.S
+)
+
+
+@dataclass
+class Running:
+    """A job that runs: what it does in words, when it began and is looked at next (seconds), and its log if any."""
+
+    told: str
+    began: float
+    next_look: float
+    log: Path | None
+
+
+class Console(logging.Formatter):
+    """Snakemake's lines on screen, in the place of its own formatter.
+
+    Args:
+        study: that is run.
+        workflow: Snakemake's, whose jobs are known once it runs.
+    """
+
+    def __init__(self, study: LoadedStudy, workflow) -> None:
+        super().__init__()
+        self._study, self._workflow = study, workflow
+        self._default = logging.Formatter()
+        self._lock = threading.RLock()
+        self._running: dict[int, Running] = {}
+        self._failed: dict[int, tuple[str, Path | None]] = {}
+        self._expected: Expected | None = None
+        self._passed: set[str] = set()
+        self._over = threading.Event()
+
+    def attach(self) -> None:
+        """Take the place of Snakemake's formatter on screen; a logger plugin that was asked for is left alone."""
+        for handler in log.handlers:
+            if handler.name == "DefaultStreamHandler":
+                self._default = handler.formatter
+                handler.setFormatter(self)
+                handler.addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record has something to tell."""
+        with self._lock:
+            record.told = self._tell(record)
+        return bool(record.told)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """What it tells."""
+        return record.told
+
+    def succeeded(self) -> None:
+        """Tell how long the stages took, what was found, and where the report is."""
+        self._over.set()
+        times = stage_times(self._study.results / "benchmarks").to_string(index=False, float_format="%.1f")
+        self._say("\n".join([times, *self._ending()]))
+
+    def failed(self) -> None:
+        """Tell which jobs failed, with their logs' last words, and how to go on."""
+        self._over.set()
+        failed = list(self._failed.values())
+        lines = [f"study {self._study.study.name} stopped{f': {len(failed)} failed' if failed else ''}"]
+        for told, path in failed[:SHOWN_FAILURES]:
+            lines += [f"failed: {told}", *_last_words(path)]
+        if len(failed) > SHOWN_FAILURES:
+            lines.append(f"… and {len(failed) - SHOWN_FAILURES} more")
+        again = "run the same again: what is finished is kept, and work that was cut off goes on where it was saved"
+        self._say("\n".join([*lines, f"mend what is named and {again}" if failed else again]))
+
+    def look(self) -> list[str]:
+        """Lines of the jobs that have run long enough to be told again."""
+        now, lines = time.monotonic(), []
+        with self._lock:
+            for jobid, job in self._running.items():
+                words = _last_line(job.log)
+                amount = AMOUNT.search(words)
+                if amount and self._expected:
+                    self._expected.extrapolate(jobid, now - job.began, int(amount["done"]), int(amount["total"]))
+                if now >= job.next_look:
+                    job.next_look = now + min(now - job.began, LONGEST_WAIT)
+                    at = words[amount.start() :] if amount else f"{now - job.began:.0f} s so far"
+                    lines.append(self._line(f"running: {job.told}: {at}"))
+        return lines
+
+    def _tell(self, record: logging.LogRecord) -> str:
+        event = getattr(record, "event", None)
+        if self._workflow.output_settings.dryrun:
+            text = self._default.format(record)
+            # A command is there to be copied.
+            return text if event == LogEvent.SHELLCMD else "\n".join(map(_cut, text.splitlines()))
+        if hasattr(record, "said"):
+            return record.said
+        match event:
+            case LogEvent.RUN_INFO:
+                return self._begin(record)
+            case LogEvent.JOB_INFO:
+                now = time.monotonic()
+                logs = [Path(name.split(" (")[0]) for name in record.log]
+                told = record.rule_msg or f"{record.rule_name} {', '.join(record.wildcards.values())}".strip()
+                self._running[record.jobid] = Running(told, now, now + FIRST_LOOK, logs[0] if logs else None)
+                if self._expected:
+                    self._expected.began(record.jobid, now)
+            case LogEvent.JOB_FINISHED:
+                return self._finish(record.job_id)
+            case LogEvent.JOB_ERROR:
+                return self._fail(record.jobid)
+            case _ if event in DROPPED:
+                return ""
+            case _:
+                return self._pass(record)
+        return ""
+
+    def _begin(self, record: logging.LogRecord) -> str:
+        self._expected = Expected(self._workflow.dag)
+        threading.Thread(target=self._keep_looking, daemon=True).start()
+        return self._default.format(record).rstrip()
+
+    def _finish(self, jobid: int) -> str:
+        job = self._running.pop(jobid, None)
+        self._failed.pop(jobid, None)
+        if job is None or self._expected is None:
+            return ""
+        seconds = self._expected.finished(jobid, time.monotonic())
+        return self._line(f"{job.told} ({seconds:.0f} s)")
+
+    def _fail(self, jobid: int) -> str:
+        job = self._running.pop(jobid, None)
+        if job is None:
+            return ""
+        self._failed[jobid] = job.told, job.log
+        return "\n".join([self._line(f"failed: {job.told}"), *_last_words(job.log)])
+
+    def _pass(self, record: logging.LogRecord) -> str:
+        """A message of Snakemake's that is of use, once."""
+        text = self._default.format(record).strip("\n")
+        failed = FAILED_COMMAND.search(text)
+        if failed:
+            status = int(failed["status"] or 128)
+            killed = failed["signal"] or (f"signal {status - 128}" if status > 128 else "")
+            return f"a job's command was killed by {killed}: for want of memory, or from outside" if killed else ""
+        if text.startswith(CHATTER) or text in self._passed:
+            return ""
+        self._passed.add(text)
+        if text.startswith("Nothing to be done"):
+            return "\n".join([text, *self._ending()])
+        return "\n".join(part for line in text.splitlines() for part in _wrapped(line))
+
+    def _ending(self) -> list[str]:
+        """What the study found and where its report is, if the report is what was asked for."""
+        asked = any(job.rule.name == "report" for job in self._workflow.dag.jobs)
+        if not asked or not report_file(self._study).exists():
+            return []
+        try:
+            return [part for line in ending(Scores(self._study)) for part in _wrapped(line)]
+        except SgtError as error:
+            return _wrapped(f"error: {error}")
+
+    def _line(self, text: str) -> str:
+        share = self._expected.share(time.monotonic()) if self._expected else 0.0
+        return "\n".join(_wrapped(f"{time.strftime('%H:%M:%S')} [{100 * share:3.0f} %] {text}"))
+
+    def _keep_looking(self) -> None:
+        while not self._over.wait(5.0):
+            for line in self.look():
+                self._say(line)
+
+    def _say(self, text: str) -> None:
+        # Snakemake's formatter for its own record knows no arguments.
+        log.info(text, extra={"said": text})
+
+
+def _last_line(path: Path | None) -> str:
+    """The last line of a log that has something on it; empty if there is none."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            lines = file.read().decode(errors="replace").splitlines()
+    except (OSError, TypeError):
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _last_words(path: Path | None) -> list[str]:
+    """Where a job's log is, and its last line."""
+    words = _last_line(path)
+    return [f"    log: {path}", *textwrap.wrap(words, WIDTH, initial_indent="    ", subsequent_indent="    ")]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+
+
+def _wrapped(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_on_hyphens=False) or [""]

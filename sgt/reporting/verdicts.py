@@ -1,0 +1,63 @@
+"""How far an interval decides a claim, in words."""
+
+from enum import StrEnum
+
+import numpy as np
+
+from sgt.evaluation.statistics import Difference
+from sgt.reporting.scores import interval
+
+
+class Verdict(StrEnum):
+    """What a study says about a claim. One training seed never decides: another one may say otherwise."""
+
+    NOT_TESTED = "not tested"
+    NOT_SEEN = "not seen"
+    SEEN_ONCE = "seen with one seed"
+    OPPOSITE_SEEN_ONCE = "opposite seen with one seed"
+    SUPPORTED = "supported"
+    CONTRADICTED = "contradicted"
+
+    @property
+    def side(self) -> str:
+        """``for`` the claim, ``against`` it, or ``open``."""
+        if self in (Verdict.NOT_TESTED, Verdict.NOT_SEEN):
+            return "open"
+        return "for" if self in (Verdict.SEEN_ONCE, Verdict.SUPPORTED) else "against"
+
+
+MEANING = {
+    Verdict.NOT_TESTED: "the study lacks what the claim is about, for the reason given",
+    Verdict.NOT_SEEN: "an interval that decides it holds zero; a difference of the size named as detectable would be "
+    "seen four times in five",
+    Verdict.SEEN_ONCE: "the intervals over scenes say so, but another training seed may say otherwise",
+    Verdict.OPPOSITE_SEEN_ONCE: "an interval over scenes says the opposite, but another training seed may not",
+    Verdict.SUPPORTED: "the intervals over training seeds and scenes together say so",
+    Verdict.CONTRADICTED: "an interval over training seeds and scenes together says the opposite",
+}
+
+
+def direction(estimate: Difference) -> int:
+    """1 if the interval is above zero, -1 if it is below, 0 if it holds zero or there is none."""
+    return int(estimate.low > 0) - int(estimate.high < 0)
+
+
+def verdict(*needed: Difference) -> Verdict:
+    """Whether every one of these differences is above zero, as the claim needs."""
+    if any(np.isnan(estimate.low) for estimate in needed):
+        return Verdict.NOT_TESTED
+    once = any(estimate.seeds == 1 for estimate in needed)
+    match min(direction(estimate) for estimate in needed):
+        case 1:
+            return Verdict.SEEN_ONCE if once else Verdict.SUPPORTED
+        case 0:
+            return Verdict.NOT_SEEN
+    return Verdict.OPPOSITE_SEEN_ONCE if once else Verdict.CONTRADICTED
+
+
+def told(estimate: Difference) -> str:
+    """The difference with its interval, and the smallest that would have been seen if this one was not."""
+    text = interval(estimate.value, estimate.low, estimate.high, sign="+")
+    if direction(estimate) or np.isnan(estimate.low):
+        return text
+    return f"{text} (detectable: {estimate.detectable:.3f})"

@@ -1,0 +1,105 @@
+"""Studies with made-up scores."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sgt.evaluation.questions import score_questions
+from sgt.identity import write_record
+from sgt.study.identity import SCORE_SCHEMA as SCHEMA
+from sgt.study.load import load_study
+from tests.conftest import sgt, write_study
+
+KINDS = ["count", "relation", "parity"]
+GROUPS = {"perception": ["count", "relation"], "reasoning": ["parity"]}
+IMAGES = 100
+
+
+def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float], shared: float = 0.0) -> None:
+    """A score file of made-up answers that are right with a probability per kind.
+
+    Args:
+        shared: of the items, how many every arm and seed answers alike.
+    """
+    rng, alike = np.random.default_rng([*arm.encode(), seed]), np.random.default_rng(0)
+    lines = []
+    for image in range(IMAGES):
+        for kind in KINDS:
+            drawn, same, luck = rng.random(), alike.random(), alike.random()
+            answer = ("yes", "no")[image % 2]
+            lines.append(
+                {
+                    "id": f"{image}-{kind}", "key": str(image), "kind": kind, "question": "is it so",
+                    "options": ["yes", "no"], "answer": answer,
+                    "prediction": answer if (luck if same < shared else drawn) < skill[kind] else "",
+                }
+            )  # fmt: skip
+    metrics, items = score_questions(lines, GROUPS)
+    write_score(path, metrics, items, f"micro/{arm}/seed{seed}")
+
+
+def write_score(path: Path, metrics: dict, items: dict, run: str) -> None:
+    score = {
+        "schema": SCHEMA,
+        "run": {"id": run},
+        "metrics": metrics,
+        "items": items,
+        "hashes": {"data": "d"},
+        "commands": ["sgt predict …", "sgt score …"],
+        "protocol": {"kind": "questions"},
+        "evaluator": {"name": "exact match"},
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(score))
+
+
+def write_benchmark(name: str, groups: dict = GROUPS) -> None:
+    about = {"name": name, "version": 1, "dataset": "test", "groups": groups, "protocol": {"kind": "questions"}}
+    Path(f"config/benchmarks/{name}.yaml").write_text(yaml.safe_dump(about))
+
+
+ARMS = ["base", "sft", "segmentation", "edge", "reconstruction"]
+
+
+@pytest.fixture
+def study_with(tmp_path, monkeypatch):
+    """Makes a study of arms and seeds whose made-up scores are right as often as a table of perception says."""
+    monkeypatch.chdir(tmp_path)
+    # Made-up scores follow from nothing; that real ones must is tested with the results (tests/study/test_results.py).
+    monkeypatch.setattr("sgt.reporting.sources.require_current", lambda *results: None)
+
+    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6):
+        write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))
+        for name in benchmarks:
+            write_benchmark(name)
+        study = load_study("config/micro.yaml")
+        for run in study.runs:
+            skill = {"count": perception[run.arm], "relation": perception[run.arm], "parity": 0.6}
+            for name in benchmarks:
+                write_scores(study.score_file(run, name), run.arm, run.seed, skill, shared)
+        return study
+
+    return make
+
+
+@pytest.fixture
+def scored(study_with):
+    """A study of five arms and three seeds with made-up scores: segmentation perceives better, and nothing else."""
+    return study_with({arm: 0.95 if arm == "segmentation" else 0.75 for arm in ARMS}, seeds=3)
+
+
+def published(study) -> str:
+    """The report's text, once tables and figures are made; of runs that left a record and their losses."""
+    for run in study.runs:
+        folder = study.run_dir(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"id": run.id, "steps": 6, "checkpoint_sha256": "c", "code": "r", "command": "sgt train …"}
+        write_record(folder / "run.json", record)
+        if run.arm != "base":
+            (folder / "metrics.jsonl").write_text('{"step": 1, "ce": 1.0, "mse": 0.0}\n')
+    for command in ("tables", "figures", "report"):
+        sgt(command, study.path)
+    return Path("results/report/index.html").read_text()
