@@ -1,10 +1,10 @@
 """Tar shards of samples that share a key: the one data format of the project.
 
 A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is written last. A sample is every member
-``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image, JPEG or PNG by its content),
-``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit), ``KEY.panoptic.png`` and ``KEY.stuff.png`` (the
-COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the target is the image itself, in the order of
-their source shard. Archives are read in place, never extracted.
+``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image; other suffixes of images serve as well,
+and its content says what it is), ``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit),
+``KEY.panoptic.png`` and ``KEY.stuff.png`` (the COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the
+target is the image itself, in the order of their source shard. Archives are read in place, never extracted.
 """
 
 import io
@@ -22,6 +22,7 @@ from sgt.errors import SgtError
 
 MANIFEST = "manifest.json"
 _MEMBER = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\.(?P<ext>[a-z0-9]+(?:\.[a-z0-9]+)?)")
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
 
@@ -46,6 +47,34 @@ class Sample:
                 f"{self.shard}: {self.key}", f"no .{extension} member (it has {has})", "make the shard again with it"
             )
         return self.files[extension]
+
+    @property
+    def has_image(self) -> bool:
+        """Whether there is a picture."""
+        return not self.files.keys().isdisjoint(IMAGE_SUFFIXES)
+
+    @property
+    def image(self) -> bytes:
+        """The bytes of the picture, whatever its suffix.
+
+        Raises:
+            SgtError: there is none, or more than one.
+        """
+        return self.files[self._image_suffix]
+
+    @property
+    def image_name(self) -> str:
+        """Where the picture lies, for messages."""
+        return f"{self.shard}: {self.key}.{self._image_suffix}"
+
+    @property
+    def _image_suffix(self) -> str:
+        found = [suffix for suffix in IMAGE_SUFFIXES if suffix in self.files]
+        if len(found) != 1:
+            has = f"{len(found)} images" if found else "no image"
+            problem = f"{has} (it has {', '.join(sorted(self.files))})"
+            raise SgtError(f"{self.shard}: {self.key}", problem, "make the shard again with one")
+        return found[0]
 
     def json(self) -> dict:
         """The parsed ``KEY.json``, the same object every time.

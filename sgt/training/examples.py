@@ -6,7 +6,7 @@ from PIL import Image
 
 from sgt.data.conversations import IMAGE_MARK, check_conversation
 from sgt.data.dataset import ShardDataset
-from sgt.data.images import decode_image
+from sgt.data.images import image_of
 from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
@@ -14,11 +14,6 @@ from sgt.errors import SgtError
 from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.proxies.base import Proxy
 from sgt.training.stream import Supply
-
-
-def image_of(sample: Sample) -> Image.Image:
-    """The decoded input image of a sample."""
-    return decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
 
 
 def vqa_example(sample: Sample) -> Example:
@@ -32,7 +27,7 @@ def vqa_example(sample: Sample) -> Example:
         SgtError: the record has neither, or is no conversation.
     """
     record = sample.json()
-    shown = [SeenImage(image_of(sample), asked=True)] if "jpg" in sample.files else []
+    shown = [SeenImage(image_of(sample), asked=True)] if sample.has_image else []
     if "questions" in record:
         asked = [(question["question"], question["answer"]) for question in record["questions"]]
         described = [(CAPTION_REQUEST, record["caption"])] if "caption" in record else []

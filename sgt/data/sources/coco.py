@@ -80,7 +80,7 @@ class CocoSource(Source):
         (about,) = found
         name = about["file_name"].rsplit("/", 1)[-1]
         image = self._pictures.read(name)
-        size = checked_image(image, f"{self._pictures.path}: {name}").size
+        size = checked_image(image, f"{self._pictures.path}: {name}").stored_size
         if size != (about.get("width"), about.get("height")):
             raise SgtError(f"{self._pictures.path}: {name}", f"is {size}, not as described", "leave this sample out")
         described = {"image_id": about["id"], "width": size[0], "height": size[1], "file_name": name}
