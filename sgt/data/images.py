@@ -70,7 +70,7 @@ def decode_image(data: bytes, where: object) -> Image.Image:
     image, header = _opened(data, where)
     with _refusing(where, header.format):
         image.load()
-        image = _eight_bits(image, where)
+        image = _eight_bits(image)
         if image.has_transparency_data:
             rgba = image.convert("RGBA")
             image = Image.new("RGB", rgba.size, "white")
@@ -111,7 +111,7 @@ def decode_target(data: bytes, where: object) -> Image.Image:
     image, header = _opened(data, where)
     with _refusing(where, header.format):
         image.load()
-        return image if image.mode == "P" else _eight_bits(image, where).convert("RGB")
+        return image if image.mode == "P" else _eight_bits(image).convert("RGB")
 
 
 def decode_depth(data: bytes, where: object) -> np.ndarray:
@@ -143,10 +143,8 @@ def encode_png(image: Image.Image | np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _eight_bits(image: Image.Image, where: object) -> Image.Image:
+def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit grey as eight bits: the upper ones, as Pillow takes them of 16-bit colour. Other modes as they are."""
-    if image.mode in ("I", "F"):
-        raise SgtError(where, f"{image.format} of 32 bits per pixel, whose white is not known", "convert it to 8 bits")
     if not image.mode.startswith("I;16"):
         return image
     bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if image.format == "TIFF" else 16
@@ -169,6 +167,8 @@ def _opened(data: bytes, where: object) -> tuple[Image.Image, Header]:
     if width * height > MAX_PIXELS:
         problem = f"{image.format} of {width}x{height} pixels is too large"
         raise SgtError(where, problem, "leave this sample out")
+    if image.mode in ("I", "F"):
+        raise SgtError(where, f"{image.format} of 32 bits per pixel, whose white is not known", "convert it to 8 bits")
     orientation = orientation_of(image, data)
     size = image.size if image.format == "TIFF" else orientation.size(image.size)
     return image, Header(image.format, size, orientation)

@@ -12,7 +12,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -181,10 +181,14 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         yield read_sample(path, key, members)
 
 
-def read_sample(path: Path, key: str, members: Iterable[Member]) -> Sample:
-    """One sample from where its members lie."""
+def read_sample(path: Path, key: str, members: Iterable[Member], most: int = MAX_MEMBER_BYTES) -> Sample:
+    """One sample from where its members lie; of each member at most the first ``most`` bytes."""
     with open(path, "rb", buffering=0) as file:
-        return Sample(path, key, {member.extension: _read_exactly(file, path, member) for member in members})
+        files = {
+            member.extension: _read_exactly(file, path, replace(member, size=min(member.size, most)))
+            for member in members
+        }
+    return Sample(path, key, files)
 
 
 def _read_exactly(file: io.FileIO, path: Path, member: Member) -> bytes:

@@ -28,6 +28,7 @@ from sgt.study.load import load_study
 from sgt.study.models import Model
 from sgt.study.record import read_run
 from sgt.training.examples import image_of
+from sgt.training.screening import check_items
 
 IMAGES_PER_CHUNK = 20
 
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
     record = read_run(study, run)
     dataset_dir = study.dataset_dir(benchmark.dataset)
     dataset, protocol = open_dataset(dataset_dir), benchmark.protocol
+    check_items(study, benchmark, dataset)
     folder = study.prediction_dir(run, benchmark.name)
     identity = [record["checkpoint_sha256"], protocol.model_dump_json(), (dataset_dir / MANIFEST).read_text()]
     work = folder / "work" / hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]

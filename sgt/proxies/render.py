@@ -23,6 +23,8 @@ from sgt.proxies import PROXIES, make_proxy
 from sgt.proxies.base import Proxy
 
 log = logging.getLogger("sgt")
+# How many keys of refused samples a message names.
+_NAMED = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -117,8 +119,8 @@ class _Report:
         self.left_out += left_out
         pixels = np.asarray(target)
         self.covered.append(float((pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0).mean()))
-        if "json" in sample.files and "annotations" in sample.json():
-            self.masks.append(len(sample.json()["annotations"]) - left_out.total())
+        if (annotations := _annotations(sample)) is not None:
+            self.masks.append(len(annotations) - left_out.total())
 
 
 def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
@@ -143,7 +145,10 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
             progress.add(len(samples))
         if len(report.refused) > max_bad * report.seen:
             first = report.refused[0][1]
-            told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused)"
+            keys = ", ".join(key for key, _ in report.refused[:_NAMED]) + (
+                ", …" if len(report.refused) > _NAMED else ""
+            )
+            told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused: {keys})"
             raise SgtError(first.where, told, "mend it, or allow more in data.max_bad (--max-bad)")
     if report.left_out:
         told = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
@@ -174,6 +179,15 @@ def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[S
             report.refuse(sample, error)
         else:
             yield sample, image
+
+
+def _annotations(sample: Sample) -> list | None:
+    """A sample's annotations, if it has some; a proxy that needs none does not mind what else its record is."""
+    try:
+        found = sample.json().get("annotations") if "json" in sample.files else None
+    except SgtError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _batches(values: Iterator, size: int) -> Iterator[list]:

@@ -159,8 +159,8 @@ def _painted(found: list[dict], sample: Sample, height: int, width: int, largest
         where = f"{sample.shard}: {sample.key}.json"
         raise SgtError(where, f"the masks cover the image {covered:.0f} times", "leave this sample out")
     kept = [place for place, runs in enumerate(masks) if area(runs) and area(runs) >= smallest * height * width]
-    labels = paint([masks[place] for place in kept], [found[place]["id"] for place in kept], *stored[::-1], largest_last)
-    return labels.turned(turn)
+    ids = [found[place]["id"] for place in kept]
+    return paint([masks[place] for place in kept], ids, *stored[::-1], largest_last).turned(turn)
 
 
 def _categories(sample: Sample, height: int, width: int, options: Strict) -> Image.Image:

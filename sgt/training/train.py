@@ -22,7 +22,7 @@ from sgt.study.watch import Watch
 from sgt.training.estimate import flops_per_token
 from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
-from sgt.training.sources import training_sources, validation_supplies
+from sgt.training.sources import screen_data, training_sources, validation_supplies
 from sgt.training.stream import Stream
 from sgt.training.trainable import make_trainable
 from sgt.training.validation import Validation
@@ -65,10 +65,13 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
+    # By one process, for all.
+    left_out = world.gathered(screen_data(study, run) if world.is_main else [])[0]
     sources = training_sources(study, run, recipe)
     # Hashed once, and by one process: the files of a 7B model take half a minute.
     base_sha256 = weights_sha256(spec, base) if world.is_main else ""
-    fingerprint = world.gathered(_fingerprint(study, run, spec, recipe, base_sha256) if world.is_main else "")[0]
+    mine = _fingerprint(study, run, spec, recipe, base_sha256, left_out) if world.is_main else ""
+    fingerprint = world.gathered(mine)[0]
     model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
@@ -116,7 +119,9 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
     )
 
 
-def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base_sha256: str) -> str:
+def _fingerprint(
+    study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base_sha256: str, left_out: list[str]
+) -> str:
     """Of everything that decides a run's weights."""
     parts = [
         run.id,
@@ -124,6 +129,7 @@ def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base
         spec.model_dump_json(exclude={"predict", "pretrain"}),
         base_sha256,
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
+        *left_out,
     ]
     if run.proxy:
         parts.append(study.proxy(run.proxy).options.model_dump_json())
