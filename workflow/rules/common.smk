@@ -124,12 +124,18 @@ def pretrained(model: str) -> Path:
     return RESULTS / "base" / model / "run.json"
 
 
-def base_weights_of(wildcards) -> list[str]:
+def base_weights_of(name: str) -> list[str]:
     """Weights a model's runs start from: those that DVC keeps, or the record of those that were fetched."""
-    spec = STUDY.models[wildcards.model]
+    spec = STUDY.models[name]
     if is_fetched(spec.checkpoint):
         return [str(fetched(spec.checkpoint))]
     return [f"{spec.checkpoint}/{file}" for file in spec.weights]
+
+
+def all_base_weights(wildcards) -> list[str]:
+    """A model's base weights, and those of the others: every sample is judged for all models before a run begins."""
+    names = [wildcards.model, *(name for name in STUDY.models if name != wildcards.model)]
+    return [file for name in names for file in base_weights_of(name)]
 
 
 def training_data(wildcards) -> list[Path]:

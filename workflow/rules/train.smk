@@ -50,7 +50,7 @@ rule pretrain:
 
 rule base_run:
     input:
-        ancient(base_weights_of),
+        ancient(all_base_weights),
     output:
         STUDY.run_dir(RUN) / "run.json",
     log:
@@ -78,7 +78,7 @@ rule base_run:
 
 rule train:
     input:
-        base=ancient(base_weights_of),
+        base=ancient(all_base_weights),
         data=training_data,
     output:
         STUDY.run_dir(RUN) / "run.json",
