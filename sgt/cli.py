@@ -24,6 +24,7 @@ COMMANDS = {
     "preview": ("sgt.proxies.preview", "draw a contact sheet of a shard: inputs and targets"),
     "pretrain": ("sgt.training.pretrain", "train a base model from nothing"),
     "launch": ("sgt.launch", "a command in as many processes as its model asks for"),
+    "screen": ("sgt.training.screening", "find the samples of a dataset that a study's models cannot take"),
     "train": ("sgt.training.train", "post-train one run of a study"),
     "predict": ("sgt.evaluation.predict", "answer or generate for one run and one benchmark"),
     "demonstrate": ("sgt.evaluation.demonstrate", "a proxy arm makes its targets for a few held-out scenes"),

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
@@ -60,7 +61,12 @@ class ShardDataset:
         """Keys of all samples, in order."""
         return [entry.key for entry in self._entries]
 
-    def without(self, left_out: set[tuple[str, str]]) -> "ShardDataset":
+    def place(self, index: int) -> tuple[str, str]:
+        """A sample's shard, by its file name, and key."""
+        entry = self._entries[index]
+        return entry.shard.name, entry.key
+
+    def without(self, left_out: Collection[tuple[str, str]]) -> "ShardDataset":
         """The same samples without some, each named by its shard's file name and its key."""
         kept = ShardDataset([])
         kept._entries = [entry for entry in self._entries if (entry.shard.name, entry.key) not in left_out]
@@ -73,15 +79,19 @@ def open_dataset(folder: Path) -> ShardDataset:
     return ShardDataset([folder / shard["file"] for shard in shards], [shard["count"] for shard in shards])
 
 
-def open_targets(folder: Path, source: ShardDataset, shards: list[str]) -> tuple[ShardDataset, ShardDataset]:
+def open_targets(
+    folder: Path, source: ShardDataset, shards: list[str], left_out: Collection[tuple[str, str]] = ()
+) -> tuple[ShardDataset, ShardDataset]:
     """A proxy's targets and the samples they were rendered from, aligned by key.
 
-    Samples that were refused in rendering, as the reports beside the targets tell, are in neither.
+    Samples that were refused in rendering, as the reports beside the targets tell, are in neither, nor are those that
+    are to be left out.
 
     Args:
         folder: of the target shards and their reports.
         source: the dataset they were rendered from.
         shards: names of the source's shard files.
+        left_out: samples by the name of their shard's file and their key.
 
     Returns:
         The samples that have a target, and their targets.
@@ -97,7 +107,7 @@ def open_targets(folder: Path, source: ShardDataset, shards: list[str]) -> tuple
         if target != wanted:
             problem = f"has {target or 'no more'} where the source has {wanted or 'no more'}"
             raise SgtError(folder, f"{problem}: the targets are not those of the source", "render them again")
-    return kept, targets
+    return kept.without(left_out), targets.without(left_out)
 
 
 def _refused(target: Path) -> list[str]:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from sgt.data.fetch import FETCHED
-from sgt.data.shards import MANIFEST, read_manifest
+from sgt.data.shards import MANIFEST, SCREENED, read_manifest
 from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest
@@ -48,3 +48,18 @@ def dataset_content(folder: Path) -> str:
     if not (folder / MANIFEST).exists():
         return UNKNOWN
     return digest([(shard["sha256"], shard["count"]) for shard in read_manifest(folder)["shards"]])
+
+
+def left_out(folder: Path) -> list | str:
+    """Shard and key of the samples of a dataset that training leaves out; unknown where it was not screened.
+
+    Raises:
+        SgtError: the verdict is damaged.
+    """
+    path = folder / SCREENED
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["left_out"]
+    except FileNotFoundError:
+        return UNKNOWN
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a verdict on a dataset ({error!r})", "delete it to screen the data again") from None

@@ -1,65 +1,131 @@
-"""Decoding and encoding of images, with the limits that hostile files run into."""
+"""Decoding and encoding of images: the one way that pictures are read, with the limits that hostile files run into.
+
+JPEG, PNG, WebP, GIF (the first picture), BMP and TIFF are read, whatever a file is called. Pictures stand upright, as
+every viewer shows them; what lies over the stored pixels is turned with them (:mod:`sgt.data.orientation`).
+"""
 
 import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from sgt.data.orientation import UPRIGHT, Orientation, orientation_of
+from sgt.data.shards import Sample
 from sgt.errors import SgtError
 
 MAX_PIXELS = 100_000_000
-_BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# The limit above is checked before any pixel is decoded, so Pillow need not warn of large images, nor refuse others.
+Image.MAX_IMAGE_PIXELS = None
+# Of damaged metadata it warns without the name of the file; what matters of it is looked at here.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_BITS_PER_SAMPLE = 258
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known of a picture before its pixels are decoded.
+
+    Attributes:
+        format: as Pillow names it.
+        size: (width, height) of the upright picture.
+        orientation: how its stored pixels are turned to stand upright.
+    """
+
+    format: str
+    size: tuple[int, int]
+    orientation: Orientation
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """(width, height) of the pixels as they lie in the file."""
+        return self.orientation.size(self.size)
+
+
+def image_of(sample: Sample) -> Image.Image:
+    """The decoded picture of a sample; see :func:`decode_image`."""
+    return decode_image(sample.image, sample.image_name)
+
+
+def orientation_of_sample(sample: Sample) -> Orientation:
+    """How what lies over the stored pixels of a sample's picture is turned with it; upright without a picture."""
+    return read_header(sample.image, sample.image_name).orientation if sample.has_image else UPRIGHT
 
 
 def decode_image(data: bytes, where: object) -> Image.Image:
-    """Decode JPEG or PNG bytes to an RGB image (transparency is composited on white).
+    """Decode an image file to an upright RGB image (transparency is composited on white, 16 bits scaled to 8).
 
     Args:
         data: the file's bytes.
         where: what to name in an error.
 
     Raises:
-        SgtError: not an image, truncated, or larger than ``MAX_PIXELS``.
+        SgtError: not an image of a known format, truncated, or larger than ``MAX_PIXELS``.
     """
-    image = _loaded(data, where)
-    if image.mode in ("RGBA", "LA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        image = Image.new("RGB", rgba.size, "white")
-        image.paste(rgba, mask=rgba.getchannel("A"))
-    return image.convert("RGB")
+    image, header = _opened(data, where)
+    with _refusing(where, header.format):
+        image.load()
+        image = _eight_bits(image)
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            image = Image.new("RGB", rgba.size, "white")
+            image.paste(rgba, mask=rgba.getchannel("A"))
+        image = image.convert("RGB")
+    # Pillow turns TIFF itself.
+    return image if header.format == "TIFF" else header.orientation.image(image)
 
 
-def checked_image(data: bytes, where: object) -> Image.Image:
-    """An image of which only the size is wanted: decoded as coarsely as its format can, to know that it is whole.
+def read_header(data: bytes, where: object) -> Header:
+    """Format, size and orientation of an image file, of which the beginning may be enough.
+
+    Raises:
+        SgtError: not an image of a known format, or larger than ``MAX_PIXELS``.
+    """
+    return _opened(data, where)[1]
+
+
+def checked_image(data: bytes, where: object) -> Header:
+    """The header of an image that is decoded as coarsely as its format can, to know that it is whole.
 
     Raises:
         SgtError: as :func:`decode_image` does.
     """
-    _loaded(data, where, coarsely=True)
-    return _opened(data, where)
+    image, header = _opened(data, where)
+    with _refusing(where, header.format):
+        image.draft("RGB", (1, 1))
+        image.load()
+    return header
 
 
 def decode_target(data: bytes, where: object) -> Image.Image:
-    """Decode a rendered target: a palette image as it is, so that it is resized as labels; anything else as RGB.
+    """Decode a rendered target or a map of labels, as it is stored: a palette image as it is, so that it is resized as
+    labels; anything else as RGB.
 
     Of 16-bit grey the upper eight bits are kept, which is all that a model makes.
     """
-    image = _loaded(data, where)
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image if image.mode == "P" else image.convert("RGB")
+    image, header = _opened(data, where)
+    with _refusing(where, header.format):
+        image.load()
+        return image if image.mode == "P" else _eight_bits(image).convert("RGB")
 
 
 def decode_depth(data: bytes, where: object) -> np.ndarray:
-    """Decode a 16-bit depth PNG to uint16 (H, W); 0 means unknown.
+    """Decode a 16-bit depth PNG to uint16 (H, W), as it is stored; 0 means unknown.
 
     Raises:
         SgtError: not a 16-bit single-channel image.
     """
-    image = _loaded(data, where)
-    if not image.mode.startswith("I"):
-        raise SgtError(where, f"depth must be a 16-bit grey PNG, not mode {image.mode}", "convert it")
-    return np.asarray(image).astype(np.uint16)
+    image, header = _opened(data, where)
+    with _refusing(where, header.format):
+        image.load()
+        if not image.mode.startswith("I;16"):
+            raise SgtError(where, f"depth must be a 16-bit grey PNG, not mode {image.mode}", "convert it")
+        return np.asarray(image).astype(np.uint16)
 
 
 def encode_jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
@@ -77,26 +143,66 @@ def encode_png(image: Image.Image | np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _loaded(data: bytes, where: object, coarsely: bool = False) -> Image.Image:
-    image = _opened(data, where)
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit grey as eight bits: the upper ones, as Pillow takes them of 16-bit colour. Other modes as they are."""
+    if not image.mode.startswith("I;16"):
+        return image
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if image.format == "TIFF" else 16
+    values = np.asarray(image)
+    grey = (values >> (bits - 8)).astype(np.uint8)
+    # The one value that a PNG without an alpha channel may declare transparent.
+    grey[values == image.info.get("transparency", -1)] = 255
+    return Image.fromarray(grey)
+
+
+def _opened(data: bytes, where: object) -> tuple[Image.Image, Header]:
+    """An image of which no pixel is decoded yet."""
     try:
-        if coarsely:
-            image.draft("RGB", (1, 1))
-        image.load()
-    except _BROKEN as error:
-        raise _refusal(where, error) from None
-    return image
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow raises whatever a damaged file makes it run into.
+        raise _unidentified(data, where) from None
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        problem = f"{image.format} of {width}x{height} pixels is too large"
+        raise SgtError(where, problem, "leave this sample out")
+    if image.mode in ("I", "F"):
+        raise SgtError(where, f"{image.format} of 32 bits per pixel, whose white is not known", "convert it to 8 bits")
+    orientation = orientation_of(image, data)
+    size = image.size if image.format == "TIFF" else orientation.size(image.size)
+    return image, Header(image.format, size, orientation)
 
 
-def _opened(data: bytes, where: object) -> Image.Image:
+@contextmanager
+def _refusing(where: object, what: str) -> Iterator[None]:
+    """Refuse in one line what Pillow cannot read."""
     try:
-        image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG"))
-    except _BROKEN as error:
-        raise _refusal(where, error) from None
-    if image.width * image.height > MAX_PIXELS:
-        raise SgtError(where, f"{image.width}x{image.height} pixels is too large", "leave this sample out")
-    return image
+        yield
+    except (SgtError, MemoryError):
+        raise
+    except Exception as error:  # See above.
+        told = " ".join(str(error).split()) or type(error).__name__
+        problem = f"corrupt or not an image ({what}: {told})"
+        raise SgtError(where, problem, "fetch or make the sample again") from None
 
 
-def _refusal(where: object, error: Exception) -> SgtError:
-    return SgtError(where, f"corrupt or not an image ({error})", "fetch or make the sample again")
+def _unidentified(data: bytes, where: object) -> SgtError:
+    """Why a file cannot be opened, with the name of its format if that is known."""
+    name, remedy = _format_name(data[:16].ljust(16, b"\0")), "fetch or make the sample again"
+    if name in FORMATS:
+        told = f"{name} whose header cannot be read"
+    elif name:
+        told, remedy = f"{name}, which is not read", "convert it to JPEG or PNG, or leave this sample out"
+    else:
+        told = f"it begins with {data[:12]!r}" if data else "it is empty"
+    return SgtError(where, f"corrupt or not an image ({told})", remedy)
+
+
+def _format_name(beginning: bytes) -> str | None:
+    """The format that the first 16 bytes of a file are those of; nothing more is read of it."""
+    if beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIC_BRANDS:
+        return "HEIC"
+    Image.init()
+    known = ((name, accept) for name, (_, accept) in Image.OPEN.items() if accept)
+    return next((name for name, accept in known if accept(beginning)), None)

@@ -3,7 +3,8 @@
 import re
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_SAMPLE = re.compile(r"(?P<key>[A-Za-z0-9_-]+)\.(?P<extension>(?:[a-z0-9]+\.)?(?:jpe?g|png|json))", re.IGNORECASE)
+_EXTENSION = r"(?:[a-z0-9]+\.)?(?:jpe?g|png|webp|gif|bmp|tiff?|json)"
+_SAMPLE = re.compile(rf"(?P<key>[A-Za-z0-9_-]+)\.(?P<extension>{_EXTENSION})", re.IGNORECASE)
 # What file managers and disks of other systems leave behind.
 _SYSTEM_FOLDERS = {"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 

@@ -1,18 +1,19 @@
 """Tar shards of samples that share a key: the one data format of the project.
 
 A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is written last. A sample is every member
-``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image, JPEG or PNG by its content),
-``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit), ``KEY.panoptic.png`` and ``KEY.stuff.png`` (the
-COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the target is the image itself, in the order of
-their source shard. Archives are read in place, never extracted. What belongs to no sample (folders, hidden files, a
-licence) is passed over; names that lead elsewhere, links and devices condemn the whole tar.
+``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image; other suffixes of images serve as well,
+and its content says what it is), ``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit),
+``KEY.panoptic.png`` and ``KEY.stuff.png`` (the COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the
+target is the image itself, in the order of their source shard. Archives are read in place, never extracted. What
+belongs to no sample (folders, hidden files, a licence) is passed over; names that lead elsewhere, links and devices
+condemn the whole tar.
 """
 
 import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -21,7 +22,8 @@ from sgt.atomic import atomic_path, sha256, write_json
 from sgt.data.names import leads_elsewhere, sample_member
 from sgt.errors import SgtError
 
-MANIFEST = "manifest.json"
+MANIFEST, SCREENED = "manifest.json", "screened.json"
+IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
 
@@ -56,6 +58,34 @@ class Sample:
                 f"{self.shard}: {self.key}", f"no .{extension} member (it has {has})", "make the shard again with it"
             )
         return self.files[extension]
+
+    @property
+    def has_image(self) -> bool:
+        """Whether there is a picture."""
+        return any(suffix in self.files or suffix in self.unusable for suffix in IMAGE_SUFFIXES)
+
+    @property
+    def image(self) -> bytes:
+        """The bytes of the picture, whatever its suffix.
+
+        Raises:
+            SgtError: there is none, or more than one.
+        """
+        return self.get(self._image_suffix)
+
+    @property
+    def image_name(self) -> str:
+        """Where the picture lies, for messages."""
+        return f"{self.shard}: {self.key}.{self._image_suffix}"
+
+    @property
+    def _image_suffix(self) -> str:
+        found = [suffix for suffix in IMAGE_SUFFIXES if suffix in self.files or suffix in self.unusable]
+        if len(found) != 1:
+            has = f"{len(found)} images" if found else "no image"
+            problem = f"{has} (it has {', '.join(sorted(self.files))})"
+            raise SgtError(f"{self.shard}: {self.key}", problem, "make the shard again with one")
+        return found[0]
 
     def json(self) -> dict:
         """The parsed ``KEY.json``, the same object every time.
@@ -99,7 +129,7 @@ class ShardWriter:
         for extension, content in files.items():
             name = f"{key}.{extension}"
             if sample_member(name) != (key, extension):
-                remedy = "use letters, digits, - and _ in keys, and jpg, png or json as extension"
+                remedy = "use letters, digits, - and _ in keys, and an image's suffix or json as extension"
                 raise SgtError(self.path, f"{name!r} cannot name a member", remedy)
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
@@ -172,8 +202,8 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         yield read_sample(path, key, members)
 
 
-def read_sample(path: Path, key: str, members: Iterable[Member]) -> Sample:
-    """One sample from where its members lie."""
+def read_sample(path: Path, key: str, members: Iterable[Member], most: int = MAX_MEMBER_BYTES) -> Sample:
+    """One sample from where its members lie; of each member at most the first ``most`` bytes."""
     files, unusable = {}, {}
     with open(path, "rb", buffering=0) as file:
         for member in members:
@@ -183,7 +213,7 @@ def read_sample(path: Path, key: str, members: Iterable[Member]) -> Sample:
             elif member.size > MAX_MEMBER_BYTES:
                 unusable[member.extension] = f"{member.size} bytes is too large for a .{member.extension} member"
             else:
-                files[member.extension] = _read_exactly(file, path, member)
+                files[member.extension] = _read_exactly(file, path, replace(member, size=min(member.size, most)))
     return Sample(path, key, files, unusable)
 
 

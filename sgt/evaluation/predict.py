@@ -30,6 +30,7 @@ from sgt.study.models import Model
 from sgt.study.record import read_run
 from sgt.study.results import Results, require_current
 from sgt.training.examples import image_of
+from sgt.training.screening import check_items
 
 IMAGES_PER_CHUNK = 20
 
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     require_current(results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
     dataset, protocol = open_dataset(study.dataset_dir(benchmark.dataset)), benchmark.protocol
+    check_items(study, benchmark, dataset)
     folder = study.prediction_dir(run, benchmark.name)
     identity = prediction_identity(study, run, benchmark, record["checkpoint_sha256"])
     work = folder / "work" / digest(identity)[:16]

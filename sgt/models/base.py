@@ -149,6 +149,15 @@ class UnifiedModel(ABC):
             SgtError: a file or tensor is missing, unexpected or misshapen.
         """
 
+    @classmethod
+    @abstractmethod
+    def without_weights(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "UnifiedModel":
+        """A checkpoint's model without its weights, to judge examples with; see :meth:`check`.
+
+        Raises:
+            SgtError: a file is missing or damaged.
+        """
+
     @abstractmethod
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """Write the official layout into an existing folder; ``weights`` replace the network's own (an average)."""
@@ -181,6 +190,17 @@ class UnifiedModel(ABC):
     @abstractmethod
     def tokens(self, example: Example) -> int:
         """How many tokens an example takes in a batch."""
+
+    @abstractmethod
+    def check(self, example: Example) -> int:
+        """How many tokens an example takes in a batch, after seeing that the model can take it.
+
+        Args:
+            example: no pixel of it is touched, so in the place of its images may be anything with a ``size``.
+
+        Raises:
+            SgtError: it is too long for the model, or an image too large or too narrow.
+        """
 
     @abstractmethod
     def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> Batch:

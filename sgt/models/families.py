@@ -100,6 +100,15 @@ def load_model(
     return model
 
 
+def model_without_weights(spec: Model) -> UnifiedModel:
+    """The base model of a study's model without its weights, to judge examples with."""
+    folder = Path(spec.checkpoint)
+    model = FAMILIES[spec.family].model.without_weights(folder, spec.vit_image, spec.vae_image)
+    if spec.vqa_image:
+        model.asked_transform = transform_of(spec.vqa_image)
+    return model
+
+
 def device_of(spec: Model) -> torch.device:
     """Where a model runs.
 

@@ -1,6 +1,7 @@
 """What a proxy task is."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -28,7 +29,7 @@ class Proxy(ABC):
         prompts: instructions, one of which is drawn per sample.
         needs: extensions that a sample must have besides its image (``json`` for masks, ``depth.png``).
         label_like: the target is a palette image whose colours are labels, resized only by nearest neighbour.
-        reads_pixels: the target depends on the image's pixels and not on its size alone.
+        reads_pixels: the target depends on the image's pixels; of others ``render`` may be given a blank image.
         batch: how many samples are rendered together.
         options: what was chosen.
     """
@@ -54,8 +55,9 @@ class Proxy(ABC):
         """The target of one sample: deterministic, same size as the image.
 
         Args:
-            image: the decoded input, RGB.
-            sample: what it came from, for its annotations and depth.
+            image: the decoded input, RGB, upright.
+            sample: what it came from, for its annotations and depth. They lie over the stored pixels, and are turned
+                by :func:`sgt.data.images.orientation_of_sample`.
 
         Returns:
             An RGB, L, 16-bit or (label-like) palette image; the very ``image`` where that is the target.
@@ -73,6 +75,10 @@ class Proxy(ABC):
             return self.render(image, sample)
         except SgtError as error:
             return error
+
+    def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
+        """How many annotations of a sample are not in its target because they have no area, by what they are."""
+        return Counter()
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """What the model sees instead of the image; the image itself unless the task degrades it."""

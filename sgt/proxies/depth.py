@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from PIL import Image
 from pydantic import Field, model_validator
 
-from sgt.data.images import decode_depth
+from sgt.data.images import decode_depth, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
@@ -102,11 +102,15 @@ class Depth(Proxy):
 def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
     """1 / depth, float64 (H, W), of a sample's own depth; 0 where it is unknown.
 
+    Args:
+        sample: its depth lies over the stored pixels of its picture, and is turned upright with it.
+        size: (width, height) of the upright picture.
+
     Raises:
         SgtError: there is none, or it is of another size than the image.
     """
     where = f"{sample.shard}: {sample.key}.depth.png"
-    depth = decode_depth(sample.get("depth.png"), where)
+    depth = orientation_of_sample(sample).pixels(decode_depth(sample.get("depth.png"), where))
     if depth.shape[::-1] != size:
         raise SgtError(where, f"{depth.shape[1]}x{depth.shape[0]}, image {size}", "leave this sample out")
     inverse = np.zeros(depth.shape)

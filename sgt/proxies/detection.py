@@ -1,10 +1,13 @@
 """Detection: the image with a box around every object (high level)."""
 
+from collections import Counter
 from typing import Literal
 
 from PIL import Image, ImageDraw
 from pydantic import Field
 
+from sgt.data.images import orientation_of_sample
+from sgt.data.orientation import Box
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
@@ -40,7 +43,7 @@ class Detection(Proxy):
         """An RGB image."""
         colours = palette("distinct", self.options.colours)[1:]
         width = max(1, round(min(image.size) * self.options.line))
-        boxes = [box_of(each, image.size, f"{sample.shard}: {sample.key}.json") for each in annotations(sample)]
+        boxes = [box for box in boxes_of(sample, image.size) if box is not None]
         least = self.options.smallest * image.width * image.height
         boxes = sorted(box for box in boxes if (box[2] - box[0]) * (box[3] - box[1]) >= least)
         drawn = image.copy()
@@ -51,12 +54,28 @@ class Detection(Proxy):
             draw.rectangle(corners, outline=colours[place % len(colours)], width=width)
         return drawn
 
+    def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
+        """Boxes without area."""
+        return Counter("box without area" for box in boxes_of(sample, image.size) if box is None)
+
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has annotations (a record of questions has none)."""
         return super().applies_to(sample) and "annotations" in sample.json()
 
 
-def box_of(annotation: dict, size: tuple[int, int], where: str) -> tuple[float, float, float, float]:
+def boxes_of(sample: Sample, size: tuple[int, int]) -> list[Box | None]:
+    """The box of each of a sample's annotations, in an upright image of this (width, height); None without area.
+
+    Raises:
+        SgtError: as :func:`box_of` does.
+    """
+    turn = orientation_of_sample(sample)
+    stored = turn.size(size)
+    boxes = [box_of(each, stored, f"{sample.shard}: {sample.key}.json") for each in annotations(sample)]
+    return [turn.box(box, stored) if box[0] < box[2] and box[1] < box[3] else None for box in boxes]
+
+
+def box_of(annotation: dict, size: tuple[int, int], where: str) -> Box:
     """Left, top, right, bottom of an annotation's ``bbox`` (x, y, width, height), cut to the image.
 
     Raises:

@@ -2,6 +2,9 @@
 
 Runs go down the columns from the upper left corner, background first, and add up to the image. They are checked here,
 before any native code reads them: pycocotools trusts what it is given and reads past the end of malformed strings.
+
+Annotation tools leave behind marks of no area: no polygon at all, a polygon of one or two points or on one line, a mask
+without a pixel. They say nothing wrong about the image, so they are no masks, and the image keeps its others.
 """
 
 from collections.abc import Sequence
@@ -14,14 +17,18 @@ from sgt.errors import SgtError
 _REMEDY = "leave this sample out"
 # Of five bits each, in one number: enough for any image, and too few for sums of them to overflow 64 bits.
 _MOST_GROUPS = 7
+# Twice the area of a triangle, in square pixels, up to which its corners are on one line but for rounding.
+_ON_A_LINE = 1e-6
 
 
 def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) -> list[np.ndarray]:
     """Run lengths of each annotation's ``segmentation``, int64 (n,); every second run, from index 1, is the object.
 
+    An annotation without area has one run, of the background.
+
     Args:
         annotations: each with an ``id``.
-        height, width: of the image.
+        height, width: of the stored image.
         where: what to name in an error, before the annotation.
 
     Raises:
@@ -29,7 +36,7 @@ def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) 
     """
     named = [f"{where}: annotation {annotation['id']}" for annotation in annotations]
     counts = [
-        _counts(annotation.get("segmentation"), height, width, name)
+        _counts(annotation.get("segmentation", ""), height, width, name)
         for annotation, name in zip(annotations, named, strict=True)
     ]
     texts = [place for place, each in enumerate(counts) if isinstance(each, bytes)]
@@ -46,10 +53,27 @@ def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) 
     return counts
 
 
+def area(runs: np.ndarray) -> int:
+    """Pixels of a mask."""
+    return int(runs[1::2].sum())
+
+
+def kind_without_area(annotation: dict) -> str:
+    """What an annotation is that :func:`mask_runs` finds no area in, in words."""
+    segmentation = annotation["segmentation"]
+    if not segmentation:
+        return "no polygon"
+    return "polygon without area" if isinstance(segmentation, list) else "RLE without area"
+
+
 def _counts(segmentation: object, height: int, width: int, where: str) -> bytes | np.ndarray:
     """Compressed counts as they are, listed ones as int64."""
-    if isinstance(segmentation, list):
-        return coco.merge(coco.frPyObjects(_polygons(segmentation, height, width, where), height, width))["counts"]
+    # Null says that there is none, as an empty list does; an annotation that does not speak of masks is something else.
+    if segmentation is None or isinstance(segmentation, list):
+        polygons = _polygons(segmentation or [], height, width, where)
+        if not polygons:
+            return np.array([height * width])
+        return coco.merge(coco.frPyObjects(polygons, height, width))["counts"]
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise SgtError(where, "no RLE or polygon", _REMEDY)
     if segmentation["size"] != [height, width]:
@@ -67,17 +91,23 @@ def _counts(segmentation: object, height: int, width: int, where: str) -> bytes 
 
 
 def _polygons(polygons: list, height: int, width: int, where: str) -> list[list[float]]:
-    """Polygons (x, y, x, y, …) that are safe to rasterise: coordinates far outside overflow native buffers."""
-    if not polygons:
-        raise SgtError(where, "no polygon", _REMEDY)
+    """Those polygons (x, y, x, y, …) that have an area, all of them safe to rasterise: coordinates far outside overflow
+    native buffers."""
     for polygon in polygons:
-        if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        if not isinstance(polygon, list) or len(polygon) % 2:
             raise SgtError(where, "a polygon is not a list of at least three x, y pairs", _REMEDY)
         for place, value in enumerate(polygon):
             side = height if place % 2 else width
             if type(value) not in (int, float) or not -side <= value <= 2 * side:
                 raise SgtError(where, f"polygon coordinate {value!r} is not near the image", _REMEDY)
-    return polygons
+    return [polygon for polygon in polygons if len(polygon) >= 6 and not _on_a_line(polygon)]
+
+
+def _on_a_line(polygon: list[float]) -> bool:
+    points = np.reshape(polygon, (-1, 2)).astype(float)
+    x, y = (points - points[0]).T
+    farthest = np.argmax(x * x + y * y)
+    return bool(np.abs(x[farthest] * y - y[farthest] * x).max() <= _ON_A_LINE)
 
 
 def _decompressed(counts: list[bytes], where: list[str]) -> list[np.ndarray]:

@@ -5,11 +5,12 @@ Maps are painted and measured as runs down the columns, the order of COCO's run 
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
+from sgt.data.orientation import Orientation
 from sgt.errors import SgtError
 
 _BITS = 52
@@ -23,6 +24,10 @@ class Labels:
 
     columns: np.ndarray
     ids: Sequence[int]
+
+    def turned(self, turn: Orientation) -> "Labels":
+        """The map of stored pixels, upright."""
+        return replace(self, columns=np.ascontiguousarray(turn.pixels(self.columns.T).T))
 
     def painted(self, table: Sequence[int]) -> Image.Image:
         """The picture, of mode L, in which label k is ``table[k]`` (0 to 255)."""

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sgt.atomic import atomic_path, sha256
-from sgt.data.images import decode_image, decode_target
+from sgt.data.images import decode_target, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
 from sgt.identity import Identity, write_record
@@ -87,7 +87,7 @@ def proxies_of(options: str) -> dict[str, Proxy]:
 
 def pictures(sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator) -> Columns:
     """The input, what a degrading proxy shows of it, and the targets, by column title."""
-    image = decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
+    image = image_of(sample)
     row = {"input": image}
     for name, proxy in proxies.items():
         if proxy.degrades:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,7 +14,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from sgt.atomic import sha256, write_json
-from sgt.data.images import checked_image, decode_image, decode_target, encode_png
+from sgt.data.images import checked_image, decode_image, decode_target, encode_png, image_of
 from sgt.data.png import encode_palette_png
 from sgt.data.shards import Sample, ShardWriter, read_shard, scan_shard
 from sgt.errors import SgtError
@@ -23,6 +24,8 @@ from sgt.proxies import PROXIES, make_proxy
 from sgt.proxies.base import Proxy
 
 log = logging.getLogger("sgt")
+# How many keys of refused samples a message names.
+_NAMED = 5
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -70,9 +73,11 @@ def proxy_with(name: str, options: str) -> Proxy:
 
 
 def input_of(proxy: Proxy, sample: Sample) -> Image.Image:
-    """The image of a sample, decoded as far as the proxy's target needs it; a broken one is refused in any case."""
-    decode = decode_image if proxy.reads_pixels else checked_image
-    return decode(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
+    """The image of a sample, or a blank one of its size where that is all that the proxy looks at; a broken one is
+    refused in any case."""
+    if proxy.reads_pixels:
+        return image_of(sample)
+    return Image.new("L", checked_image(sample.image, sample.image_name).size)
 
 
 def target_of(proxy: Proxy, sample: Sample) -> Image.Image:
@@ -101,6 +106,7 @@ class _Report:
 
     seen: int = 0
     masks: list[int] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
     covered: list[float] = field(default_factory=list)
     refused: list[tuple[str, SgtError]] = field(default_factory=list)
 
@@ -109,12 +115,13 @@ class _Report:
         log.warning("refused %s", error)
         self.refused.append((sample.key, error))
 
-    def rendered(self, sample: Sample, target: Image.Image) -> None:
+    def rendered(self, sample: Sample, target: Image.Image, left_out: Counter[str]) -> None:
         """Count a target; covered is what is not black (of masks: what belongs to an object)."""
+        self.left_out += left_out
         pixels = np.asarray(target)
         self.covered.append(float((pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0).mean()))
-        if "json" in sample.files and "annotations" in sample.json():
-            self.masks.append(len(sample.json()["annotations"]))
+        if (annotations := _annotations(sample)) is not None:
+            self.masks.append(len(annotations) - left_out.total())
 
 
 def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
@@ -133,16 +140,22 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
                     report.refuse(sample, target)
                     continue
                 # A target that is the image itself is kept as it came.
-                files = {"jpg": sample.get("jpg")} if target is image else {"png": encode_target(target)}
+                files = {"jpg": sample.image} if target is image else {"png": encode_target(target)}
                 shard.add(sample.key, files)
-                report.rendered(sample, target)
+                report.rendered(sample, target, proxy.left_out(image, sample))
             progress.add(len(samples))
         if not report.seen:
             raise SgtError(source, "holds no samples", "make the shard again")
         if len(report.refused) > max_bad * report.seen:
             first = report.refused[0][1]
-            told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused)"
+            keys = ", ".join(key for key, _ in report.refused[:_NAMED]) + (
+                ", …" if len(report.refused) > _NAMED else ""
+            )
+            told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused: {keys})"
             raise SgtError(first.where, told, "mend it, or allow more in data.max_bad (--max-bad)")
+    if report.left_out:
+        told = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
+        log.warning("%s: annotations without area are left out: %s", source, told)
     write_json(
         out.with_suffix(".json"),
         {
@@ -154,6 +167,8 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
             "sha256": sha256(out),
             "images": shard.count,
             "masks_per_image": _mean(report.masks),
+            "images_without_masks": report.masks.count(0),
+            "left_out": dict(sorted(report.left_out.items())),
             "covered": _mean(report.covered),
             "refused": [{"key": key, "reason": str(error)} for key, error in report.refused],
         },
@@ -189,6 +204,15 @@ def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[S
             report.refuse(sample, error)
         else:
             yield sample, image
+
+
+def _annotations(sample: Sample) -> list | None:
+    """A sample's annotations, if it has some; a proxy that needs none does not mind what else its record is."""
+    try:
+        found = sample.json().get("annotations") if "json" in sample.files else None
+    except SgtError:
+        return None
+    return found if isinstance(found, list) else None
 
 
 def _batches(values: Iterator, size: int) -> Iterator[list]:

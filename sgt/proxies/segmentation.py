@@ -1,5 +1,6 @@
 """Segmentation: every object, segment or category in a colour of its own (high level; the SGT proxy)."""
 
+from collections import Counter
 from itertools import pairwise
 from typing import Literal
 
@@ -7,11 +8,11 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
-from sgt.data.images import decode_target
+from sgt.data.images import decode_target, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
-from sgt.proxies.masks import mask_runs
+from sgt.proxies.masks import area, kind_without_area, mask_runs
 from sgt.proxies.painting import Labels, colour, paint
 from sgt.proxies.palettes import MOST, Palette, palette
 from sgt.study.fields import Probability, Strict
@@ -92,6 +93,15 @@ class Segmentation(Proxy):
         target.putpalette([value for entry in self.palette for value in entry])
         return target
 
+    def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
+        """Masks without area; the maps of COCO have none."""
+        if self.options.granularity in _OF_COCO:
+            return Counter()
+        found = annotations(sample)
+        masks = _masks(found, sample, *orientation_of_sample(sample).size(image.size)[::-1])
+        kinds = (kind_without_area(each) for each, runs in zip(found, masks, strict=True) if not area(runs))
+        return Counter(kinds)
+
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """The colours of the target, from the background on."""
@@ -135,22 +145,30 @@ def annotations(sample: Sample) -> list[dict]:
     return found
 
 
+def _masks(found: list[dict], sample: Sample, height: int, width: int) -> list[np.ndarray]:
+    return mask_runs(found, height, width, f"{sample.shard}: {sample.key}.json")
+
+
 def _painted(found: list[dict], sample: Sample, height: int, width: int, largest_last: bool, smallest: float) -> Labels:
-    masks = mask_runs(found, height, width, f"{sample.shard}: {sample.key}.json")
-    covered = sum(int(runs[1::2].sum()) for runs in masks) / (height * width)
+    """Label map of annotations, upright."""
+    turn = orientation_of_sample(sample)
+    stored = turn.size((width, height))
+    masks = _masks(found, sample, *stored[::-1])
+    covered = sum(map(area, masks)) / (height * width)
     if covered > MOST_COVER:
         where = f"{sample.shard}: {sample.key}.json"
         raise SgtError(where, f"the masks cover the image {covered:.0f} times", "leave this sample out")
-    nothing = np.array([height * width])
-    masks = [runs if runs[1::2].sum() >= smallest * height * width else nothing for runs in masks]
-    return paint(masks, [each["id"] for each in found], height, width, largest_last)
+    kept = [place for place, runs in enumerate(masks) if area(runs) and area(runs) >= smallest * height * width]
+    ids = [found[place]["id"] for place in kept]
+    return paint([masks[place] for place in kept], ids, *stored[::-1], largest_last).turned(turn)
 
 
 def _categories(sample: Sample, height: int, width: int, options: Strict) -> Image.Image:
     found = annotations(sample)
     labels = _painted(found, sample, height, width, options.overlap == "larger", options.smallest)
-    table = [_category(each, f"{sample.shard}: {sample.key}.json: annotation {each['id']}") for each in found]
-    return labels.painted([0, *table])
+    named = {each["id"]: each for each in found}
+    where = f"{sample.shard}: {sample.key}.json: annotation"
+    return labels.painted([0, *(_category(named[id_], f"{where} {id_}") for id_ in labels.ids)])
 
 
 def _category(annotation: dict, where: str) -> int:
@@ -164,7 +182,8 @@ def _segments(sample: Sample, size: tuple[int, int]) -> Labels:
     """COCO's panoptic map, where a segment's id is R + 256 G + 65536 B, as labels in the order of the ids; 0 is
     unlabelled."""
     where = f"{sample.shard}: {sample.key}.panoptic.png"
-    pixels = np.asarray(decode_target(sample.get("panoptic.png"), where).convert("RGB"), np.int32)
+    stored = np.asarray(decode_target(sample.get("panoptic.png"), where).convert("RGB"), np.int32)
+    pixels = orientation_of_sample(sample).pixels(stored)
     if pixels.shape[1::-1] != size:
         raise SgtError(where, f"{pixels.shape[1]}x{pixels.shape[0]}, image {size}", "leave this sample out")
     coded = (pixels @ np.array([1, 256, 65536], np.int32)).T
@@ -180,8 +199,9 @@ def _stuff(sample: Sample, size: tuple[int, int]) -> Image.Image:
     unlabelled."""
     where = f"{sample.shard}: {sample.key}.stuff.png"
     image = decode_target(sample.get("stuff.png"), where)
-    pixels = np.array(image if image.mode == "P" else image.convert("L"))
-    if image.size != size:
+    stored = np.array(image if image.mode == "P" else image.convert("L"))
+    pixels = np.ascontiguousarray(orientation_of_sample(sample).pixels(stored))
+    if pixels.shape[::-1] != size:
         raise SgtError(where, f"{image.width}x{image.height}, image {size}", "leave this sample out")
     pixels[pixels == 255] = 0
     if pixels.max(initial=0) > MOST_CATEGORIES:

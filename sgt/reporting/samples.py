@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sgt.data.dataset import open_dataset
-from sgt.data.images import decode_image
+from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
 from sgt.proxies.preview import contact_sheet
@@ -68,7 +68,7 @@ def _benchmark(study: LoadedStudy) -> Benchmark:
 def _scenes(study: LoadedStudy, title: str) -> Rows:
     spec = _benchmark(study)
     dataset = open_dataset(study.dataset_dir(spec.dataset))
-    return [{title: _picture(dataset[place], "jpg")} for place in range(min(ROWS, spec.protocol.prompts))]
+    return [{title: image_of(dataset[place])} for place in range(min(ROWS, spec.protocol.prompts))]
 
 
 def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sgt.atomic import sha256
 from sgt.data.fetch import FETCHED, LOCK
-from sgt.data.identity import dataset_content, dataset_identity, fetched_content
+from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
 from sgt.data.shards import shard_name
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.proxies.render import target_content
@@ -35,10 +35,10 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
     if run.arm == ARM_WITHOUT_TRAINING:
         return base
     recipe = study.recipe(run.model, run.arm).model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    identity = {**base, "recipe": recipe, "seed": run.seed, "questions": _dataset(study, study.study.data.vqa)}
+    identity = {**base, "recipe": recipe, "seed": run.seed, "questions": _learned(study, study.study.data.vqa)}
     if run.proxy:
         identity["proxy"] = study.proxy(run.proxy).choices
-        identity["images"] = _dataset(study, study.images(run.proxy))
+        identity["images"] = _learned(study, study.images(run.proxy))
         shards = range(study.study.datasets[study.images(run.proxy)].shards)
         identity["targets"] = [target_content(study.target_dir(run.proxy) / shard_name(index)) for index in shards]
     return identity
@@ -122,6 +122,11 @@ def _sha256(path: Path, written: int) -> str:
 def _dataset(study: LoadedStudy, name: str) -> Identity:
     wanted = dataset_identity(study.study.datasets[name], study.download_of(name))
     return {"made": wanted, "content": dataset_content(study.dataset_dir(name))}
+
+
+def _learned(study: LoadedStudy, name: str) -> Identity:
+    """A dataset that is trained on, without what some model cannot take."""
+    return {**_dataset(study, name), "left_out": left_out(study.dataset_dir(name))}
 
 
 def _predicting(study: LoadedStudy, run: Run) -> dict:

@@ -133,6 +133,15 @@ class LoadedStudy:
         first = self.study.seeds[0]
         return [run for run in self.runs if run.proxy and run.seed == first and self.drawing_benchmark]
 
+    @property
+    def screened(self) -> list[str]:
+        """The datasets whose samples every model must be able to take: all that is trained on or asked about."""
+        data = self.study.data
+        names = [data.vqa, data.validation] if set(self.study.arms) - {ARM_WITHOUT_TRAINING} else []
+        names += [self.images(arm) for arm in self.proxy_arms]
+        names += [benchmark.dataset for benchmark in self.benchmarks.values()]
+        return list(dict.fromkeys(filter(None, names)))
+
     def download_dir(self, name: str) -> Path:
         """Folder of a fetched dataset or model."""
         return Path(self.study.downloads) / name

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sgt.atomic import sha256
 from sgt.data.identity import dataset_identity
-from sgt.data.shards import MANIFEST, read_manifest, shard_name
+from sgt.data.shards import MANIFEST, SCREENED, read_manifest, shard_name
 from sgt.errors import SgtError
 from sgt.identity import Identity, difference, read_record
 from sgt.proxies.preview import sheet_identity
@@ -103,6 +103,7 @@ class Results:
         study = self.study
         asked = [(run, benchmark) for run in study.runs for benchmark in study.benchmarks.values()]
         yield [self.dataset(name) for name in study.study.datasets]
+        yield [self.screening(name) for name in study.screened]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
         yield [self.prediction(*each) for each in asked] + [self.drawing(run) for run in study.drawn]
@@ -123,6 +124,17 @@ class Results:
             lambda: dataset_identity(spec, self.study.download_of(name)),
             lambda: _of_manifest(folder),
         )
+
+    def screening(self, name: str) -> Result:
+        """The verdict on a dataset. Whether it is for the models of the study is seen to where it is read."""
+        folder = self.study.dataset_dir(name)
+        path, manifest = folder / SCREENED, folder / MANIFEST
+
+        def wanted() -> Identity:
+            self._require(self.dataset(name))
+            return {"manifest": sha256(manifest)}
+
+        return Result(path, wanted, lambda: _of_verdict(path))
 
     def targets(self, arm: str) -> list[Result]:
         """The shards of an arm's targets."""
@@ -249,6 +261,13 @@ def _of_manifest(folder: Path) -> tuple[Identity, dict[Path, str]]:
     manifest = read_manifest(folder)
     files = {folder / shard["file"]: shard["sha256"] for shard in manifest["shards"]}
     return _identity(folder / MANIFEST, manifest), files
+
+
+def _of_verdict(path: Path) -> tuple[Identity, dict[Path, str]]:
+    try:
+        return {"manifest": json.loads(path.read_text(encoding="utf-8"))["judged_for"]["manifest_sha256"]}, {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a verdict on a dataset ({error!r})", "delete it to screen the data again") from None
 
 
 def _of_report(shard: Path) -> tuple[Identity, dict[Path, str]]:

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from sgt.data.conversations import IMAGE_MARK, check_conversation
+from sgt.data.conversations import IMAGE_MARK, check_conversation, check_questions, check_text
 from sgt.data.dataset import ShardDataset
-from sgt.data.images import decode_image
+from sgt.data.images import image_of
 from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
@@ -16,28 +16,29 @@ from sgt.proxies.base import Proxy
 from sgt.training.stream import Supply
 
 
-def image_of(sample: Sample) -> Image.Image:
-    """The decoded input image of a sample."""
-    return decode_image(sample.get("jpg"), f"{sample.shard}: {sample.key}.jpg")
-
-
-def vqa_example(sample: Sample) -> Example:
+def vqa_example(sample: Sample, look: Callable[[Sample], Image.Image] = image_of) -> Example:
     """What is asked, about an image if there is one; answers are learned, questions are not.
 
     Listed ``questions`` are independent, so none sees another: a question tells what is in the picture. A
     conversation (LLaVA-OneVision records) is one text in the order of its turns, the image where ``<image>`` stands,
     or before everything if it stands nowhere.
 
+    Args:
+        sample: with its record.
+        look: gives the sample's picture.
+
     Raises:
-        SgtError: the record has neither, or is no conversation.
+        SgtError: the record has neither, is no conversation, or lacks a text.
     """
-    record = sample.json()
-    shown = [SeenImage(image_of(sample), asked=True)] if "jpg" in sample.files else []
+    record, where = sample.json(), f"{sample.shard}: {sample.key}.json"
+    shown = [SeenImage(look(sample), asked=True)] if sample.has_image else []
     if "questions" in record:
-        asked = [(question["question"], question["answer"]) for question in record["questions"]]
-        described = [(CAPTION_REQUEST, record["caption"])] if "caption" in record else []
-        return shown + [Exchange(question, answer) for question, answer in asked + described]
-    where = f"{sample.shard}: {sample.key}.json"
+        asked = check_questions(record["questions"], where)
+        if "caption" in record:
+            asked.append((CAPTION_REQUEST, caption_of(sample)))
+        if not asked:
+            raise SgtError(where, "no questions", "leave this sample out")
+        return shown + [Exchange(question, answer) for question, answer in asked]
     if not record.get("conversations"):
         raise SgtError(where, "no questions", "use a dataset of questions")
     parts: list[SeenImage | Words] = []
@@ -66,11 +67,19 @@ def proxy_example(
     return [seen, *([] if dropped else [Words(prompt)]), MadeImage(target)]
 
 
+def caption_of(sample: Sample) -> str:
+    """What a sample's record says is in the picture.
+
+    Raises:
+        SgtError: it has no such text.
+    """
+    return check_text(sample.json().get("caption"), "caption", f"{sample.shard}: {sample.key}.json")
+
+
 def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) -> Example:
     """Text to image: the caption, sometimes dropped, and the image."""
     dropped = generator(seed, "caption", draw.number).random() < text_dropout
-    caption = sample.json()["caption"]
-    return [*([] if dropped else [Words(caption)]), MadeImage(image_of(sample))]
+    return [*([] if dropped else [Words(caption_of(sample))]), MadeImage(image_of(sample))]
 
 
 def vqa_supply(dataset: ShardDataset) -> Supply:

@@ -11,6 +11,7 @@ from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.recipe import Recipe
 from sgt.training.examples import image_of, proxy_supply, vqa_supply
+from sgt.training.screening import left_out, screened_dataset
 from sgt.training.stream import Supply
 
 PROXY, VQA = "proxy", "vqa"
@@ -31,14 +32,29 @@ class Sources:
     steps: int
 
 
+def screen_data(study: LoadedStudy, run: Run) -> list[str]:
+    """Judge the datasets of a run, unless that was done; returns the samples that it does not learn from, in words.
+
+    Raises:
+        SgtError: more cannot be used than ``data.max_bad`` allows.
+    """
+    data = study.study.data
+    if data.validation:
+        left_out(study, data.validation)
+    names = sorted({data.vqa, study.images(run.proxy)} if run.proxy else {data.vqa})
+    return [f"{name} {shard} {key}" for name in names for shard, key in sorted(left_out(study, name))]
+
+
 def training_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> Sources:
     """The data of a run. Arms of one seed see the same questions in the same order; a proxy arm more beside them."""
-    questions = open_dataset(study.dataset_dir(study.study.data.vqa))
+    questions = screened_dataset(study, study.study.data.vqa)
     supplies, scenes = {VQA: vqa_supply(questions)}, None
     if run.proxy:
-        folder = study.dataset_dir(study.images(run.proxy))
+        images = study.images(run.proxy)
+        folder = study.dataset_dir(images)
         names = [shard.name for shard in dataset_shards(folder)]
-        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names)
+        left = left_out(study, images)
+        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names, left)
 
         def made(index: int) -> Image.Image:
             return read_target(targets[index]) if recipe.supervise == "target" else image_of(scenes[index])
@@ -52,7 +68,7 @@ def validation_supplies(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[st
     name = study.study.data.validation
     if name is None:
         return {}
-    dataset = open_dataset(study.dataset_dir(name))
+    dataset = screened_dataset(study, name)
     supplies = {VQA: vqa_supply(dataset)}
     if run.proxy:
         proxy = study.proxy(run.proxy)

@@ -24,7 +24,7 @@ from sgt.study.watch import Watch
 from sgt.training.estimate import flops_per_token
 from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
-from sgt.training.sources import training_sources, validation_supplies
+from sgt.training.sources import screen_data, training_sources, validation_supplies
 from sgt.training.stream import Stream
 from sgt.training.trainable import make_trainable
 from sgt.training.validation import Validation
@@ -69,6 +69,8 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
+    # By one process, for all.
+    world.gathered(screen_data(study, run) if world.is_main else None)
     sources = training_sources(study, run, recipe)
     # Hashed once, and by one process: the files of a 7B model take half a minute.
     identity = world.gathered(_identity_of_sources(study, run) if world.is_main else {})[0]

@@ -274,9 +274,7 @@ def test_truncated_images_are_refused(encode):
 
 
 def test_other_formats_are_refused():
-    buffer = io.BytesIO()
-    Image.fromarray(PIXELS).save(buffer, "TIFF")
-    for content in (buffer.getvalue(), b"", b"GIF89a", b"<svg/>"):
+    for content in (b"", b"GIF89a", b"<svg/>"):
         with pytest.raises(SgtError, match="not an image"):
             decode_image(content, "photo")
 

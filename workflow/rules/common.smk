@@ -10,7 +10,7 @@ from pathlib import Path
 from snakemake.utils import validate
 
 from sgt.data.fetch import FETCHED
-from sgt.data.shards import MANIFEST, shard_name
+from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.proxies import PROXIES
@@ -166,22 +166,37 @@ def pretrained(model: str) -> Path:
     return RESULTS / "base" / model / "run.json"
 
 
-def base_weights_of(wildcards) -> list[str]:
+def base_weights_of(name: str) -> list[str]:
     """Weights a model's runs start from: those that DVC keeps, or the record of those that were fetched."""
-    spec = STUDY.models[wildcards.model]
+    spec = STUDY.models[name]
     if is_fetched(spec.checkpoint):
         return [str(fetched(spec.checkpoint))]
     return [f"{spec.checkpoint}/{file}" for file in spec.weights]
 
 
+def every_base(wildcards) -> list[str]:
+    """The base weights of all models: every sample is judged for all of them."""
+    return [file for name in STUDY.models for file in base_weights_of(name)]
+
+
+def screened(*names: str):
+    """The verdicts on datasets. They are made anew in a run where they have to be, so their times decide nothing."""
+    return [ancient(STUDY.dataset_dir(name) / SCREENED) for name in names]
+
+
 def training_data(wildcards) -> list[Path]:
     """What a run is trained on: the questions, and for a proxy arm its images and targets."""
-    files = dataset(STUDY.study.data.vqa)
-    if wildcards.arm in STUDY.proxy_arms:
-        files += dataset(STUDY.images(wildcards.arm)) + targets(wildcards.arm)
-    if STUDY.study.data.validation:
-        files += dataset(STUDY.study.data.validation)
+    files = targets(wildcards.arm) if wildcards.arm in STUDY.proxy_arms else []
+    for name in learned_from(wildcards.arm):
+        files += dataset(name)
     return files
+
+
+def learned_from(arm: str) -> list[str]:
+    """The datasets that an arm is trained and validated on."""
+    names = [STUDY.study.data.vqa, STUDY.study.data.validation]
+    names += [STUDY.images(arm)] if arm in STUDY.proxy_arms else []
+    return list(dict.fromkeys(filter(None, names)))
 
 
 def pretraining_data(wildcards) -> list:

@@ -91,3 +91,28 @@ for name, spec in STUDY.study.datasets.items():
             "sgt toyworld {params.folder} --split {params.split} --scenes {params.scenes}"
             " --per-shard {params.per_shard} --size {params.size} --seed {params.seed} --workers {threads}"
             " > {log} 2>&1"
+
+
+rule screen:
+    input:
+        data=lambda wildcards: dataset(wildcards.images),
+        bases=ancient(every_base),
+        changed=unless_current(RESULTS / "shards" / "{images}" / SCREENED),
+    output:
+        RESULTS / "shards" / "{images}" / SCREENED,
+    log:
+        LOGS / "screen" / "{images}.log",
+    benchmark:
+        TIMES / "screen" / "{images}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: lambda wildcards: min(8, STUDY.study.datasets[wildcards.images].shards)
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        study=STUDY.path,
+    message:
+        "Judge the samples of {wildcards.images} for every model"
+    shell:
+        "sgt screen {params.study} {wildcards.images} --workers {threads} > {log} 2>&1"

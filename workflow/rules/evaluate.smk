@@ -2,6 +2,7 @@ rule predict:
     input:
         run=trained_run,
         data=benchmark_data,
+        screened=lambda wildcards: screened(STUDY.benchmarks[wildcards.benchmark].dataset),
         changed=unless_current(PREDICTIONS / "{benchmark}" / "meta.json"),
     output:
         PREDICTIONS / "{benchmark}" / "meta.json",

@@ -50,7 +50,7 @@ rule pretrain:
 
 rule base_run:
     input:
-        base_weights_of,
+        lambda wildcards: base_weights_of(wildcards.model),
         unless_current(STUDY.run_dir(RUN) / "run.json"),
     output:
         STUDY.run_dir(RUN) / "run.json",
@@ -77,8 +77,9 @@ rule base_run:
 
 rule train:
     input:
-        base=base_weights_of,
+        base=lambda wildcards: base_weights_of(wildcards.model),
         data=training_data,
+        screened=lambda wildcards: screened(*learned_from(wildcards.arm)),
         changed=unless_current(STUDY.run_dir(RUN) / "run.json"),
     output:
         STUDY.run_dir(RUN) / "run.json",

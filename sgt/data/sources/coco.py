@@ -99,7 +99,7 @@ class CocoSource(Source):
         name = (parts_of(about["file_name"]) or [""])[-1]
         where = f"{self._pictures.path}: {name}"
         image = self._pictures.read(name)
-        size = checked_image(image, where).size
+        size = checked_image(image, where).stored_size
         if size != (about.get("width"), about.get("height")):
             raise SgtError(where, f"is {size}, not as described", "leave this sample out")
         described = {"image_id": about["id"], "width": size[0], "height": size[1], "file_name": name}

@@ -38,6 +38,17 @@ def empty_tensors(architecture: dict) -> dict[str, tuple[dict[str, Tensor], torc
     return {file: (network.state_dict(), dtype) for file, (network, dtype) in empty_networks(architecture).items()}
 
 
+def networks_without_weights(folder: Path) -> tuple[BagelNetwork, VAE]:
+    """Both networks of a checkpoint without their weights.
+
+    Raises:
+        SgtError: a configuration file is missing or damaged, or the weights are not there.
+    """
+    config = _true_sizes(read_config(folder), stored_tensors(weight_files(folder, "ema")))
+    with torch.device("meta"):
+        return BagelNetwork(config), VAE(config.vae)
+
+
 def load_networks(
     folder: Path, dtype: torch.dtype, device: torch.device | str = "cpu", overlay: Path | None = None
 ) -> tuple[BagelNetwork, VAE]:
@@ -54,9 +65,7 @@ def load_networks(
     """
     files = weight_files(folder, "ema")
     over = weight_files(overlay, "ema") if overlay else []
-    config = _true_sizes(read_config(folder), stored_tensors(files))
-    with torch.device("meta"):
-        network, vae = BagelNetwork(config), VAE(config.vae)
+    network, vae = networks_without_weights(folder)
     load_weights(network, files, dtype, device, over, computed=POSITION_TABLES)
     network.latent_pos_embed.fill()
     network.vit_pos_embed.fill()

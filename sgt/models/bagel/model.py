@@ -1,7 +1,7 @@
 """BAGEL behind the common interface."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,13 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from sgt.errors import SgtError
-from sgt.models.bagel.checkpoint import SPECIAL, load_networks, save_networks, special_tokens
+from sgt.models.bagel.checkpoint import (
+    SPECIAL,
+    load_networks,
+    networks_without_weights,
+    save_networks,
+    special_tokens,
+)
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.items import Aside, Item, PackedBatch, Text, VaeImage, VitImage
 from sgt.models.bagel.layers import compile_layer
@@ -24,7 +30,7 @@ from sgt.models.decoding import continuation_log_probability, continuations, see
 from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
-from sgt.models.transforms import to_images, to_tensor, transform_of
+from sgt.models.transforms import ImageTransform, to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
 from sgt.study.recipe import Part
 
@@ -70,6 +76,12 @@ class Bagel(UnifiedModel):
         network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
         return cls(network, vae, tokenizer, folder, vit_image, vae_image)
 
+    @classmethod
+    def without_weights(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "Bagel":
+        """See :meth:`UnifiedModel.without_weights`."""
+        tokenizer = with_special(load_tokenizer(folder), SPECIAL)
+        return cls(*networks_without_weights(folder), tokenizer, folder, vit_image, vae_image)
+
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """See :meth:`UnifiedModel.save_checkpoint`."""
         merged = merge_lora(self.network, {**self.network.state_dict(), **(weights or {})})
@@ -102,6 +114,12 @@ class Bagel(UnifiedModel):
     def tokens(self, example: Example) -> int:
         """See :meth:`UnifiedModel.tokens`. No pixel is touched."""
         return sum(self._tokens(part) for part in example)
+
+    def check(self, example: Example) -> int:
+        """See :meth:`UnifiedModel.check`: the example is packed, its images without pixels."""
+        packer = Packer(self.network.config, self.special)
+        packer.add([self._item(part, _without_pixels) for part in example])
+        return packer.length
 
     def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> PackedBatch:
         """Pack examples into one sequence. Per image: the flow's time, the VAE's noise, the flow's noise."""
@@ -252,13 +270,22 @@ class Bagel(UnifiedModel):
             case Exchange(question, answer):
                 return len(self.ids(question)) + len(self.ids(answer)) + 4
 
-    def _item(self, part: SeenImage | Words | Exchange | MadeImage) -> Item:
+    def _item(
+        self,
+        part: SeenImage | Words | Exchange | MadeImage,
+        pixels: Callable[[ImageTransform, Image.Image], Tensor] = ImageTransform.__call__,
+    ) -> Item:
         match part:
             case SeenImage(image, asked):
-                return VitImage((self.asked_transform if asked else self.vit_transform)(image))
+                return VitImage(pixels(self.asked_transform if asked else self.vit_transform, image))
             case Words(text, learned):
                 return Text(self.ids(text), learned)
             case Exchange(question, answer):
                 return Aside((Text(self.ids(question)), Text(self.ids(answer), loss=True)))
             case MadeImage(image):
-                return VaeImage(self.vae_transform(image), loss=True)
+                return VaeImage(pixels(self.vae_transform, image), loss=True)
+
+
+def _without_pixels(transform: ImageTransform, image: Image.Image) -> Tensor:
+    """What a transform makes of an image, in shape alone."""
+    return torch.empty(3, *transform.size(*image.size)[::-1], device="meta")

@@ -40,11 +40,14 @@ class Packer:
     Args:
         config: sizes of the model.
         special: marker ids.
+
+    Attributes:
+        length: tokens so far.
     """
 
     def __init__(self, config: BagelConfig, special: SpecialTokens) -> None:
         self.config, self.special = config, special
-        self._length = 0
+        self.length = 0
         self._sample_lens: list[int] = []
         self._split_lens: list[int] = []
         self._modes: list[str] = []
@@ -71,7 +74,7 @@ class Packer:
             dropped: per item, whether condition dropout removed it: a text then leaves no trace, an image still
                 advances the position by one.
         """
-        start, position = self._length, 0
+        start, position = self.length, 0
         for item, drop in zip(items, dropped or [False] * len(items), strict=True):
             match item:
                 case Text():
@@ -84,18 +87,18 @@ class Packer:
                 case VaeImage():
                     position = position + 1 if drop else self._add_vae(item, position)
         check_positions(max(self._positions[start:], default=-1) + 1, self.config.llm)
-        if self._length == start:
+        if self.length == start:
             raise SgtError("packing", "a sample is empty after condition dropout", "keep one item without dropout")
-        self._sample_lens.append(self._length - start)
+        self._sample_lens.append(self.length - start)
 
     def _split(self, length: int, mode: str) -> None:
         self._split_lens.append(length)
         self._modes.append(mode)
-        self._length += length
+        self.length += length
 
     def _add_texts(self, texts: Sequence[Text], position: int, mode: str) -> int:
         """One split of texts; returns the position after it."""
-        at = self._length
+        at = self.length
         for text in texts:
             tokens = [self.special.bos, *text.ids, self.special.eos]
             count = len(tokens)
@@ -107,12 +110,12 @@ class Packer:
                 self._labels += tokens[1:]
                 self._ce_weights += [(count - 1) ** -0.5] * (count - 1)
             at, position = at + count, position + count
-        self._split(at - self._length, mode)
+        self._split(at - self.length, mode)
         return position
 
     def _add_markers(self, inside: int, position: int) -> Tensor:
         """The two markers of an image; returns where the ``inside`` tokens between them stand."""
-        at = self._length
+        at = self.length
         self._text_ids += [self.special.start_of_image, self.special.end_of_image]
         self._text_at += [at, at + inside + 1]
         self._positions += [position] * (inside + 2)

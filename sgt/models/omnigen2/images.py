@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,18 +61,26 @@ class QwenTransform:
             new = [math.ceil(side * scale / factor) * factor for side in (width, height)]
         return new[0], new[1]
 
+    def outline(self, image: Image.Image) -> SeenPatches:
+        """What is made of an image, without its pixels: of the image, the size alone is looked at.
+
+        Raises:
+            SgtError: as :meth:`size` does.
+        """
+        columns, rows = (side // self.patch for side in self.size(*image.size))
+        return SeenPatches(torch.empty(0), (1, rows, columns), (rows // self.merge, columns // self.merge))
+
     def __call__(self, image: Image.Image) -> SeenPatches:
         """Scale (bicubic), normalise, and cut into patches, those of one token after one another."""
-        image = image.convert("RGB")
-        size = self.size(*image.size)
+        outline = self.outline(image)
+        (_, rows, columns), tokens = outline.grid, outline.tokens
+        image, size = image.convert("RGB"), (columns * self.patch, rows * self.patch)
         image = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1).float() / 255
         pixels = (pixels - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
-        rows, columns = size[1] // self.patch, size[0] // self.patch
-        tokens = rows // self.merge, columns // self.merge
         cut = pixels.view(3, tokens[0], self.merge, self.patch, tokens[1], self.merge, self.patch)
         cut = cut.permute(1, 4, 2, 5, 0, 3, 6)[..., None, :, :].expand(*[-1] * 5, self.copies, -1, -1)
-        return SeenPatches(cut.reshape(rows * columns, -1), (1, rows, columns), tokens)
+        return replace(outline, pixels=cut.reshape(rows * columns, -1))
 
 
 class ReferenceTransform:

@@ -1,6 +1,7 @@
 """OmniGen2 behind the common interface."""
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from sgt.models.decoding import continuation_log_probability, continuations, see
 from sgt.models.examples import Example, MadeImage, SeenImage
 from sgt.models.lora import merge_lora
 from sgt.models.omnigen2.chats import ChatBuilder, makes_image
-from sgt.models.omnigen2.checkpoint import load_networks, save_networks
+from sgt.models.omnigen2.checkpoint import empty_networks, load_networks, save_networks
+from sgt.models.omnigen2.config import read_config
 from sgt.models.omnigen2.context import Context
 from sgt.models.omnigen2.images import QwenTransform, ReferenceTransform, read_normalisation
 from sgt.models.omnigen2.network import Batch, Latents, OmniGen2Network
@@ -61,6 +63,8 @@ class OmniGen2(UnifiedModel):
         )
         self.vae_transform = ReferenceTransform(*vae_image)
         self.chats = ChatBuilder(tokenizer, network.config.mllm["max_position_embeddings"], self.vit_transform)
+        self._outlines = copy(self.chats)
+        self._outlines.see = self.vit_transform.outline
 
     @classmethod
     def from_checkpoint(
@@ -82,6 +86,12 @@ class OmniGen2(UnifiedModel):
         tokenizer = with_special(load_tokenizer(folder / "processor"), SPECIAL)
         network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
         return cls(network, vae, tokenizer, folder, vit_image, vae_image)
+
+    @classmethod
+    def without_weights(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "OmniGen2":
+        """See :meth:`UnifiedModel.without_weights`."""
+        tokenizer = with_special(load_tokenizer(folder / "processor"), SPECIAL)
+        return cls(*empty_networks(read_config(folder)), tokenizer, folder, vit_image, vae_image)
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """See :meth:`UnifiedModel.save_checkpoint`."""
@@ -121,6 +131,17 @@ class OmniGen2(UnifiedModel):
                     stride = self.network.config.latent_stride
                     count += (width // stride) * (height // stride)
         return count
+
+    def check(self, example: Example) -> int:
+        """See :meth:`UnifiedModel.check`: the example's chat is made, its images without pixels."""
+        tokens = len(self._outlines.chat_of(example).ids)
+        for part in example:
+            if isinstance(part, MadeImage):
+                stride = self.network.config.latent_stride
+                width, height = (side // stride for side in self.vae_transform.size(*part.image.size))
+                self.network.transformer.check_place("image to make", tokens, height, width)
+                tokens += width * height
+        return tokens
 
     def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> Batch:
         """Collate examples. Per target: the flow's time, the VAE's noise, the flow's noise."""

@@ -138,7 +138,7 @@ class OmniGen2Transformer(nn.Module):
         self, text_lengths: list[int], references: Sequence[Sequence[Tensor]], latents: Sequence[Tensor]
     ) -> tuple[Tokens, Tokens, Tokens]:
         """Places of the text, reference and image tokens."""
-        cut, axes = self.config.patch_size, self.config.axes_lens
+        cut = self.config.patch_size
         kinds: tuple[list, list, list] = [], [], []
         for sample, (length, given, latent) in enumerate(zip(text_lengths, references, latents, strict=True)):
             if len(given) > REFERENCES:
@@ -148,16 +148,27 @@ class OmniGen2Transformer(nn.Module):
             for image in (*given, latent):
                 kind, what = (2, "generated image") if image is latent else (1, "reference image")
                 height, width = image.shape[1] // cut, image.shape[2] // cut
-                if shift >= axes[0] or height > axes[1] or width > axes[2]:
-                    problem = f"{height}x{width} tokens exceed the {axes[1]}x{axes[2]} position table"
-                    if shift >= axes[0]:
-                        problem = f"{shift} positions exceed the context of {axes[0]}"
-                    raise SgtError(what, problem, "use a smaller image or a shorter text")
+                self.check_place(what, shift, height, width)
                 rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
                 where = torch.stack([torch.full_like(rows, shift), rows, columns], dim=-1).flatten(0, 1)
                 kinds[kind].append((sample, place, where))
                 place, shift = place + height * width, shift + max(height, width)
         return tuple(_tokens(kind) for kind in kinds)
+
+    def check_place(self, what: str, position: int, height: int, width: int) -> None:
+        """See that an image of (height, width) tokens can stand at a position.
+
+        Raises:
+            SgtError: it is larger than a rotary axis.
+        """
+        axes = self.config.axes_lens
+        if position >= axes[0]:
+            problem = f"{position} positions exceed the context of {axes[0]}"
+        elif height > axes[1] or width > axes[2]:
+            problem = f"{height}x{width} tokens exceed the {axes[1]}x{axes[2]} position table"
+        else:
+            return
+        raise SgtError(what, problem, "use a smaller image or a shorter text")
 
     def _rotation(self, positions: Tensor) -> Tensor:
         return rotary(positions, self.config.axes_dim_rope).to(torch.complex64).to(self.device)
