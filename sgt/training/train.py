@@ -2,16 +2,20 @@
 
 import argparse
 import hashlib
-import shutil
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sgt.atomic import atomic_dir, sha256, write_json
+from sgt.atomic import sha256, write_json
 from sgt.data.shards import MANIFEST
 from sgt.environment import environment
+from sgt.errors import SgtError
+from sgt.lock import locked
 from sgt.models.families import device_of, load_model, sizes_of, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run, load_study
@@ -20,6 +24,7 @@ from sgt.study.recipe import WITHOUT_EFFECT, Recipe
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.study.watch import Watch
 from sgt.training.estimate import flops_per_token
+from sgt.training.finished import clear, final_weights, finish, is_finished
 from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
 from sgt.training.sources import training_sources, validation_supplies
@@ -27,6 +32,8 @@ from sgt.training.stream import Stream
 from sgt.training.trainable import make_trainable
 from sgt.training.validation import Validation
 from sgt.training.world import World, join_world, leave_world
+
+log = logging.getLogger("sgt")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, then write ``final/`` and, last, ``run.json``. The arm ``base`` only points at the base weights."""
+    """Train, then write ``final/`` and ``run.json``, and last remove the checkpoints; a finished run stays as it is.
+
+    The arm ``base`` only points at the base weights.
+
+    Raises:
+        SgtError: another process is training the run; or see :func:`post_train`.
+    """
     study = load_study(args.study)
     run = study.run(args.model, args.arm, args.seed)
     spec = study.models[run.model]
@@ -50,14 +63,45 @@ def run(args: argparse.Namespace) -> None:
         record = {"checkpoint": str(base), "checkpoint_sha256": weights_sha256(spec, base), "steps": 0}
         write_json(study.run_dir(run) / "run.json", {**about, **record})
         return
-    world = join_world(device_of(spec))
-    record = post_train(study, run, spec, base, world)
-    if world.is_main:
-        write_json(study.run_dir(run) / "run.json", {**about, **record})
+    world, folder = join_world(device_of(spec)), study.run_dir(run)
+    with _alone(folder / "work" / "lock", run, world):
+        recipe = study.recipe(run.model, run.arm)
+        # Hashed once, and by one process: the files of a 7B model take half a minute.
+        base_sha256 = weights_sha256(spec, base) if world.is_main else ""
+        identity = world.gathered(_fingerprint(study, run, spec, recipe, base_sha256) if world.is_main else "")[0]
+        if world.gathered(world.is_main and is_finished(folder, spec, identity))[0]:
+            if world.is_main:
+                log.info("%s: finished already; to train it again, delete %s", run.id, folder)
+        else:
+            record = post_train(study, run, spec, base, identity, world)
+            if world.is_main:
+                finish(folder, {**about, "identity": identity, "base_sha256": base_sha256, **record})
+        if world.is_main:
+            clear(folder, identity)
     leave_world(world)
 
 
-def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: World) -> dict:
+@contextmanager
+def _alone(lock: Path, run: Run, world: World) -> Iterator[None]:
+    """Hold a run's lock in the first process, for all of them.
+
+    Raises:
+        SgtError: another process is training the run; in all processes alike.
+    """
+    with ExitStack() as held:
+        refused = None
+        if world.is_main:
+            try:
+                held.enter_context(locked(lock, run.id, "is being trained"))
+            except SgtError as error:
+                refused = error
+        refused = world.gathered(refused)[0]
+        if refused:
+            raise refused
+        yield
+
+
+def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, identity: str, world: World) -> dict:
     """Train a run to its end and write ``final/``; returns what ``run.json`` tells of it.
 
     Raises:
@@ -66,14 +110,11 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
     sources = training_sources(study, run, recipe)
-    # Hashed once, and by one process: the files of a 7B model take half a minute.
-    base_sha256 = weights_sha256(spec, base) if world.is_main else ""
-    fingerprint = world.gathered(_fingerprint(study, run, spec, recipe, base_sha256) if world.is_main else "")[0]
     model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
-    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
+    plan = plan_of(recipe, run, sources.steps, identity, study.study.watch)
     sizes = sizes_of(spec)
     if sizes:
         plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
@@ -85,13 +126,11 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     weights = whole_weights(model.network, average, world)
     record = {"steps": sources.steps, "processes": world.size, "recipe": recipe.model_dump()}
     if world.is_main:
-        with atomic_dir(folder / "final") as final:
+        with final_weights(folder) as final:
             model.save_checkpoint(final, weights)
-        shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
         record |= {
             "checkpoint": str(folder / "final"),
             "checkpoint_sha256": weights_sha256(spec, folder / "final"),
-            "base_sha256": base_sha256,
             "seconds": round(time.monotonic() - began, 1),
         }
     return record
@@ -117,11 +156,13 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
 
 
 def _fingerprint(study: LoadedStudy, run: Run, spec: Model, recipe: Recipe, base_sha256: str) -> str:
-    """Of everything that decides a run's weights."""
+    """Of everything that decides a run's weights: neither resources, nor the device, nor where files lie."""
+    overlay = sorted(Path(spec.overlay).rglob("*.safetensors")) if spec.overlay else []
     parts = [
         run.id,
         recipe.model_dump_json(exclude=WITHOUT_EFFECT),
-        spec.model_dump_json(exclude={"predict", "pretrain"}),
+        spec.model_dump_json(exclude={"predict", "pretrain", "train", "device", "checkpoint", "overlay"}),
+        *(sha256(path) for path in overlay),
         base_sha256,
         (study.dataset_dir(study.study.data.vqa) / MANIFEST).read_text(),
     ]

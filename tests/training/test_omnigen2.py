@@ -24,7 +24,10 @@ from sgt.training.sources import training_sources
 from sgt.training.stream import Stream
 from sgt.training.train import plan_of
 from sgt.training.trainable import make_trainable
+from sgt.training.world import World
 from tests.conftest import STUDY, sgt, write_study
+from tests.training.conftest import Micro
+from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
 NAME = "micro-omnigen2"
@@ -85,9 +88,8 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
     for arm in ("sft", "segmentation"):
         whole = finished(arm)
         assert all(mse > 0 for _, _, mse, _ in losses(arm)) == (arm == "segmentation")
-        (folder(arm) / "run.json").unlink()
-        shutil.rmtree(folder(arm) / "final")
-        shutil.rmtree(folder(arm) / "work/step-0000006")
+        shutil.rmtree(folder(arm))
+        Micro(arm, NAME).killed(Event("sgt.training.checkpoints.Checkpoints.save", call=3))
         sgt("train", *words(arm))
         assert finished(arm) == whole
 
@@ -181,12 +183,51 @@ def test_the_fault_of_the_official_loss_balance_is_an_option_and_off(study_omnig
     assert (plan.mse_weight, plan.ce_weight) == (15.0, recipe.ce_weight)
 
 
-def test_times_are_drawn_as_the_recipe_says(study_omnigen2):
+def test_times_are_stratified_among_the_images_of_a_batch(study_omnigen2):
     model = load_model(load_study(study_omnigen2).models[NAME], BASE)
     make_trainable(model, Recipe(steps=1, batch=3, time_sampling="stratified_uniform"), 0)
     image = Image.new("RGB", (48, 48))
     times = model.batch([[Words("a"), MadeImage(image)]] * 8, list(range(8))).times
     assert sorted((times * 8).int().tolist()) == list(range(8))
+
+
+def test_stratified_times_of_a_step_do_not_depend_on_packs_or_processes(study_omnigen2):
+    """The official trainer's times, ``(rank + world·i + U) / (n·world)``, wherever an image is learned from."""
+    study = load_study(study_omnigen2)
+    recipe = study.recipe(NAME).model_copy(update={"time_sampling": "stratified_uniform"})
+    model = load_model(study.models[NAME], BASE)
+    make_trainable(model, recipe, 0)
+    sources = training_sources(study, study.run(NAME, "segmentation", 0), recipe)
+
+    def times(capacity: int | None, world: World) -> list[float]:
+        batches = Stream(model, sources.mixture, sources.supplies, 0, capacity, world).step(1).batches
+        return sorted(time for batch in batches for time in batch.times.tolist())
+
+    draws = sources.mixture.step(1)
+    longest = max(model.tokens(sources.supplies[draw.source].make(draw)) for draw in draws)
+    whole = times(None, World())
+    images = sum(draw.source == "proxy" for draw in draws)
+    assert [int(time * images) for time in whole] == list(range(images)) and images == 4
+    assert times(longest, World()) == whole
+    dealt = [times(None, OneOfSeveral(rank, 3)) for rank in range(3)]
+    assert sorted(time for part in dealt for time in part) == whole
+    places = [place for place, draw in enumerate(draws) if draw.source == "proxy"]
+    for rank, part in enumerate(dealt):
+        mine = [order for order, place in enumerate(places) if place % 3 == rank]
+        assert [int(time * images) for time in part] == mine
+
+
+class OneOfSeveral(World):
+    """A process whose fellows are not there to be asked: they would have said as little."""
+
+    def for_thread(self) -> World:
+        return self
+
+    def largest(self, value: int) -> int:
+        return value
+
+    def totals(self, values: list[float]) -> list[float]:
+        return values
 
 
 @pytest.mark.parametrize(
