@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -93,8 +93,10 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         """See :class:`Recorder`."""
-        self._run.finish()
-        self._wait()
+        try:
+            self._run.finish()
+        finally:
+            self._wait()
 
 
 class Dashboard:
@@ -121,9 +123,10 @@ class Dashboard:
 
     def close(self) -> None:
         """See :class:`Recorder`."""
-        if self._recorder:
+        recorder, self._recorder = self._recorder, None
+        if recorder:
             with self._switched_off_by_errors():
-                self._recorder.close()
+                recorder.close()
 
     @contextmanager
     def _switched_off_by_errors(self) -> Iterator[None]:
@@ -132,9 +135,13 @@ class Dashboard:
         except SgtError:
             raise
         except Exception as error:
-            self._recorder = None
             problem = f"{type(error).__name__}: {error}".replace("\n", " ")
             log.warning("%s is switched off (%s); training goes on without it", self.name, problem)
+            recorder, self._recorder = self._recorder, None
+            if recorder:
+                # So that it does not fail once more, with a traceback, as the process ends.
+                with suppress(Exception):
+                    recorder.close()
 
 
 @contextmanager

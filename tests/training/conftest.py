@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sgt.atomic import sha256
@@ -19,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 # Its processes have everything imported already, and nothing of torch running.
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["sgt.training.train"])
+# All steps are done and saved, and the checkpoints are there still.
+BEFORE_ITS_END = Event("sgt.training.train.whole_weights")
 
 
 class Micro:
@@ -46,7 +49,9 @@ class Micro:
             _, said = process.communicate(timeout=180)
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                # A launcher's processes are in sessions of their own.
+                for one in (*psutil.Process(process.pid).children(recursive=True), process):
+                    one.kill()
         return process.returncode, said
 
     def meet(self, *events: Event) -> tuple[int, str]:
@@ -60,7 +65,7 @@ class Micro:
         return process.exitcode, words
 
     def killed(self, event: Event) -> None:
-        """Run it in a forked process until it is killed."""
+        """Run it in a forked process until the event kills it."""
         status, said = self.meet(event)
         assert status == -signal.SIGKILL, said
 

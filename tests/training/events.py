@@ -17,6 +17,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from sgt.cli import main
 
 
@@ -26,7 +28,7 @@ class Event:
 
     Attributes:
         at: the function, by its full name where it is looked up.
-        do: the signal that the process sends itself, or ``sleep``.
+        do: the signal that the process sends itself, or ``sleep``, ``raise``, ``print``, ``kill children``.
         call: at which call of it, from 1 on; 0 at every call.
         naming: only calls with this in the text of their arguments count.
         moment: ``before`` or ``after`` the call, or ``within``: after half of the file that its last argument names.
@@ -72,10 +74,18 @@ def arrange(event: Event) -> None:
 
 def happen(event: Event) -> None:
     """Let it happen."""
-    if event.do == "sleep":
-        time.sleep(event.seconds)
-    else:
-        os.kill(os.getpid(), signal.Signals[event.do])
+    match event.do:
+        case "sleep":
+            time.sleep(event.seconds)
+        case "raise":
+            raise OSError("the dashboard is gone")
+        case "print":
+            print("now:", event.at, file=sys.stderr, flush=True)
+        case "kill children":
+            for child in psutil.Process().children(recursive=True):
+                child.kill()
+        case _:
+            os.kill(os.getpid(), signal.Signals[event.do])
 
 
 def run(folder: Path, events: Sequence[Event], words: Sequence[str], said: Path) -> None:

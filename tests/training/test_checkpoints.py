@@ -10,12 +10,9 @@ from safetensors.torch import load_file, save_file
 
 from sgt.atomic import sha256
 from tests.conftest import STUDY, sgt, write_study
-from tests.training.conftest import Micro
-from tests.training.events import Event
+from tests.training.conftest import BEFORE_ITS_END, Micro
 
 NEWEST = "step-0000006"
-# All steps are done and saved.
-BEFORE_ITS_END = Event("sgt.training.train.whole_weights")
 
 
 @pytest.fixture(scope="module")

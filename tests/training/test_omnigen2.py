@@ -26,7 +26,7 @@ from sgt.training.train import plan_of
 from sgt.training.trainable import make_trainable
 from sgt.training.world import World
 from tests.conftest import STUDY, sgt, write_study
-from tests.training.conftest import Micro
+from tests.training.conftest import BEFORE_ITS_END, Micro
 from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
@@ -132,12 +132,13 @@ def test_only_the_parts_that_are_named_change(part, prefixes, study_omnigen2):
 def test_what_references_alone_would_use_has_no_decay_and_no_optimizer_state(study_omnigen2):
     optimizer = {**STUDY["recipe"]["optimizer"], "weight_decay": 0.5}
     write_study(Path(), models=[NAME], recipe={**STUDY["recipe"], "optimizer": optimizer})
+    Micro("segmentation", NAME).killed(BEFORE_ITS_END)
+    state = load_file(folder("segmentation") / "work/step-0000006/optimizer-00000-of-00001.safetensors")
     sgt("train", *words("segmentation"))
     unused = ("transformer.ref_image", "transformer.image_index_embedding")
     names = changed("segmentation")
     assert any(name.startswith("transformer.layers") for name in names)
     assert not any(name.startswith(unused) for name in names)
-    state = load_file(folder("segmentation") / "work/step-0000006/optimizer-00000-of-00001.safetensors")
     assert state and not any(name.partition(".")[2].startswith(unused) for name in state)
 
 

@@ -104,7 +104,7 @@ def test_data_slower_than_a_step_is_waited_for_while_saving_and_validating(run):
     assert run.finish()[0] == 0
     alone = metrics(run)
     run.folder.rename("alone")
-    slow = Event("sgt.training.stream.Stream.step", "sleep", call=0, rank=0, seconds=0.3)
+    slow = Event("sgt.training.stream.Stream.step", "sleep", call=0, rank=0, seconds=0.1)
     status, said = run.finish(processes=2, events=[slow])
     assert status == 0, said
     for line, other in zip(metrics(run), alone, strict=True):

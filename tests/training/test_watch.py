@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -126,3 +127,52 @@ def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch
         recorders(watch, tmp_path, "run", 0),
     ):
         pytest.fail("started")
+
+
+def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study, tmp_path, monkeypatch):
+    """TensorBoard's folder is a file, and W&B has no key and nobody to ask for one."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    write_study(Path(), watch={"tensorboard": True, "wandb": "sgt"})
+    run.work.mkdir(parents=True)
+    (run.work / "tensorboard").write_text("")
+    status, said = run.finish()
+    assert status == 0, said
+    assert len(re.findall(r"TensorBoard is switched off \(.*\); training goes on without it", said)) == 1
+    assert len(re.findall(r"Weights & Biases is switched off \(.*\); training goes on without it", said)) == 1
+    assert "Traceback" not in said
+    assert [line["step"] for line in lines(run)] == list(range(6))
+
+
+@pytest.mark.parametrize("method", ["write", "close"])
+def test_a_dashboard_that_fails_later_is_switched_off_and_ends_no_run(method, run, study):
+    write_study(Path(), watch={"tensorboard": True})
+    status, said = run.meet(Event(f"sgt.training.watch.TensorBoard.{method}", "raise", call=0))
+    assert status == 0, said
+    assert said.count("TensorBoard is switched off (OSError: the dashboard is gone); training goes on") == 1
+    assert "Traceback" not in said
+    assert [line["step"] for line in lines(run)] == list(range(6))
+
+
+def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    write_study(Path(), watch={"wandb": "sgt"})
+    status, said = run.finish(events=[Event("sgt.training.watch.WeightsAndBiases.write", "kill children", call=3)])
+    assert status == 0, said
+    assert said.count("Weights & Biases is switched off (") == 1 and "Traceback" not in said
+    assert [line["step"] for line in lines(run)] == list(range(6))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Event("sgt.training.loop.Training._step", "SIGTERM", call=3), Event("sgt.training.loop._whole_norm", "raise")],
+)
+def test_recorders_are_closed_however_a_run_ends(end, run, study):
+    """TensorBoard writes from a thread of its own, once in two minutes and when it is closed."""
+    write_study(Path(), watch={"tensorboard": True})
+    status, said = run.meet(end, Event("sgt.training.watch.TensorBoard.close", "print", moment="after"))
+    assert status != 0, said
+    assert said.count("now: sgt.training.watch.TensorBoard.close") == 1
