@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sgt.errors import SgtError
 from sgt.models.examples import Example
+from sgt.models.flow import Stratum
 from sgt.study.benchmarks import Solver
 from sgt.study.recipe import Part, TimeSampling, TimeShift
 
@@ -203,12 +204,16 @@ class UnifiedModel(ABC):
         """
 
     @abstractmethod
-    def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> Batch:
+    def batch(
+        self, examples: Sequence[Example], seeds: Sequence[int], strata: Sequence[Stratum] | None = None
+    ) -> Batch:
         """Tokenise and collate examples, on the CPU.
 
         Args:
             examples: at least one.
             seeds: one per example, of every random draw of its loss, which so depends on nothing beside it.
+            strata: one per example, in which its image's time lies if times are stratified; by default they are among
+                the images of this batch.
 
         Raises:
             SgtError: an example is too long for the model, or an image too large.

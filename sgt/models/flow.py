@@ -7,13 +7,14 @@ OmniGen2 counts the other way, τ = 1 − t from noise to data, and learns the o
 import math
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
 from sgt.study.recipe import TimeSampling, TimeShift
 
 # Tokens of a 1024² image: what the static shift takes for every image.
 STATIC_TOKENS = 4096
+# One of so many equal parts of [0, 1]: (which, how many).
+Stratum = tuple[int, int]
 
 
 def shift_factor(shift: TimeShift, tokens: int) -> float:
@@ -31,26 +32,17 @@ def shift_factor(shift: TimeShift, tokens: int) -> float:
     return math.exp(0.5 + (1.15 - 0.5) * (counted - 256) / (4096 - 256))
 
 
-def stratum(index: int, count: int) -> tuple[int, int]:
-    """Which of how many equal parts of [0, 1] the ``index``-th of ``count`` images of this process has.
-
-    Each of the processes, if there are several, has every world-th part from its own on.
-    """
-    several = dist.is_available() and dist.is_initialized()
-    rank, world = (dist.get_rank(), dist.get_world_size()) if several else (0, 1)
-    return rank + world * index, count * world
-
-
-def draw_time(sampling: TimeSampling, generator: torch.Generator, place: int, count: int) -> float:
+def draw_time(sampling: TimeSampling, generator: torch.Generator, stratum: Stratum) -> float:
     """An unshifted training time of one image.
 
     Args:
-        sampling: ``lognormal``, σ(N(0, 1)), or ``stratified_uniform``: in the image's own one of equal parts of [0, 1].
+        sampling: ``lognormal``, σ(N(0, 1)), or ``stratified_uniform``, uniform in the image's stratum.
         generator: of the draw.
-        place, count: see :func:`stratum`.
+        stratum: of the image.
     """
     if sampling == "lognormal":
         return torch.sigmoid(torch.randn((), generator=generator)).item()
+    place, count = stratum
     return (place + torch.rand((), generator=generator).item()) / count
 
 

@@ -21,6 +21,13 @@ from torch import nn
 
 from sgt.atomic import flush, sha256, write_json
 from sgt.errors import SgtError
+from sgt.training.configurations import (
+    MANIFEST,
+    make_way,
+    remove_checkpoint,
+    remove_unfinished,
+    saved_checkpoints,
+)
 from sgt.training.optimizer import WeightAverage
 from sgt.training.parts import opened, part_name
 from sgt.training.sharding import first_row, local
@@ -28,7 +35,6 @@ from sgt.training.world import World
 
 log = logging.getLogger("sgt")
 MOMENTS = ("exp_avg", "exp_avg_sq")
-MANIFEST = "state.json"
 
 
 class Checkpoints:
@@ -36,7 +42,7 @@ class Checkpoints:
 
     Args:
         work: folder they lie in, which all processes see.
-        fingerprint: of data and configuration; a checkpoint with another one is not resumed.
+        fingerprint: of data and configuration; a checkpoint with another one is set aside.
         keep: how many of the newest are kept.
         world: the processes.
     """
@@ -76,7 +82,7 @@ class Checkpoints:
         if problem:
             if self.world.is_main:
                 shutil.rmtree(temporary, ignore_errors=True)
-            have = next((path.name for path in self._saved()), "none")
+            have = next((path.name for path in saved_checkpoints(self.work)), "none")
             remedy = f"make room or mend it and run the command again: it goes on from the last good one ({have})"
             raise SgtError(folder, f"the checkpoint cannot be written ({problem})", remedy)
 
@@ -86,12 +92,18 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         average: WeightAverage | None,
     ) -> int:
-        """Restore the newest good checkpoint; a damaged or foreign one is passed over with its reason in the log.
+        """Restore the newest good checkpoint; a damaged one is passed over with its reason in the log.
 
         Returns:
             The number of steps already done; 0 if there is nothing to resume.
+
+        Raises:
+            OSError: those of other configurations cannot be set aside.
         """
-        for folder in self.world.gathered(self._saved())[0]:
+        if self.world.is_main:
+            remove_unfinished(self.work)
+            make_way(self.work, self.fingerprint)
+        for folder in self.world.gathered(saved_checkpoints(self.work))[0]:
             faults = self.world.gathered(self._fault(folder, parameters, average is not None))
             fault = next((fault for fault in faults if fault), None)
             if fault:
@@ -140,13 +152,12 @@ class Checkpoints:
                 shutil.rmtree(folder)
             temporary.rename(folder)
             flush(self.work)
-            # Those of later steps are another run's: this one has not been there.
-            own = [saved for saved in self._saved() if saved.name <= folder.name]
-            for saved in self._saved():
-                if saved not in own[: self.keep]:
-                    # Without its manifest a folder is no checkpoint, however much of it is left.
-                    (saved / MANIFEST).unlink(missing_ok=True)
-                    shutil.rmtree(saved)
+            # Those of later steps are damaged: they were passed over.
+            saved = saved_checkpoints(self.work)
+            kept = [other for other in saved if other.name <= folder.name][: self.keep]
+            for other in saved:
+                if other not in kept:
+                    remove_checkpoint(other)
         except OSError as error:
             return str(error)
         return None
@@ -198,9 +209,6 @@ class Checkpoints:
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             return f"incomplete ({error})"
         return None
-
-    def _saved(self) -> list[Path]:
-        return sorted(self.work.glob("step-*"), reverse=True)
 
     def _is_spread(self, name: str, parameters: dict[str, nn.Parameter]) -> bool:
         """Whether every process has rows of its own of a tensor (a step count is the same in all)."""

@@ -92,6 +92,7 @@ def caption_supply(dataset: ShardDataset, seed: int, text_dropout: float) -> Sup
     return Supply(
         lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout),
         lambda draw: dataset.name(draw.index),
+        makes_image=True,
     )
 
 
@@ -110,4 +111,4 @@ def proxy_supply(
     def make(draw: Draw) -> Example:
         return proxy_example(proxy, source[draw.index], target_of(draw.index), draw, seed, text_dropout)
 
-    return Supply(make, lambda draw: source.name(draw.index))
+    return Supply(make, lambda draw: source.name(draw.index), makes_image=True)

@@ -4,7 +4,8 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from sgt.training.memory import peak_memory, told_if_out_of_memory
 from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
 from sgt.training.signals import StopRequest
 from sgt.training.stream import Step, Stream
-from sgt.training.watch import Numbers, recorders
+from sgt.training.watch import Numbers, Recorder, recorders
 from sgt.training.world import World
 
 log = logging.getLogger("sgt")
@@ -44,7 +45,7 @@ class Plan:
         save_every, keep: steps between resumable checkpoints, and how many of them stay.
         validate_every: steps between validations; 0 validates after the last step alone.
         seed: of every random draw.
-        fingerprint: of data and configuration; a checkpoint with another one is not resumed.
+        fingerprint: of data and configuration; a checkpoint with another one is set aside.
         watch: dashboards.
         flops_per_token: floating-point operations that training on a token takes, as estimated; 0 if it is not.
     """
@@ -103,41 +104,44 @@ class Training:
             SgtError: the loss is not finite, memory or disk is full, or a sample is damaged.
             Interrupted: a signal asked to stop; everything up to here is saved.
         """
-        plan = self.plan
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            start = self.checkpoints.load(self.parameters, self.optimizer, self.average)
-            writers = recorders(plan.watch, self.work, plan.run, start) if self.world.is_main else []
-        except OSError as error:
-            raise SgtError(self.work, f"cannot be used ({error})", "make room or mend it, and run again") from None
-        progress = Progress("steps", plan.steps, start)
-        self.model.network.train()
-        with StopRequest() as stop, told_if_out_of_memory(self.work):
-            began = time.perf_counter()
-            for step, taken in enumerate(self.stream.steps(start, plan.steps), start):
-                if step == start:
-                    self._dry_run(taken)
-                waited = time.perf_counter() - began
-                numbers = self._step(step, taken)
-                done = step + 1
-                if self.validate and (done == plan.steps or (plan.validate_every and done % plan.validate_every == 0)):
-                    numbers |= self._validated()
-                numbers |= self._speed(taken, waited, time.perf_counter() - began)
-                for writer in writers:
-                    writer.write(step, numbers)
-                if self.world.is_main:
-                    progress.add(note="  ".join(f"{name} {numbers[name]:.3f}" for name in ("loss", "ce", "mse")))
-                stopping = self.world.any(stop.received is not None)
-                if stopping or done % plan.save_every == 0 or done == plan.steps:
-                    self.checkpoints.save(done, self.parameters, self.optimizer, self.average)
-                if stopping and done < plan.steps:
-                    name = stop.received.name if stop.received else "a signal in another process"
-                    raise Interrupted(plan.run, f"stopped by {name}, saved at step {done}", "run it again to go on")
-                began = time.perf_counter()
-        for writer in writers:
-            writer.close()
+        with ExitStack() as ending:
+            try:
+                self.work.mkdir(parents=True, exist_ok=True)
+                start = self.checkpoints.load(self.parameters, self.optimizer, self.average)
+                told = recorders(self.plan.watch, self.work, self.plan.run, start)
+                writers = ending.enter_context(told) if self.world.is_main else []
+            except OSError as error:
+                raise SgtError(self.work, f"cannot be used ({error})", "make room or mend it, and run again") from None
+            ending.enter_context(told_if_out_of_memory(self.work))
+            self._train(start, writers, ending.enter_context(StopRequest()))
         self.model.network.eval()
         return self.average.weights if self.average else None
+
+    def _train(self, start: int, writers: Sequence[Recorder], stop: StopRequest) -> None:
+        """Steps ``start`` to the last, each written down, and saved when it is time or a signal asks to stop."""
+        plan, progress = self.plan, Progress("steps", self.plan.steps, start)
+        self.model.network.train()
+        began = time.perf_counter()
+        for step, taken in enumerate(self.stream.steps(start, plan.steps), start):
+            if step == start:
+                self._dry_run(taken)
+            waited = time.perf_counter() - began
+            numbers = self._step(step, taken)
+            done = step + 1
+            if self.validate and (done == plan.steps or (plan.validate_every and done % plan.validate_every == 0)):
+                numbers |= self._validated()
+            numbers |= self._speed(taken, waited, time.perf_counter() - began)
+            for writer in writers:
+                writer.write(step, numbers)
+            if self.world.is_main:
+                progress.add(note="  ".join(f"{name} {numbers[name]:.3f}" for name in ("loss", "ce", "mse")))
+            stopping = self.world.any(stop.received is not None)
+            if stopping or done % plan.save_every == 0 or done == plan.steps:
+                self.checkpoints.save(done, self.parameters, self.optimizer, self.average)
+            if stopping and done < plan.steps:
+                name = stop.received.name if stop.received else "a signal in another process"
+                raise Interrupted(plan.run, f"stopped by {name}, saved at step {done}", "run it again to go on")
+            began = time.perf_counter()
 
     def _step(self, step: int, taken: Step) -> Numbers:
         """One optimizer step; returns its losses, gradient norm and learning rate."""

@@ -1,7 +1,7 @@
 """What each step of a run learns from: the draws of the mixture as packed batches of this process."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
 from sgt.models.base import Batch, UnifiedModel
 from sgt.models.examples import Example
+from sgt.models.flow import Stratum
 from sgt.training.packing import fill, split
 from sgt.training.world import World
 
@@ -20,10 +21,12 @@ class Supply:
     Attributes:
         make: the example of a draw, a pure function of it.
         key: where its sample lies, for messages.
+        makes_image: whether its examples ask for an image.
     """
 
     make: Callable[[Draw], Example]
     key: Callable[[Draw], str]
+    makes_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,8 @@ class Stream:
         supplies: by name of the source.
         seed: of every random draw.
         capacity: tokens per pack, at most; None makes one pack of a process's share.
-        world: the processes, among which the draws of a step are dealt in turn.
+        world: the processes, among which the draws of a step are dealt in turn. The stream's thread gets a world of
+            its own, so that streams must be made in the same order in all processes.
     """
 
     def __init__(
@@ -67,7 +71,7 @@ class Stream:
         world: World | None = None,
     ) -> None:
         self.model, self.mixture, self.supplies = model, mixture, supplies
-        self.seed, self.capacity, self.world = seed, capacity, world or World()
+        self.seed, self.capacity, self.world = seed, capacity, (world or World()).for_thread()
 
     def step(self, step: int) -> Step:
         """The batches of one step.
@@ -75,11 +79,16 @@ class Stream:
         Raises:
             SgtError: a sample is damaged or longer than a pack, or there are too few for the processes.
         """
-        draws = self.mixture.step(step)[self.world.rank :: self.world.size]
+        everyones = self.mixture.step(step)
+        mine = slice(self.world.rank, None, self.world.size)
+        draws, strata = everyones[mine], self._strata(everyones)[mine]
         examples = [self.supplies[draw.source].make(draw) for draw in draws]
         packs = self._packs(examples, draws)
         seeds = [example_seed(self.seed, draw) for draw in draws]
-        batches = [self.model.batch([examples[i] for i in pack], [seeds[i] for i in pack]) for pack in packs]
+        batches = [
+            self.model.batch([examples[i] for i in pack], [seeds[i] for i in pack], [strata[i] for i in pack])
+            for pack in packs
+        ]
         sums = (sum(getattr(batch, name) for batch in batches) for name in ("ce_tokens", "mse_tokens", "tokens"))
         ce_tokens, mse_tokens, tokens = self.world.totals(list(sums))
         room = len(packs) * self.world.size * (self.capacity or 0)
@@ -94,6 +103,11 @@ class Stream:
                 ready = coming.result()
                 coming = thread.submit(self.step, step + 1) if step + 1 < end else None
                 yield ready
+
+    def _strata(self, draws: Sequence[Draw]) -> list[Stratum]:
+        """The stratum of each of a step's draws, among all images that the step makes, wherever they are packed."""
+        making = [self.supplies[draw.source].makes_image for draw in draws]
+        return [(sum(making[:place]), sum(making)) if makes else (0, 1) for place, makes in enumerate(making)]
 
     def _packs(self, examples: list[Example], draws: list[Draw]) -> list[list[int]]:
         packs = [list(range(len(examples)))]

@@ -1,17 +1,19 @@
 """``sgt train``: post-train one run of a study."""
 
 import argparse
-import shutil
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sgt.atomic import atomic_dir
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest, write_record
+from sgt.lock import locked
 from sgt.models.families import device_of, load_model, sizes_of, weight_hashes, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.identity import run_identity
@@ -22,6 +24,7 @@ from sgt.study.results import Results, require_current
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.study.watch import Watch
 from sgt.training.estimate import flops_per_token
+from sgt.training.finished import clear, final_weights, finish, is_finished
 from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
 from sgt.training.sources import screen_data, training_sources, validation_supplies
@@ -29,6 +32,8 @@ from sgt.training.stream import Stream
 from sgt.training.trainable import make_trainable
 from sgt.training.validation import Validation
 from sgt.training.world import World, join_world, leave_world
+
+log = logging.getLogger("sgt")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, then write ``final/`` and, last, ``run.json``. The arm ``base`` only points at the base weights."""
+    """Train, then write ``final/`` and ``run.json``, and last remove the checkpoints; a finished run stays as it is.
+
+    The arm ``base`` only points at the base weights.
+
+    Raises:
+        SgtError: another process is training the run; or see :func:`post_train`.
+    """
     study = load_study(args.study)
     run = study.run(args.model, args.arm, args.seed)
     spec = study.models[run.model]
@@ -49,19 +60,48 @@ def run(args: argparse.Namespace) -> None:
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
     about |= {"environment": environment(), "command": args.command_line}
     if run.arm == ARM_WITHOUT_TRAINING:
-        # Its identity has the hash of all that it is read from, so the same weights under another VAE are another base.
-        identity = _identity_of_sources(study, run)
+        # The hash of all that it is read from: the same weights beside another VAE are another base.
+        identity = _identity_of(study, run)
         record = {"identity": identity, "checkpoint": str(base), "checkpoint_sha256": identity["base"], "steps": 0}
         write_record(study.run_dir(run) / "run.json", {**about, **record})
         return
-    world = join_world(device_of(spec))
-    record = post_train(study, run, spec, base, world)
-    if world.is_main:
-        write_record(study.run_dir(run) / "run.json", {**about, **record})
+    world, folder = join_world(device_of(spec)), study.run_dir(run)
+    with _alone(folder / "work" / "lock", run, world):
+        # By one process, for all: hashing the files of a 7B model takes half a minute, judging its data minutes.
+        identity = world.gathered(_screened_identity(study, run) if world.is_main else {})[0]
+        if world.gathered(world.is_main and is_finished(folder, spec, identity))[0]:
+            if world.is_main:
+                log.info("%s: finished already; to train it again, delete %s", run.id, folder)
+        else:
+            record = post_train(study, run, spec, base, digest(identity), world)
+            if world.is_main:
+                finish(folder, {**about, "identity": identity, **record})
+        if world.is_main:
+            clear(folder, digest(identity))
     leave_world(world)
 
 
-def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: World) -> dict:
+@contextmanager
+def _alone(lock: Path, run: Run, world: World) -> Iterator[None]:
+    """Hold a run's lock in the first process, for all of them.
+
+    Raises:
+        SgtError: another process is training the run; in all processes alike.
+    """
+    with ExitStack() as held:
+        refused = None
+        if world.is_main:
+            try:
+                held.enter_context(locked(lock, run.id, "is being trained"))
+            except SgtError as error:
+                refused = error
+        refused = world.gathered(refused)[0]
+        if refused:
+            raise refused
+        yield
+
+
+def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprint: str, world: World) -> dict:
     """Train a run to its end and write ``final/``; returns what ``run.json`` tells of it.
 
     Raises:
@@ -69,16 +109,12 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
-    # By one process, for all.
-    world.gathered(screen_data(study, run) if world.is_main else None)
     sources = training_sources(study, run, recipe)
-    # Hashed once, and by one process: the files of a 7B model take half a minute.
-    identity = world.gathered(_identity_of_sources(study, run) if world.is_main else {})[0]
     model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
-    plan = plan_of(recipe, run, sources.steps, digest(identity), study.study.watch)
+    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
     sizes = sizes_of(spec)
     if sizes:
         plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
@@ -90,12 +126,10 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     weights = whole_weights(model.network, average, world)
     record = {"steps": sources.steps, "processes": world.size, "recipe": recipe.model_dump()}
     if world.is_main:
-        with atomic_dir(folder / "final") as final:
+        with final_weights(folder) as final:
             model.save_checkpoint(final, weights)
-        shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
         files = weight_hashes(spec, folder / "final")
         record |= {
-            "identity": identity,
             "checkpoint": str(folder / "final"),
             "checkpoint_sha256": weights_sha256(files),
             "files": files,
@@ -123,7 +157,13 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
     )
 
 
-def _identity_of_sources(study: LoadedStudy, run: Run) -> Identity:
+def _screened_identity(study: LoadedStudy, run: Run) -> Identity:
+    """What decides a run's weights, once its data are judged, which decides what is left out of them."""
+    screen_data(study, run)
+    return _identity_of(study, run)
+
+
+def _identity_of(study: LoadedStudy, run: Run) -> Identity:
     """What decides a run's weights, when all it starts and learns from is there.
 
     Raises:

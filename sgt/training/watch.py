@@ -1,7 +1,9 @@
 """What is written down while a run trains: ``metrics.jsonl`` always, TensorBoard and Weights & Biases if asked for."""
 
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +11,7 @@ from sgt.atomic import write_text
 from sgt.errors import SgtError
 from sgt.study.watch import Watch
 
+log = logging.getLogger("sgt")
 Numbers = dict[str, float]
 
 
@@ -90,12 +93,60 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         """See :class:`Recorder`."""
-        self._run.finish()
-        self._wait()
+        try:
+            self._run.finish()
+        finally:
+            self._wait()
 
 
-def recorders(watch: Watch, work: Path, run: str, start: int) -> Sequence[Recorder]:
-    """Everything that a run's numbers go to.
+class Dashboard:
+    """A recorder that never ends a run: what goes wrong in it is logged, and it is switched off.
+
+    Args:
+        name: for the log.
+        start: makes the recorder.
+
+    Raises:
+        SgtError: its library is not installed.
+    """
+
+    def __init__(self, name: str, start: Callable[[], Recorder]) -> None:
+        self.name, self._recorder = name, None
+        with self._switched_off_by_errors():
+            self._recorder = start()
+
+    def write(self, step: int, numbers: Numbers) -> None:
+        """See :class:`Recorder`."""
+        if self._recorder:
+            with self._switched_off_by_errors():
+                self._recorder.write(step, numbers)
+
+    def close(self) -> None:
+        """See :class:`Recorder`."""
+        recorder, self._recorder = self._recorder, None
+        if recorder:
+            with self._switched_off_by_errors():
+                recorder.close()
+
+    @contextmanager
+    def _switched_off_by_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SgtError:
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}".replace("\n", " ")
+            log.warning("%s is switched off (%s); training goes on without it", self.name, problem)
+            recorder, self._recorder = self._recorder, None
+            if recorder:
+                # So that it does not fail once more, with a traceback, as the process ends.
+                with suppress(Exception):
+                    recorder.close()
+
+
+@contextmanager
+def recorders(watch: Watch, work: Path, run: str, start: int) -> Iterator[Sequence[Recorder]]:
+    """Everything that a run's numbers go to, closed at the end however the run ends.
 
     Args:
         watch: what was asked for.
@@ -105,10 +156,16 @@ def recorders(watch: Watch, work: Path, run: str, start: int) -> Sequence[Record
 
     Raises:
         SgtError: a library that was asked for is not installed.
+        OSError: the metrics cannot be written.
     """
-    found: list[Recorder] = [MetricsFile(work / "metrics.jsonl", start)]
+    asked: list[Callable[[], Recorder]] = [lambda: MetricsFile(work / "metrics.jsonl", start)]
     if watch.tensorboard:
-        found.append(TensorBoard(work / "tensorboard", start))
+        asked.append(lambda: Dashboard("TensorBoard", lambda: TensorBoard(work / "tensorboard", start)))
     if watch.wandb:
-        found.append(WeightsAndBiases(watch.wandb, run, work))
-    return found
+        asked.append(lambda: Dashboard("Weights & Biases", lambda: WeightsAndBiases(watch.wandb, run, work)))
+    with ExitStack() as opened:
+        found = []
+        for begin in asked:
+            found.append(begin())
+            opened.callback(found[-1].close)
+        yield found

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,47 +11,55 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class World:
-    """This process among the others; the default is a process on its own, on the CPU.
+    """This process among the others, as one thread of it sees them; the default is a process on its own, on the CPU.
+
+    Collectives of one group must be called in the same order in every process, which two threads cannot promise. So
+    every thread that talks to other processes has a world of its own, with its own control group.
 
     Attributes:
         rank, size: which of how many.
         device: where this process computes.
-        side: a group of all processes for what the data thread agrees on, so that it never meets the collectives of
-            the model.
+        control: the thread's group, on the CPU, for plain data; collectives of the model never meet in it.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    side: dist.ProcessGroup | None = None
+    control: dist.ProcessGroup | None = None
 
     @property
     def is_main(self) -> bool:
         """Whether this process writes what is written once."""
         return self.rank == 0
 
+    def for_thread(self) -> "World":
+        """The same processes for another thread; to be called in the same order in all of them."""
+        if self.size == 1:
+            return self
+        return replace(self, control=dist.new_group(backend="gloo"))
+
     def any(self, flag: bool) -> bool:
-        """Whether it is true in any process."""
+        """Whether it is true in any process; on the device, among the model's collectives."""
         return bool(self._reduced([float(flag)], dist.ReduceOp.MAX, self.device, None)[0])
 
-    def largest(self, value: int) -> int:
-        """The largest of all processes' values, in the data thread."""
-        return int(self._reduced([value], dist.ReduceOp.MAX, torch.device("cpu"), self.side)[0])
-
-    def totals(self, values: Sequence[float]) -> list[float]:
-        """Element-wise sums over all processes, in the data thread."""
-        return self._reduced(values, dist.ReduceOp.SUM, torch.device("cpu"), self.side)
-
     def summed(self, values: Sequence[float]) -> list[float]:
-        """Element-wise sums over all processes."""
+        """Element-wise sums over all processes; on the device, among the model's collectives."""
         return self._reduced(values, dist.ReduceOp.SUM, self.device, None)
 
+    def largest(self, value: int) -> int:
+        """The largest of all processes' values; in the control group."""
+        return int(self._reduced([value], dist.ReduceOp.MAX, torch.device("cpu"), self.control)[0])
+
+    def totals(self, values: Sequence[float]) -> list[float]:
+        """Element-wise sums over all processes; in the control group."""
+        return self._reduced(values, dist.ReduceOp.SUM, torch.device("cpu"), self.control)
+
     def gathered(self, value: Any) -> list[Any]:
-        """Every process's value, by rank; values are plain data."""
+        """Every process's value, by rank; values are plain data. In the control group."""
         if self.size == 1:
             return [value]
         values = [None] * self.size
-        dist.all_gather_object(values, value, group=self.side)
+        dist.all_gather_object(values, value, group=self.control)
         return values
 
     def _reduced(self, values: Sequence[float], how: Any, device: torch.device, group: Any) -> list[float]:
@@ -63,7 +71,7 @@ class World:
 
 
 def join_world(device: torch.device) -> World:
-    """The world that ``accelerate launch`` or ``torchrun`` made, or a process on its own.
+    """The world that ``accelerate launch`` or ``torchrun`` made, or a process on its own, for the calling thread.
 
     Args:
         device: that a process on its own uses; its type decides what launched processes use.
@@ -74,7 +82,7 @@ def join_world(device: torch.device) -> World:
 
     state = PartialState(cpu=device.type == "cpu")
     mine = device if device.type == "cpu" else state.device
-    return World(state.process_index, state.num_processes, mine, dist.new_group(backend="gloo"))
+    return World(state.process_index, state.num_processes, mine).for_thread()
 
 
 def leave_world(world: World) -> None:

@@ -15,8 +15,9 @@ from sgt.cli import main
 from sgt.data.shards import read_shard
 from sgt.models import flow
 from sgt.models.examples import MadeImage, Words
-from sgt.models.families import load_model, weights_sha256
+from sgt.models.families import load_model, weight_hashes, weights_sha256
 from sgt.models.lora import LoRALinear
+from sgt.study.identity import base_content
 from sgt.study.load import load_study
 from sgt.study.recipe import Recipe
 from sgt.study.watch import Watch
@@ -24,7 +25,10 @@ from sgt.training.sources import training_sources
 from sgt.training.stream import Stream
 from sgt.training.train import plan_of
 from sgt.training.trainable import make_trainable
+from sgt.training.world import World
 from tests.conftest import STUDY, sgt, write_study
+from tests.training.conftest import BEFORE_ITS_END, Micro
+from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
 NAME = "micro-omnigen2"
@@ -68,11 +72,11 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
         for benchmark in ("toyworld-qa", "toyworld-gen")
     }
     spec = load_study(study_omnigen2).models[NAME]
-    assert scores["base", "toyworld-qa"]["hashes"]["checkpoint"] == weights_sha256(spec, BASE)
+    assert scores["base", "toyworld-qa"]["hashes"]["checkpoint"] == base_content(spec)
     assert len({score["hashes"]["checkpoint"] for score in scores.values()}) == 3
     record = json.loads((folder("segmentation") / "run.json").read_text())
-    assert record["checkpoint_sha256"] == weights_sha256(spec, folder("segmentation") / "final")
-    assert record["base_sha256"] == weights_sha256(spec, BASE)
+    assert record["checkpoint_sha256"] == weights_sha256(weight_hashes(spec, folder("segmentation") / "final"))
+    assert record["identity"]["base"] == base_content(spec)
 
     sgt("demonstrate", *words("segmentation"), "--count", 2)
     made = Path(f"results/predictions/{NAME}/segmentation/seed0/targets/images.tar")
@@ -85,9 +89,8 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
     for arm in ("sft", "segmentation"):
         whole = finished(arm)
         assert all(mse > 0 for _, _, mse, _ in losses(arm)) == (arm == "segmentation")
-        (folder(arm) / "run.json").unlink()
-        shutil.rmtree(folder(arm) / "final")
-        shutil.rmtree(folder(arm) / "work/step-0000006")
+        shutil.rmtree(folder(arm))
+        Micro(arm, NAME).killed(Event("sgt.training.checkpoints.Checkpoints.save", call=3))
         sgt("train", *words(arm))
         assert finished(arm) == whole
 
@@ -130,12 +133,13 @@ def test_only_the_parts_that_are_named_change(part, prefixes, study_omnigen2):
 def test_what_references_alone_would_use_has_no_decay_and_no_optimizer_state(study_omnigen2):
     optimizer = {**STUDY["recipe"]["optimizer"], "weight_decay": 0.5}
     write_study(Path(), models=[NAME], recipe={**STUDY["recipe"], "optimizer": optimizer})
+    Micro("segmentation", NAME).killed(BEFORE_ITS_END)
+    state = load_file(folder("segmentation") / "work/step-0000006/optimizer-00000-of-00001.safetensors")
     sgt("train", *words("segmentation"))
     unused = ("transformer.ref_image", "transformer.image_index_embedding")
     names = changed("segmentation")
     assert any(name.startswith("transformer.layers") for name in names)
     assert not any(name.startswith(unused) for name in names)
-    state = load_file(folder("segmentation") / "work/step-0000006/optimizer-00000-of-00001.safetensors")
     assert state and not any(name.partition(".")[2].startswith(unused) for name in state)
 
 
@@ -181,12 +185,51 @@ def test_the_fault_of_the_official_loss_balance_is_an_option_and_off(study_omnig
     assert (plan.mse_weight, plan.ce_weight) == (15.0, recipe.ce_weight)
 
 
-def test_times_are_drawn_as_the_recipe_says(study_omnigen2):
+def test_times_are_stratified_among_the_images_of_a_batch(study_omnigen2):
     model = load_model(load_study(study_omnigen2).models[NAME], BASE)
     make_trainable(model, Recipe(steps=1, batch=3, time_sampling="stratified_uniform"), 0)
     image = Image.new("RGB", (48, 48))
     times = model.batch([[Words("a"), MadeImage(image)]] * 8, list(range(8))).times
     assert sorted((times * 8).int().tolist()) == list(range(8))
+
+
+def test_stratified_times_of_a_step_do_not_depend_on_packs_or_processes(study_omnigen2):
+    """The official trainer's times, ``(rank + world·i + U) / (n·world)``, wherever an image is learned from."""
+    study = load_study(study_omnigen2)
+    recipe = study.recipe(NAME).model_copy(update={"time_sampling": "stratified_uniform"})
+    model = load_model(study.models[NAME], BASE)
+    make_trainable(model, recipe, 0)
+    sources = training_sources(study, study.run(NAME, "segmentation", 0), recipe)
+
+    def times(capacity: int | None, world: World) -> list[float]:
+        batches = Stream(model, sources.mixture, sources.supplies, 0, capacity, world).step(1).batches
+        return sorted(time for batch in batches for time in batch.times.tolist())
+
+    draws = sources.mixture.step(1)
+    longest = max(model.tokens(sources.supplies[draw.source].make(draw)) for draw in draws)
+    whole = times(None, World())
+    images = sum(draw.source == "proxy" for draw in draws)
+    assert [int(time * images) for time in whole] == list(range(images)) and images == 4
+    assert times(longest, World()) == whole
+    dealt = [times(None, OneOfSeveral(rank, 3)) for rank in range(3)]
+    assert sorted(time for part in dealt for time in part) == whole
+    places = [place for place, draw in enumerate(draws) if draw.source == "proxy"]
+    for rank, part in enumerate(dealt):
+        mine = [order for order, place in enumerate(places) if place % 3 == rank]
+        assert [int(time * images) for time in part] == mine
+
+
+class OneOfSeveral(World):
+    """A process whose fellows are not there to be asked: they would have said as little."""
+
+    def for_thread(self) -> World:
+        return self
+
+    def largest(self, value: int) -> int:
+        return value
+
+    def totals(self, values: list[float]) -> list[float]:
+        return values
 
 
 @pytest.mark.parametrize(

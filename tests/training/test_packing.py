@@ -119,5 +119,8 @@ class LastOfEight(World):
     def __init__(self) -> None:
         pass
 
+    def for_thread(self) -> World:
+        return self
+
     def largest(self, value: int) -> int:
         return value

@@ -1,15 +1,15 @@
 """Two processes (gloo) and one: the same samples, losses to 1e-5, and each goes on with what the other saved."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import STUDY, write_study
+from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import Micro
+from tests.training.events import Event
 
 STEPS = 6
 # Where a gradient is zero but for rounding, Adam without an epsilon steps by its sign.
@@ -44,13 +44,9 @@ def tensors_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]
 
 
 def go_on_elsewhere(run: Micro, first: int, then: int) -> None:
-    """Resume the run from step 4 of what ``first`` processes saved (``alone``, if it is one) in ``then`` processes."""
-    if first == 1:
-        shutil.copytree("alone", run.folder)
-    else:
-        assert run.finish(processes=first)[0] == 0
-    (run.folder / "run.json").unlink()
-    shutil.rmtree(run.work / f"step-{STEPS:07d}")
+    """Kill the run in ``first`` processes as they save step 6; go on in ``then`` processes, from step 4."""
+    status, said = run.finish(processes=first, events=[Event("sgt.training.checkpoints.Checkpoints.save", call=3)])
+    assert status != 0 and run.checkpoints() == ["step-0000002", "step-0000004"], said
     status, said = run.finish(processes=then)
     assert status == 0, said
     assert "resuming from" in said and "step-0000004" in said
@@ -93,3 +89,29 @@ def test_bf16_arithmetic_in_two_processes_is_nearly_that_of_one(run):
     assert status == 0, said
     for one, other in zip(run.losses(), losses, strict=True):
         assert one[1:3] == pytest.approx(other[1:3], rel=2e-3)
+
+
+def test_data_slower_than_a_step_is_waited_for_while_saving_and_validating(run):
+    """Threads for data, for validation and the main one meet their like in the other process, in whatever order."""
+    sgt("toyworld", "results/shards/validation", "--split", "validation", "--scenes", 16, "--workers", 1)
+    held_out = {"validation": {"source": "toyworld", "split": "validation", "scenes": 16}}
+    write_study(
+        Path(),
+        recipe={**RECIPE, "save_every": 1, "validate_every": 1, "validate_samples": 8},
+        datasets={**STUDY["datasets"], **held_out},
+        data={**STUDY["data"], "validation": "validation"},
+    )
+    assert run.finish()[0] == 0
+    alone = metrics(run)
+    run.folder.rename("alone")
+    slow = Event("sgt.training.stream.Stream.step", "sleep", call=0, rank=0, seconds=0.1)
+    status, said = run.finish(processes=2, events=[slow])
+    assert status == 0, said
+    for line, other in zip(metrics(run), alone, strict=True):
+        assert line["tokens"] == other["tokens"]
+        for name in ("ce", "mse", "validation_vqa", "validation_proxy"):
+            assert line[name] == pytest.approx(other[name], rel=1e-4)
+
+
+def metrics(run: Micro) -> list[dict]:
+    return [json.loads(line) for line in (run.folder / "metrics.jsonl").read_text().splitlines()]

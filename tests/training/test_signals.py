@@ -1,62 +1,74 @@
 """A signal that asks to stop: saved, status 85, and the same bits at the end."""
 
-import os
-import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from sgt.errors import REQUEUE_STATUS
 from tests.conftest import STUDY, write_study
+from tests.training.events import Event
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2]
+STEP = "sgt.training.loop.Training._step"
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
 
 @pytest.fixture
 def long_run(run):
-    """A run of 60 steps, which saves at its end alone unless it is asked to stop."""
-    write_study(Path(), recipe={**STUDY["recipe"], "steps": 60, "save_every": 60})
+    """A run of 9 steps, which saves at its end alone unless it is asked to stop."""
+    write_study(Path(), recipe={**STUDY["recipe"], "steps": 9, "save_every": 9})
     return run
 
 
-def stop_in_the_middle(run, number: signal.Signals, processes: int = 1) -> str:
-    """Send a signal once some steps are done; returns what was said."""
-    process = run.start(processes)
-    deadline = time.monotonic() + 120
-    metrics = run.work / "metrics.jsonl"
-    while not (metrics.exists() and len(metrics.read_text().splitlines()) >= 5):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    os.killpg(process.pid, number)
-    _, said = process.communicate(timeout=60)
-    if processes == 1:
-        assert process.returncode == REQUEUE_STATUS, said
-    return said
-
-
-def test_stopped_by_each_signal_it_ends_as_if_it_had_not_been(long_run):
-    assert long_run.finish()[0] == 0
+def test_stopped_by_each_signal_in_turn_it_ends_as_if_it_had_not_been(long_run):
+    assert long_run.meet()[0] == 0
     whole = long_run.result()
-    shutil.rmtree(long_run.folder)
-    for number in SIGNALS:
-        said = stop_in_the_middle(long_run, number)
-        assert f"micro/segmentation/seed0: stopped by {number.name}, saved at step" in said
+    long_run.folder.rename("whole")
+    for done, number in enumerate(SIGNALS, 1):
+        # Every life of the run does one step more.
+        status, said = long_run.meet(Event(STEP, number.name))
+        assert status == REQUEUE_STATUS, said
+        assert f"micro/segmentation/seed0: stopped by {number.name}, saved at step {done}; run it again" in said
         assert "Traceback" not in said and not (long_run.folder / "run.json").exists()
-        (checkpoint,) = long_run.checkpoints()[-1:]
-        assert int(checkpoint.removeprefix("step-")) >= 5
-        if number is not SIGNALS[-1]:
-            shutil.rmtree(long_run.folder)
-    status, said = long_run.finish()
-    assert status == 0 and "resuming from" in said
+        assert long_run.checkpoints()[-1] == f"step-{done:07d}"
+    status, said = long_run.meet()
+    assert status == 0 and "resuming from" in said and f"step-{len(SIGNALS):07d}" in said
     assert long_run.result() == whole
 
 
-def test_a_signal_to_two_processes_saves_one_checkpoint_of_both(long_run):
-    stop_in_the_middle(long_run, signal.SIGUSR1, processes=2)
+@pytest.mark.parametrize(
+    ("point", "saved"),
+    [
+        (Event("sgt.training.loop.Training._dry_run", "SIGTERM"), 1),
+        (Event("sgt.training.watch.MetricsFile.write", "SIGTERM", call=2), 2),
+        (Event("sgt.training.checkpoints.save_file", "SIGTERM"), 3),
+    ],
+)
+def test_a_signal_is_heard_whatever_is_being_done(point, saved, long_run):
+    write_study(Path(), recipe={**STUDY["recipe"], "steps": 9, "save_every": 2})
+    status, said = long_run.meet(point)
+    assert status == REQUEUE_STATUS and f"saved at step {saved};" in said
+    assert long_run.checkpoints()[-1] == f"step-{saved:07d}"
+
+
+def test_a_signal_in_the_last_step_is_too_late(long_run):
+    assert long_run.meet(Event(STEP, "SIGTERM", call=9))[0] == 0
+    assert (long_run.folder / "run.json").exists()
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored(long_run):
+    status, said = long_run.finish(prefix=("nohup",), events=[Event(STEP, "SIGHUP", call=3)])
+    assert status == 0 and "stopped by" not in said
+    assert (long_run.folder / "run.json").exists()
+
+
+def test_a_signal_to_one_of_two_processes_saves_one_checkpoint_of_both(long_run):
+    stop = Event(STEP, "SIGUSR1", call=3, rank=1)
+    status, said = long_run.finish(processes=2, events=[stop])
+    assert status != 0 and "saved at step 3" in said
     (checkpoint,) = long_run.checkpoints()
+    assert checkpoint == "step-0000003"
     assert len(list((long_run.work / checkpoint).glob("weights-*-of-00002.safetensors"))) == 2
     status, said = long_run.finish()
     assert status == 0 and "resuming from" in said
-    assert [line[0] for line in long_run.losses()] == list(range(60))
+    assert [line[0] for line in long_run.losses()] == list(range(9))

@@ -2,7 +2,8 @@
 
 import json
 import math
-import time
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from sgt.models.bagel.model import Bagel
 from sgt.study.watch import Watch
 from sgt.training.watch import recorders
 from tests.conftest import STUDY, sgt, write_study
+from tests.training.events import Event
 
 HELD_OUT = {"validation": {"source": "toyworld", "split": "validation", "scenes": 16}}
 
@@ -55,10 +57,8 @@ def test_validation_is_the_same_every_time_and_leaves_training_alone(run, reques
     assert list(validated) == [3, 5]
     assert validated[3]["validation_proxy"] != validated[5]["validation_proxy"]
     # Killed before the last step and gone on with, the last validation says the same.
-    (run.folder / "run.json").unlink()
-    for path in (run.work / "step-0000006").iterdir():
-        path.unlink()
-    (run.work / "step-0000006").rmdir()
+    shutil.rmtree(run.folder)
+    run.killed(Event("sgt.training.checkpoints.Checkpoints.save", call=3))
     sgt(*run.words)
     again = lines(run)[5]
     assert [again[f"validation_{kind}"] for kind in ("vqa", "proxy")] == [
@@ -109,15 +109,11 @@ def test_tensorboard_gets_the_numbers_and_changes_none(run):
 def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    writers = recorders(Watch(wandb="sgt"), tmp_path, "micro/sft/seed0", 0)
-    for writer in writers:
-        writer.write(0, {"loss": 2.5})
-        writer.close()
+    with recorders(Watch(wandb="sgt"), tmp_path, "micro/sft/seed0", 0) as writers:
+        for writer in writers:
+            writer.write(0, {"loss": 2.5})
     (log,) = tmp_path.glob("wandb/offline-run-*/run-micro-sft-seed0.wandb")
-    deadline = time.monotonic() + 60
-    while b"loss" not in log.read_bytes():
-        assert time.monotonic() < deadline, log.stat()
-        time.sleep(0.1)
+    assert b"loss" in log.read_bytes()
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 0, "loss": 2.5}
 
 
@@ -125,5 +121,58 @@ def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
 def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch):
     for module in ("tensorboard", "torch.utils.tensorboard", "wandb"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
-    with pytest.raises(SgtError, match=f"watch.{name}: is not installed; run `pip install {name}`"):
-        recorders(Watch(**{name: True if name == "tensorboard" else "sgt"}), tmp_path, "run", 0)
+    watch = Watch(**{name: True if name == "tensorboard" else "sgt"})
+    with (
+        pytest.raises(SgtError, match=f"watch.{name}: is not installed; run `pip install {name}`"),
+        recorders(watch, tmp_path, "run", 0),
+    ):
+        pytest.fail("started")
+
+
+def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study, tmp_path, monkeypatch):
+    """TensorBoard's folder is a file, and W&B has no key and nobody to ask for one."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    write_study(Path(), watch={"tensorboard": True, "wandb": "sgt"})
+    run.work.mkdir(parents=True)
+    (run.work / "tensorboard").write_text("")
+    status, said = run.finish()
+    assert status == 0, said
+    assert len(re.findall(r"TensorBoard is switched off \(.*\); training goes on without it", said)) == 1
+    assert len(re.findall(r"Weights & Biases is switched off \(.*\); training goes on without it", said)) == 1
+    assert "Traceback" not in said
+    assert [line["step"] for line in lines(run)] == list(range(6))
+
+
+@pytest.mark.parametrize("method", ["write", "close"])
+def test_a_dashboard_that_fails_later_is_switched_off_and_ends_no_run(method, run, study):
+    write_study(Path(), watch={"tensorboard": True})
+    status, said = run.meet(Event(f"sgt.training.watch.TensorBoard.{method}", "raise", call=0))
+    assert status == 0, said
+    assert said.count("TensorBoard is switched off (OSError: the dashboard is gone); training goes on") == 1
+    assert "Traceback" not in said
+    assert [line["step"] for line in lines(run)] == list(range(6))
+
+
+def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    write_study(Path(), watch={"wandb": "sgt"})
+    status, said = run.finish(events=[Event("sgt.training.watch.WeightsAndBiases.write", "kill children", call=3)])
+    assert status == 0, said
+    assert said.count("Weights & Biases is switched off (") == 1 and "Traceback" not in said
+    assert [line["step"] for line in lines(run)] == list(range(6))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [Event("sgt.training.loop.Training._step", "SIGTERM", call=3), Event("sgt.training.loop._whole_norm", "raise")],
+)
+def test_recorders_are_closed_however_a_run_ends(end, run, study):
+    """TensorBoard writes from a thread of its own, once in two minutes and when it is closed."""
+    write_study(Path(), watch={"tensorboard": True})
+    status, said = run.meet(end, Event("sgt.training.watch.TensorBoard.close", "print", moment="after"))
+    assert status != 0, said
+    assert said.count("now: sgt.training.watch.TensorBoard.close") == 1

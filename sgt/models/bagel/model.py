@@ -28,6 +28,7 @@ from sgt.models.bagel.sizes import part_of
 from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
 from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.flow import Stratum
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import ImageTransform, to_images, to_tensor, transform_of
@@ -121,8 +122,10 @@ class Bagel(UnifiedModel):
         packer.add([self._item(part, _without_pixels) for part in example])
         return packer.length
 
-    def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> PackedBatch:
-        """Pack examples into one sequence. Per image: the flow's time, the VAE's noise, the flow's noise."""
+    def batch(
+        self, examples: Sequence[Example], seeds: Sequence[int], strata: Sequence[Stratum] | None = None
+    ) -> PackedBatch:
+        """Pack examples into one sequence. Per image: the flow's time, never stratified, the VAE's and flow's noise."""
         config, packer = self.network.config, Packer(self.network.config, self.special)
         normals, vae_noise, flow_noise = [], [], []
         for example, seed in zip(examples, seeds, strict=True):

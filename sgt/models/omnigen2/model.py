@@ -15,6 +15,7 @@ from sgt.models import flow
 from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
 from sgt.models.examples import Example, MadeImage, SeenImage
+from sgt.models.flow import Stratum
 from sgt.models.lora import merge_lora
 from sgt.models.omnigen2.chats import ChatBuilder, makes_image
 from sgt.models.omnigen2.checkpoint import empty_networks, load_networks, save_networks
@@ -143,7 +144,9 @@ class OmniGen2(UnifiedModel):
                 tokens += width * height
         return tokens
 
-    def batch(self, examples: Sequence[Example], seeds: Sequence[int]) -> Batch:
+    def batch(
+        self, examples: Sequence[Example], seeds: Sequence[int], strata: Sequence[Stratum] | None = None
+    ) -> Batch:
         """Collate examples. Per target: the flow's time, the VAE's noise, the flow's noise."""
         making = [place for place, example in enumerate(examples) if makes_image(example)]
         answering = [self.chats.chat_of(example) for example in examples if not makes_image(example)]
@@ -154,7 +157,7 @@ class OmniGen2(UnifiedModel):
                 raise SgtError("example", "asks for more than one image", "give one example per image")
             targets.append(self.vae_transform(images[0]))
             own = torch.Generator().manual_seed(seeds[place])
-            times.append(flow.draw_time(self.time_sampling, own, *flow.stratum(order, len(making))))
+            times.append(flow.draw_time(self.time_sampling, own, strata[place] if strata else (order, len(making))))
             shape = self._latent_shape(*targets[-1].shape[1:])
             draws.append(torch.randn(shape, generator=own))
             noise.append(torch.randn(shape, generator=own))

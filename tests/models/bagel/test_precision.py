@@ -18,8 +18,9 @@ from sgt.models.vae import VAE
 from sgt.study.load import load_study
 from sgt.study.recipe import Recipe
 from sgt.training.trainable import make_trainable
-from tests.conftest import STUDY, sgt, write_study
+from tests.conftest import STUDY, write_study
 from tests.models.bagel.oracle import network, pack, vae
+from tests.training.conftest import BEFORE_ITS_END, Micro
 
 LOWER = ["bf16-autocast", "bf16"]
 SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), renorm="channel")
@@ -123,11 +124,11 @@ def test_rotary_angles_and_norm_statistics_are_fp32_whatever_the_weights():
 @pytest.mark.parametrize("precision", ["fp32", *LOWER])
 def test_a_recipe_trains_in_its_precision(precision, study):
     write_study(Path(), recipe={**STUDY["recipe"], "precision": precision})
-    sgt("train", study, "--model", "micro", "--arm", "segmentation", "--seed", "0")
-    folder = Path("results/runs/micro/segmentation/seed0")
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    run = Micro("segmentation")
+    run.killed(BEFORE_ITS_END)
+    lines = [json.loads(line) for line in (run.work / "metrics.jsonl").read_text().splitlines()]
     assert len(lines) == 6 and all(np.isfinite(line["loss"]) for line in lines)
-    stored = load_file(sorted(folder.glob("work/step-*"))[-1] / "weights-00000-of-00001.safetensors")
+    stored = load_file(run.work / "step-0000006/weights-00000-of-00001.safetensors")
     weights = torch.bfloat16 if precision == "bf16" else torch.float32
     assert {value.dtype for value in stored.values()} == {weights}
 

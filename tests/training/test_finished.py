@@ -1,0 +1,125 @@
+"""Runs that are at their end: what is kept, and what happens when they are started again or by two at once."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import STUDY, sgt, write_study
+from tests.training.events import Event
+
+TRAINS = "sgt.training.train.post_train"
+
+
+def snapshot(folder: Path) -> dict[str, tuple]:
+    """Content and time of writing of every file but the lock."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.fixture
+def done(run, study):
+    """A finished run."""
+    sgt(*run.words)
+    return run
+
+
+def again(run) -> str:
+    """Start it in a process that is killed if it trains; returns what was said."""
+    status, said = run.meet(Event(TRAINS))
+    assert status == 0, said
+    return said
+
+
+def test_a_finished_run_has_no_checkpoints_and_is_not_trained_again(done):
+    assert not done.checkpoints() and (done.work / "metrics.jsonl").exists()
+    before = snapshot(done.folder)
+    said = again(done)
+    assert f"micro/segmentation/seed0: finished already; to train it again, delete {done.folder}" in said
+    assert snapshot(done.folder) == before
+
+
+def test_without_its_work_folder_it_is_finished_too(done):
+    shutil.rmtree(done.work)
+    before = snapshot(done.folder)
+    again(done)
+    assert snapshot(done.folder) == before
+
+
+def test_a_record_that_the_workflow_took_away_is_put_back(done):
+    record = (done.folder / "run.json").read_text()
+    (done.folder / "run.json").unlink()
+    again(done)
+    assert (done.folder / "run.json").read_text() == record
+
+
+def test_weights_that_are_not_those_of_the_record_are_trained_again(done):
+    whole = done.result()
+    (weights,) = done.folder.glob("final/ema.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    sgt(*done.words)
+    assert done.result() == whole
+    shutil.rmtree(done.folder / "final")
+    sgt(*done.words)
+    assert done.result() == whole
+
+
+def test_another_recipe_is_trained_and_the_record_is_never_that_of_other_weights(done):
+    first = (done.folder / "run.json").read_text()
+    whole = done.result()
+    write_study(Path(), recipe={**STUDY["recipe"], "ce_weight": 1.0})
+    # While it trains, and while its weights are being written, what was there stands.
+    done.killed(Event("sgt.training.checkpoints.Checkpoints.save", call=2))
+    assert (done.folder / "run.json").read_text() == first and done.result() == whole
+    done.killed(Event("sgt.models.bagel.model.Bagel.save_checkpoint", moment="after"))
+    assert (done.folder / "run.json").read_text() == first and done.result() == whole
+    # Back to the first recipe: it is finished still, and the other's checkpoints are not taken away.
+    write_study(Path())
+    there = done.checkpoints()
+    again(done)
+    assert done.checkpoints() == there != []
+    write_study(Path(), recipe={**STUDY["recipe"], "ce_weight": 1.0})
+    done.killed(Event("os.replace", naming="seed0/final", moment="after"))
+    assert not (done.folder / "run.json").exists()
+    # The weights are the other's now: the first recipe must not pass for finished.
+    write_study(Path())
+    sgt(*done.words)
+    assert done.result() == whole
+    assert json.loads((done.folder / "run.json").read_text())["identity"] == json.loads(first)["identity"]
+
+
+def test_two_trainings_of_one_run_are_refused_in_one_line(run, study):
+    process = run.start(events=[Event("sgt.training.loop.Training._step", "SIGSTOP", call=3)])
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    before = snapshot(run.folder)
+    status, said = run.meet()
+    assert status == 1
+    (line,) = [line for line in said.splitlines() if "error" in line]
+    owner = f"process {process.pid} on host {socket.gethostname()}"
+    assert line == (
+        f"sgt train: error: micro/segmentation/seed0: is being trained by {owner}; wait until it has ended, or stop it"
+    )
+    assert snapshot(run.folder) == before
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    # The lock of a killed process is none.
+    sgt(*run.words)
+    assert [line[0] for line in run.losses()] == list(range(STUDY["recipe"]["steps"]))
+
+
+def test_a_second_training_in_two_processes_is_refused_without_a_traceback_of_ours(run, study):
+    process = run.start(events=[Event("sgt.training.loop.Training._step", "SIGSTOP", call=1)])
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+    status, said = run.finish(processes=2)
+    assert status != 0
+    assert re.search(rf"is being trained by process {process.pid} on host", said)
+    assert "sgt/training" not in said
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
