@@ -12,6 +12,7 @@ import json
 import re
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -80,8 +81,10 @@ class ShardWriter:
         self.path, self.count = Path(path), 0
 
     def __enter__(self) -> "ShardWriter":
-        self._atomic = atomic_path(self.path)
-        self._tar = tarfile.open(self._atomic.__enter__(), "w", format=tarfile.USTAR_FORMAT)
+        with ExitStack() as opened:
+            temporary = opened.enter_context(atomic_path(self.path))
+            self._tar = opened.enter_context(tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT))
+            self._opened = opened.pop_all()
         return self
 
     def add(self, key: str, files: dict[str, bytes]) -> None:
@@ -96,8 +99,7 @@ class ShardWriter:
         self.count += 1
 
     def __exit__(self, kind, error, trace) -> None:
-        self._tar.close()
-        self._atomic.__exit__(kind, error, trace)
+        self._opened.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def scan_shard(path: Path | str) -> Iterator[Member]:
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, EOFError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 
 

@@ -2,14 +2,13 @@
 
 import argparse
 import hashlib
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sgt.atomic import atomic_dir, sha256, write_json
+from sgt.atomic import atomic_dir, copy_file, sha256, write_json
 from sgt.data.shards import MANIFEST
 from sgt.environment import environment
 from sgt.models.families import device_of, load_model, sizes_of, weights_sha256
@@ -87,7 +86,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, world: Wor
     if world.is_main:
         with atomic_dir(folder / "final") as final:
             model.save_checkpoint(final, weights)
-        shutil.copyfile(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
+        copy_file(folder / "work" / "metrics.jsonl", folder / "metrics.jsonl")
         record |= {
             "checkpoint": str(folder / "final"),
             "checkpoint_sha256": weights_sha256(spec, folder / "final"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx2
 
+from sgt.atomic import naming
 from sgt.data.fetch.listing import Wanted
 from sgt.data.fetch.retry import Retry
 from sgt.errors import SgtError
@@ -95,7 +96,7 @@ class Transfer:
 
     def _append(self, response: httpx2.Response, part: Path, start: int, retry: Retry) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
-        with os.fdopen(os.open(part, flags, 0o644), "wb") as out:
+        with naming(part), os.fdopen(os.open(part, flags, 0o666), "wb") as out:
             out.truncate(start)
             out.seek(start)
             # A strong validator alone tells that the rest belongs to the beginning.

@@ -89,7 +89,7 @@ def _written(source: Source, folder: Path, workers: int, max_bad: float) -> dict
             for job in as_completed(jobs):
                 reports[jobs[job]] = job.result()
                 progress.add()
-        except SgtError:
+        except (SgtError, OSError):
             pool.shutdown(cancel_futures=True)
             raise
     for shard, report in sorted(reports.items()):
