@@ -89,7 +89,7 @@ def naming(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def system_errors() -> Iterator[None]:
-    """Turn what libraries in Rust (safetensors, tokenizers) tell of the system, in their text alone, into ``OSError``."""
+    """Turn what libraries in Rust (safetensors, tokenizers) tell of the system, in text alone, into ``OSError``."""
     try:
         yield
     except OSError:

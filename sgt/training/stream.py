@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
 from sgt.models.base import Batch, UnifiedModel
-from sgt.models.examples import Example
+from sgt.models.examples import Example, Words
 from sgt.training.packing import fill, split
 from sgt.training.world import World
+
+# What a process works through that has no samples where others have some: nothing is learned from it.
+NOTHING: Example = [Words("")]
 
 
 @dataclass(frozen=True)
@@ -20,10 +23,12 @@ class Supply:
     Attributes:
         make: the example of a draw, a pure function of it.
         key: where its sample lies, for messages.
+        size: how many samples the source has.
     """
 
     make: Callable[[Draw], Example]
     key: Callable[[Draw], str]
+    size: int
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Step:
     """One optimizer step.
 
     Attributes:
-        batches: of this process, worked through one after another; as many in every process.
+        batches: of this process, worked through one after another; as many in every process, some perhaps of nothing.
         keys: where the samples of each batch lie.
         ce_tokens, mse_tokens, tokens: over all processes and batches.
         filled: share of the packs' capacity that is used, 1 if packs have no limit.
@@ -73,14 +78,18 @@ class Stream:
         """The batches of one step.
 
         Raises:
-            SgtError: a sample is damaged or longer than a pack, or there are too few for the processes.
+            SgtError: a sample is damaged or longer than a pack.
         """
         draws = self.mixture.step(step)[self.world.rank :: self.world.size]
         examples = [self.supplies[draw.source].make(draw) for draw in draws]
         packs = self._packs(examples, draws)
         seeds = [example_seed(self.seed, draw) for draw in draws]
-        batches = [self.model.batch([examples[i] for i in pack], [seeds[i] for i in pack]) for pack in packs]
-        sums = (sum(getattr(batch, name) for batch in batches) for name in ("ce_tokens", "mse_tokens", "tokens"))
+        batches = [
+            self.model.batch([examples[i] for i in pack] or [NOTHING], [seeds[i] for i in pack] or [0])
+            for pack in packs
+        ]
+        filled = [batch for batch, pack in zip(batches, packs, strict=True) if pack]
+        sums = (sum(getattr(batch, name) for batch in filled) for name in ("ce_tokens", "mse_tokens", "tokens"))
         ce_tokens, mse_tokens, tokens = self.world.totals(list(sums))
         room = len(packs) * self.world.size * (self.capacity or 0)
         keys = [[self._key(draws[i]) for i in pack] for pack in packs]
@@ -104,11 +113,7 @@ class Stream:
                     problem = f"{length} tokens, a pack holds {self.capacity}"
                     raise SgtError(self._key(draw), problem, "raise recipe.max_tokens or leave the sample out")
             packs = fill(lengths, self.capacity)
-        count = self.world.largest(len(packs))
-        if not examples or count > len(examples):
-            problem = f"process {self.world.rank} of {self.world.size} has {len(examples)} samples for {count} packs"
-            raise SgtError("recipe.batch", problem, "use a multiple of the number of processes, or fewer of them")
-        return split(packs, count)
+        return split(packs, self.world.largest(len(packs)))
 
     def _key(self, draw: Draw) -> str:
         return self.supplies[draw.source].key(draw)
