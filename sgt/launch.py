@@ -1,8 +1,8 @@
 """``sgt launch``: a command in as many processes as its model asks for, on one node or several.
 
-The one place that knows how many processes there are and where they meet: on one node at a free port, on several, where
-``srun`` starts one ``sgt launch`` each, on the job's first. Training alone runs in several processes; everything else is
-started in one, since it would write every file several times.
+The one place that knows how many processes there are and where they meet: on one node at a free port; on several,
+where ``srun`` starts one ``sgt launch`` each, on the job's first. Training alone runs in several processes; everything
+else is started in one, since it would write every file several times.
 """
 
 import argparse

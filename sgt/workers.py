@@ -1,4 +1,4 @@
-"""The processes of one node, from their start to their end: they find each other, signals reach them, their end is told.
+"""The processes of one node from start to end: they find each other, signals reach them, their status is told.
 
 What ``torchrun`` does, whose environment variables these are, but for two things: the status of a process is that of
 the whole, so that one of work that was saved (85) is not lost, and processes that were asked to stop have the time that
