@@ -149,7 +149,7 @@ def test_whatever_the_number_of_processes_they_learn_from_the_same_samples(arm, 
             taken = in_processes(size, model, sources, capacity, step)
             keys = [[key for batch in each.keys for key in batch] for each in taken]
             lacking += sum(not some for some in keys)
-            assert sorted(sum(keys, [])) == sorted(key for batch in whole.keys for key in batch)
+            assert sorted(key for some in keys for key in some) == sorted(key for batch in whole.keys for key in batch)
             assert len({len(each.batches) for each in taken}) == 1
             for name in ("ce_tokens", "mse_tokens", "tokens"):
                 assert {getattr(each, name) for each in taken} == {getattr(whole, name)}

@@ -12,7 +12,7 @@ from sgt.models.bagel.config import BagelConfig, config_of, read_config, write_c
 from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.tokenizer import write_tokenizer
-from sgt.models.vae import VAE
+from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files
 
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
@@ -62,6 +62,11 @@ def load_networks(
     network.vit_pos_embed.fill()
     load_weights(vae, weight_files(folder, "ae"), torch.float32, device)
     return network, vae.requires_grad_(False).eval()
+
+
+def stored_vae(folder: Path) -> tuple[VAEConfig, list[Path]]:
+    """The configuration and the weight files of a checkpoint's VAE."""
+    return read_config(folder).vae, weight_files(folder, "ae")
 
 
 def save_networks(

@@ -14,7 +14,7 @@ from sgt.models.omnigen2.language import complete, current_name, empty_language_
 from sgt.models.omnigen2.network import OmniGen2Network
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.models.tokenizer import write_tokenizer
-from sgt.models.vae import VAE
+from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import load_weights, weight_files
 
 # Folder of each network, and the name of its weight files.
@@ -108,6 +108,11 @@ def load_parts(
     original = {diffusers_name(name, len(config.vae.ch_mult)): name for name in vae.state_dict()}
     load_weights(vae, files["vae"], torch.float32, device, rename=lambda name: original.get(name, name))
     return network, vae.requires_grad_(False).eval()
+
+
+def stored_vae(folder: Path) -> tuple[VAEConfig, list[Path]]:
+    """The configuration and the weight files of a checkpoint's VAE."""
+    return read_config(folder).vae, weight_files(folder / "vae", WEIGHTS["vae"])
 
 
 def save_networks(
