@@ -50,6 +50,6 @@ class Interrupted(SgtError):
 
 def system_error(error: OSError) -> SgtError:
     """What the system refused (a full disk, a missing right), as one line."""
-    where = "a file" if error.filename is None else str(error.filename)
+    where = "a file or standard output" if error.filename is None else str(error.filename)
     remedy = _REMEDIES.get(error.errno, "mend it and run the command again")
     return SgtError(where, error.strerror or str(error) or type(error).__name__, remedy)

@@ -114,7 +114,7 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
         seed: of everything random.
 
     Returns:
-        By stage: ``vae``, ``start`` (tokenizer and untrained weights), ``training``; each depends on those before it too.
+        By stage: ``vae``, ``start`` (tokenizer and untrained weights), ``training``; each depends on those before.
 
     Raises:
         SgtError: the dataset, or the checkpoint whose VAE is taken, is missing.
