@@ -68,7 +68,7 @@ def atomic_dir(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Give an ``OSError`` that names no file, as those of a full disk do, the file that was being written.
+    """Give an error of the system that names no file, as those of a full disk do, the file that was being written.
 
     An error that names a temporary file of :func:`atomic_path` or :func:`atomic_dir` names what that becomes instead.
     """
@@ -77,7 +77,7 @@ def naming(path: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         named = error.filename
-        if named is None:
+        if named is None and error.errno is not None:
             error.filename = str(path)
         elif isinstance(named, (str, os.PathLike)):
             parts = Path(named).parts
@@ -190,10 +190,9 @@ def _abandoned(path: Path, machine: str, process: int) -> bool:
         return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
+    except OSError as error:
+        # Another user's process lives, too.
+        return isinstance(error, ProcessLookupError)
     return False
 
 
@@ -207,9 +206,9 @@ def _remove(path: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Eight hex digits of the host and of the container in it within which a process has its number."""
+    """Eight hex digits of what processes have numbers of their own in: a machine since its start, a container in it."""
     try:
-        numbers = os.stat("/proc/self/ns/pid").st_ino
+        about = f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
-        numbers = 0
-    return hashlib.sha256(f"{socket.gethostname()} {numbers}".encode()).hexdigest()[:8]
+        about = socket.gethostname()
+    return hashlib.sha256(about.encode()).hexdigest()[:8]

@@ -73,7 +73,9 @@ def run_workers(words: Sequence[str], place: Place) -> int:
         SgtError: they cannot meet, or a signal ended a process; its status is then that of a shell, 128 and the signal.
     """
     taken: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: taken.append(number)) for number in PASSED_ON}
+    # What is ignored (as SIGHUP under nohup) stays so, here and in the processes.
+    heard = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, frame: taken.append(number)) for number in heard}
     workers: list[subprocess.Popen] = []
     try:
         store = _store(place) if place.node == 0 else None

@@ -108,8 +108,10 @@ def wait_for_steps(process: subprocess.Popen, work: Path) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
-@pytest.mark.parametrize("to_all", [False, True])
+@pytest.mark.parametrize(
+    ("number", "to_all"),
+    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR2, False)],
+)
 def test_a_signal_to_the_launcher_is_saved_and_ends_with_the_status_of_work_to_requeue(number, to_all, study):
     """Sent to the launcher alone, or, as a terminal or `timeout` does, to its whole group."""
     work = long_run(study)
