@@ -7,7 +7,8 @@ import shlex
 import sys
 
 from sgt import __version__
-from sgt.errors import SgtError
+from sgt.atomic import naming
+from sgt.errors import SgtError, system_error
 from sgt.progress import name_work
 
 # name -> (module with `configure(parser)` and `run(args)`, one line of help)
@@ -36,7 +37,11 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; an :class:`SgtError` becomes one line on stderr and its exit status."""
+    """Run one command.
+
+    What the user can mend, an :class:`SgtError` or what the system refuses (``OSError``), becomes one line on stderr
+    and an exit status, in whichever process of the command it happened.
+    """
     argv = sys.argv[1:] if argv is None else argv
     name = next((word for word in argv if not word.startswith("-")), None)
     parser = argparse.ArgumentParser(
@@ -57,9 +62,12 @@ def main(argv: list[str] | None = None) -> int:
     name_work(_work(args))
     try:
         implementation.run(args)
+        with naming("standard output"):
+            sys.stdout.flush()
     except SgtError as error:
-        print(f"sgt {name}: error: {error}", file=sys.stderr)
-        return error.status
+        return _told(name, error)
+    except OSError as error:
+        return _told(name, system_error(error))
     return 0
 
 
@@ -72,3 +80,8 @@ def _work(args: argparse.Namespace) -> str:
         return f"{run} {given['benchmark']}" if given.get("benchmark") else run
     words = [given[name] for name in ("name", "dataset", "proxy", "source") if name in given] or [given.get("out", "")]
     return " ".join(map(str, words))
+
+
+def _told(name: str, error: SgtError) -> int:
+    print(f"sgt {name}: error: {error}", file=sys.stderr)
+    return error.status

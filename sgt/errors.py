@@ -1,7 +1,25 @@
 """The exceptions a user is meant to read."""
 
+import errno
+
 # The exit status of work that saved where it was and wants to be run again, as after a scheduler's warning signal.
 REQUEUE_STATUS = 85
+# What to do about what the system refused, by its number; the rest is for the reader to judge.
+_ROOM = "make room, or raise the quota or limit, and run the command again: what is finished stays"
+_REMEDIES = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EFBIG: _ROOM,
+    errno.EACCES: "let this user read or write it, or choose another place",
+    errno.EPERM: "let this user read or write it, or choose another place",
+    errno.EROFS: "choose a place that can be written",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOENT: "check the name, or make it first",
+    errno.ENOTDIR: "move the file of that name away, or choose another place",
+    errno.EEXIST: "move it away, or choose another place",
+    errno.EISDIR: "move the folder of that name away, or choose another place",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
 
 
 class SgtError(Exception):
@@ -28,3 +46,10 @@ class Interrupted(SgtError):
     """A signal stopped the work, which is saved: the same command goes on from there."""
 
     status = REQUEUE_STATUS
+
+
+def system_error(error: OSError) -> SgtError:
+    """What the system refused (a full disk, a missing right), as one line."""
+    where = "a file or standard output" if error.filename is None else str(error.filename)
+    remedy = _REMEDIES.get(error.errno, "mend it and run the command again")
+    return SgtError(where, error.strerror or str(error) or type(error).__name__, remedy)

@@ -62,6 +62,19 @@ class Mixed(Mixture):
         return [draw for _, _, draw in sorted(placed, key=lambda entry: entry[:2])]
 
 
+class Epoch(Mixture):
+    """Every sample of one source once, in steps of its share; the last step has what is left."""
+
+    def __init__(self, source: Source, seed: int) -> None:
+        super().__init__([source], seed)
+
+    def step(self, step: int) -> list[Draw]:
+        """See :meth:`Mixture.step`."""
+        (source,) = self.sources
+        share = int(source.share)
+        return [self._draw(source, number) for number in range(step * share, min((step + 1) * share, source.size))]
+
+
 class Sequential(Mixture):
     """The same draws as :class:`Mixed` over all steps, but one source after the other, in steps of one kind each.
 

@@ -13,6 +13,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
@@ -120,8 +121,10 @@ class ShardWriter:
         self.path, self.count = Path(path), 0
 
     def __enter__(self) -> "ShardWriter":
-        self._atomic = atomic_path(self.path)
-        self._tar = tarfile.open(self._atomic.__enter__(), "w", format=tarfile.USTAR_FORMAT)
+        with ExitStack() as opened:
+            temporary = opened.enter_context(atomic_path(self.path))
+            self._tar = opened.enter_context(tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT))
+            self._opened = opened.pop_all()
         return self
 
     def add(self, key: str, files: dict[str, bytes]) -> None:
@@ -137,8 +140,7 @@ class ShardWriter:
         self.count += 1
 
     def __exit__(self, kind, error, trace) -> None:
-        self._tar.close()
-        self._atomic.__exit__(kind, error, trace)
+        self._opened.__exit__(kind, error, trace)
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,7 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
     # The last three: extended headers that claim sizes beyond any memory, or below nothing.
-    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, MemoryError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 
 

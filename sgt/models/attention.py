@@ -201,7 +201,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout | FlexLayout, cache: 
     """
     if isinstance(layout, FlexLayout):
         return flex_attend(q, k, v, layout)
-    mixed = [q.new_empty(0, q.shape[1] * q.shape[2])]
+    if not layout.blocks:
+        # No tokens. Weights must still get a gradient, of zero: processes agree on which have one.
+        return q.flatten(1) + 0 * (k.sum() + v.sum())
+    mixed = []
     for block in layout.blocks:
         query, key, value = block.pad(q), block.pad(k), block.pad(v)
         if cache is not None:

@@ -91,7 +91,7 @@ class MadeTransform(Protocol):
         """fp32 (3, H, W) in [-1, 1]."""
 
 
-def inference(method: Callable) -> Callable:
+def _inference(method: Callable) -> Callable:
     """Run a method of a model without gradients and in the model's arithmetic."""
 
     @wraps(method)
@@ -223,7 +223,7 @@ class UnifiedModel(ABC):
     def loss(self, batch: Batch, timestep_shift: TimeShift) -> LossSums:
         """Text cross-entropy and flow-matching error of a batch, which is moved to the model's device."""
 
-    @abstractmethod
+    @_inference
     def answer(
         self,
         images: Sequence[Image.Image],
@@ -243,15 +243,27 @@ class UnifiedModel(ABC):
             seed: of the draws, which depend on it and the question alone.
             system: a text before everything else.
 
+        Returns:
+            An answer per question, by image. One that fills the model's context is cut off there.
+
         Raises:
-            SgtError: an image or a question is too long for the model.
+            SgtError: an image or a question is too long for the model, or the images are not as many as the lists.
         """
+        _see_as_many("lists of questions", questions, "images", images)
+        if not any(questions):
+            return [[] for _ in questions]
+        return self._answer(images, questions, max_new_tokens, temperature, seed, system)
 
-    @abstractmethod
+    @_inference
     def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
-        """Log-probability (nats) of each option as the whole answer."""
+        """Log-probability (nats) of each option as the whole answer.
 
-    @abstractmethod
+        Raises:
+            SgtError: the image, the question or an option is too long for the model.
+        """
+        return self._score(image, question, options) if options else []
+
+    @_inference
     def generate(
         self,
         prompts: Sequence[str],
@@ -272,5 +284,43 @@ class UnifiedModel(ABC):
             edit: show them through the VAE too, as for editing.
 
         Raises:
-            SgtError: an image or a prompt is too large for the model.
+            SgtError: an image or a prompt is too large for the model, or there are not as many seeds or images as
+                prompts.
         """
+        _see_as_many("prompts", prompts, "seeds", seeds)
+        if images is not None:
+            _see_as_many("prompts", prompts, "images", images)
+        return self._generate(prompts, seeds, size, settings, images, edit) if prompts else []
+
+    @abstractmethod
+    def _answer(
+        self,
+        images: Sequence[Image.Image],
+        questions: Sequence[Sequence[str]],
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        system: str | None,
+    ) -> list[list[str]]:
+        """See :meth:`answer`: as many images as lists, and at least one question."""
+
+    @abstractmethod
+    def _score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
+        """See :meth:`score`: at least one option."""
+
+    @abstractmethod
+    def _generate(
+        self,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        settings: GenerationSettings,
+        images: Sequence[Image.Image] | None,
+        edit: bool,
+    ) -> list[Image.Image]:
+        """See :meth:`generate`: at least one prompt, as many seeds, and as many images if there are any."""
+
+
+def _see_as_many(what: str, some: Sequence, others: str, given: Sequence) -> None:
+    if len(some) != len(given):
+        raise SgtError("request", f"{len(some)} {what} and {len(given)} {others}", "give as many of each")

@@ -13,10 +13,14 @@ class Reader(Protocol):
 
     Attributes:
         rows: how many.
+        position: int64 (rows,), the place of the next token of each row.
+        limit: how many places the model has.
         device: of what it gives.
     """
 
     rows: int
+    position: Tensor
+    limit: int
     device: torch.device
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
@@ -36,8 +40,12 @@ def continuations(
     max_new_tokens: int,
     temperature: float = 0.0,
     draws: Sequence[torch.Generator] = (),
+    reserve: int = 0,
 ) -> list[list[int]]:
-    """Continuation of each row; the context grows by it.
+    """Continuation of each row, cut off where the row has no place left; the context grows by it.
+
+    A row that has ended is read on with the others, so that their numbers do not depend on when it ended; what the
+    context then holds of it means nothing.
 
     Args:
         context: what has been read.
@@ -46,11 +54,17 @@ def continuations(
         max_new_tokens: at most so many per row.
         temperature: 0 takes the most likely token, else tokens are drawn from softmax(logits / temperature).
         draws: a generator per row, on the CPU, for a temperature above 0.
+        reserve: places of each row that are left free.
     """
     tokens = torch.full((context.rows,), first, device=context.device)
     finished = torch.zeros(context.rows, dtype=torch.bool, device=context.device)
     said: list[list[int]] = [[] for _ in range(context.rows)]
     for _ in range(max_new_tokens):
+        finished |= context.position >= context.limit - reserve
+        if finished.all():
+            break
+        # At the first place there is always room.
+        context.position = context.position.masked_fill(finished, 0)
         logits = context.read(tokens[:, None].tolist()).float()
         if temperature > 0:
             # The largest of logits plus Gumbel noise is a draw from their softmax.
@@ -58,8 +72,6 @@ def continuations(
             logits = logits / temperature - torch.log(-torch.log(uniform.clamp_min(1e-20)))
         tokens = logits.argmax(-1)
         finished |= tokens == stop
-        if finished.all():
-            break
         for row, token in enumerate(tokens.tolist()):
             if not finished[row]:
                 said[row].append(token)

@@ -1,8 +1,9 @@
 """The model families by name: the one place that knows them all."""
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sgt.models.omnigen2.sizes import omnigen2_sizes
 from sgt.models.sizes import ModelSizes
 from sgt.models.tokenizer import VOCABULARY
 from sgt.models.transforms import ImageTransform, transform_of
-from sgt.models.vae import VAE
+from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import weight_files
 from sgt.study.fields import Precision
 from sgt.study.models import Model
@@ -43,6 +44,7 @@ class Family:
         special_tokens: markers that its tokenizer has.
         said: texts that it puts around every prompt.
         tensors: the tensors and dtypes of its files, from an architecture, without any numbers.
+        stored_vae: the configuration and the weight files of the VAE in a checkpoint.
         create: writes an untrained checkpoint.
         sizes: what memory and time depend on, from an architecture and, if a tokenizer decides it, the vocabulary.
     """
@@ -52,6 +54,7 @@ class Family:
     special_tokens: Sequence[str]
     said: Sequence[str]
     tensors: Callable[[dict], dict[str, tuple[dict, Any]]]
+    stored_vae: Callable[[Path], tuple[VAEConfig, list[Path]]]
     create: Callable[[dict, Tokenizer, VAE, Sequence[int], Path, int], None]
     sizes: Callable[[dict, int | None], ModelSizes]
 
@@ -63,6 +66,7 @@ FAMILIES = {
         bagel_checkpoint.SPECIAL,
         (),
         bagel_checkpoint.empty_tensors,
+        bagel_checkpoint.stored_vae,
         bagel_create.create_checkpoint,
         bagel_sizes,
     ),
@@ -72,6 +76,7 @@ FAMILIES = {
         omnigen2_prompts.SPECIAL,
         omnigen2_prompts.SAID,
         omnigen2_checkpoint.empty_tensors,
+        omnigen2_checkpoint.stored_vae,
         omnigen2_create.create_checkpoint,
         omnigen2_sizes,
     ),
@@ -146,8 +151,7 @@ def weight_hashes(spec: Model, folder: Path) -> dict[str, str]:
         SgtError: a file is missing.
     """
     names = [Path(name) for name in spec.weights]
-    files = [part for name in names for part in weight_files(folder / name.parent, name.stem)]
-    return {str(file.relative_to(folder)): sha256(file) for file in files}
+    return _hashes([part for name in names for part in weight_files(folder / name.parent, name.stem)], folder)
 
 
 def weights_sha256(hashes: dict[str, str]) -> str:
@@ -156,3 +160,19 @@ def weights_sha256(hashes: dict[str, str]) -> str:
         return next(iter(hashes.values()))
     listed = "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
     return hashlib.sha256(listed.encode()).hexdigest()
+
+
+def vae_sha256(spec: Model, folder: Path) -> str:
+    """Hash of a checkpoint's VAE: of its configuration and weights.
+
+    Raises:
+        SgtError: a file is missing or damaged.
+    """
+    config, files = FAMILIES[spec.family].stored_vae(folder)
+    about = json.dumps(asdict(config), sort_keys=True)
+    return hashlib.sha256(f"{about} {weights_sha256(_hashes(files, folder))}".encode()).hexdigest()
+
+
+def _hashes(files: Sequence[Path], folder: Path) -> dict[str, str]:
+    """Hash of each file, by its path in the folder."""
+    return {str(file.relative_to(folder)): sha256(file) for file in files}

@@ -1,11 +1,12 @@
 """Text ↔ token ids, from a checkpoint's ``tokenizer.json``."""
 
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from sgt.atomic import write_json
+from sgt.atomic import naming, system_errors, write_json, write_text
 from sgt.errors import SgtError
 
 # Tokens of the tokenizer that is trained for a model pretrained here.
@@ -52,9 +53,21 @@ def train_tokenizer(texts: Iterable[str], special: Sequence[str], size: int) -> 
     return tokenizer
 
 
+def without_special(tokenizer: Tokenizer) -> Tokenizer:
+    """The same tokenizer to whom nothing is special: a marker in a text is characters like any other."""
+    about = json.loads(tokenizer.to_str())
+    return Tokenizer.from_str(json.dumps({**about, "added_tokens": [], "post_processor": None}))
+
+
+def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write ``tokenizer.json``."""
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, special: Sequence[str]) -> None:
     """Write the files of a Qwen2 tokenizer: ``tokenizer.json``, ``vocab.json``, ``merges.txt``, its config."""
-    tokenizer.save(str(folder / "tokenizer.json"))
-    tokenizer.model.save(str(folder))
+    write_tokenizer(tokenizer, folder)
+    with naming(folder / "vocab.json"), system_errors():
+        tokenizer.model.save(str(folder))
     config = {"tokenizer_class": "Qwen2Tokenizer", "additional_special_tokens": list(special), "model_max_length": 1024}
     write_json(folder / "tokenizer_config.json", config)

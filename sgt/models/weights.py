@@ -15,15 +15,18 @@ from sgt.errors import SgtError
 # A file is mapped anew after so many bytes: pages of a mapping count as memory until it is closed.
 MAPPED_BYTES = 256 * 2**20
 NAMED = 3
+# As safetensors names them. Smaller numbers mean nothing without the scales they belong to.
+FLOATING = ("F16", "BF16", "F32", "F64")
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor in a file, under its name there."""
+    """A tensor in a file, under its name there; ``dtype`` as safetensors names it (``BF16``, ``I8``)."""
 
     path: Path
     name: str
     shape: torch.Size
+    dtype: str
 
     @property
     def size(self) -> int:
@@ -67,7 +70,7 @@ def stored_tensors(files: Sequence[Path], rename: Callable[[str], str] = str) ->
         with _opened(path, "cpu") as file:
             for name in file.keys():  # noqa: SIM118 (safe_open is not a mapping)
                 part = file.get_slice(name)
-                found[rename(name)] = Stored(path, name, torch.Size(part.get_shape()))
+                found[rename(name)] = Stored(path, name, torch.Size(part.get_shape()), part.get_dtype())
     return found
 
 
@@ -96,11 +99,12 @@ def load_weights(
         unread: names of parameters that files may hold and nothing here has.
 
     Raises:
-        SgtError: tensors are missing, unexpected or misshapen; they are named.
+        SgtError: tensors are missing, unexpected, misshapen or quantised; they are named.
     """
     stored = {name: at for name, at in stored_tensors([*files, *overlay], rename).items() if name not in unread}
     wanted = {name: parameter.shape for name, parameter in module.named_parameters()}
     _compare(wanted, stored, set(computed), files[0])
+    _see_floating([stored[name] for name in wanted if name not in computed])
     for name in computed:
         _assign(module, name, torch.empty(wanted[name], dtype=dtype, device=device))
     by_path = defaultdict(list)
@@ -130,6 +134,13 @@ def _compare(wanted: dict[str, torch.Size], stored: dict[str, Stored], computed:
     ]
     if told:
         raise SgtError(where, f"tensors: {'; '.join(told)}", "use the weights and the configuration of one checkpoint")
+
+
+def _see_floating(tensors: Sequence[Stored]) -> None:
+    for stored in tensors:
+        if stored.dtype not in FLOATING:
+            problem = f"tensor {stored.name} holds {stored.dtype}, not {', '.join(FLOATING)}"
+            raise SgtError(stored.path, problem, "use weights that are not quantised")
 
 
 def _fits(stored: torch.Size, wanted: torch.Size) -> bool:

@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
-from sgt.atomic import atomic_path
+from sgt.atomic import atomic_path, save_tensors
 from sgt.data.dataset import ShardDataset
 from sgt.data.mixture import generator
 from sgt.models.base import MadeTransform
@@ -32,9 +33,15 @@ CALIBRATION_IMAGES = 256
 
 
 def train_vae(
-    sizes: dict, recipe: Pretrain, dataset: ShardDataset, transform: MadeTransform, seed: int, saved: Path
+    sizes: dict,
+    recipe: Pretrain,
+    dataset: ShardDataset,
+    transform: MadeTransform,
+    seed: int,
+    saved: Path,
+    identity: str,
 ) -> VAE:
-    """Train a VAE from nothing, or read it if ``saved`` exists already.
+    """Train a VAE from nothing, or read it if ``saved`` holds it already.
 
     Half of every batch are scenes, half are proxy targets, because it will have to make both. Its scale and shift are
     then set so that latents have zero mean and unit variance.
@@ -46,10 +53,11 @@ def train_vae(
         transform: to the size the model makes.
         seed: of everything.
         saved: file for the weights; the scale and shift are stored beside them.
+        identity: of all that decides the weights; what ``saved`` holds of another one is replaced.
     """
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
     config = VAEConfig(**sizes)
-    if saved.exists():
+    if _identity(saved) == identity:
         return _read(config, saved)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -73,8 +81,18 @@ def train_vae(
         progress.add(note=f"L1 {error.item():.4f}  KL {kl.item():.2f}")
     scale, shift = _calibrate(vae, _images(dataset, transform, CALIBRATION_IMAGES, seed, recipe.vae_steps))
     with atomic_path(saved) as temporary:
-        save_file({**vae.state_dict(), "scale_factor": scale, "shift_factor": shift}, temporary)
+        tensors = {**vae.state_dict(), "scale_factor": scale, "shift_factor": shift}
+        save_tensors(temporary, tensors, {"identity": identity})
     return _read(config, saved)
+
+
+def _identity(saved: Path) -> str | None:
+    """The identity that a file of weights was written with, if there is such a file."""
+    try:
+        with safe_open(saved, framework="pt") as file:
+            return (file.metadata() or {}).get("identity")
+    except (FileNotFoundError, SafetensorError):
+        return None
 
 
 def _read(config: VAEConfig, saved: Path) -> VAE:

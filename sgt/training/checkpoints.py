@@ -16,10 +16,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 from torch import nn
 
-from sgt.atomic import flush, sha256, write_json
+from sgt.atomic import flush, save_tensors, sha256, write_json
 from sgt.errors import SgtError
 from sgt.training.configurations import (
     MANIFEST,
@@ -137,7 +136,7 @@ class Checkpoints:
                 for name, value in tensors.items()
                 if self.world.is_main or self._is_spread(name, parameters)
             }
-            save_file(mine, path)
+            save_tensors(path, mine)
             flush(path)
             hashes[path.name] = sha256(path)
         return hashes

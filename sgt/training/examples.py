@@ -84,7 +84,7 @@ def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) 
 
 def vqa_supply(dataset: ShardDataset) -> Supply:
     """Examples of a dataset of questions."""
-    return Supply(lambda draw: vqa_example(dataset[draw.index]), lambda draw: dataset.name(draw.index))
+    return Supply(lambda draw: vqa_example(dataset[draw.index]), lambda draw: dataset.name(draw.index), len(dataset))
 
 
 def caption_supply(dataset: ShardDataset, seed: int, text_dropout: float) -> Supply:
@@ -92,6 +92,7 @@ def caption_supply(dataset: ShardDataset, seed: int, text_dropout: float) -> Sup
     return Supply(
         lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout),
         lambda draw: dataset.name(draw.index),
+        len(dataset),
         makes_image=True,
     )
 
@@ -111,4 +112,4 @@ def proxy_supply(
     def make(draw: Draw) -> Example:
         return proxy_example(proxy, source[draw.index], target_of(draw.index), draw, seed, text_dropout)
 
-    return Supply(make, lambda draw: source.name(draw.index), makes_image=True)
+    return Supply(make, lambda draw: source.name(draw.index), len(source), makes_image=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sgt.atomic import atomic_dir
+from sgt.atomic import atomic_dir, copy_file
 from sgt.errors import SgtError
 from sgt.identity import Identity, read_record, write_record
 from sgt.models.families import weight_hashes
@@ -43,7 +43,7 @@ def finish(run_dir: Path, record: dict) -> None:
         run_dir: of the run.
         record: with at least its ``identity`` and the hashes of the ``files`` in ``final/``.
     """
-    shutil.copyfile(run_dir / "work" / METRICS, run_dir / METRICS)
+    copy_file(run_dir / "work" / METRICS, run_dir / METRICS)
     for path in reversed(_records(run_dir)):
         write_record(path, record)
 

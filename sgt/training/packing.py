@@ -26,9 +26,12 @@ def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 
 def split(packs: list[list[int]], count: int) -> list[list[int]]:
-    """The same examples in exactly ``count`` packs, which is not fewer: processes work through equally many."""
+    """The same examples in exactly ``count`` packs, which is not fewer: processes work through equally many.
+
+    A pack is empty only if there are fewer examples than packs.
+    """
     packs = [list(pack) for pack in packs]
     while len(packs) < count:
-        fullest = max(packs, key=len)
-        packs.append([fullest.pop()])
+        fullest = max(packs, key=len, default=[])
+        packs.append([fullest.pop()] if len(fullest) > 1 else [])
     return packs

@@ -2,19 +2,19 @@
 
 import argparse
 import hashlib
+import json
 import logging
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sgt.atomic import atomic_dir, write_json
+from sgt.atomic import atomic_dir, copy_file, sha256, write_json
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.mixture import Mixed, Source
-from sgt.data.shards import MANIFEST
+from sgt.data.shards import MANIFEST, read_manifest
 from sgt.errors import SgtError
-from sgt.models.families import FAMILIES, create_model, load_model, made_image
+from sgt.models.families import FAMILIES, create_model, load_model, made_image, vae_sha256
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
 from sgt.study.load import LoadedStudy, load_model_spec, load_study
@@ -29,6 +29,8 @@ TOKENIZER_SAMPLES = 1000
 TEXT_DROPOUT = 0.1
 # What a family says around every prompt is as frequent as one text in so many.
 SAID_SHARE = 10
+RECORD, IDENTITY = "run.json", "identity.json"
+OF_VAE = {"vae_steps", "vae_batch", "vae_lr"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -41,16 +43,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Tokenizer, VAE, network; then ``final/`` in the official layout."""
+    """Tokenizer, VAE, network; then ``final/`` in the official layout and, last, ``run.json``.
+
+    What an earlier call made is taken up if nothing that decides it has changed since, and made anew otherwise.
+    """
     torch.set_num_threads(args.threads)
     study = load_study(args.study)
     spec = study.models.get(args.model)
     if spec is None or spec.pretrain is None:
         raise SgtError(args.study, f"model {args.model!r} has no pretrain recipe", "see config/models")
     recipe, work = spec.pretrain, args.out / "work"
+    identity = pretrain_identity(study, spec, args.seed)
+    if _is_finished(args.out, identity):
+        log.info("%s is finished already, and nothing that decides it has changed", args.out)
+        return
+    # It must not vouch for weights that are being replaced.
+    (args.out / RECORD).unlink(missing_ok=True)
     work.mkdir(parents=True, exist_ok=True)
-    dataset_dir = study.dataset_dir(recipe.dataset)
-    dataset = open_dataset(dataset_dir)
+    dataset = open_dataset(study.dataset_dir(recipe.dataset))
 
     family = FAMILIES[spec.family]
     texts = _texts(dataset, study)
@@ -60,17 +70,18 @@ def run(args: argparse.Namespace) -> None:
         vae = _taken_vae(load_model_spec(recipe.vae_of, args.study.parent / "models"), spec)
     else:
         sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
-        vae = train_vae(sizes, recipe, dataset, made_image(spec), args.seed, saved)
-    if not (work / "start").exists():
+        vae = train_vae(sizes, recipe, dataset, made_image(spec), args.seed, saved, _digest(identity["vae"]))
+    begun = {stage: identity[stage] for stage in ("vae", "start")}
+    if _read(work / "start" / IDENTITY) != begun:
         with atomic_dir(work / "start") as folder:
             create_model(spec, tokenizer, vae, folder, args.seed)
+            write_json(folder / IDENTITY, begun)
     model = load_model(spec, work / "start")
 
     mixture = Mixed(
         [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], args.seed
     )
     supplies = {"vqa": vqa_supply(dataset), "caption": caption_supply(dataset, args.seed, TEXT_DROPOUT)}
-    identity = (spec.model_dump_json(), (dataset_dir / MANIFEST).read_text(), args.seed)
     plan = Plan(
         run=f"base {spec.name}",
         steps=recipe.steps,
@@ -83,14 +94,78 @@ def run(args: argparse.Namespace) -> None:
         keep=2,
         validate_every=0,
         seed=args.seed,
-        fingerprint=hashlib.sha256(repr(identity).encode()).hexdigest(),
+        fingerprint=_digest(identity),
         watch=study.study.watch,
     )
     Training(model, Stream(model, mixture, supplies, args.seed), plan, work).run()
     with atomic_dir(args.out / "final") as folder:
         model.save_checkpoint(folder)
-    shutil.copyfile(work / "metrics.jsonl", args.out / "metrics.jsonl")
-    write_json(args.out / "run.json", {"model": spec.name, "seed": args.seed, "recipe": recipe.model_dump()})
+    copy_file(work / "metrics.jsonl", args.out / "metrics.jsonl")
+    record = {"model": spec.name, "seed": args.seed, "recipe": recipe.model_dump()}
+    write_json(args.out / RECORD, {**record, "identity": identity, "sha256": _hashes(args.out / "final")})
+
+
+def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
+    """What decides a base model, as plain data: contents and options, no resources, device, paths or names.
+
+    Args:
+        study: names the dataset, and the arms whose instructions the tokenizer knows.
+        spec: a model with a pretrain recipe.
+        seed: of everything random.
+
+    Returns:
+        By stage: ``vae``, ``start`` (tokenizer and untrained weights), ``training``; each depends on those before.
+
+    Raises:
+        SgtError: the dataset, or the checkpoint whose VAE is taken, is missing.
+    """
+    recipe, folder = spec.pretrain, study.dataset_dir(spec.pretrain.dataset)
+    read_manifest(folder)
+    common = {"family": spec.family, "data_sha256": sha256(folder / MANIFEST), "seed": seed}
+    if recipe.vae_of:
+        owner = load_model_spec(recipe.vae_of, study.path.parent / "models")
+        vae = {"taken_sha256": vae_sha256(owner, Path(owner.checkpoint))}
+    else:
+        options = recipe.model_dump(mode="json", include=OF_VAE)
+        vae = {**common, **options, "vae_image": list(spec.vae_image), "architecture": spec.architecture["vae"]}
+    start = {
+        **common,
+        "architecture": spec.architecture,
+        "vit_image": list(spec.vit_image),
+        "instructions_sha256": _digest(_instructions(study)),
+    }
+    training = {
+        **common,
+        **recipe.model_dump(mode="json", exclude={*OF_VAE, "vae_of", "dataset", "save_every"}),
+        "vae_image": list(spec.vae_image),
+        "vqa_image": spec.vqa_image and list(spec.vqa_image),
+        "precision": spec.precision,
+    }
+    return {"vae": vae, "start": start, "training": training}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _is_finished(out: Path, identity: dict) -> bool:
+    """Whether a base model of this identity is there, whole."""
+    record = _read(out / RECORD)
+    return record is not None and record.get("identity") == identity and record.get("sha256") == _hashes(out / "final")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): sha256(path) for path in files}
+
+
+def _read(path: Path) -> dict | None:
+    """A record that was written here, or None if there is none that can be read."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _taken_vae(owner: Model, spec: Model) -> VAE:
@@ -114,4 +189,8 @@ def _texts(dataset: ShardDataset, study: LoadedStudy) -> list[str]:
     """Everything the tokenizer should know as whole words."""
     samples = (dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset))))
     said = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
-    return said + [prompt for arm in study.proxy_arms for prompt in study.proxy(arm).prompts]
+    return said + _instructions(study)
+
+
+def _instructions(study: LoadedStudy) -> list[str]:
+    return [prompt for arm in study.proxy_arms for prompt in study.proxy(arm).prompts]

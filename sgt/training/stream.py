@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
 from sgt.models.base import Batch, UnifiedModel
-from sgt.models.examples import Example
+from sgt.models.examples import Example, Words
 from sgt.models.flow import Stratum
 from sgt.training.packing import fill, split
 from sgt.training.world import World
+
+# What a process works through that has no samples where others have some: nothing is learned from it.
+NOTHING: Example = [Words("")]
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,13 @@ class Supply:
     Attributes:
         make: the example of a draw, a pure function of it.
         key: where its sample lies, for messages.
+        size: how many samples the source has.
         makes_image: whether its examples ask for an image.
     """
 
     make: Callable[[Draw], Example]
     key: Callable[[Draw], str]
+    size: int
     makes_image: bool = False
 
 
@@ -34,7 +39,7 @@ class Step:
     """One optimizer step.
 
     Attributes:
-        batches: of this process, worked through one after another; as many in every process.
+        batches: of this process, worked through one after another; as many in every process, some perhaps of nothing.
         keys: where the samples of each batch lie.
         ce_tokens, mse_tokens, tokens: over all processes and batches.
         filled: share of the packs' capacity that is used, 1 if packs have no limit.
@@ -77,7 +82,7 @@ class Stream:
         """The batches of one step.
 
         Raises:
-            SgtError: a sample is damaged or longer than a pack, or there are too few for the processes.
+            SgtError: a sample is damaged or longer than a pack.
         """
         everyones = self.mixture.step(step)
         mine = slice(self.world.rank, None, self.world.size)
@@ -86,10 +91,15 @@ class Stream:
         packs = self._packs(examples, draws)
         seeds = [example_seed(self.seed, draw) for draw in draws]
         batches = [
-            self.model.batch([examples[i] for i in pack], [seeds[i] for i in pack], [strata[i] for i in pack])
+            self.model.batch(
+                [examples[i] for i in pack] or [NOTHING],
+                [seeds[i] for i in pack] or [0],
+                [strata[i] for i in pack] or None,
+            )
             for pack in packs
         ]
-        sums = (sum(getattr(batch, name) for batch in batches) for name in ("ce_tokens", "mse_tokens", "tokens"))
+        filled = [batch for batch, pack in zip(batches, packs, strict=True) if pack]
+        sums = (sum(getattr(batch, name) for batch in filled) for name in ("ce_tokens", "mse_tokens", "tokens"))
         ce_tokens, mse_tokens, tokens = self.world.totals(list(sums))
         room = len(packs) * self.world.size * (self.capacity or 0)
         keys = [[self._key(draws[i]) for i in pack] for pack in packs]
@@ -118,11 +128,7 @@ class Stream:
                     problem = f"{length} tokens, a pack holds {self.capacity}"
                     raise SgtError(self._key(draw), problem, "raise recipe.max_tokens or leave the sample out")
             packs = fill(lengths, self.capacity)
-        count = self.world.largest(len(packs))
-        if not examples or count > len(examples):
-            problem = f"process {self.world.rank} of {self.world.size} has {len(examples)} samples for {count} packs"
-            raise SgtError("recipe.batch", problem, "use a multiple of the number of processes, or fewer of them")
-        return split(packs, count)
+        return split(packs, self.world.largest(len(packs)))
 
     def _key(self, draw: Draw) -> str:
         return self.supplies[draw.source].key(draw)

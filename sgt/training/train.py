@@ -120,7 +120,13 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
         plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
     held_out = validation_supplies(study, run, recipe)
     validate = held_out and Validation(
-        model, held_out, recipe.validate_samples, recipe.samples[1], recipe.timestep_shift, recipe.max_tokens, world
+        model,
+        held_out,
+        recipe.validate_samples,
+        max(1, recipe.samples[1]),
+        recipe.timestep_shift,
+        recipe.max_tokens,
+        world,
     )
     average = Training(model, stream, plan, folder / "work", world, validate or None).run()
     weights = whole_weights(model.network, average, world)

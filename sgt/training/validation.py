@@ -1,13 +1,16 @@
 """Losses on held-out samples: the same samples, draws and order every time, whatever the number of processes."""
 
+import logging
+
 import torch
 
-from sgt.data.mixture import Mixed, Source
+from sgt.data.mixture import Epoch, Source
 from sgt.models.base import UnifiedModel
 from sgt.training.stream import Stream, Supply
 from sgt.training.watch import Numbers
 from sgt.training.world import World
 
+log = logging.getLogger("sgt")
 SEED = 0
 
 
@@ -17,8 +20,8 @@ class Validation:
     Args:
         model: that is trained.
         supplies: of held-out examples, by name of the kind.
-        samples: how many of each kind.
-        batch: samples at once, over all processes; a last part of a batch is left out.
+        samples: how many of each kind; all of a kind that has fewer.
+        batch: samples at once, over all processes.
         timestep_shift: as in training.
         capacity: tokens per pack.
         world: the processes.
@@ -35,22 +38,26 @@ class Validation:
         world: World,
     ) -> None:
         self.model, self.world, self.timestep_shift = model, world, timestep_shift
-        self._steps = max(1, samples // batch)
-        self._streams = {name: self._stream(name, supply, batch, capacity) for name, supply in supplies.items()}
+        self._batch, self._capacity = batch, capacity
+        self._counts = {name: min(samples, supply.size) for name, supply in supplies.items()}
+        self._streams = {name: self._stream(name, supply) for name, supply in supplies.items()}
+        for name, count in self._counts.items():
+            if count < samples and world.is_main:
+                log.warning("validation_%s is over the %d samples that there are, not %d", name, count, samples)
 
     def __call__(self) -> Numbers:
         """Mean losses, as ``validation_KIND``: nats per token of questions, mean square of images."""
-        return {f"validation_{name}": self._loss(stream) for name, stream in self._streams.items()}
+        return {f"validation_{name}": self._loss(name) for name in self._streams}
 
-    def _stream(self, name: str, supply: Supply, batch: int, capacity: int | None) -> Stream:
-        # A source of as many samples as are drawn gives each of them once.
-        mixture = Mixed([Source(name, self._steps * batch, batch)], SEED)
-        return Stream(self.model, mixture, {name: supply}, SEED, capacity, self.world)
+    def _stream(self, name: str, supply: Supply) -> Stream:
+        mixture = Epoch(Source(name, self._counts[name], self._batch), SEED)
+        return Stream(self.model, mixture, {name: supply}, SEED, self._capacity, self.world)
 
     @torch.no_grad()
-    def _loss(self, stream: Stream) -> float:
+    def _loss(self, name: str) -> float:
         sums, tokens = [0.0, 0.0], [0.0, 0.0]
-        for taken in stream.steps(0, self._steps):
+        steps = -(-self._counts[name] // self._batch)
+        for taken in self._streams[name].steps(0, steps):
             for batch in taken.batches:
                 losses = self.model.loss(batch, self.timestep_shift)
                 sums = [sums[0] + losses.ce.item(), sums[1] + losses.mse.item()]

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from sgt.data.mixture import Mixed, Sequential, Source, Weighted
+from sgt.data.mixture import Epoch, Mixed, Sequential, Source, Weighted
 
 SOURCES = [Source("proxy", 50, 4), Source("vqa", 30, 2)]
 
@@ -19,6 +19,13 @@ def test_mixed_steps_interleave_exact_counts_and_visit_everything_once_an_epoch(
         epochs = [indices[first : first + size] for first in range(0, len(indices), size)]
         assert all(sorted(epoch) == list(range(size)) for epoch in epochs)
         assert epochs[0] != epochs[1]
+
+
+def test_an_epoch_has_every_sample_once_in_the_order_of_a_mixture():
+    epoch, mixed = Epoch(Source("vqa", 30, 8), seed=3), Mixed([Source("vqa", 30, 1)], seed=3)
+    steps = [epoch.step(step) for step in range(5)]
+    assert [len(step) for step in steps] == [8, 8, 8, 6, 0]
+    assert [draw for step in steps for draw in step] == [mixed.step(step)[0] for step in range(30)]
 
 
 def test_sequential_steps_hold_the_draws_of_mixed_ones_one_kind_after_the_other():

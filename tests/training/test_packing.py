@@ -1,6 +1,8 @@
 """Packs hold every example once, within the budget; how a step is cut changes its numbers by rounding alone."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -11,8 +13,9 @@ from sgt.errors import SgtError
 from sgt.models.families import load_model
 from sgt.study.load import load_study
 from sgt.training.packing import fill, split
-from sgt.training.sources import training_sources
-from sgt.training.stream import Stream, Supply, example_seed
+from sgt.training.sources import Sources, training_sources
+from sgt.training.stream import NOTHING, Step, Stream, Supply, example_seed
+from sgt.training.trainable import make_trainable
 from sgt.training.world import World
 
 
@@ -25,10 +28,14 @@ def test_every_example_is_in_one_pack_and_no_pack_is_too_full():
         assert sorted(index for pack in packs for index in pack) == list(range(len(lengths)))
         assert all(sum(lengths[index] for index in pack) <= capacity for pack in packs)
         assert len(packs) <= 11 / 9 * -(-sum(lengths) // capacity) + len(lengths) / 2
-        for count in (len(packs), len(lengths)):
+        for count in (len(packs), len(lengths), len(lengths) + 3):
             more = split(packs, count)
-            assert len(more) == count and all(more)
+            assert len(more) == count and sum(not pack for pack in more) == max(0, count - len(lengths))
             assert sorted(index for pack in more for index in pack) == list(range(len(lengths)))
+
+
+def test_a_process_without_examples_has_empty_packs():
+    assert split(fill([], 10), 2) == split([[]], 2) == [[], []]
 
 
 @pytest.fixture
@@ -97,7 +104,7 @@ def test_a_damaged_sample_stops_the_stream_when_its_step_is_due(ingredients):
             raise SgtError("shard: key", "corrupt", "leave it out")
         return sources.supplies["vqa"].make(draw)
 
-    stream = Stream(model, Mixed([Source("vqa", 24, 2)], 0), {"vqa": Supply(spoiled, str)}, 0)
+    stream = Stream(model, Mixed([Source("vqa", 24, 2)], 0), {"vqa": Supply(spoiled, str, 24)}, 0)
     seen = []
     with pytest.raises(SgtError, match="corrupt"):
         for step in stream.steps(0, 5):
@@ -105,22 +112,86 @@ def test_a_damaged_sample_stops_the_stream_when_its_step_is_due(ingredients):
     assert len(seen) == 2
 
 
-def test_more_processes_than_samples_is_one_line(ingredients):
-    model, sources = ingredients
-    with pytest.raises(SgtError, match="process 7 of 8 has 0 samples for 1 packs; use a multiple of the number"):
-        Stream(model, sources.mixture, sources.supplies, 0, None, LastOfEight()).step(0)
+@pytest.mark.parametrize("arm", ["sft", "segmentation"])
+def test_nothing_to_learn_from_gives_every_weight_a_gradient_of_zero(arm, study):
+    """Processes over which weights are spread hang or fail if a weight has a gradient in some of them alone."""
+    loaded = load_study(study)
+    recipe, run = loaded.recipe("micro"), loaded.run("micro", arm, 0)
+    model, sources = load_model(loaded.models["micro"], Path("base/micro")), training_sources(loaded, run, recipe)
+    make_trainable(model, recipe, 0, makes_images=arm != "sft")
+
+    def gradients(examples: list) -> dict[str, torch.Tensor]:
+        model.network.zero_grad()
+        losses = model.loss(model.batch(examples, [0] * len(examples)), 1.0)
+        (losses.ce + losses.mse).backward()
+        return {name: p.grad for name, p in model.network.named_parameters() if p.grad is not None}
+
+    some = gradients([sources.supplies[draw.source].make(draw) for draw in sources.mixture.step(0)])
+    none = gradients([NOTHING])
+    assert none.keys() == some.keys()
+    assert not any(gradient.any() for gradient in none.values())
 
 
-class LastOfEight(World):
-    """A world that is asked nothing but who it is."""
+@pytest.mark.parametrize("weights", [None, (1, 5), (5, 1)])
+@pytest.mark.parametrize("arm", ["sft", "segmentation"])
+@pytest.mark.parametrize("capacity", [None, 400])
+def test_whatever_the_number_of_processes_they_learn_from_the_same_samples(arm, weights, capacity, study):
+    """Also where a process has no sample of a step, and where one needs more packs than another has samples."""
+    loaded = load_study(study)
+    recipe = loaded.recipe("micro").model_copy(update={"batch": 6, "weights": weights})
+    sources = training_sources(loaded, loaded.run("micro", arm, 0), recipe)
+    model = load_model(loaded.models["micro"], Path("base/micro"))
 
-    rank, size = 7, 8
+    lacking = 0
+    for step in range(4):
+        (whole,) = in_processes(1, model, sources, capacity, step)
+        for size in (2, 3, 8):
+            taken = in_processes(size, model, sources, capacity, step)
+            keys = [[key for batch in each.keys for key in batch] for each in taken]
+            lacking += sum(not some for some in keys)
+            assert sorted(key for some in keys for key in some) == sorted(key for batch in whole.keys for key in batch)
+            assert len({len(each.batches) for each in taken}) == 1
+            for name in ("ce_tokens", "mse_tokens", "tokens"):
+                assert {getattr(each, name) for each in taken} == {getattr(whole, name)}
+    assert lacking
 
-    def __init__(self) -> None:
-        pass
+
+def in_processes(size: int, model, sources: Sources, capacity: int | None, step: int) -> list[Step]:
+    """What each of so many processes, here threads, takes of a step."""
+    meeting = Meeting(size)
+    worlds = [Together(rank, size, meeting) for rank in range(size)]
+    streams = [Stream(model, sources.mixture, sources.supplies, 0, capacity, world) for world in worlds]
+    with ThreadPoolExecutor(size) as threads:
+        return list(threads.map(lambda stream: stream.step(step), streams))
+
+
+class Meeting:
+    """Where threads wait for one another and tell their values."""
+
+    def __init__(self, size: int) -> None:
+        self._barrier, self._values = Barrier(size, timeout=60), [None] * size
+
+    def told(self, rank: int, value: object) -> list:
+        """Every thread's value."""
+        self._values[rank] = value
+        self._barrier.wait()
+        values = list(self._values)
+        self._barrier.wait()
+        return values
+
+
+class Together(World):
+    """One of several threads."""
+
+    def __init__(self, rank: int, size: int, meeting: Meeting) -> None:
+        super().__init__(rank, size)
+        object.__setattr__(self, "_meeting", meeting)
 
     def for_thread(self) -> World:
         return self
 
     def largest(self, value: int) -> int:
-        return value
+        return max(self._meeting.told(self.rank, value))
+
+    def totals(self, values: list[float]) -> list[float]:
+        return [sum(each) for each in zip(*self._meeting.told(self.rank, values), strict=True)]

@@ -40,6 +40,8 @@ def weights_close(one: Path, other: Path) -> None:
         ("segmentation", {"batch": 3, "recompute": True, "ema": 0.5}),
         ("segmentation", {"trains": ["vision"]}),
         ("sft", {}),
+        # One process has no sample at all.
+        ("sft", {"batch": 2, "ratio": [1, 1]}),
     ],
 )
 def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):

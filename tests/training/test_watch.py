@@ -9,11 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from sgt.cli import main
+from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
 from sgt.models.bagel.model import Bagel
+from sgt.models.families import load_model
+from sgt.study.load import load_study
 from sgt.study.watch import Watch
+from sgt.training.sources import validation_supplies
+from sgt.training.stream import example_seed
 from sgt.training.watch import recorders
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.events import Event
@@ -75,6 +81,53 @@ def test_two_processes_validate_as_one_does(run, held_out):
     other = lines(run)[5]
     for name in ("validation_vqa", "validation_proxy"):
         assert other[name] == pytest.approx(one[name], rel=1e-4)
+
+
+@pytest.mark.parametrize(("samples", "batch"), [(100, 6), (100, 60), (5, 6), (1, 60)])
+def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog):
+    """More samples than the dataset has, a batch larger than it, and a last part of a batch."""
+    study = yaml.safe_load(Path("config/micro.yaml").read_text())
+    study["recipe"] |= {"steps": 1, "batch": batch, "validate_every": 1, "validate_samples": samples}
+    Path("config/micro.yaml").write_text(yaml.safe_dump(study))
+    sgt(*run.words)
+    found = {name: value for name, value in lines(run)[0].items() if name.startswith("validation_")}
+    assert found.keys() == {"validation_vqa", "validation_proxy"}
+    told = [record.message for record in caplog.records if "samples that there are" in record.message]
+    want = [f"{name} is over the 16 samples that there are, not {samples}" for name in found] if samples > 16 else []
+    assert sorted(told) == sorted(want)
+    # The trained model's losses over these samples, one after another, worked out here.
+    loaded = load_study("config/micro.yaml")
+    model = load_model(loaded.models["micro"], run.folder / "final")
+    model.network.load_state_dict(saved_weights(run), strict=False)
+    supplies = validation_supplies(loaded, loaded.run("micro", "segmentation", 0), loaded.recipe("micro"))
+    for name, supply in supplies.items():
+        count = min(samples, 16)
+        draws = Mixed([Source(name, count, 1)], 0)
+        sums, tokens = 0.0, 0.0
+        for step in range(count):
+            (draw,) = draws.step(step)
+            batch = model.batch([supply.make(draw)], [example_seed(0, draw)])
+            sums += sum(value.item() for value in vars(model.loss(batch, 1.0)).values())
+            tokens += batch.ce_tokens + batch.mse_tokens
+        assert found[f"validation_{name}"] == pytest.approx(sums / tokens, rel=1e-4)
+
+
+def saved_weights(run) -> dict[str, torch.Tensor]:
+    """Those of the last checkpoint, in full precision."""
+    return load_file(run.work / "step-0000001" / "weights-00000-of-00001.safetensors")
+
+
+def test_two_processes_validate_fewer_samples_than_they_are(run, held_out):
+    study = yaml.safe_load(Path("config/micro.yaml").read_text())
+    study["recipe"] |= {"steps": 1, "validate_every": 1, "validate_samples": 1}
+    Path("config/micro.yaml").write_text(yaml.safe_dump(study))
+    assert run.finish()[0] == 0
+    one = lines(run)[0]
+    run.folder.rename("alone")
+    status, said = run.finish(processes=2)
+    assert status == 0, said
+    for name in ("validation_vqa", "validation_proxy"):
+        assert lines(run)[0][name] == pytest.approx(one[name], rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_samples_of_the_step(study, monkeypatch, capsys):

@@ -96,7 +96,7 @@ rule train:
         gpu=gpus_of_one_node,
         nodes=needs("train", "nodes"),
         gres=of_nodes(lambda train: f"gpu:{train.gpu}"),
-        # One torchrun per node, which the job's own srun starts (sgt launch).
+        # One `sgt launch` per node, which the job's own srun starts.
         mpi=of_nodes(lambda train: "srun"),
         tasks_per_node=of_nodes(lambda train: train.gpu),
         cpus_per_task=of_nodes(lambda train: max(1, train.threads // train.gpu)),

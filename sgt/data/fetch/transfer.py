@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx2
 
+from sgt.atomic import naming
 from sgt.data.fetch.content import HEAD, REMEDY, check_content, check_head, check_type, shown
 from sgt.data.fetch.listing import Wanted
 from sgt.data.fetch.retry import Retry
@@ -112,7 +113,7 @@ class Transfer:
 
     def _append(self, chunks: Iterator[bytes], part: Path, start: int, etag: str, retry: Retry) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
-        with os.fdopen(os.open(part, flags, 0o644), "wb") as out:
+        with naming(part), os.fdopen(os.open(part, flags, 0o666), "wb") as out:
             out.truncate(start)
             out.seek(start)
             # A strong validator alone tells that the rest belongs to the beginning.

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from sgt.atomic import naming
 from sgt.data.names import is_hidden, leads_elsewhere, parts_of
 from sgt.data.shards import MAX_JSON_BYTES, MAX_MEMBER_BYTES
 from sgt.data.sources.json_lists import list_items
-from sgt.errors import SgtError
+from sgt.errors import SgtError, system_error
 
 # What COCO has is far below: 0.5 GB of JSON, 1 GB of maps.
 MAX_JSON = 8 * 2**30
@@ -108,7 +109,17 @@ def _plain(name: str) -> str:
 
 
 def unpack_nested(archive: Archive, name: str, to: Path) -> None:
-    """Copy an archive inside an archive to one file, since a packed one cannot be read in any order."""
+    """Copy an archive inside an archive to one file, since a packed one cannot be read in any order.
+
+    Raises:
+        SgtError: it is damaged, or the copy cannot be written.
+    """
     with archive.open(name, MAX_NESTED) as member, open(to, "wb") as out:
         while block := member.read(2**20):
-            out.write(block)
+            try:
+                with naming(to):
+                    out.write(block)
+                    out.flush()
+            except OSError as error:
+                # As an OSError it would pass for a fault of the archive that is being read.
+                raise system_error(error) from None

@@ -90,7 +90,7 @@ def _written(source: Source, folder: Path, workers: int) -> dict[str, ShardRepor
             for job in as_completed(jobs):
                 reports[jobs[job]] = job.result()
                 progress.add()
-        except SgtError:
+        except (SgtError, OSError):
             pool.shutdown(cancel_futures=True)
             raise
     return dict(sorted(reports.items()))

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sgt.atomic import naming, write_text
 from sgt.data.conversations import check_conversation
 from sgt.data.images import checked_image
 from sgt.data.names import is_hidden
@@ -39,9 +40,10 @@ class LlavaOneVisionSource(Source):
         rng = np.random.default_rng(self.spec.seed)
         drawn = [self._draw(part, number, files, lengths, rng) for number, part in enumerate(parts)]
         rows = np.concatenate(drawn)
-        np.save(self.work / "rows.npy", rows[np.lexsort((rows[:, 1], rows[:, 0]))])
+        with naming(self.work / "rows.npy"):
+            np.save(self.work / "rows.npy", rows[np.lexsort((rows[:, 1], rows[:, 0]))])
         plan = {"files": [str(path) for path in files], "parts": [part.name for part in parts]}
-        (self.work / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+        write_text(self.work / "plan.json", json.dumps(plan))
 
     def write(self, index: int, path: Path) -> ShardReport:
         """Write the samples of one shard, a few rows of a file at a time."""

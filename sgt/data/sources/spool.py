@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sgt.atomic import naming
 from sgt.errors import SgtError
 
 
@@ -37,17 +38,23 @@ class SpoolWriter:
             raise SgtError(self.path.name, f"a record cannot be kept ({error})", "fetch the download again") from None
         if len(line) > most:
             raise SgtError(self.path.name, f"a record of {len(line)} bytes is too large", "do not use this download")
-        self._file.write(line)
+        with naming(self._file.name):
+            self._file.write(line)
         self._numbers.append(number)
         self._starts.append(self._place)
         self._place += len(line)
 
     def __exit__(self, kind, error, trace) -> None:
-        self._file.close()
+        with naming(self._file.name):
+            self._file.close()
+        if kind is not None:
+            return
         numbers, starts = (np.array(each, np.int64) for each in (self._numbers, self._starts))
         order = np.argsort(numbers, kind="stable")
         first = np.searchsorted(numbers[order], np.arange(self.count + 1))
-        np.savez(self.path.with_suffix(".npz"), starts=starts[order], first=first)
+        index = self.path.with_suffix(".npz")
+        with naming(index):
+            np.savez(index, starts=starts[order], first=first)
 
 
 class Spool:

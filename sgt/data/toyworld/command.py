@@ -72,7 +72,11 @@ def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
             pool.submit(write_shard, folder / shard_name(index), spec, index): shard_name(index)
             for index in range(spec.shards)
         }
-        for future in as_completed(names):
-            counts[names[future]] = future.result()
-            progress.add(future.result())
+        try:
+            for future in as_completed(names):
+                counts[names[future]] = future.result()
+                progress.add(future.result())
+        except OSError:
+            pool.shutdown(cancel_futures=True)
+            raise
     write_toyworld_manifest(folder, spec, counts)

@@ -1,18 +1,18 @@
 """The official file layout (``bagel.md`` 1): weights, VAE, configuration and tokenizer in one folder."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from sgt.atomic import copy_file, save_tensors
 from sgt.models.bagel.config import BagelConfig, config_of, read_config, write_config
 from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.vae import VAE
+from sgt.models.tokenizer import write_tokenizer
+from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files
 
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
@@ -73,6 +73,11 @@ def load_networks(
     return network, vae.requires_grad_(False).eval()
 
 
+def stored_vae(folder: Path) -> tuple[VAEConfig, list[Path]]:
+    """The configuration and the weight files of a checkpoint's VAE."""
+    return read_config(folder).vae, weight_files(folder, "ae")
+
+
 def save_networks(
     folder: Path, network: BagelNetwork, vae: VAE, weights: dict[str, Tensor], tokenizer: Tokenizer, files: Path
 ) -> None:
@@ -87,12 +92,12 @@ def save_networks(
     """
     write_config(folder, network.config)
     half = {name: value.detach().to("cpu", torch.bfloat16).contiguous() for name, value in weights.items()}
-    save_file(half, folder / "ema.safetensors")
-    save_file({name: value.contiguous() for name, value in vae.state_dict().items()}, folder / "ae.safetensors")
+    save_tensors(folder / "ema.safetensors", half)
+    save_tensors(folder / "ae.safetensors", {name: value.contiguous() for name, value in vae.state_dict().items()})
     for name in TOKENIZER_FILES:
         if (files / name).is_file() and files != folder:
-            shutil.copyfile(files / name, folder / name)
-    tokenizer.save(str(folder / "tokenizer.json"))
+            copy_file(files / name, folder / name)
+    write_tokenizer(tokenizer, folder)
 
 
 def _true_sizes(config: BagelConfig, stored: dict[str, Stored]) -> BagelConfig:

@@ -32,6 +32,11 @@ class Context:
         """B."""
         return len(self.position)
 
+    @property
+    def limit(self) -> int:
+        """Rotary positions the model was made for."""
+        return self.network.config.llm.max_position_embeddings
+
     def select(self, rows: Sequence[int]) -> "Context":
         """A new context of these rows, which may repeat: questions that share an image's prefix."""
         chosen = Context(self.network, self.special, 0)

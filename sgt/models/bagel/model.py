@@ -25,12 +25,12 @@ from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Packer, pad_stack
 from sgt.models.bagel.sampling import sample_latents
 from sgt.models.bagel.sizes import part_of
-from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
+from sgt.models.base import GenerationSettings, LossSums, UnifiedModel
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
 from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
 from sgt.models.flow import Stratum
 from sgt.models.lora import merge_lora
-from sgt.models.tokenizer import load_tokenizer, with_special
+from sgt.models.tokenizer import load_tokenizer, with_special, without_special
 from sgt.models.transforms import ImageTransform, to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
 from sgt.study.recipe import Part
@@ -56,7 +56,7 @@ class Bagel(UnifiedModel):
         vae_image: Sequence[int],
     ) -> None:
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
-        self.special = special_tokens(tokenizer)
+        self.special, self._plain = special_tokens(tokenizer), without_special(tokenizer)
         self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
         self.asked_transform = self.vit_transform
 
@@ -109,8 +109,8 @@ class Bagel(UnifiedModel):
             compile_layer(layer)
 
     def ids(self, text: str) -> list[int]:
-        """Token ids of a text, without markers."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        """Token ids of a text; a marker in it is characters like any other."""
+        return self._plain.encode(text, add_special_tokens=False).ids
 
     def tokens(self, example: Example) -> int:
         """See :meth:`UnifiedModel.tokens`. No pixel is touched."""
@@ -175,15 +175,14 @@ class Bagel(UnifiedModel):
                 latents[some, :, :rows, :columns] = encoded
         return latents
 
-    @inference
-    def answer(
+    def _answer(
         self,
         images: Sequence[Image.Image],
         questions: Sequence[Sequence[str]],
         max_new_tokens: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-        system: str | None = None,
+        temperature: float,
+        seed: int,
+        system: str | None,
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
         context = self._context(len(images), system)
@@ -195,8 +194,7 @@ class Bagel(UnifiedModel):
         said = iter(continuations(context, self.special.bos, self.special.eos, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
-    @inference
-    def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
+    def _score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context = Context(self.network, self.special, 1)
         context.add_vit([self.asked_transform(image)])
@@ -205,15 +203,14 @@ class Bagel(UnifiedModel):
         texts = [self.ids(option) for option in options]
         return continuation_log_probability(context, self.special.bos, self.special.eos, texts)
 
-    @inference
-    def generate(
+    def _generate(
         self,
         prompts: Sequence[str],
         seeds: Sequence[int],
         size: tuple[int, int],
         settings: GenerationSettings,
-        images: Sequence[Image.Image] | None = None,
-        edit: bool = False,
+        images: Sequence[Image.Image] | None,
+        edit: bool,
     ) -> list[Image.Image]:
         """See :meth:`UnifiedModel.generate`. An image to edit is first scaled as one to make, then for the encoder."""
         config = self.network.config
@@ -231,7 +228,8 @@ class Bagel(UnifiedModel):
             context.add_text([self.ids(prompt) for prompt in prompts])
         if settings.system:
             thinking, markers = full.select(range(len(prompts))), (self.special.bos, self.special.eos)
-            full.add_text(continuations(thinking, *markers, settings.think_tokens))
+            # Its own markers and the image come after a thought.
+            full.add_text(continuations(thinking, *markers, settings.think_tokens, reserve=3))
         shape = size[0] // config.latent_stride, size[1] // config.latent_stride
         tokens = shape[0] * shape[1]
         noise = torch.cat(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from PIL import Image
 from tokenizers import Tokenizer
@@ -13,11 +14,14 @@ from sgt.models.omnigen2.prompts import (
     END,
     IMAGE,
     USER,
+    Marker,
+    Parts,
     instruction,
     special_tokens,
     system,
 )
 from sgt.models.omnigen2.rows import Chat, SeenPatches
+from sgt.models.tokenizer import without_special
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,13 @@ class Piece:
     """A stretch of a chat.
 
     Attributes:
-        text: with a mark for each image.
+        parts: texts and markers, with those of each image.
         images: in order.
         answer: that follows and is learned, if there is one.
         aside: nothing after it sees it.
     """
 
-    text: str
+    parts: Parts
     images: Sequence[Image.Image]
     answer: str | None = None
     aside: bool = False
@@ -48,27 +52,33 @@ class ChatBuilder:
 
     def __init__(self, tokenizer: Tokenizer, limit: int, see: Callable[[Image.Image], SeenPatches]) -> None:
         self.tokenizer, self.limit, self.see = tokenizer, limit, see
-        self.special = special_tokens(tokenizer)
+        self.special, self._plain = special_tokens(tokenizer), without_special(tokenizer)
 
-    def ids(self, text: str) -> list[int]:
-        """Token ids of a text, markers included."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+    def ids(self, *parts: str) -> list[int]:
+        """Token ids of texts and markers, one after another; what lies between two markers is read as one text."""
+        found = []
+        for are_markers, some in groupby(parts, lambda part: isinstance(part, Marker)):
+            if are_markers:
+                found += [self.tokenizer.token_to_id(marker) for marker in some]
+            else:
+                found += self._plain.encode("".join(some), add_special_tokens=False).ids
+        return found
 
     def instruction(self, prompt: str | None, images: Sequence[Image.Image] = ()) -> Chat:
         """The chat whose states an image is made from; see :func:`sgt.models.omnigen2.prompts.instruction`."""
         chat = Chat(self.special, self.limit)
-        chat.add(self.ids(instruction(prompt, len(images))), [self.see(image) for image in images])
+        chat.add(self.ids(*instruction(prompt, len(images))), [self.see(image) for image in images])
         return chat
 
     def shown(self, image: Image.Image, told: str | None = None) -> Chat:
         """A chat in which the user has shown an image and not asked yet; ``told`` takes the system message's place."""
         chat = Chat(self.special, self.limit)
-        chat.add(self.ids(system(told or ANSWER) + USER + IMAGE), [self.see(image)])
+        chat.add(self.ids(*system(told or ANSWER), *USER, *IMAGE), [self.see(image)])
         return chat
 
     def question(self, text: str) -> list[int]:
         """A question that ends the user's turn and begins the answer's; its last token is read before the answer."""
-        return self.ids(text + END + "\n" + ASSISTANT)
+        return self.ids(text, END, "\n", *ASSISTANT)
 
     def reply(self, text: str) -> list[int]:
         """An answer with the end of its turn."""
@@ -78,7 +88,7 @@ class ChatBuilder:
         """The chat of an example; the end of a learned answer's turn is learned too."""
         chat = Chat(self.special, self.limit)
         for piece in pieces(example):
-            asked = self.ids(piece.text)
+            asked = self.ids(*piece.parts)
             if piece.answer is not None and piece.aside:
                 chat.add_aside(asked, self.reply(piece.answer))
                 continue
@@ -89,8 +99,10 @@ class ChatBuilder:
 
     def tokens(self, example: Example) -> int:
         """How many tokens the chat of an example has, each image counted as one."""
-        texts = [(piece.text, piece.answer) for piece in pieces(example)]
-        return sum(len(self.ids(text)) + (0 if answer is None else len(self.reply(answer))) for text, answer in texts)
+        return sum(
+            len(self.ids(*piece.parts)) + (0 if piece.answer is None else len(self.reply(piece.answer)))
+            for piece in pieces(example)
+        )
 
 
 def pieces(example: Example) -> list[Piece]:
@@ -103,23 +115,23 @@ def pieces(example: Example) -> list[Piece]:
         said = [part.text for part in example if isinstance(part, Words)]
         images = [part.image for part in example if isinstance(part, SeenImage)]
         return [Piece(instruction("\n".join(said) if said else None, len(images)), images)]
-    found, text, images, asking = [], system(ANSWER), [], False
+    found, parts, images, asking = [], system(ANSWER), [], False
     for part in example:
         if not asking:
-            text, asking = text + USER, True
+            parts, asking = (*parts, *USER), True
         match part:
             case SeenImage(image):
-                text, images = text + IMAGE, [*images, image]
+                parts, images = (*parts, *IMAGE), [*images, image]
             case Words(said, False):
-                text += said
+                parts = (*parts, said) if said else parts
             case Words(said, True):
-                found.append(Piece(text + END + "\n" + ASSISTANT, images, said))
-                text, images, asking = "\n", [], False
+                found.append(Piece((*parts, END, "\n", *ASSISTANT), images, said))
+                parts, images, asking = ("\n",), [], False
             case Exchange(question, answer):
-                found += [Piece(text, images)] if text else []
-                found.append(Piece(question + END + "\n" + ASSISTANT, [], answer, aside=True))
-                text, images = "", []
-    return [*found, Piece(text, images)] if asking and text else found
+                found += [Piece(parts, images)] if parts else []
+                found.append(Piece((question, END, "\n", *ASSISTANT), [], answer, aside=True))
+                parts, images = (), []
+    return [*found, Piece(parts, images)] if asking and parts else found
 
 
 def makes_image(example: Example) -> bool:

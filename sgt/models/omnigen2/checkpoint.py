@@ -1,21 +1,20 @@
 """The official file layout (``omnigen2.md`` 1): transformer, language model, VAE, scheduler and processor folders."""
 
 import re
-import shutil
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from sgt.atomic import write_json
+from sgt.atomic import copy_folder, save_tensors, write_json
 from sgt.errors import SgtError
 from sgt.models.omnigen2.config import OmniGen2Config, config_of, read_config, write_config
 from sgt.models.omnigen2.language import complete, current_name, empty_language_model, official_name
 from sgt.models.omnigen2.network import OmniGen2Network
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
-from sgt.models.vae import VAE
+from sgt.models.tokenizer import write_tokenizer
+from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import load_weights, weight_files
 
 # Folder of each network, and the name of its weight files.
@@ -111,6 +110,11 @@ def load_parts(
     return network, vae.requires_grad_(False).eval()
 
 
+def stored_vae(folder: Path) -> tuple[VAEConfig, list[Path]]:
+    """The configuration and the weight files of a checkpoint's VAE."""
+    return read_config(folder).vae, weight_files(folder / "vae", WEIGHTS["vae"])
+
+
 def save_networks(
     folder: Path, network: OmniGen2Network, vae: VAE, weights: dict[str, Tensor], tokenizer: Tokenizer, files: Path
 ) -> None:
@@ -126,16 +130,16 @@ def save_networks(
     for part in (*WEIGHTS, *COPIED):
         (folder / part).mkdir(exist_ok=True)
         if part in COPIED and files != folder and (files / part).is_dir():
-            shutil.copytree(files / part, folder / part, dirs_exist_ok=True)
+            copy_folder(files / part, folder / part)
     write_config(folder, network.config)
     for part, tensors in _official_tensors(network, weights, vae).items():
         dtype = torch.float32 if part == "vae" else torch.bfloat16
         stored = {name: value.detach().to("cpu", dtype).contiguous() for name, value in tensors.items()}
-        save_file(stored, folder / part / f"{WEIGHTS[part]}.safetensors")
+        save_tensors(folder / part / f"{WEIGHTS[part]}.safetensors", stored)
     if not (folder / "scheduler" / "scheduler_config.json").exists():
         write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
     write_json(folder / "model_index.json", INDEX)
-    tokenizer.save(str(folder / "processor" / "tokenizer.json"))
+    write_tokenizer(tokenizer, folder / "processor")
 
 
 def _official_tensors(network: OmniGen2Network, weights: dict[str, Tensor], vae: VAE) -> dict[str, dict[str, Tensor]]:

@@ -39,6 +39,11 @@ class Context:
         """B."""
         return len(self.position)
 
+    @property
+    def limit(self) -> int:
+        """Positions the language model has."""
+        return self.network.config.mllm["max_position_embeddings"]
+
     def select(self, rows: Sequence[int]) -> "Context":
         """A new context of these rows, which may repeat: questions that share an image's prefix."""
         chosen, index = Context(self.network), torch.tensor(rows, device=self.device)
@@ -53,9 +58,8 @@ class Context:
             SgtError: a row becomes longer than the language model's context.
         """
         lengths = torch.tensor([len(row) for row in ids], device=self.device)
-        limit = self.network.config.mllm["max_position_embeddings"]
-        if (longest := int((self.position + lengths).max())) > limit:
-            problem = f"{longest} positions exceed the context of {limit}"
+        if (longest := int((self.position + lengths).max())) > self.limit:
+            problem = f"{longest} positions exceed the context of {self.limit}"
             raise SgtError("prompt", problem, "use a shorter text or fewer images")
         width = int(lengths.max())
         tokens = torch.zeros(len(ids), width, dtype=torch.int64)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sgt.errors import SgtError
 from sgt.models import flow
-from sgt.models.base import GenerationSettings, LossSums, UnifiedModel, inference
+from sgt.models.base import GenerationSettings, LossSums, UnifiedModel
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
 from sgt.models.examples import Example, MadeImage, SeenImage
 from sgt.models.flow import Stratum
@@ -185,15 +185,14 @@ class OmniGen2(UnifiedModel):
         with self.arithmetic():
             return LossSums(*self.network(batch, latents, timestep_shift))
 
-    @inference
-    def answer(
+    def _answer(
         self,
         images: Sequence[Image.Image],
         questions: Sequence[Sequence[str]],
         max_new_tokens: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-        system: str | None = None,
+        temperature: float,
+        seed: int,
+        system: str | None,
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
         context = Context(self.network, [self.chats.shown(image, system) for image in images])
@@ -203,23 +202,21 @@ class OmniGen2(UnifiedModel):
         said = iter(continuations(context, first, self.chats.special.end, max_new_tokens, temperature, draws))
         return [[self.tokenizer.decode(next(said)).strip() for _ in asked] for asked in questions]
 
-    @inference
-    def score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
+    def _score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context, first = self._asked(Context(self.network, [self.chats.shown(image)]), [question])
         context = context.select([0] * len(options))
         texts = [self.chats.ids(option) for option in options]
         return continuation_log_probability(context, first, self.chats.special.end, texts)
 
-    @inference
-    def generate(
+    def _generate(
         self,
         prompts: Sequence[str],
         seeds: Sequence[int],
         size: tuple[int, int],
         settings: GenerationSettings,
-        images: Sequence[Image.Image] | None = None,
-        edit: bool = False,
+        images: Sequence[Image.Image] | None,
+        edit: bool,
     ) -> list[Image.Image]:
         """See :meth:`UnifiedModel.generate`.
 

@@ -4,8 +4,18 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>")
-IMAGE = "<|vision_start|><|image_pad|><|vision_end|>"
+
+class Marker(str):
+    """A special token. In any other text its characters are characters."""
+
+
+# A chat is markers and texts, one after another.
+Parts = tuple[str, ...]
+
+PAD, START, END = Marker("<|endoftext|>"), Marker("<|im_start|>"), Marker("<|im_end|>")
+IMAGE_PAD = Marker("<|image_pad|>")
+IMAGE = (Marker("<|vision_start|>"), IMAGE_PAD, Marker("<|vision_end|>"))
+SPECIAL = (PAD, START, END, IMAGE[0], IMAGE[2], IMAGE_PAD)
 
 # To make an image; to make one without a prompt (as in training); to answer (the chat template's own).
 MAKE = "You are a helpful assistant that generates high-quality images based on user instructions."
@@ -13,20 +23,19 @@ MAKE_WITHOUT_PROMPT = "You are a helpful assistant that generates images."
 ANSWER = "You are a helpful assistant."
 SAID = (MAKE, MAKE_WITHOUT_PROMPT, ANSWER, "system", "user", "assistant")
 
-USER = "<|im_start|>user\n"
-ASSISTANT = "<|im_start|>assistant\n"
-END = "<|im_end|>"
+USER: Parts = (START, "user\n")
+ASSISTANT: Parts = (START, "assistant\n")
 
 
-def system(text: str) -> str:
+def system(text: str) -> Parts:
     """The turn that every chat begins with."""
-    return f"<|im_start|>system\n{text}{END}\n"
+    return (START, "system\n", text, END, "\n")
 
 
-def instruction(prompt: str | None, images: int = 0) -> str:
+def instruction(prompt: str | None, images: int = 0) -> Parts:
     """The chat whose states an image is made from; without a prompt (None), as dropped ones are in training."""
     told = system(MAKE_WITHOUT_PROMPT if prompt is None else MAKE)
-    return f"{told}{USER}{IMAGE * images}{prompt or ''}{END}\n"
+    return (*told, *USER, *IMAGE * images, prompt or "", END, "\n")
 
 
 @dataclass(frozen=True)
@@ -40,4 +49,4 @@ class SpecialTokens:
 
 def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
     """Looked up by name."""
-    return SpecialTokens(*(tokenizer.token_to_id(token) for token in ("<|endoftext|>", END, "<|image_pad|>")))
+    return SpecialTokens(*(tokenizer.token_to_id(token) for token in (PAD, END, IMAGE_PAD)))

@@ -114,7 +114,7 @@ def test_a_system_text_comes_first_and_a_thought_before_the_image(model, monkeyp
     monkeypatch.setattr(Context, "add_text", watched)
     thoughts = [model.ids("red"), model.ids("a blue ball")]
     said = "sgt.models.bagel.model.continuations"
-    monkeypatch.setattr(said, lambda context, first, last, count: thoughts if count == 7 else None)
+    monkeypatch.setattr(said, lambda context, first, last, count, reserve: thoughts if count == 7 else None)
     prompts, system = ["a red cube", "two balls"], "think first"
     thinking = replace(SETTINGS, system=system, think_tokens=7)
     thought = pixels(model.generate(prompts, [0, 1], (48, 48), thinking, [picture(0), picture(1)]))

@@ -41,11 +41,11 @@ def test_questions_share_an_image_and_do_not_depend_on_one_another(model):
 
 @torch.no_grad()
 def test_answers_read_on_from_a_cache_are_those_of_the_whole_chat(model):
-    text = system(ANSWER) + USER + IMAGE + "how many" + END + "\n" + ASSISTANT
+    text = (*system(ANSWER), *USER, *IMAGE, "how many", END, "\n", *ASSISTANT)
     said: list[int] = []
     for _ in range(4):
         chat = Chat(model.chats.special, 512)
-        chat.add(model.chats.ids(text), [model.vit_transform(picture(0))])
+        chat.add(model.chats.ids(*text), [model.vit_transform(picture(0))])
         chat.add(said)
         hidden = language.hidden_states(model.network.mllm, collate([chat]))
         token = int(model.network.mllm.lm_head(hidden[0, -1]).argmax())

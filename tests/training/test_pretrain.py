@@ -1,0 +1,136 @@
+"""Base models made here: what an earlier call left is taken up only if nothing that decides it has changed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgt.atomic import sha256
+from sgt.cli import main
+from sgt.models.families import vae_sha256
+from sgt.study.load import load_study
+from sgt.training import pretrain
+from sgt.training.pretrain import pretrain_identity
+from tests.conftest import sgt, write_study
+
+OUT = Path("results/base/micro")
+
+
+def make(out: Path = OUT, seed: int = 0) -> dict[str, str]:
+    """Make the base model; hashes of its files."""
+    sgt("pretrain", "config/micro.yaml", "--model", "micro", "--out", out, "--seed", seed, "--threads", 1)
+    return {path.name: sha256(path) for path in sorted((out / "final").iterdir())}
+
+
+def change(name: str = "micro", **changes: object) -> None:
+    """Change fields of a model's file; those of ``pretrain`` and ``architecture`` one by one."""
+    path = Path(f"config/models/{name}.yaml")
+    spec = yaml.safe_load(path.read_text())
+    for field, value in changes.items():
+        spec[field] = {**spec[field], **value} if isinstance(spec.get(field), dict) else value
+    path.write_text(yaml.safe_dump(spec))
+
+
+def identity(seed: int = 0) -> dict:
+    study = load_study("config/micro.yaml")
+    return pretrain_identity(study, study.models["micro"], seed)
+
+
+def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
+    made = make()
+
+    def never(*args: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(pretrain, "train_vae", never)
+    monkeypatch.setattr(pretrain, "Training", never)
+    # Nor do resources, places and dashboards decide anything.
+    change(train={"mem_mb": 9000, "runtime": 7}, predict={"threads": 2}, checkpoint="elsewhere", device="auto")
+    change(pretrain={"save_every": 2})
+    shutil.move("results/base", "moved")
+    assert make(Path("moved/micro")) == made
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pretrain": {"vae_steps": 5}},
+        {"pretrain": {"vae_lr": 1.0e-3}},
+        {
+            "architecture": {
+                "vae": {"ch": 4, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "z_channels": 4, "norm_groups": 4}
+            }
+        },
+        {"pretrain": {"optimizer": {"lr": 1.0e-3, "warmup": 2}}},
+        {"vit_image": [24, 24, 8]},
+        {"seed": 1},
+        {"arms": ["sft", "depth"]},
+    ],
+)
+def test_after_a_change_everything_it_reaches_is_made_anew(changes, study):
+    """The same files as in a folder where nothing was before; the prepared one holds those of before the change."""
+    before = {path.name: sha256(path) for path in (OUT / "final").iterdir()}
+    seed, arms = changes.pop("seed", 0), changes.pop("arms", None)
+    if arms:
+        write_study(Path(), arms=arms)
+    change(**changes)
+    fresh = make(Path("fresh"), seed)
+    assert make(seed=seed) == fresh != before
+    assert json.loads((OUT / "run.json").read_text())["identity"] == identity(seed)
+
+
+def test_a_change_that_does_not_reach_the_vae_keeps_it(study, monkeypatch):
+    vae = (OUT / "work/vae.safetensors").stat()
+    change(pretrain={"steps": 7})
+    make()
+    assert (OUT / "work/vae.safetensors").stat().st_ino == vae.st_ino
+
+
+def test_checkpoints_of_another_seed_are_not_gone_on_from(study):
+    """Stopped half-way with one seed, another one begins anew."""
+    fresh = make(Path("fresh"), seed=1)
+    (OUT / "run.json").unlink()
+    shutil.rmtree(OUT / "work/step-0000006")
+    assert make(seed=1) == fresh
+
+
+def test_another_dataset_decides_too(study):
+    before = identity()
+    words = ["--split", "pretrain", "--scenes", 24, "--workers", 1, "--seed", 5]
+    sgt("toyworld", "results/shards/pretrain", *words)
+    assert {stage for stage in before if before[stage] != identity()[stage]} == {"vae", "start", "training"}
+
+
+def test_a_base_model_that_is_damaged_is_made_again(study):
+    made = make()
+    (OUT / "final/ae.safetensors").write_bytes(b"")
+    assert make() == made
+
+
+def test_a_vae_that_was_taken_decides_by_its_content(study, capsys):
+    write_study(Path(), models=["micro", "micro-omnigen2"])
+    change("micro-omnigen2", pretrain={"vae_of": "micro"})
+    path = Path("config/models/micro-omnigen2.yaml")
+    spec = yaml.safe_load(path.read_text())
+    del spec["pretrain"]["vae_steps"]
+    path.write_text(yaml.safe_dump(spec))
+    loaded = load_study("config/micro.yaml")
+
+    def taken() -> dict:
+        return pretrain_identity(loaded, loaded.models["micro-omnigen2"], 0)
+
+    before = taken()
+    assert before["vae"] == {"taken_sha256": vae_sha256(loaded.models["micro"], Path("base/micro"))}
+    # The same VAE at another place is the same; another VAE is not.
+    shutil.copytree("base/micro", "elsewhere")
+    change("micro", checkpoint="elsewhere")
+    assert taken() == before
+    change("micro", checkpoint="base/micro", pretrain={"vae_steps": 5})
+    make()
+    shutil.copyfile(OUT / "final/ae.safetensors", "base/micro/ae.safetensors")
+    assert taken() != before
+    shutil.rmtree("base/micro")
+    assert main(["pretrain", "config/micro.yaml", "--model", "micro-omnigen2", "--out", "results/base/two"]) == 1
+    assert "base/micro" in capsys.readouterr().err.splitlines()[-1]
