@@ -7,6 +7,7 @@ import shlex
 import sys
 
 from sgt import __version__
+from sgt.environment import require_own_packages
 from sgt.errors import SgtError
 
 # name -> (module with `configure(parser)` and `run(args)`, one line of help)
@@ -42,6 +43,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    try:
+        require_own_packages()
+    except SgtError as error:
+        print(f"sgt: error: {error}", file=sys.stderr)
+        return error.status
     for command, (module, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(command, help=summary, description=summary)
         if command == name:

@@ -12,6 +12,7 @@ from snakemake.utils import validate
 
 from sgt.data.fetch.lock import FETCHED
 from sgt.data.shards import MANIFEST, shard_name
+from sgt.environment import require_own_packages
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.study.adopt import require_recorded
@@ -24,6 +25,7 @@ from sgt.study.schema import ARM_WITHOUT_TRAINING
 def loaded_study() -> LoadedStudy:
     """The study of this invocation; a study that is not valid ends the run with one line."""
     try:
+        require_own_packages()
         if len(workflow.configfiles) != 1:
             names = ", ".join(str(path) for path in workflow.configfiles)
             raise SgtError("--configfile", f"names more than one study ({names})", "give one")

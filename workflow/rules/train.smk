@@ -18,7 +18,7 @@ rule base_weights:
     message:
         "Fetch the versioned base weights {output}"
     shell:
-        "dvc pull {input} 2>&1 | tee {log} >&2"
+        "sgt base {wildcards.checkpoint} 2>&1 | tee {log} >&2"
 
 
 rule pretrain:
