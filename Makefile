@@ -86,4 +86,4 @@ base: own-packages ## make the base weights of MODEL (bagel-tiny) anew
 	$(SNAKEMAKE) --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
 	cp -r results/base/$(MODEL)/final/. data/base/$(MODEL)/
-	@echo 'To version these weights: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'
+	@echo 'The workflow takes the weights that data.dvc names. To have it name these: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'
