@@ -202,12 +202,14 @@ def test_a_study_from_its_runs_to_its_report(study):
     assert "different software" not in text
     path = loaded.score_file(loaded.runs[0], "toyworld-qa")
     score = json.loads(path.read_text())
-    other = {"python": "3.11.99", "packages": "f" * 64}
+    other = {"python": "3.11.99", "packages": "f" * 64, "elsewhere": "numpy 1.24.0"}
     path.write_text(json.dumps({**score, "environment": {**score["environment"], "predict": other}}))
     sgt("report", study)
     text = Path("results/report/index.html").read_text()
     assert "different software" in text
-    assert re.search(r"<td>3\.11\.99</td><td><code>f{16}</code></td><td>1 prediction</td>", text)
+    assert re.search(
+        r"<td>3\.11\.99</td><td><code>f{16}</code>, but from elsewhere numpy 1\.24\.0</td><td>1 prediction</td>", text
+    )
     again = {
         path: path.read_bytes() for path in Path("results").glob("*/*.*") if path.parent.name in ("tables", "figures")
     }
