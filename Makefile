@@ -6,12 +6,22 @@ PROFILE ?= default
 # More options for Snakemake: FLAGS=--use-conda.
 FLAGS ?=
 MODEL ?= bagel-tiny
-PYTHON ?= python3.11
+# What .venv is made with: the first that runs (a name alone may be the shim of a version manager).
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+    $$python -c '$(SUPPORTED)' 2> /dev/null && echo $$python && break; done)
 
 SNAKEMAKE := snakemake --cores $(CORES) --configfile $(STUDY) --workflow-profile workflow/profiles/$(PROFILE) $(FLAGS)
-# Snakemake's own lock outlives a killed run; this one does not.
-LOCK := .snakemake/running
-ALONE := flock --nonblock --conflict-exit-code 75 $(LOCK)
+
+# The packages are those of .venv, whatever a cluster's modules and the user's own folder have.
+unexport PYTHONHOME
+export PYTHONNOUSERSITE := 1
+# Programs keep caches below HOME, or in these folders where nothing can be written there.
+ifneq ($(shell { file=$$(mktemp "$${HOME:?}/.sgt.XXXXXX") && echo > "$$file" && rm "$$file" && echo yes; } 2> /dev/null),yes)
+export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
+export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
+export TRITON_HOME ?= $(XDG_CACHE_HOME)
+endif
 
 # In the conda environment of environment.yml everything is there; elsewhere .venv has the locked packages, and the jobs
 # that Snakemake starts must find its `sgt` and `dvc`.
@@ -22,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment study dry-run pull test test-conda test-slurm lint lock base
+.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm lint lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,35 +40,40 @@ help: ## list the targets
 environment: $(READY) ## make .venv with the locked packages and sgt
 
 .venv/ready: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet -r requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)' 2> /dev/null || { \
+	    echo 'make: Python 3.11, 3.12 or 3.13 is needed: install one, or name it (make study PYTHON=...)' >&2; exit 1; }
+	$(PYTHON) -I -m venv $(VENV)
+	$(VENV)/bin/python -I -m pip install --quiet -r requirements.lock
+	$(VENV)/bin/python -I -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-study: $(READY) ## run STUDY (config/tiny.yaml) to its report on CORES (all) cores, or with PROFILE=slurm
-	@mkdir -p $(dir $(LOCK))
-	@$(ALONE) $(SNAKEMAKE) --nolock || { status=$$?; [ $$status != 75 ] || echo 'make: a study is already running here' >&2; exit $$status; }
+# Every command of sgt sees first that PYTHONPATH does not put other packages before these.
+own-packages: $(READY)
+	@sgt --version > /dev/null
 
-dry-run: $(READY) ## what `make study` would do
+study: own-packages ## run STUDY (config/tiny.yaml) to its report on CORES (all) cores, or with PROFILE=slurm
+	@$(SNAKEMAKE)
+
+dry-run: own-packages ## what `make study` would do
 	$(SNAKEMAKE) --dry-run --quiet rules
 
-pull: $(READY) ## fetch base weights and results of this revision's study from DVC's remote, and let the workflow know
+pull: own-packages ## fetch base weights and results of this revision's study from DVC's remote, and let the workflow know
 	dvc pull
 	sgt adopt $(STUDY)
 
-test: $(READY) ## run the tests
+test: own-packages ## run the tests
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-test-conda: $(READY) ## run the workflow with a real conda, made in build/conda where there is none
+test-conda: own-packages ## run the workflow with a real conda, made in build/conda where there is none
 	tests/rigs/conda.sh build/conda
 	SGT_TEST_CONDA=$(CURDIR)/build/conda/client/bin OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_conda.py
 
-test-slurm: $(READY) ## run the workflow on a real SLURM, started on this host: as root, overwrites /etc/slurm
+test-slurm: own-packages ## run the workflow on a real SLURM, started on this host: as root, overwrites /etc/slurm
 	tests/rigs/slurm.sh up build/slurm
 	SGT_TEST_SLURM=1 OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_slurm.py; \
 	    status=$$?; tests/rigs/slurm.sh down build/slurm; exit $$status
 
-lint: $(READY) ## check style, formatting and the workflow
+lint: own-packages ## check style, formatting and the workflow
 	ruff check .
 	ruff format --check .
 	snakefmt --check workflow
@@ -67,9 +82,8 @@ lint: $(READY) ## check style, formatting and the workflow
 lock: ## tell the conda environment of a change to requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
-base: $(READY) ## make the base weights of MODEL (bagel-tiny) anew
-	@mkdir -p $(dir $(LOCK))
-	$(ALONE) $(SNAKEMAKE) --nolock --forcerun pretrain -- base
+base: own-packages ## make the base weights of MODEL (bagel-tiny) anew
+	$(SNAKEMAKE) --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
 	cp -r results/base/$(MODEL)/final/. data/base/$(MODEL)/
-	@echo 'To version these weights: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'
+	@echo 'The workflow takes the weights that data.dvc names. To have it name these: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

@@ -8,6 +8,7 @@ import sys
 
 from sgt import __version__
 from sgt.atomic import naming
+from sgt.environment import require_own_packages
 from sgt.errors import SgtError, system_error
 from sgt.progress import name_work
 
@@ -49,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    try:
+        require_own_packages()
+    except SgtError as error:
+        print(f"sgt: error: {error}", file=sys.stderr)
+        return error.status
     for command, (module, summary) in COMMANDS.items():
         subparser = subparsers.add_parser(command, help=summary, description=summary)
         if command == name:

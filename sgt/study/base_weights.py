@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Iterator
 from errno import EDQUOT, ENOSPC
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -119,7 +118,7 @@ def _folder(md5: str, data: Path) -> dict[str, str]:
     store = _copy(md5, listed, data)
     if not isinstance(store.fs, LocalFileSystem):
         # Every start of the workflow asks, on machines without a way out, too.
-        next(_stores()).add_bytes(md5, listed.getvalue())
+        _repository().cache.local.add_bytes(md5, listed.getvalue())
     try:
         return {file["relpath"]: file["md5"] for file in json.loads(listed.getvalue())}
     except (ValueError, KeyError, TypeError):
@@ -132,23 +131,23 @@ def _copy(md5: str, to: BinaryIO, data: Path) -> HashFileDB:
     Raises:
         SgtError: none has.
     """
-    found = []
-    try:
-        for store in _stores():
-            try:
-                _copy_from(store, md5, to)
-            except FileNotFoundError:
-                continue
-            # What a remote's own library raises is not known here.
-            except Exception as error:
-                if isinstance(error, OSError) and error.errno in NO_ROOM:
-                    raise
-                found.append(f"{store.oid_to_path(md5)}: {error}")
-            else:
-                return store
-    except DvcException as error:
-        found.append(str(error))
-    problem = "; ".join(found) or "neither in DVC's cache nor in its remote"
+    repo, found = _repository(), []
+    # The default remote first.
+    remotes = dict.fromkeys([repo.config["core"].get("remote"), *repo.config["remote"]])
+    for name in (None, *filter(None, remotes)):
+        try:
+            store = _store(repo, name)
+            _copy_from(store, md5, to)
+        except FileNotFoundError:
+            continue
+        # What a remote's own library raises is not known here.
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise
+            found.append(f"{name or 'cache'}: {error}")
+        else:
+            return store
+    problem = "; ".join(found) or "neither in DVC's cache nor in its remotes"
     raise SgtError(data, f"cannot get {md5}, which it names: {' '.join(problem.split())}", RESTORE)
 
 
@@ -156,23 +155,29 @@ def _copy_from(store: HashFileDB, md5: str, to: BinaryIO) -> None:
     to.seek(0)
     to.truncate()
     digest = hashlib.md5(usedforsecurity=False)
-    with store.fs.open(store.oid_to_path(md5), "rb") as source:
+    path = store.oid_to_path(md5)
+    with store.fs.open(path, "rb") as source:
         while block := source.read(BLOCK):
             digest.update(block)
             to.write(block)
     if digest.hexdigest() != md5.removesuffix(".dir"):
-        raise ValueError(f"damaged, its MD5 is {digest.hexdigest()}")
+        raise ValueError(f"{path} is damaged, its MD5 is {digest.hexdigest()}")
 
 
-def _stores() -> Iterator[HashFileDB]:
-    """Where DVC keeps objects: its cache, then its remote.
+def _store(repo: Repo, remote: str | None) -> HashFileDB:
+    """Where DVC keeps objects: a remote, or its cache."""
+    return repo.cloud.get_remote_odb(name=remote) if remote else repo.cache.local
+
+
+def _repository() -> Repo:
+    """DVC's, with or without git.
 
     Raises:
-        SgtError: this is no DVC repository.
+        SgtError: this is none.
     """
     try:
-        repo = Repo(config={"core": {"no_scm": True}})
+        return Repo(config={"core": {"no_scm": True}})
     except NotDvcRepoError:
         raise SgtError(".dvc", "no such folder", "copy or unpack the project with its hidden folders") from None
-    yield repo.cache.local
-    yield repo.cloud.get_remote_odb()
+    except DvcException as error:
+        raise SgtError(".dvc/config", f"DVC cannot use it ({' '.join(str(error).split())})", "mend it") from None

@@ -196,13 +196,15 @@ def test_a_study_from_its_runs_to_its_report(study):
     assert "different software" not in text
     path = loaded.score_file(loaded.runs[0], "toyworld-qa")
     score = json.loads(path.read_text())
-    other = {"python": "3.11.99", "packages": "f" * 64}
+    other = {"python": "3.11.99", "packages": "f" * 64, "elsewhere": "numpy 1.24.0"}
     assert score.pop(SEAL)
     write_record(path, {**score, "environment": {**score["environment"], "predict": other}})
     sgt("report", study)
     text = Path("results/report/index.html").read_text()
     assert "different software" in text
-    assert re.search(r"<td>3\.11\.99</td><td><code>f{16}</code></td><td>1 prediction</td>", text)
+    assert re.search(
+        r"<td>3\.11\.99</td><td><code>f{16}</code>, but from elsewhere numpy 1\.24\.0</td><td>1 prediction</td>", text
+    )
     made = [path for page in ("tables", "figures") for path in Path("results", page).iterdir() if path.name != SOURCES]
     again = {path: path.read_bytes() for path in made}
     for command in ("tables", "figures"):

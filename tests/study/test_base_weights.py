@@ -128,6 +128,13 @@ def test_a_whole_object_in_the_remote_makes_up_for_a_damaged_one_in_the_cache(pr
     assert (ONE / "weights").read_text() == "one"
 
 
+def test_another_default_remote_does_not_hide_the_projects_own(project):
+    config = Path(".dvc/config").read_text().replace("remote = store", "remote = mine")
+    Path(".dvc/config").write_text(f"{config}['remote \"mine\"']\nurl = ../mine\n")
+    fetch_base(ONE)
+    assert (ONE / "weights").read_text() == "one"
+
+
 def test_what_is_no_project_of_dvc_or_names_nothing_is_told(project, capsys):
     assert main(["base", "data/base/three"]) == 1
     assert "data.dvc: names no files in data/base/three; " in capsys.readouterr().err
@@ -136,6 +143,10 @@ def test_what_is_no_project_of_dvc_or_names_nothing_is_told(project, capsys):
         Path("data.dvc").write_text(damaged)
         assert "data.dvc: not a file that `dvc add` wrote" in refused(ONE)
     Path("data.dvc").write_text(data)
+    config = Path(".dvc/config").read_text()
+    Path(".dvc/config").write_text("[core\n")
+    assert ".dvc/config: DVC cannot use it (" in refused(ONE)
+    Path(".dvc/config").write_text(config)
     Path(".dvc").rename("hidden")
     assert refused(ONE) == ".dvc: no such folder; copy or unpack the project with its hidden folders"
 

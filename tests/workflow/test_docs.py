@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sgt import __version__
 from sgt.cli import COMMANDS
 from tests.workflow.conftest import ROOT, Clone, clone
 
@@ -102,6 +103,8 @@ def test_a_command_of_the_docs_does_what_it_says(command, here):
             assert "This was a dry-run" in here.run(f"{command} --dry-run")
         case "dvc":
             here.run(command)
+        case "source":
+            assert here.run(f"{command} && sgt --version").strip() == __version__
         case "python":
             python(words)
         case "accelerate":

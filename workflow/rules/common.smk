@@ -11,6 +11,7 @@ from snakemake.utils import validate
 
 from sgt.data.fetch import FETCHED
 from sgt.data.shards import MANIFEST, SCREENED, shard_name
+from sgt.environment import require_own_packages
 from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.proxies import PROXIES
@@ -24,6 +25,7 @@ from sgt.study.settle import settle
 def loaded_study() -> LoadedStudy:
     """The study of this invocation; a study that is not valid ends the run with one line."""
     try:
+        require_own_packages()
         if len(workflow.configfiles) != 1:
             names = ", ".join(str(path) for path in workflow.configfiles)
             raise SgtError("--configfile", f"names more than one study ({names})", "give one")

@@ -11,8 +11,26 @@ from typing import Any
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
-from sgt.models.configs import pick, read_config_file
+from sgt.models.configs import flat, pick, read_config_file, require_sizes, rotation
 from sgt.models.vae import VAEConfig
+
+VIT_SIZES = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "image_size",
+    "patch_size",
+)
+LLM_SIZES = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+)
 
 
 @dataclass(frozen=True)
@@ -111,19 +129,24 @@ def config_of(architecture: dict[str, Any], vocab_size: int | None = None) -> Ba
 
 
 def read_config(folder: Path) -> BagelConfig:
-    """Read the three configuration files of a checkpoint folder.
+    """Read the three configuration files of a checkpoint folder, as any version of transformers wrote them.
 
     Raises:
-        SgtError: a file is missing or not JSON.
+        SgtError: a file is missing or not JSON, lacks a size, or asks for rotary frequencies that BAGEL has not.
     """
-    llm = read_config_file(folder / "llm_config.json")
-    vit = read_config_file(folder / "vit_config.json")
-    layers = vit.get("num_hidden_layers", ViTConfig.num_hidden_layers + 1)
+    llm_file, vit_file = folder / "llm_config.json", folder / "vit_config.json"
+    llm = flat(llm_file, read_config_file(llm_file), "text_config")
+    vit = flat(vit_file, read_config_file(vit_file), "vision_config")
+    require_sizes(llm_file, llm, LLM_SIZES)
+    require_sizes(vit_file, vit, VIT_SIZES)
+    theta, scaling = rotation(llm_file, llm)
+    kind = scaling.get("rope_type", scaling.get("type", "default"))
+    if kind != "default":
+        raise SgtError(llm_file, f"rope_type is {kind!r}, BAGEL's frequencies are not scaled", "use BAGEL's own file")
     rest = read_config_file(folder / "config.json")
-    rope_theta = llm.get("rope_theta") or (llm.get("rope_parameters") or {}).get("rope_theta")
     return BagelConfig(
-        llm=pick(LLMConfig, llm | ({"rope_theta": rope_theta} if rope_theta else {})),
-        vit=pick(ViTConfig, vit | {"num_hidden_layers": layers - 1}),
+        llm=pick(LLMConfig, llm | {"rope_theta": theta}),
+        vit=pick(ViTConfig, vit | {"num_hidden_layers": vit["num_hidden_layers"] - 1}),
         vae=pick(VAEConfig, rest.get("vae_config", {})),
         **{
             name: rest[name]

@@ -1,10 +1,10 @@
 """Sizes of an OmniGen2, and their place in the official files (``omnigen2.md`` 1 and 2).
 
-``transformer/config.json`` and ``vae/config.json`` are diffusers', ``mllm/config.json`` is that of Qwen2.5-VL in the
-flat form of transformers 4.x, which transformers 5.x reads too. It is kept as it was read and written back unchanged.
+``transformer/config.json`` and ``vae/config.json`` are diffusers', ``mllm/config.json`` is that of Qwen2.5-VL. It is
+read as any version of transformers writes it, and kept in the flat form of 4.51, which the released one has and every
+version reads; one in that form is written back unchanged.
 """
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from transformers import Qwen2_5_VLConfig
 from sgt.atomic import write_json
 from sgt.errors import SgtError
 from sgt.models.configs import pick, read_config_file
+from sgt.models.omnigen2.language_config import language_config, read_language_config
 from sgt.models.vae import VAEConfig
 
 # Qwen2.5-VL-3B-Instruct.
@@ -102,7 +103,7 @@ class TransformerConfig:
 
 @dataclass(frozen=True)
 class OmniGen2Config:
-    """A whole model; ``mllm`` is the content of ``mllm/config.json``."""
+    """A whole model; ``mllm`` is the content of ``mllm/config.json`` (:mod:`sgt.models.omnigen2.language_config`)."""
 
     transformer: TransformerConfig = TransformerConfig()
     vae: VAEConfig = field(default_factory=VAEConfig)
@@ -116,9 +117,7 @@ class OmniGen2Config:
     @property
     def language(self) -> Qwen2_5_VLConfig:
         """The language model's configuration as transformers has it."""
-        config = Qwen2_5_VLConfig(**json.loads(json.dumps(self.mllm)))
-        config._attn_implementation = "sdpa"
-        return config
+        return language_config(self.mllm)
 
 
 def config_of(architecture: dict[str, Any]) -> OmniGen2Config:
@@ -169,12 +168,8 @@ def read_config(folder: Path) -> OmniGen2Config:
         )
     except KeyError as error:
         raise SgtError(folder / "vae" / "config.json", f"has no {error}", "fetch the file again") from None
-    mllm = read_config_file(folder / "mllm" / "config.json")
-    if "vision_config" not in mllm:
-        raise SgtError(folder / "mllm" / "config.json", "has no 'vision_config'", "fetch the file again")
-    return OmniGen2Config(
-        pick(TransformerConfig, read_config_file(folder / "transformer" / "config.json")), autoencoder, mllm
-    )
+    transformer = pick(TransformerConfig, read_config_file(folder / "transformer" / "config.json"))
+    return OmniGen2Config(transformer, autoencoder, read_language_config(folder / "mllm" / "config.json"))
 
 
 def write_config(folder: Path, config: OmniGen2Config) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from sgt.cli import main
 from sgt.errors import SgtError
 from sgt.models import weights
 from sgt.models.bagel.checkpoint import load_networks
-from sgt.models.bagel.config import LLMConfig, config_of
+from sgt.models.bagel.config import LLMConfig, config_of, read_config
 from sgt.models.bagel.model import Bagel
 from tests.conftest import MODEL
 
@@ -182,3 +183,38 @@ def test_loading_needs_little_more_memory_than_the_weights(dtype, tmp_path):
     size = 64 * 2**20 * (4 if dtype == "float32" else 2)
     assert int(done.stdout) < 1.2 * size
     assert weights.MAPPED_BYTES == 256 * 2**20
+
+
+def test_configurations_in_the_form_of_any_transformers_are_the_same_model(folder):
+    config = read_config(folder)
+    llm, vit = (json.loads((folder / f"{name}_config.json").read_text()) for name in ("llm", "vit"))
+    (folder / "llm_config.json").write_text(json.dumps({**llm, "rope_theta": 5000.0}))
+    expected = replace(config, llm=replace(config.llm, rope_theta=5000.0))
+    assert read_config(folder) == expected
+    del llm["rope_theta"]
+    renamed = {**llm, "rope_parameters": {"rope_theta": 5000.0, "rope_type": "default"}}
+    for form in (renamed, {**llm, "rope_theta": 5000.0, "rope_scaling": None}, {"text_config": renamed}):
+        (folder / "llm_config.json").write_text(json.dumps(form))
+        assert read_config(folder) == expected
+    (folder / "vit_config.json").write_text(json.dumps({"model_type": "siglip", "vision_config": vit}))
+    assert read_config(folder) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "said"),
+    [
+        ("llm", {"num_attention_heads": None}, "has no num_attention_heads"),
+        ("llm", {"hidden_size": 32.0}, "hidden_size is 32.0, not a whole number above 0"),
+        ("llm", {"rope_theta": None}, "has no rope_theta"),
+        ("llm", {"rope_scaling": {"type": "yarn", "factor": 4.0}}, "rope_type is 'yarn'"),
+        ("llm", {"text_config": []}, "text_config is [], not an object"),
+        ("vit", {"patch_size": None}, "has no patch_size"),
+        ("vit", {"num_hidden_layers": True}, "num_hidden_layers is True, not a whole number above 0"),
+    ],
+)
+def test_a_configuration_of_anything_else_is_told_with_file_and_key(name, change, said, folder):
+    path = folder / f"{name}_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(SgtError) as caught:
+        read_config(folder)
+    assert str(caught.value).startswith(f"{path}: {said}") and "\n" not in str(caught.value)

@@ -3,10 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Qwen2_5_VLConfig
 
 from sgt.cli import main
 from sgt.errors import SgtError
@@ -178,3 +180,97 @@ def test_unknown_sizes_are_refused():
     ):
         with pytest.raises(SgtError, match=said):
             config_of(architecture)
+
+
+def nested(config: dict) -> dict:
+    """What transformers 4.52 to 4.57 write: the sizes of the language model are in ``text_config``."""
+    outer = {"architectures", "model_type", "vision_config"} | {key for key in config if key.endswith("_token_id")}
+    outer -= {"bos_token_id", "eos_token_id"}
+    inner = {key: value for key, value in config.items() if key not in outer}
+    return {key: config[key] for key in outer} | {"text_config": {**inner, "model_type": "qwen2_5_vl_text"}}
+
+
+def saved_by_transformers(config: dict) -> dict:
+    """What the installed transformers writes, with its own names of the rotary frequencies."""
+    with TemporaryDirectory() as here:
+        Qwen2_5_VLConfig(**json.loads(json.dumps(config))).save_pretrained(here)
+        written = json.loads(Path(here, "config.json").read_text())
+    assert "rope_parameters" in written["text_config"]
+    return written
+
+
+def flat_with_new_names(config: dict) -> dict:
+    theta, scaling = config["rope_theta"], config["rope_scaling"]
+    rest = {key: value for key, value in config.items() if key not in ("rope_theta", "rope_scaling")}
+    return {**rest, "rope_parameters": {**scaling, "rope_type": "default", "rope_theta": theta}}
+
+
+def other_names_of_the_tower(config: dict) -> dict:
+    vision = dict(config["vision_config"])
+    vision |= {"num_hidden_layers": vision.pop("depth"), "num_attention_heads": vision.pop("num_heads")}
+    return {**config, "vision_config": vision}
+
+
+@pytest.mark.parametrize("form", [nested, saved_by_transformers, flat_with_new_names, other_names_of_the_tower])
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_configuration_in_the_form_of_any_transformers_is_the_same_model(form, tied, folder, tmp_path):
+    path = folder / "mllm/config.json"
+    config = {**json.loads(path.read_text()), "tie_word_embeddings": tied, "rope_theta": 5000.0}
+    path.write_text(json.dumps(config))
+    one, _ = load_networks(folder, torch.float32)
+    path.write_text(json.dumps(form(config)))
+    model = OmniGen2.from_checkpoint(folder, *SIZES)
+    other = model.network
+    assert all(torch.equal(value, other.state_dict()[name].float()) for name, value in one.state_dict().items())
+    assert torch.equal(
+        one.mllm.model.language_model.rotary_emb.inv_freq, other.mllm.model.language_model.rotary_emb.inv_freq
+    )
+    assert other.config.language.text_config.rope_parameters["mrope_section"] == [2, 1, 1]
+    assert other.mllm.config.tie_word_embeddings is tied
+    # What is saved is in the form of the released file, which every version reads.
+    model.save_checkpoint(tmp_path)
+    saved = json.loads((tmp_path / "mllm/config.json").read_text())
+    assert "text_config" not in saved and "rope_parameters" not in saved and saved["rope_theta"] == 5000.0
+    assert {key: saved[key] for key in ("vocab_size", "hidden_size", "rope_scaling", "tie_word_embeddings")} == {
+        key: config[key] for key in ("vocab_size", "hidden_size", "rope_scaling", "tie_word_embeddings")
+    }
+    assert saved["vision_config"]["depth"] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vocab_size": None}, "has no vocab_size"),
+        ({"hidden_size": "32"}, "hidden_size is '32', not a whole number above 0"),
+        ({"num_attention_heads": 0}, "num_attention_heads is 0, not a whole number above 0"),
+        ({"rope_theta": None}, "has no rope_theta"),
+        ({"rope_theta": "much"}, "rope_theta is 'much', not a number above 0"),
+        ({"rope_scaling": None}, "mrope_section is None, not a list"),
+        ({"rope_scaling": [1]}, "rope_scaling is [1], not an object"),
+        (
+            {"rope_scaling": {"type": "mrope", "mrope_section": [2, 1]}},
+            "mrope_section [2, 1] is not half of a head's 8",
+        ),
+        ({"text_config": "none"}, "text_config is 'none', not an object"),
+        ({"vision_config": None}, "has no vision_config"),
+        ({"vision_config": {"depth": 1}}, "has no vision_config.hidden_size"),
+        ({"model_type": "qwen3_vl"}, "model_type is 'qwen3_vl'"),
+        ({"use_sliding_window": True}, "use_sliding_window is true"),
+        ({"rms_norm_eps": "small"}, "transformers cannot use it ("),
+    ],
+)
+def test_a_configuration_of_anything_else_is_told_with_file_and_key(change, said, folder):
+    path = folder / "mllm/config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(SgtError) as caught:
+        load_networks(folder, torch.float32)
+    assert str(caught.value).startswith(f"{path}: {said}") and "\n" not in str(caught.value)
+
+
+def test_what_the_newer_form_lacks_is_told_too(folder):
+    path = folder / "mllm/config.json"
+    config = nested(json.loads(path.read_text()))
+    del config["text_config"]["num_hidden_layers"]
+    path.write_text(json.dumps(config))
+    with pytest.raises(SgtError, match=r"mllm/config.json: has no num_hidden_layers; "):
+        load_networks(folder, torch.float32)
