@@ -11,7 +11,9 @@ from sgt.data.fetch import FETCHED
 from sgt.study.base_weights import DATA, stale_files
 from sgt.study.identity import is_read
 from sgt.study.load import LoadedStudy
-from sgt.study.results import Result, Results, set_time, time_of
+from sgt.study.results import Results, set_time, time_of
+
+TIMES = "benchmarks"
 
 
 def settle(study: LoadedStudy) -> dict[Path, str]:
@@ -31,7 +33,10 @@ def settle(study: LoadedStudy) -> dict[Path, str]:
     oldest = max((time_of(path) for path in _given(study) if path.exists()), default=0)
     for stage in results.stages():
         faults |= {result.record: fault for result in stage if (fault := results.fault(result))}
-        oldest = _raised((result for result in stage if result.record not in faults), oldest)
+        files = [path for result in stage if result.record not in faults for path in result.files()]
+        oldest = _raised(files, oldest)
+    # Snakemake counts what it measured of a job as one of the job's results.
+    _raised((study.results / TIMES).rglob("*.tsv"), oldest)
     return faults
 
 
@@ -41,10 +46,10 @@ def _old_files(study: LoadedStudy, model: str) -> list[Path]:
     return [path for path in stale_files(folder) if is_read(path)] if folder.exists() else []
 
 
-def _raised(results: Iterable[Result], oldest: int) -> int:
-    """Let no file of these be older; returns the time of the newest."""
+def _raised(paths: Iterable[Path], oldest: int) -> int:
+    """Let none of these files be older; returns the time of the newest."""
     newest = oldest
-    for path in (path for result in results for path in result.files()):
+    for path in paths:
         if time_of(path) < oldest:
             set_time(path, oldest)
         newest = max(newest, time_of(path))
