@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment study dry-run pull test test-conda test-slurm lint lock base
+.PHONY: help environment study dry-run pull test test-conda test-slurm lint schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,9 @@ lint: $(READY) ## check style, formatting and the workflow
 	ruff format --check .
 	snakefmt --check workflow
 	snakemake --lint --configfile $(STUDY)
+
+schema: $(READY) ## write the schema of study files, for editors
+	sgt schema > config/study.schema.json
 
 lock: ## tell the conda environment of a change to requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh

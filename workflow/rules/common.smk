@@ -7,16 +7,14 @@ import signal
 import sys
 from pathlib import Path
 
-import yaml
-from snakemake.utils import validate
-
-from sgt.data.fetch.lock import FETCHED
+from sgt.study.downloads import FETCHED
 from sgt.data.shards import MANIFEST, shard_name
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.study.adopt import require_recorded
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
-from sgt.study.benchmarks import GenerationProtocol
+from sgt.study.benchmarks import TARGETS as DRAWN, GenerationProtocol
+from sgt.study.files import load_yaml
 from sgt.study.recipe import WITHOUT_EFFECT
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 
@@ -48,9 +46,6 @@ for warning in (signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(warning, signal.SIG_IGN)
 
 STUDY = loaded_study()
-# Defaults are the study classes' affair; Snakemake would fill in those of every kind of dataset.
-validate(config, schema="../../config/study.schema.json", set_default=False)
-
 RESULTS = STUDY.results
 LOGS = RESULTS / "logs"
 TIMES = RESULTS / "benchmarks"
@@ -66,9 +61,7 @@ def fetched(folder: Path | str) -> Path:
     return Path(folder) / FETCHED
 
 
-def is_fetched(folder: str) -> bool:
-    """Whether a folder is one that `sgt fetch` fills."""
-    return Path(folder).parent == Path(STUDY.study.downloads)
+LOCAL_CHECKPOINTS = [model.checkpoint for model in STUDY.models.values() if not STUDY.is_fetched(model.checkpoint)]
 
 
 wildcard_constraints:
@@ -80,7 +73,7 @@ wildcard_constraints:
     images="|".join(STUDY.study.datasets),
     download="[a-z0-9][a-z0-9_-]*",
     shard=r"shard-\d{5}",
-    checkpoint="|".join(model.checkpoint for model in STUDY.models.values() if not is_fetched(model.checkpoint)) or "-",
+    checkpoint="|".join(re.escape(folder) for folder in LOCAL_CHECKPOINTS) or "-",
     weights="|".join(re.escape(file) for model in STUDY.models.values() for file in model.weights),
 
 
@@ -127,9 +120,10 @@ def pretrained(model: str) -> Path:
 def base_weights_of(wildcards) -> list[str]:
     """Weights a model's runs start from: those that DVC keeps, or the record of those that were fetched."""
     spec = STUDY.models[wildcards.model]
-    if is_fetched(spec.checkpoint):
-        return [str(fetched(spec.checkpoint))]
-    return [f"{spec.checkpoint}/{file}" for file in spec.weights]
+    over = [str(fetched(spec.overlay))] if spec.overlay and STUDY.is_fetched(spec.overlay) else []
+    if STUDY.is_fetched(spec.checkpoint):
+        return [str(fetched(spec.checkpoint)), *over]
+    return [*(f"{spec.checkpoint}/{file}" for file in spec.weights), *over]
 
 
 def training_data(wildcards) -> list[Path]:
@@ -166,15 +160,19 @@ def scores() -> list[Path]:
 
 
 def demonstrations() -> list[Path]:
-    """What each proxy arm draws for held-out scenes, first seed only."""
+    """What each proxy arm that can be shown on held-out scenes draws for them, first seed only."""
     seed = STUDY.study.seeds[0]
-    runs = [run for run in STUDY.runs if run.proxy and run.seed == seed and GENERATES]
-    return [RESULTS / "predictions" / run.id / "targets" / "images.tar" for run in runs]
+    runs = [run for run in STUDY.runs if run.proxy and run.seed == seed and STUDY.demonstrates(run.proxy)]
+    return [STUDY.prediction_dir(run, DRAWN) / "images.tar" for run in runs]
 
 
 def figure(name: str) -> Path:
     """A figure's file."""
     return RESULTS / "figures" / f"{name}.png"
+
+
+# The contact sheet of a study's proxies, if it has some.
+PREVIEW = [figure("proxies")] if STUDY.previewed else []
 
 
 def shown_figure(name: str):
@@ -217,7 +215,7 @@ def base_version() -> str:
     """DVC's hash of the versioned base weights: it is the same in every clone, modification times are not."""
     if not BASE_DATA.exists():
         return "not versioned"
-    return yaml.safe_load(BASE_DATA.read_text())["outs"][0]["md5"]
+    return load_yaml(BASE_DATA)["outs"][0]["md5"]
 
 
 def recipe_identity(wildcards) -> str:

@@ -21,7 +21,7 @@ rule fetch:
     message:
         "Fetch {wildcards.download}"
     shell:
-        "sgt fetch {wildcards.download} --into {params.into} 2>&1 | tee {log} >&2"
+        "sgt fetch {wildcards.download} --into {params.into:q} 2>&1 | tee {log:q} >&2"
 
 
 # One rule per dataset, because datasets differ in how many shards they have.
@@ -55,7 +55,7 @@ for name, spec in STUDY.study.datasets.items():
         message:
             "Make the dataset {params.dataset}: {params.told}"
         shell:
-            "sgt shards {params.study} {params.dataset} --workers {threads} 2>&1 | tee {log} >&2"
+            "sgt shards {params.study:q} {params.dataset} --workers {threads} 2>&1 | tee {log:q} >&2"
 
 
 for name, spec in STUDY.study.datasets.items():
@@ -87,6 +87,6 @@ for name, spec in STUDY.study.datasets.items():
         message:
             "Make the dataset {params.folder}: {params.scenes} scenes"
         shell:
-            "sgt toyworld {params.folder} --split {params.split} --scenes {params.scenes}"
+            "sgt toyworld {params.folder:q} --split {params.split} --scenes {params.scenes}"
             " --per-shard {params.per_shard} --size {params.size} --seed {params.seed} --workers {threads}"
-            " 2>&1 | tee {log} >&2"
+            " 2>&1 | tee {log:q} >&2"

@@ -24,8 +24,8 @@ rule predict:
     message:
         "Predict {wildcards.benchmark} with {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt predict {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --benchmark {wildcards.benchmark} 2>&1 | tee {log} >&2"
+        "sgt predict {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} 2>&1 | tee {log:q} >&2"
 
 
 rule score:
@@ -51,8 +51,8 @@ rule score:
     message:
         "Score {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt score {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --benchmark {wildcards.benchmark} 2>&1 | tee {log} >&2"
+        "sgt score {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} 2>&1 | tee {log:q} >&2"
 
 
 rule demonstrate:
@@ -60,7 +60,7 @@ rule demonstrate:
         run=trained_run,
         data=[file for spec in STUDY.benchmarks.values() for file in dataset(spec.dataset)],
     output:
-        PREDICTIONS / "targets" / "images.tar",
+        PREDICTIONS / DRAWN / "images.tar",
     log:
         LOGS / "demonstrate" / f"{RUN.id}.log",
     benchmark:
@@ -79,5 +79,5 @@ rule demonstrate:
     message:
         "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "sgt demonstrate {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        "sgt demonstrate {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " 2>&1 | tee {log:q} >&2"

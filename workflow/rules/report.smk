@@ -25,7 +25,7 @@ rule tables:
     message:
         "Tables of study {STUDY.study.name}"
     shell:
-        "sgt tables {params.study} 2>&1 | tee {log} >&2"
+        "sgt tables {params.study:q} 2>&1 | tee {log:q} >&2"
 
 
 rule figures:
@@ -51,7 +51,7 @@ rule figures:
     message:
         "Figures of study {STUDY.study.name}"
     shell:
-        "sgt figures {params.study} 2>&1 | tee {log} >&2"
+        "sgt figures {params.study:q} 2>&1 | tee {log:q} >&2"
 
 
 rule report:
@@ -59,7 +59,7 @@ rule report:
         scores=scores(),
         tables=TABLES,
         figures=[figure(name) for name in FIGURES],
-        preview=RESULTS / "figures" / "proxies.png",
+        preview=PREVIEW,
     output:
         ensure(RESULTS / "report" / "index.html", non_empty=True),
     log:
@@ -79,4 +79,4 @@ rule report:
     message:
         "Report of study {STUDY.study.name}"
     shell:
-        "sgt report {params.study} 2>&1 | tee {log} >&2"
+        "sgt report {params.study:q} 2>&1 | tee {log:q} >&2"

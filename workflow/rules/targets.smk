@@ -21,12 +21,12 @@ rule render:
     message:
         "Render {wildcards.proxy} targets of {wildcards.shard} of {wildcards.images}"
     shell:
-        "sgt render {params.task} {input.shard} {output.tar}{params.choices} 2>&1 | tee {log} >&2"
+        "sgt render {params.task} {input.shard:q} {output.tar:q}{params.choices} 2>&1 | tee {log:q} >&2"
 
 
 rule preview:
     input:
-        shard=STUDY.dataset_dir(STUDY.study.data.proxy) / shard_name(0),
+        shard=STUDY.dataset_dir(STUDY.previewed) / shard_name(0) if STUDY.previewed else [],
         models=[model for arm in STUDY.proxy_arms for model in models_to_render(arm)],
     output:
         RESULTS / "figures" / "proxies.png",
@@ -45,4 +45,4 @@ rule preview:
     message:
         "Draw the contact sheet of inputs and targets"
     shell:
-        "sgt preview {input.shard} {output}{params.choices} 2>&1 | tee {log} >&2"
+        "sgt preview {input.shard:q} {output:q}{params.choices} 2>&1 | tee {log:q} >&2"

@@ -18,7 +18,7 @@ rule base_weights:
     message:
         "Fetch the versioned base weights {output}"
     shell:
-        "dvc pull {input} 2>&1 | tee {log} >&2"
+        "dvc pull {input:q} 2>&1 | tee {log:q} >&2"
 
 
 rule pretrain:
@@ -44,8 +44,8 @@ rule pretrain:
     message:
         "Make the base model {wildcards.model} from nothing"
     shell:
-        "sgt pretrain {params.study} --model {wildcards.model} --out {params.folder} --threads {threads}"
-        " 2>&1 | tee {log} >&2"
+        "sgt pretrain {params.study:q} --model {wildcards.model} --out {params.folder:q} --threads {threads}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 rule base_run:
@@ -72,8 +72,8 @@ rule base_run:
     message:
         "Record the base {wildcards.model}, which is not trained"
     shell:
-        "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        "sgt train {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " 2>&1 | tee {log:q} >&2"
 
 
 rule train:
@@ -110,5 +110,5 @@ rule train:
     message:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt launch train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " 2>&1 | tee {log} >&2"
+        "sgt launch train {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " 2>&1 | tee {log:q} >&2"

@@ -13,11 +13,11 @@ import httpx2
 
 from sgt.atomic import write_json
 from sgt.data.fetch.listing import Wanted, list_files
-from sgt.data.fetch.lock import FETCHED, Lock, sole_fetch
+from sgt.data.fetch.lock import Lock, sole_fetch
 from sgt.data.fetch.transfer import PARTS, TIMEOUT, Stopped, Transfer, verified
 from sgt.errors import SgtError
 from sgt.progress import Progress
-from sgt.study.downloads import DOWNLOADS_FILE, HubDownload, WebDownload, load_download
+from sgt.study.downloads import DOWNLOADS_FILE, FETCHED, HubDownload, WebDownload, load_download
 
 log = logging.getLogger("sgt")
 MEGABYTE = 10**6

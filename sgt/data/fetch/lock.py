@@ -18,7 +18,7 @@ from sgt.errors import SgtError
 from sgt.study.downloads import Digest
 from sgt.study.fields import Strict
 
-LOCK, FETCHED = "lock.json", "fetched.json"
+LOCK = "lock.json"
 
 
 class LockedFile(Strict):

@@ -10,12 +10,12 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sgt.atomic import write_json
-from sgt.data.fetch.lock import FETCHED
 from sgt.data.shards import MANIFEST, shard_name, write_manifest
 from sgt.data.sources import SOURCES
 from sgt.data.sources.base import ShardReport, Source
 from sgt.errors import SgtError
 from sgt.progress import Progress
+from sgt.study.downloads import FETCHED
 from sgt.study.load import LoadedStudy, load_study
 
 
