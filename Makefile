@@ -8,7 +8,7 @@ FLAGS ?=
 MODEL ?= bagel-tiny
 PYTHON ?= python3.11
 
-SNAKEMAKE := snakemake --cores $(CORES) --configfile $(STUDY) --workflow-profile workflow/profiles/$(PROFILE) $(FLAGS)
+SNAKEMAKE := snakemake --cores $(CORES) --configfile '$(STUDY)' --workflow-profile workflow/profiles/$(PROFILE) $(FLAGS)
 # Snakemake's own lock outlives a killed run; this one does not.
 LOCK := .snakemake/running
 ALONE := flock --nonblock --conflict-exit-code 75 $(LOCK)
@@ -37,14 +37,16 @@ environment: $(READY) ## make .venv with the locked packages and sgt
 
 study: $(READY) ## run STUDY (config/tiny.yaml) to its report on CORES (all) cores, or with PROFILE=slurm
 	@mkdir -p $(dir $(LOCK))
+	@sgt check --quiet '$(STUDY)'
 	@$(ALONE) $(SNAKEMAKE) --nolock || { status=$$?; [ $$status != 75 ] || echo 'make: a study is already running here' >&2; exit $$status; }
 
 dry-run: $(READY) ## what `make study` would do
+	@sgt check --quiet '$(STUDY)'
 	$(SNAKEMAKE) --dry-run --quiet rules
 
 pull: $(READY) ## fetch base weights and results of this revision's study from DVC's remote, and let the workflow know
 	dvc pull
-	sgt adopt $(STUDY)
+	sgt adopt '$(STUDY)'
 
 test: $(READY) ## run the tests
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -74,5 +76,5 @@ base: $(READY) ## make the base weights of MODEL (bagel-tiny) anew
 	@mkdir -p $(dir $(LOCK))
 	$(ALONE) $(SNAKEMAKE) --nolock --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
-	cp -r results/base/$(MODEL)/final/. data/base/$(MODEL)/
+	cp -r "$$(sgt check --results '$(STUDY)')/base/$(MODEL)/final/." data/base/$(MODEL)/
 	@echo 'To version these weights: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

@@ -12,7 +12,9 @@ from sgt.study.schema import ARM_WITHOUT_TRAINING
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt check``."""
     parser.add_argument("study", type=Path)
-    parser.add_argument("--quiet", action="store_true", help="only say what is wrong with it")
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--quiet", action="store_true", help="only say what is wrong with it")
+    told.add_argument("--results", action="store_true", help="print its folder of results alone")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -22,7 +24,9 @@ def run(args: argparse.Namespace) -> None:
         SgtError: the study, or a file it names, is not valid.
     """
     study = load_study(args.study)
-    if not args.quiet:
+    if args.results:
+        print(study.results)
+    elif not args.quiet:
         print("\n".join(describe(study)))
 
 

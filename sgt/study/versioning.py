@@ -51,7 +51,7 @@ def require_versionable(study: "LoadedStudy") -> None:
         return
     where = f"{study.path}: results"
     for out in _outs(stage):
-        if not out.is_relative_to(study.results):
+        if out.parent != study.results:
             problem = f"{study.results} is not where {PIPELINE} has the results ({out})"
             raise SgtError(
                 where, problem, "name this study in dvc.yaml, or its folder here; `make study` needs neither"
