@@ -121,7 +121,8 @@ class Costs:
     def in_progress(self, model: str) -> int:
         """Bytes of resumable checkpoints of a run that trains: those that are kept, and one that is being written."""
         sizes, recipe = self.sizes[model], self.study.recipe(model)
-        return 0 if sizes is None else (recipe.keep + 1) * estimate.progress_bytes(sizes, recipe)
+        there = min(recipe.keep + 1, -(-recipe.steps // recipe.save_every))
+        return 0 if sizes is None else there * estimate.progress_bytes(sizes, recipe)
 
     def _fetched(self) -> tuple[float, list[str]]:
         """Bytes of what is fetched, and the downloads whose size is not known."""

@@ -23,6 +23,8 @@ from sgt.data.sources.llava_mixtures import MIXTURES, scaled
 from tests.conftest import write_study
 from tests.data.sources import releases
 
+# Of photographs without depth.
+ARMS = ["base", "sft", "segmentation", "edge"]
 DATASETS = {
     "sam": {"source": "sam-sgt", "tars": 2},
     "coco": {"source": "coco", "images": 10, "per_shard": 4, "maps": ["panoptic", "stuff"]},
@@ -53,7 +55,7 @@ def study(released, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(released, "downloads")
     data = {"proxy": "coco", "vqa": "ov"}
-    path = write_study(tmp_path, datasets=DATASETS, data=data, benchmarks=["toyworld-qa"], models=["micro"])
+    path = write_study(tmp_path, datasets=DATASETS, data=data, benchmarks=["toyworld-qa"], arms=ARMS)
     model = (tmp_path / "config/models/micro.yaml").read_text().replace("dataset: pretrain", "dataset: scenes")
     (tmp_path / "config/models/micro.yaml").write_text(model)
     return path
@@ -129,7 +131,8 @@ def test_smaller_subsets_are_the_beginning_of_larger_ones(study):
     few, many = open_dataset(shards(study, "coco-few")).keys, open_dataset(shards(study, "coco")).keys
     assert many[:4] == few and sorted(many) != many
     changed = {**DATASETS, "coco": {**DATASETS["coco"], "seed": 1}}
-    write_study(Path().resolve(), datasets=changed, data={"proxy": "coco", "vqa": "ov"}, benchmarks=["toyworld-qa"])
+    data = {"proxy": "coco", "vqa": "ov"}
+    write_study(Path().resolve(), datasets=changed, data=data, benchmarks=["toyworld-qa"], arms=ARMS)
     model = Path("config/models/micro.yaml")
     model.write_text(model.read_text().replace("dataset: pretrain", "dataset: scenes"))
     assert open_dataset(shards(study, "coco")).keys != many
