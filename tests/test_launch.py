@@ -10,7 +10,7 @@ import yaml
 
 from sgt.cli import main
 from sgt.launch import launch_command
-from tests.conftest import write_study
+from tests.conftest import STUDY, write_study
 
 WORDS = ["train", "config/micro.yaml", "--model", "micro", "--arm", "edge", "--seed", "0"]
 RUN = Path("results/runs/micro/edge/seed0/run.json")
@@ -46,7 +46,7 @@ def test_two_processes_train_a_run(study):
 def test_what_cannot_be_started_is_told_in_one_line(train, words, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    write_study(tmp_path)
+    write_study(tmp_path, recipe={**STUDY["recipe"], "batch": 24})
     model = tmp_path / "config/models/micro.yaml"
     model.write_text(yaml.safe_dump({**yaml.safe_load(model.read_text()), "train": train}))
     assert main(["launch", *words]) == 1

@@ -54,7 +54,8 @@ def _check_weights(study: "LoadedStudy", model: Model) -> None:
 
 
 def _require_fetchable(folder: Path, kind: str, where: str) -> None:
-    if (folder / FETCHED).exists():
+    # What is there in part is `sgt fetch`'s to judge: it may go on, or take over what was copied by hand.
+    if folder.is_dir():
         return
     if not DOWNLOADS_FILE.exists():
         raise SgtError(where, f"{folder} is not fetched, and there is no {DOWNLOADS_FILE}", "describe it there")

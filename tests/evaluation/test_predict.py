@@ -19,7 +19,7 @@ from sgt.atomic import sha256
 from sgt.cli import main
 from sgt.data.shards import read_shard
 from sgt.evaluation import predict
-from tests.conftest import GENERATION, sgt
+from tests.conftest import GENERATION, STUDY, sgt, write_study
 
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
 FOLDER = Path("results/predictions/micro/base/seed0")
@@ -145,6 +145,8 @@ def test_predicting_needs_a_finished_run_a_known_benchmark_and_enough_data(study
     fails(capsys, "predict", "toyworld-qa", "run.json: the run is not finished", "run `sgt train")
     sgt("train", *RUN)
     fails(capsys, "predict", "vqa", "no benchmark 'vqa'; use one of toyworld-qa, toyworld-gen")
+    # The study asks for more scenes than were made for it before.
+    write_study(Path(), datasets={**STUDY["datasets"], "test": {**STUDY["datasets"]["test"], "scenes": 40}})
     protocol = {**GENERATION["protocol"], "prompts": 30}
     Path("config/benchmarks/toyworld-gen.yaml").write_text(yaml.safe_dump({**GENERATION, "protocol": protocol}))
     fails(capsys, "predict", "toyworld-gen", "toyworld-gen wants 30 samples, test has 24; make more")

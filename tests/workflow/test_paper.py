@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 STUDY = Path("config/paper.yaml")
 SMALL = {
     "sam": {"tars": 2}, "coco-2k": {"images": 4}, "coco-8k": {"images": 6}, "coco-32k": {"images": 8},
-    "coco-100k": {"images": 10}, "conversations": {"samples": 40, "per_shard": 20}, "test": {"scenes": 4, "size": 48},
+    "coco-100k": {"images": 10}, "conversations": {"samples": 40, "per_shard": 20}, "test": {"scenes": 100, "size": 48},
 }  # fmt: skip
 
 
