@@ -11,7 +11,7 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
     $$python -c '$(SUPPORTED)' 2> /dev/null && echo $$python && break; done)
 
-SNAKEMAKE := snakemake --cores $(CORES) --configfile $(STUDY) --workflow-profile workflow/profiles/$(PROFILE) $(FLAGS)
+SNAKEMAKE := snakemake --cores $(CORES) --configfile '$(STUDY)' --workflow-profile workflow/profiles/$(PROFILE) $(FLAGS)
 
 # The packages are those of .venv, whatever a cluster's modules and the user's own folder have.
 unexport PYTHONHOME
@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm lint lock base
+.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm lint schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,14 +52,16 @@ own-packages: $(READY)
 	@sgt --version > /dev/null
 
 study: own-packages ## run STUDY (config/tiny.yaml) to its report on CORES (all) cores, or with PROFILE=slurm
+	@sgt check --quiet '$(STUDY)'
 	@$(SNAKEMAKE)
 
 dry-run: own-packages ## what `make study` would do
+	@sgt check --quiet '$(STUDY)'
 	$(SNAKEMAKE) --dry-run --quiet rules
 
 pull: own-packages ## fetch base weights and results of this revision's study from DVC's remote, and let the workflow know
 	dvc pull
-	sgt adopt $(STUDY)
+	sgt adopt '$(STUDY)'
 
 test: own-packages ## run the tests
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
@@ -79,11 +81,14 @@ lint: own-packages ## check style, formatting and the workflow
 	snakefmt --check workflow
 	snakemake --lint --configfile $(STUDY)
 
+schema: $(READY) ## write the schema of study files, for editors
+	sgt schema > config/study.schema.json
+
 lock: ## tell the conda environment of a change to requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
 base: own-packages ## make the base weights of MODEL (bagel-tiny) anew
 	$(SNAKEMAKE) --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
-	cp -r results/base/$(MODEL)/final/. data/base/$(MODEL)/
+	cp -r "$$(sgt check --results '$(STUDY)')/base/$(MODEL)/final/." data/base/$(MODEL)/
 	@echo 'The workflow takes the weights that data.dvc names. To have it name these: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

@@ -191,7 +191,7 @@ def test_other_commands_are_one_process_whatever_the_model_asks_for(words, made,
 def test_what_cannot_be_started_is_told_in_one_line(train, words, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
-    write_study(tmp_path)
+    write_study(tmp_path, recipe={**STUDY["recipe"], "batch": 24})
     model = tmp_path / "config/models/micro.yaml"
     model.write_text(yaml.safe_dump({**yaml.safe_load(model.read_text()), "train": train}))
     assert main(["launch", *words]) == 1

@@ -3,39 +3,11 @@
 An image (3, H, W) in [-1, 1] becomes a scaled latent (z, H/f, W/f) with f = 2^(levels - 1); frozen in post-training.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class VAEConfig:
-    """Sizes of the autoencoder. The defaults are FLUX.1's.
-
-    Attributes:
-        ch: channels of the first level; each level has ``ch * ch_mult[level]``.
-        num_res_blocks: residual blocks per encoder level (the decoder has one more).
-        z_channels: latent channels.
-        norm_groups: groups of every GroupNorm.
-        scale_factor, shift_factor: a latent is stored as ``scale * (z - shift)``.
-    """
-
-    in_channels: int = 3
-    out_ch: int = 3
-    ch: int = 128
-    ch_mult: tuple[int, ...] = (1, 2, 4, 4)
-    num_res_blocks: int = 2
-    z_channels: int = 16
-    norm_groups: int = 32
-    scale_factor: float = 0.3611
-    shift_factor: float = 0.1159
-
-    @property
-    def downsample(self) -> int:
-        """Image pixels per latent cell, per side."""
-        return 2 ** (len(self.ch_mult) - 1)
+from sgt.models.configs import VAEConfig
 
 
 class ResnetBlock(nn.Module):

@@ -13,6 +13,7 @@ from sgt.data.identity import fetched_content
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import Identity
+from sgt.study.datasets import Samples
 from sgt.study.fields import Strict
 
 Level = Literal["high", "mid", "low"]
@@ -28,6 +29,7 @@ class Proxy(ABC):
         level: high (semantic), mid (geometric) or low (pixels).
         prompts: instructions, one of which is drawn per sample.
         needs: extensions that a sample must have besides its image (``json`` for masks, ``depth.png``).
+        needs_classes: annotations must name their category (``category_id``).
         label_like: the target is a palette image whose colours are labels, resized only by nearest neighbour.
         reads_pixels: the target depends on the image's pixels; of others ``render`` may be given a blank image.
         batch: how many samples are rendered together.
@@ -43,6 +45,7 @@ class Proxy(ABC):
     level: Level
     prompts: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    needs_classes: bool = False
     label_like: bool = False
     reads_pixels: bool = True
     batch: int = 1
@@ -101,6 +104,12 @@ class Proxy(ABC):
     def degrades(self) -> bool:
         """Whether the model sees something else than the image."""
         return type(self).condition is not Proxy.condition
+
+    def lacks(self, dataset: Samples) -> str | None:
+        """What this proxy is rendered from that the samples of a dataset never have; None if it is all there."""
+        if missing := sorted(set(self.needs) - dataset.files):
+            return "annotations" if missing[0] == "json" else missing[0]
+        return "classes" if self.needs_classes and not dataset.classes else None
 
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has what this proxy is rendered from; whether it is valid shows in ``render``."""

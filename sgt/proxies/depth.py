@@ -13,7 +13,7 @@ from sgt.data.images import decode_depth, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
-from sgt.study.fields import Strict
+from sgt.study.fields import Folder, Strict
 
 PERCENTILES = (1, 99)
 
@@ -29,7 +29,7 @@ class Depth(Proxy):
 
         task: Literal["depth"]
         estimator: Literal["dataset", "depth-anything-v2"] = "dataset"
-        model: str | None = Field(None, description="depth-anything-v2: folder of the fetched model, at its size")
+        model: Folder | None = Field(None, description="depth-anything-v2: folder of the fetched model, at its size")
         batch: int = Field(8, ge=1, description="depth-anything-v2: images estimated together")
         bits: Literal[8, 16] = 8
         colours: Literal["grey", "inferno", "magma", "viridis", "turbo"] = "grey"

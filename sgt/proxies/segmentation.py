@@ -75,6 +75,7 @@ class Segmentation(Proxy):
         super().__init__(options)
         if self.options.granularity in _OF_COCO:
             self.needs = ("json", f"{self.options.granularity}.png")
+        self.needs_classes = self.options.granularity == "semantic"
 
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """A palette image: 0 is background."""

@@ -24,7 +24,7 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
     """Per held-out scene and proxy arm of the first seed: what was shown, the target, and what the arm made."""
 
     def columns(rows: Rows, run: Run) -> None:
-        if not run.proxy:
+        if not run.proxy or not study.demonstrates(run.proxy):
             return
         for row, sample in _beside(rows, study.prediction_dir(run, "targets") / "images.tar"):
             if study.proxy(run.proxy).degrades:

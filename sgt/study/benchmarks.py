@@ -4,10 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sgt.study.fields import Count, Name, Probability, Strict
+from sgt.study.fields import Count, Name, Probability, Seed, Strict
 from sgt.study.recipe import TimeShift
 
 Solver = Literal["euler", "dpmsolver++"]
+# What a proxy arm draws lies in a folder of this name, beside those of the benchmarks.
+TARGETS = "targets"
 
 
 class QuestionProtocol(Strict):
@@ -31,9 +33,16 @@ class GenerationProtocol(Strict):
     negative_prompt: str | None = Field(
         None, description="what OmniGen2 guides away from; none is the dropped prompt of its training"
     )
-    seed: int = 0
+    seed: Seed = 0
     system: str | None = Field(None, description="a text before the prompt that asks for a thought, which is read too")
     think_tokens: Count = Field(1000, description="after which a thought is cut off")
+
+    @model_validator(mode="after")
+    def _guided_somewhere(self) -> "GenerationProtocol":
+        low, high = self.interval
+        if low > high:
+            raise ValueError(f"interval: {low} is above {high}: swap them")
+        return self
 
 
 class Benchmark(Strict):
@@ -46,6 +55,12 @@ class Benchmark(Strict):
     groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
         {}, description="kinds of question that are also scored together, by name of the group"
     )
+
+    @model_validator(mode="after")
+    def _own_folder(self) -> "Benchmark":
+        if self.name == TARGETS:
+            raise ValueError(f"name: {TARGETS!r} is the folder of what proxy arms draw: rename the benchmark")
+        return self
 
     @model_validator(mode="after")
     def _groups_of_questions(self) -> "Benchmark":

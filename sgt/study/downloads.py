@@ -8,9 +8,10 @@ from pydantic import Field, RootModel
 
 from sgt.errors import SgtError
 from sgt.study.fields import Name, Strict
-from sgt.study.load import read_yaml
+from sgt.study.files import read_yaml
 
 DOWNLOADS_FILE = Path("config/data/downloads.yaml")
+# The record that `sgt fetch` leaves in a folder, written last.
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

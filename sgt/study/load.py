@@ -5,15 +5,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES, Proxy, make_proxy
-from sgt.study.benchmarks import Benchmark, GenerationProtocol
+from sgt.study.benchmarks import Benchmark
+from sgt.study.files import read_yaml
 from sgt.study.models import Model
+from sgt.study.ownership import require_own_results
+from sgt.study.parts import check_parts
 from sgt.study.recipe import Recipe
 from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
+from sgt.study.sources import check_sources
+from sgt.study.versioning import require_versionable
 
 Spec = TypeVar("Spec", bound=BaseModel)
 
@@ -45,6 +49,14 @@ class LoadedStudy:
     study: Study
     models: dict[str, Model]
     benchmarks: dict[str, Benchmark]
+
+    def model_file(self, name: str) -> Path:
+        """The file of one of the study's models."""
+        return self.path.parent / "models" / f"{name}.yaml"
+
+    def benchmark_file(self, name: str) -> Path:
+        """The file of one of the study's benchmarks."""
+        return self.path.parent / "benchmarks" / f"{name}.yaml"
 
     @property
     def results(self) -> Path:
@@ -125,13 +137,18 @@ class LoadedStudy:
     @property
     def drawing_benchmark(self) -> Benchmark | None:
         """The benchmark with whose scenes and sampler proxy arms draw their targets; None if no benchmark draws."""
-        return next((b for b in self.benchmarks.values() if isinstance(b.protocol, GenerationProtocol)), None)
+        return next((b for b in self.benchmarks.values() if b.protocol.kind == "generation"), None)
 
     @property
     def drawn(self) -> list[Run]:
         """The runs that draw their targets: proxy arms, first seed only."""
         first = self.study.seeds[0]
-        return [run for run in self.runs if run.proxy and run.seed == first and self.drawing_benchmark]
+        return [run for run in self.runs if run.proxy and run.seed == first and self.demonstrates(run.proxy)]
+
+    def demonstrates(self, arm: str) -> bool:
+        """Whether an arm's proxy can be shown on the scenes that images are generated for."""
+        benchmark = self.drawing_benchmark
+        return benchmark is not None and self.proxy(arm).lacks(self.study.datasets[benchmark.dataset]) is None
 
     @property
     def screened(self) -> list[str]:
@@ -141,6 +158,24 @@ class LoadedStudy:
         names += [self.images(arm) for arm in self.proxy_arms]
         names += [benchmark.dataset for benchmark in self.benchmarks.values()]
         return list(dict.fromkeys(filter(None, names)))
+
+    @property
+    def previewed(self) -> str | None:
+        """The dataset whose first samples the contact sheet of targets shows: None without a proxy arm."""
+        return (self.study.data.proxy or self.images(self.proxy_arms[0])) if self.proxy_arms else None
+
+    @property
+    def used_datasets(self) -> list[str]:
+        """The datasets that the study is made from, in its order."""
+        used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.previewed}
+        used |= {self.images(arm) for arm in self.proxy_arms}
+        if any(arm != ARM_WITHOUT_TRAINING for arm in self.study.arms):
+            used |= {self.study.data.vqa, self.study.data.validation}
+        return [name for name in self.study.datasets if name in used]
+
+    def is_fetched(self, folder: Path | str) -> bool:
+        """Whether a folder is one that `sgt fetch` fills."""
+        return Path(folder).parent == Path(self.study.downloads)
 
     def download_dir(self, name: str) -> Path:
         """Folder of a fetched dataset or model."""
@@ -173,7 +208,9 @@ class LoadedStudy:
 
 
 def load_study(path: Path | str) -> LoadedStudy:
-    """Read and validate a study and every file it names.
+    """Read a study and every file it names, and judge whether it can be run to its end.
+
+    This is the only judge: every command and the workflow begin here.
 
     Raises:
         SgtError: one line naming the file, the field and the remedy.
@@ -182,43 +219,12 @@ def load_study(path: Path | str) -> LoadedStudy:
     study = read_yaml(path, Study)
     models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
     benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
-    for benchmark in benchmarks.values():
-        if benchmark.dataset not in study.datasets:
-            raise SgtError(
-                path, f"benchmark {benchmark.name} needs dataset {benchmark.dataset!r}", "define it under datasets"
-            )
-    for model in models.values():
-        if model.pretrain and model.pretrain.dataset not in study.datasets:
-            raise SgtError(
-                path, f"model {model.name} pretrains on {model.pretrain.dataset!r}", "define it under datasets"
-            )
     loaded = LoadedStudy(path, study, models, benchmarks)
-    for model in models.values():
-        _check_family(loaded, model)
+    require_own_results(loaded)
+    require_versionable(loaded)
+    check_parts(loaded)
+    check_sources(loaded)
     return loaded
-
-
-def _check_family(study: LoadedStudy, model: Model) -> None:
-    """See that a recipe and the benchmarks ask of a model only what its family has.
-
-    Raises:
-        SgtError: they ask for more.
-    """
-    if model.family == "omnigen2":
-        return
-    recipe, remedy = study.recipe(model.name), "give one of its own, or remove it"
-    asked = {"timestep_shift": isinstance(recipe.timestep_shift, str)}
-    asked |= {"time_sampling": recipe.time_sampling != "lognormal"}
-    for field in (field for field, given in asked.items() if given):
-        value = getattr(recipe, field)
-        raise SgtError(study.path, f"recipe.{field} {value!r} is OmniGen2's, {model.name} is a {model.family}", remedy)
-    for benchmark in study.benchmarks.values():
-        protocol = benchmark.protocol
-        if isinstance(protocol, GenerationProtocol) and (
-            isinstance(protocol.timestep_shift, str) or protocol.solver != "euler" or protocol.negative_prompt
-        ):
-            problem = f"benchmark {benchmark.name} samples as OmniGen2 does, {model.name} is a {model.family}"
-            raise SgtError(study.path, problem, "use a protocol without dynamic shift, solver and negative prompt")
 
 
 def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
@@ -235,40 +241,3 @@ def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
     if spec.name != name:
         raise SgtError(folder / f"{name}.yaml", f"name is {spec.name!r}", f"make it {name!r}, as the file")
     return spec
-
-
-def read_yaml(path: Path, kind: type[Spec]) -> Spec:
-    """A YAML file as what it should hold.
-
-    Raises:
-        SgtError: one line naming the file, the field and the remedy.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SgtError(path, "no such file", "check the name, or write it") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SgtError(path, f"not valid YAML ({' '.join(str(error).split())})", "mend the syntax") from None
-    try:
-        return kind.model_validate(content)
-    except ValidationError as error:
-        raise _told(path, kind, error) from None
-
-
-def _told(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError:
-    """The first complaint of pydantic, as one line with a remedy."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(str(part) for part in first["loc"])
-    where = f"{path}: {field}" if field else str(path)
-    match first["type"]:
-        case "extra_forbidden":
-            return SgtError(where, "unknown key", "remove it, or check its spelling against `sgt schema`")
-        case "missing":
-            return SgtError(where, "missing", "add it")
-        case "value_error":
-            problem, _, remedy = first["msg"].removeprefix("Value error, ").partition(": ")
-            return SgtError(where, problem if not remedy else f"{problem}: {remedy}", "mend the study")
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return SgtError(
-        where, f"{first['msg']}, got {first['input']!r}{more}", f"see `sgt schema` for what {kind.__name__} takes"
-    )

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from sgt.study.fields import Count, Name, Precision, Strict
+from sgt.study.fields import Count, Folder, Name, Precision, Strict
 from sgt.study.recipe import Optimizer
 
 
@@ -58,8 +58,8 @@ class Model(Strict):
 
     name: Name
     family: Literal["bagel", "omnigen2"]
-    checkpoint: str = Field(description="folder of the base weights in the official layout")
-    overlay: str | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
+    checkpoint: Folder = Field(description="folder of the base weights in the official layout")
+    overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = None
     vit_image: tuple[Count, Count, Count] = Field(
@@ -100,4 +100,8 @@ class Model(Strict):
     def _pretrainable(self) -> "Model":
         if self.pretrain and self.architecture is None:
             raise ValueError("pretrain needs architecture: give the sizes of the model, or remove pretrain")
+        if self.pretrain and "vae" not in self.architecture:
+            raise ValueError("pretrain needs architecture.vae: give the sizes of the VAE, or remove pretrain")
+        if self.pretrain and self.pretrain.vae_of == self.name:
+            raise ValueError("pretrain.vae_of: it has no VAE before it is trained: name another model, or vae_steps")
         return self

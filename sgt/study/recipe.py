@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from sgt.study.fields import Count, Precision, Probability, Share, Strict, Weight
 
+Decay = Annotated[float, Field(ge=0, lt=1)]
 Part = Literal["understanding", "generation", "vision", "vocabulary"]
 TimeShift = Annotated[float, Field(gt=0)] | Literal["dynamic_v1", "static_v1", "dynamic_v2"]
 TimeSampling = Literal["lognormal", "stratified_uniform"]
@@ -20,7 +21,7 @@ class Optimizer(Strict):
     lr: float = Field(1e-4, gt=0, description="peak learning rate")
     warmup: int = Field(0, ge=0, description="linear warm-up, steps")
     schedule: Literal["constant", "cosine"] = "constant"
-    betas: tuple[Probability, Probability] = (0.9, 0.95)
+    betas: tuple[Decay, Decay] = (0.9, 0.95)
     eps: float = Field(1e-15, gt=0)
     weight_decay: Weight = 0.0
     clip: float = Field(1.0, gt=0, description="maximum global gradient norm")

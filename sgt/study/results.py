@@ -18,7 +18,7 @@ from sgt.errors import SgtError
 from sgt.identity import Identity, difference, read_record
 from sgt.proxies.preview import sheet_identity
 from sgt.proxies.render import targets_identity
-from sgt.study.benchmarks import Benchmark
+from sgt.study.benchmarks import TARGETS, Benchmark
 from sgt.study.identity import drawing_identity, page_identity, prediction_identity, run_identity, score_identity
 from sgt.study.load import LoadedStudy, Run
 
@@ -108,7 +108,8 @@ class Results:
         yield [self.run(run) for run in study.runs]
         yield [self.prediction(*each) for each in asked] + [self.drawing(run) for run in study.drawn]
         yield [self.score(*each) for each in asked]
-        yield [self.sheet(), *(self.page(name) for name in PAGES)]
+        yield [self.sheet()] if study.previewed else []
+        yield [self.page(name) for name in PAGES]
 
     @cached_property
     def reported(self) -> list[Result]:
@@ -174,7 +175,7 @@ class Results:
 
     def drawing(self, run: Run) -> Result:
         """What a proxy arm draws for held-out scenes."""
-        path = self.study.prediction_dir(run, "targets") / "meta.json"
+        path = self.study.prediction_dir(run, TARGETS) / "meta.json"
         return Result(
             path,
             lambda: drawing_identity(self.study, run, self._checkpoint(run)),
@@ -196,7 +197,7 @@ class Results:
 
     def sheet(self) -> Result:
         """The contact sheet of the proxies."""
-        path, images = self.study.results / "figures" / "proxies.json", self.dataset(self.study.study.data.proxy)
+        path, images = self.study.results / "figures" / "proxies.json", self.dataset(self.study.previewed)
 
         def wanted() -> Identity:
             self._require(images)

@@ -1,7 +1,8 @@
 """What a study file may say: the one source of truth for its fields, types and defaults.
 
 A study names its models and benchmarks; each is a file of its own beside it (``models/NAME.yaml``,
-``benchmarks/NAME.yaml``). The JSON schema for editors and Snakemake is generated from these classes (``sgt schema``).
+``benchmarks/NAME.yaml``). ``sgt schema`` prints a JSON schema for editors, made from these classes; nothing reads it
+when a study runs.
 """
 
 import argparse
@@ -13,14 +14,13 @@ from pydantic import Field, ValidationError, model_validator
 
 from sgt.proxies import PROXIES
 from sgt.study.datasets import Data, Dataset
-from sgt.study.fields import Name, Strict
+from sgt.study.fields import Folder, Name, Seed, Strict
 from sgt.study.recipe import Recipe
 from sgt.study.variants import Variant
 from sgt.study.watch import Watch
 
 ARM_WITHOUT_TRAINING = "base"
 ARM_WITHOUT_PROXY = "sft"
-SCHEMA_FILE = Path("config/study.schema.json")
 ProxyOptions = Annotated[
     Union[tuple(type(proxy).Options for proxy in PROXIES.values())],  # noqa: UP007 (of a tuple made here)
     Field(discriminator="task"),
@@ -31,10 +31,10 @@ class Study(Strict):
     """A study: models × arms × seeds × benchmarks."""
 
     name: Name
-    results: str = Field("results", description="folder of everything the study makes")
+    results: Folder = Field("results", description="folder of everything the study makes, and of no other study")
     models: Annotated[list[Name], Field(min_length=1)]
     arms: Annotated[list[Name], Field(min_length=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     recipe: Recipe
     recipes: dict[Name, Recipe] = Field({}, description="recipes of models that need their own")
     proxies: dict[Name, ProxyOptions] = Field(
@@ -42,7 +42,7 @@ class Study(Strict):
         description="proxies with what is chosen about them, by a name for arms; a task's own name changes it",
     )
     variants: dict[Name, Variant] = Field({}, description="arms that are a proxy at another ratio or on other images")
-    downloads: str = Field("downloads", description="folder of what `sgt fetch` fetches")
+    downloads: Folder = Field("downloads", description="folder of what `sgt fetch` fetches")
     datasets: dict[Name, Dataset]
     data: Data
     benchmarks: Annotated[list[Name], Field(min_length=1)]
@@ -82,10 +82,34 @@ class Study(Strict):
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")
+        return self
+
+    @model_validator(mode="after")
+    def _with_data(self) -> "Study":
         for part in ("proxy", "vqa", "validation"):
             name = getattr(self.data, part)
             if name is not None and name not in self.datasets:
                 raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")
+        for arm in self.arms:
+            if arm == ARM_WITHOUT_TRAINING:
+                continue
+            if self.data.vqa is None:
+                raise ValueError(f"data.vqa: arm {arm!r} is trained on questions: name a dataset of them")
+            if arm == ARM_WITHOUT_PROXY or (arm in self.variants and self.variants[arm].images):
+                continue
+            if self.data.proxy is None:
+                raise ValueError(f"data.proxy: arm {arm!r} is rendered from images: name a dataset of them")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Study":
+        if Path(self.results) == Path(self.downloads):
+            raise ValueError(f"results and downloads are both {self.results!r}: give one another folder")
+        rules = {}
+        for name in self.datasets:
+            # The workflow names a rule after each dataset, and rules are named like variables.
+            if (other := rules.setdefault(name.replace("-", "_"), name)) != name:
+                raise ValueError(f"datasets: {other!r} and {name!r} differ in - and _ alone: rename one")
         return self
 
 

@@ -57,13 +57,29 @@ def trainable_values(sizes: ModelSizes, recipe: Recipe) -> int:
     return sum(sizes.parameters[part] for part in recipe.trains)
 
 
-def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe) -> Tokens:
-    """Tokens of an optimizer step of a proxy arm: square images at the longest side, texts of a usual length."""
+def step_samples(recipe: Recipe, draws: bool = True) -> tuple[int, int]:
+    """Proxy and VQA samples of an optimizer step, on average; of an arm that draws nothing, those of VQA alone."""
+    if recipe.weights:
+        chance = recipe.weights[0] / sum(recipe.weights)
+        proxies = 1 + round((recipe.batch - 2) * chance)
+        questions = recipe.batch - proxies
+    else:
+        proxies, questions = recipe.samples
+    return (proxies if draws else 0), questions
+
+
+def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe, draws: bool = True) -> Tokens:
+    """Tokens of an optimizer step: square images at the longest side, texts of a usual length.
+
+    Args:
+        spec, sizes, recipe: of the model.
+        draws: whether the arm has a proxy.
+    """
     seen, made = (
         (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
     )
     asked = (spec.vqa_image[0] // sizes.patch) ** 2 if spec.vqa_image else seen
-    proxies, questions = (recipe.batch * share // sum(recipe.ratio) for share in recipe.ratio)
+    proxies, questions = step_samples(recipe, draws)
     lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, asked + 2 + CONVERSATION)]
     return Tokens(
         text=proxies * (INSTRUCTION + 4) + questions * (CONVERSATION + 2),

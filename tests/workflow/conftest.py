@@ -13,7 +13,8 @@ from tests.conftest import STUDY, write_study
 
 ROOT = Path(__file__).parents[2]
 ARMS = ["base", "sft", "edge"]
-TABLE = Path("results/tables/kinds.csv")
+RESULTS = Path("results/tiny")
+TABLE = RESULTS / "tables/kinds.csv"
 STEP_TIMEOUT_SECONDS = 900
 
 
@@ -69,7 +70,7 @@ def origin(prepared, tmp_path_factory):
         if name and not name.startswith(("store/", "tests/")) and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name, follow_symlinks=False)
-    write_study(folder, arms=ARMS, benchmarks=["toyworld-qa"], name="tiny")
+    write_study(folder, arms=ARMS, benchmarks=["toyworld-qa"], name="tiny", results=str(RESULTS))
     (folder / "config/micro.yaml").rename(folder / "config/tiny.yaml")
     model = folder / "config/models/micro.yaml"
     model.write_text(yaml.safe_dump({**yaml.safe_load(model.read_text()), "checkpoint": "data/base/micro"}))

@@ -29,9 +29,9 @@ def test_with_conda_and_without_it_is_one_study(origin, reproduced, tmp_path):
     assert str(here.folder) in here.run(f"{python} -c 'import sgt; print(sgt.__file__)'", PYTHONPATH="")
     # The lock gives the same packages either way, so the tables are the same, and neither makes the other's again.
     ours = {"python": environment()["python"], "packages": environment()["packages"]}
-    assert json.loads((here / "results/runs/micro/edge/seed0/run.json").read_text())["environment"] == ours
+    assert json.loads((here / "results/tiny/runs/micro/edge/seed0/run.json").read_text())["environment"] == ours
     assert (here / TABLE).read_text() == (reproduced / TABLE).read_text()
     assert NOTHING in here.run(WITHOUT) and NOTHING in here.run(WITH, PATH=path)
     # A study begun without conda is ended with it.
-    here.run("rm -r results/report")
+    here.run("rm -r results/tiny/report")
     assert "report 1" in " ".join(here.run(WITH, PATH=path).split())

@@ -24,7 +24,7 @@ ELSEWHERE = {
     "dvc exp run -S config/tiny.yaml:recipe.optimizer.lr=0.002": "test_dvc.py",
     "dvc exp show": "test_dvc.py",
     "make pull": "test_dvc.py",
-    "snakemake --report results/report/workflow.html": "test_dvc.py",
+    "snakemake --report results/tiny/report/workflow.html": "test_dvc.py",
     "snakemake --cores all --use-conda": "test_conda.py",
     "conda env create -f environment.yml": "test_conda.py",
     "conda activate sgt": "test_conda.py",
@@ -43,15 +43,15 @@ def commands() -> list[str]:
     return list(found)
 
 
-def parse(words: list[str]) -> None:
+def parse(words: list[str], root: Path = ROOT) -> None:
     """See that a command of sgt takes these arguments, and that the study it names is there."""
     parser = argparse.ArgumentParser()
     importlib.import_module(COMMANDS[words[0]][0]).configure(parser)
     args = parser.parse_args(words[1:])
     if words[0] == "launch":
-        parse(args.words)
+        parse(args.words, root)
     elif hasattr(args, "study"):
-        assert (ROOT / args.study).exists(), args.study
+        assert (root / args.study).exists(), args.study
 
 
 def after_module(words: list[str]) -> None:

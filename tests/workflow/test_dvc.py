@@ -14,7 +14,7 @@ def hashes(here) -> list[str]:
 
 
 def test_from_a_fresh_clone_to_the_tables_and_then_nothing_is_left_to_do(reproduced):
-    assert (reproduced / TABLE).stat().st_size > 0 and (reproduced / "results/report/index.html").exists()
+    assert (reproduced / TABLE).stat().st_size > 0 and (reproduced / "results/tiny/report/index.html").exists()
     assert "didn't change, skipping" in reproduced.run("dvc repro")
     assert NOTHING in reproduced.run("snakemake --cores all")
     assert "up to date" in reproduced.run("dvc status")
@@ -22,7 +22,7 @@ def test_from_a_fresh_clone_to_the_tables_and_then_nothing_is_left_to_do(reprodu
 
 def test_metrics_and_plots_are_there(reproduced):
     shown = json.loads(reproduced.run("dvc metrics show --json 2>/dev/null"))
-    accuracy = shown[""]["data"]["results/tables/metrics.json"]["data"]["micro"]["edge"]["toyworld-qa perception"]
+    accuracy = shown[""]["data"]["results/tiny/tables/metrics.json"]["data"]["micro"]["edge"]["toyworld-qa perception"]
     assert 0 <= accuracy <= 1
     reproduced.run("dvc plots show")
     page = (reproduced / "dvc_plots/index.html").read_text()
@@ -30,16 +30,16 @@ def test_metrics_and_plots_are_there(reproduced):
 
 
 def test_snakemakes_own_report_is_complete_in_itself(reproduced):
-    reproduced.run("snakemake --report results/report/workflow.html")
-    page = (reproduced / "results/report/workflow.html").read_text()
+    reproduced.run("snakemake --report results/tiny/report/workflow.html")
+    page = (reproduced / "results/tiny/report/workflow.html").read_text()
     assert "no proxy, by kind of question" in page and not re.search(r'(src|href)="http', page)
-    (reproduced / "results/report/workflow.html").unlink()
+    (reproduced / "results/tiny/report/workflow.html").unlink()
 
 
 def test_resumable_checkpoints_are_not_versioned_and_finished_ones_are(reproduced):
-    versioned = reproduced.run("dvc ls --recursive --dvc-only . results/runs")
+    versioned = reproduced.run("dvc ls --recursive --dvc-only . results/tiny/runs")
     assert "micro/edge/seed0/final/ema.safetensors" in versioned and "work" not in versioned
-    assert (reproduced / "results/runs/micro/edge/seed0/work").exists()
+    assert (reproduced / "results/tiny/runs/micro/edge/seed0/work").exists()
 
 
 def test_old_results_are_never_taken_for_those_of_an_edited_study(reproduced, tmp_path):

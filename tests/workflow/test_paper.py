@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 STUDY = Path("config/paper.yaml")
 SMALL = {
     "sam": {"tars": 2}, "coco-2k": {"images": 4}, "coco-8k": {"images": 6}, "coco-32k": {"images": 8},
-    "coco-100k": {"images": 10}, "conversations": {"samples": 40, "per_shard": 20}, "test": {"scenes": 4, "size": 48},
+    "coco-100k": {"images": 10}, "conversations": {"samples": 40, "per_shard": 20}, "test": {"scenes": 100, "size": 48},
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def made(tmp_path_factory):
         for arm in loaded.proxy_arms
         for index in range(loaded.study.datasets[loaded.images(arm)].shards)
     }
-    wanted = [*sorted(targets), "results/shards/conversations/manifest.json", "results/figures/proxies.png"]
+    wanted = [*sorted(targets), "results/paper/shards/conversations/manifest.json", "results/paper/figures/proxies.png"]
     snakemake(folder, "--", *wanted, HF_ENDPOINT=hub.url, HF_TOKEN="hf_secret0123456789")
     hub.close()
     return folder, wanted
@@ -128,7 +128,7 @@ def test_every_target_is_there_beside_its_image(made, monkeypatch):
 
 def test_no_log_holds_the_token_and_nothing_is_left_to_do(made):
     folder, wanted = made
-    logs = [path.read_text() for path in (folder / "results/logs").rglob("*.log")]
+    logs = [path.read_text() for path in (folder / "results/paper/logs").rglob("*.log")]
     assert logs and not any("hf_secret" in log for log in logs)
     assert any("sgt render depth" in log and "depth-anything-v2-large" in log for log in logs)
     assert "Nothing to be done" in snakemake(folder, "--", *wanted)

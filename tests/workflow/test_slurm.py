@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 
 OFTEN = "--slurm-init-seconds-before-status-checks 1 --seconds-between-status-checks 1 --latency-wait 15"
 STEPS = 40
-RUN = Path("results/runs/micro/edge/seed0")
+RUN = Path("results/tiny/runs/micro/edge/seed0")
 WAIT_SECONDS = 240
 
 
@@ -67,7 +67,7 @@ def submitted(origin, tmp_path_factory):
 
 
 def test_from_a_fresh_clone_to_the_tables_as_on_one_machine(submitted, reproduced):
-    assert (submitted / "results/report/index.html").exists()
+    assert (submitted / "results/tiny/report/index.html").exists()
     assert (submitted / TABLE).read_text() == (reproduced / TABLE).read_text()
     assert "Nothing to be done" in submitted.run(f"make study PROFILE=slurm FLAGS='{OFTEN}'")
     assert "Nothing to be done" in submitted.run("make study")
@@ -81,7 +81,7 @@ def test_each_job_asks_for_what_its_model_says(submitted):
         assert job["MinMemoryNode"] == "1500M" and (job["Partition"], job["Account"]) == ("gpu", "sgt")
     assert all("TresPerJob" not in job for job in of_rule(submitted, "render"))
     assert len(of_rule(submitted, "score")) + len(of_rule(submitted, "evaluate")) == 3, "a score in a job of its own"
-    assert "steps 6/6" in (submitted / "results/logs/train/micro/edge/seed0.log").read_text()
+    assert "steps 6/6" in (submitted / "results/tiny/logs/train/micro/edge/seed0.log").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_run_that_is_stopped_goes_on_in_another_job_and_ends_with_the_same_bit
     if how == "node failure":
         assert next(one for one in jobs(here) if one["JobId"] == job)["Restarts"] == "1"
     else:
-        log = (here / "results/logs/train/micro/edge/seed0.log").read_text()
+        log = (here / "results/tiny/logs/train/micro/edge/seed0.log").read_text()
         assert re.search(r"resuming from .*work/step-\d+", log)
         assert next(one for one in jobs(here) if one["JobId"] == job)["JobState"] == "FAILED"
     assert sha256(here / RUN / "final/ema.safetensors") == whole
@@ -158,7 +158,7 @@ def test_two_nodes_of_two_processes_train_one_run_while_another_job_fails(origin
     study = yaml.safe_load((here / "config/tiny.yaml").read_text())
     changes = {"recipe": {**STUDY["recipe"], "batch": 24}, "models": ["micro", "wide", "greedy"]}
     (here / "config/tiny.yaml").write_text(yaml.safe_dump({**study, **changes}))
-    greedy, wide = (f"results/runs/{name}/sft/seed0/run.json" for name in ("greedy", "wide"))
+    greedy, wide = (f"results/tiny/runs/{name}/sft/seed0/run.json" for name in ("greedy", "wide"))
     profile = f"--workflow-profile workflow/profiles/slurm {OFTEN} --retries 0"
     said = here.run(f"snakemake {profile} -- {greedy} {wide}", status=1)
     words = " ".join(said.split())

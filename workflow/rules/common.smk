@@ -7,8 +7,6 @@ import signal
 import sys
 from pathlib import Path
 
-from snakemake.utils import validate
-
 from sgt.data.fetch import FETCHED
 from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
@@ -17,6 +15,8 @@ from sgt.lock import locked
 from sgt.proxies import PROXIES
 from sgt.reporting.shown import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
+from sgt.study.benchmarks import TARGETS as DRAWN
+from sgt.study.ownership import claim_results
 from sgt.study.results import PAGES, SOURCES
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.study.settle import settle
@@ -57,21 +57,31 @@ class SoleRun:
     """A lock on the results, held as long as this process lives.
 
     It is taken before anything is planned, when nobody knows yet whether this is more than a dry run, which another
-    run does not disturb.
+    run does not disturb, and which leaves no folder behind.
     """
 
     def __init__(self) -> None:
-        self.taken: SgtError | None = None
+        self._lock, self._taken = None, None
+        if RESULTS.exists():
+            self._take()
+
+    def require(self) -> None:
+        """End this run with one line if there is another, or the results are another study's."""
+        if self._lock is None:
+            self._take()
+        try:
+            if self._taken:
+                raise self._taken
+            claim_results(STUDY)
+        except SgtError as error:
+            sys.exit(f"snakemake: error: {error}")
+
+    def _take(self) -> None:
         self._lock = locked(RESULTS / ".lock", f"study {STUDY.study.name}", "is being run")
         try:
             self._lock.__enter__()
         except SgtError as error:
-            self.taken = error
-
-    def require(self) -> None:
-        """End this run with one line if there is another."""
-        if self.taken:
-            sys.exit(f"snakemake: error: {self.taken}")
+            self._taken = error
 
 
 # What a scheduler sends ahead of a time limit is for the job's command, which saves and ends. Snakemake and the job's
@@ -80,9 +90,6 @@ for warning in (signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(warning, signal.SIG_IGN)
 
 STUDY = loaded_study()
-# Defaults are the study classes' affair; Snakemake would fill in those of every kind of dataset.
-validate(config, schema="../../config/study.schema.json", set_default=False)
-
 RESULTS = STUDY.results
 LOGS = RESULTS / "logs"
 TIMES = RESULTS / "benchmarks"
@@ -111,9 +118,7 @@ def fetched(folder: Path | str) -> Path:
     return Path(folder) / FETCHED
 
 
-def is_fetched(folder: str) -> bool:
-    """Whether a folder is one that `sgt fetch` fills."""
-    return Path(folder).parent == Path(STUDY.study.downloads)
+LOCAL_CHECKPOINTS = [model.checkpoint for model in STUDY.models.values() if not STUDY.is_fetched(model.checkpoint)]
 
 
 wildcard_constraints:
@@ -125,7 +130,7 @@ wildcard_constraints:
     images="|".join(STUDY.study.datasets),
     download="[a-z0-9][a-z0-9_-]*",
     shard=r"shard-\d{5}",
-    checkpoint="|".join(model.checkpoint for model in STUDY.models.values() if not is_fetched(model.checkpoint)) or "-",
+    checkpoint="|".join(re.escape(folder) for folder in LOCAL_CHECKPOINTS) or "-",
     weights="|".join(re.escape(file) for model in STUDY.models.values() for file in model.weights),
 
 
@@ -171,9 +176,10 @@ def pretrained(model: str) -> Path:
 def base_weights_of(name: str) -> list[str]:
     """Weights a model's runs start from: those that DVC keeps, or the record of those that were fetched."""
     spec = STUDY.models[name]
-    if is_fetched(spec.checkpoint):
-        return [str(fetched(spec.checkpoint))]
-    return [f"{spec.checkpoint}/{file}" for file in spec.weights]
+    over = [str(fetched(spec.overlay))] if spec.overlay and STUDY.is_fetched(spec.overlay) else []
+    if STUDY.is_fetched(spec.checkpoint):
+        return [str(fetched(spec.checkpoint)), *over]
+    return [*(f"{spec.checkpoint}/{file}" for file in spec.weights), *over]
 
 
 def every_base(wildcards) -> list[str]:
@@ -232,13 +238,17 @@ def records() -> list[Path]:
 
 
 def demonstrations() -> list[Path]:
-    """What each proxy arm draws for held-out scenes, first seed only."""
-    return [RESULTS / "predictions" / run.id / "targets" / "meta.json" for run in STUDY.drawn]
+    """What each proxy arm that can be shown on held-out scenes draws for them, first seed only."""
+    return [STUDY.prediction_dir(run, DRAWN) / "meta.json" for run in STUDY.drawn]
 
 
 def figure(name: str) -> Path:
     """A figure's file."""
     return RESULTS / "figures" / f"{name}.png"
+
+
+# The contact sheet of a study's proxies, if it has some.
+PREVIEW = [figure("proxies")] if STUDY.previewed else []
 
 
 def shown_figure(name: str):

@@ -21,7 +21,7 @@ rule fetch:
     message:
         "Fetch {wildcards.download}"
     shell:
-        "sgt fetch {wildcards.download} --into {params.into} > {log} 2>&1"
+        "sgt fetch {wildcards.download} --into {params.into:q} > {log:q} 2>&1"
 
 
 # One rule per dataset, because datasets differ in how many shards they have.
@@ -54,7 +54,7 @@ for name, spec in STUDY.study.datasets.items():
         message:
             "Make the dataset {params.dataset}: {params.told}"
         shell:
-            "sgt shards {params.study} {params.dataset} --workers {threads} > {log} 2>&1"
+            "sgt shards {params.study:q} {params.dataset} --workers {threads} > {log:q} 2>&1"
 
 
 for name, spec in STUDY.study.datasets.items():
@@ -88,9 +88,9 @@ for name, spec in STUDY.study.datasets.items():
         message:
             "Make the dataset {params.folder}: {params.scenes} scenes"
         shell:
-            "sgt toyworld {params.folder} --split {params.split} --scenes {params.scenes}"
+            "sgt toyworld {params.folder:q} --split {params.split} --scenes {params.scenes}"
             " --per-shard {params.per_shard} --size {params.size} --seed {params.seed} --workers {threads}"
-            " > {log} 2>&1"
+            " > {log:q} 2>&1"
 
 
 rule screen:
@@ -115,4 +115,4 @@ rule screen:
     message:
         "Judge the samples of {wildcards.images} for every model"
     shell:
-        "sgt screen {params.study} {wildcards.images} --workers {threads} > {log} 2>&1"
+        "sgt screen {params.study:q} {wildcards.images} --workers {threads} > {log:q} 2>&1"

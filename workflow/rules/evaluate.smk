@@ -24,8 +24,8 @@ rule predict:
     message:
         "Predict {wildcards.benchmark} with {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt predict {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --benchmark {wildcards.benchmark} > {log} 2>&1"
+        "sgt predict {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
 rule score:
@@ -51,18 +51,18 @@ rule score:
     message:
         "Score {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt score {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " --benchmark {wildcards.benchmark} > {log} 2>&1"
+        "sgt score {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
 rule demonstrate:
     input:
         run=trained_run,
         data=[file for spec in STUDY.benchmarks.values() for file in dataset(spec.dataset)],
-        changed=unless_current(PREDICTIONS / "targets" / "meta.json"),
+        changed=unless_current(PREDICTIONS / DRAWN / "meta.json"),
     output:
-        PREDICTIONS / "targets" / "images.tar",
-        PREDICTIONS / "targets" / "meta.json",
+        PREDICTIONS / DRAWN / "images.tar",
+        PREDICTIONS / DRAWN / "meta.json",
     log:
         LOGS / "demonstrate" / f"{RUN.id}.log",
     benchmark:
@@ -79,5 +79,5 @@ rule demonstrate:
     message:
         "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "sgt demonstrate {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        "sgt demonstrate {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " > {log:q} 2>&1"

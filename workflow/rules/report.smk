@@ -28,7 +28,7 @@ rule tables:
     message:
         "Tables of study {STUDY.study.name}"
     shell:
-        "sgt tables {params.study} > {log} 2>&1"
+        "sgt tables {params.study:q} > {log:q} 2>&1"
 
 
 rule figures:
@@ -56,7 +56,7 @@ rule figures:
     message:
         "Figures of study {STUDY.study.name}"
     shell:
-        "sgt figures {params.study} > {log} 2>&1"
+        "sgt figures {params.study:q} > {log:q} 2>&1"
 
 
 rule report:
@@ -64,7 +64,7 @@ rule report:
         scores=scores(),
         tables=TABLES,
         figures=[figure(name) for name in FIGURES],
-        preview=RESULTS / "figures" / "proxies.png",
+        preview=PREVIEW,
         changed=unless_current(RESULTS / "report" / SOURCES),
     output:
         ensure(RESULTS / "report" / "index.html", non_empty=True),
@@ -86,4 +86,4 @@ rule report:
     message:
         "Report of study {STUDY.study.name}"
     shell:
-        "sgt report {params.study} > {log} 2>&1"
+        "sgt report {params.study:q} > {log:q} 2>&1"

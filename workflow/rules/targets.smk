@@ -22,12 +22,12 @@ rule render:
     message:
         "Render {wildcards.proxy} targets of {wildcards.shard} of {wildcards.images}"
     shell:
-        "sgt render {params.task} {input.shard} {output.tar}{params.choices} > {log} 2>&1"
+        "sgt render {params.task} {input.shard:q} {output.tar:q}{params.choices} > {log:q} 2>&1"
 
 
 rule preview:
     input:
-        shard=STUDY.dataset_dir(STUDY.study.data.proxy) / shard_name(0),
+        shard=STUDY.dataset_dir(STUDY.previewed) / shard_name(0) if STUDY.previewed else [],
         models=[model for arm in STUDY.proxy_arms for model in models_to_render(arm)],
         changed=unless_current(RESULTS / "figures" / "proxies.json"),
     output:
@@ -48,4 +48,4 @@ rule preview:
     message:
         "Draw the contact sheet of inputs and targets"
     shell:
-        "sgt preview {input.shard} {output.sheet} --record {output.record}{params.choices} > {log} 2>&1"
+        "sgt preview {input.shard:q} {output.sheet:q} --record {output.record:q}{params.choices} > {log:q} 2>&1"

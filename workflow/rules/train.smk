@@ -19,7 +19,7 @@ rule base_weights:
     message:
         "Fetch the versioned base weights {output}"
     shell:
-        "sgt base {wildcards.checkpoint} > {log} 2>&1"
+        "sgt base {wildcards.checkpoint:q} > {log:q} 2>&1"
 
 
 rule pretrain:
@@ -44,8 +44,8 @@ rule pretrain:
     message:
         "Make the base model {wildcards.model} from nothing"
     shell:
-        "sgt pretrain {params.study} --model {wildcards.model} --out {params.folder} --threads {threads}"
-        " > {log} 2>&1"
+        "sgt pretrain {params.study:q} --model {wildcards.model} --out {params.folder:q} --threads {threads}"
+        " > {log:q} 2>&1"
 
 
 rule base_run:
@@ -71,8 +71,8 @@ rule base_run:
     message:
         "Record the base {wildcards.model}, which is not trained"
     shell:
-        "sgt train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        "sgt train {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " > {log:q} 2>&1"
 
 
 rule train:
@@ -107,5 +107,5 @@ rule train:
     message:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt launch train {params.study} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
-        " > {log} 2>&1"
+        "sgt launch train {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " > {log:q} 2>&1"

@@ -12,10 +12,11 @@ from pathlib import Path
 import httpx2
 
 from sgt.atomic import write_json
+from sgt.data.fetch import FETCHED
 from sgt.data.fetch.adopt import adopt
 from sgt.data.fetch.content import check_content, check_type
 from sgt.data.fetch.listing import Wanted, list_files
-from sgt.data.fetch.lock import FETCHED, Lock, sole_fetch
+from sgt.data.fetch.lock import Lock, sole_fetch
 from sgt.data.fetch.transfer import PARTS, TIMEOUT, Stopped, Transfer, verified
 from sgt.errors import SgtError
 from sgt.progress import Progress

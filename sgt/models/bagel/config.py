@@ -5,14 +5,21 @@ the vision encoder, so ``vit_config.json`` counts one layer more than there are 
 rest. The released copies of it may carry a stale ``max_latent_size``; the weights decide (see ``checkpoint.py``).
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
-from sgt.models.configs import flat, pick, read_config_file, require_sizes, rotation
-from sgt.models.vae import VAEConfig
+from sgt.models.configs import (
+    VAEConfig,
+    check_architecture,
+    flat,
+    pick,
+    read_config_file,
+    require_sizes,
+    rotation,
+)
 
 VIT_SIZES = (
     "hidden_size",
@@ -108,15 +115,10 @@ def config_of(architecture: dict[str, Any], vocab_size: int | None = None) -> Ba
         vocab_size: of the tokenizer, if it decides.
 
     Raises:
-        SgtError: a field is unknown.
+        SgtError: a field is unknown, or its value of another kind.
     """
-    parts = {"llm": LLMConfig, "vit": ViTConfig, "vae": VAEConfig}
-    unknown = [name for name in architecture if name not in (*parts, "max_latent_size")]
-    for part, kind in parts.items():
-        known = {field.name for field in fields(kind)}
-        unknown += [f"{part}.{name}" for name in architecture.get(part, {}) if name not in known]
-    if unknown:
-        raise SgtError(f"architecture.{unknown[0]}", "unknown key", "remove it, or check its spelling")
+    known = asdict(BagelConfig())
+    check_architecture(architecture, {name: known[name] for name in ("llm", "vit", "vae", "max_latent_size")})
     llm = architecture.get("llm", {}) | ({"vocab_size": vocab_size} if vocab_size else {})
     vit = pick(ViTConfig, architecture.get("vit", {}))
     return BagelConfig(

@@ -5,17 +5,17 @@ read as any version of transformers writes it, and kept in the flat form of 4.51
 version reads; one in that form is written back unchanged.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-from transformers import Qwen2_5_VLConfig
+from typing import TYPE_CHECKING, Any
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
-from sgt.models.configs import pick, read_config_file
+from sgt.models.configs import VAEConfig, check_architecture, pick, read_config_file
 from sgt.models.omnigen2.language_config import language_config, read_language_config
-from sgt.models.vae import VAEConfig
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLConfig
 
 # Qwen2.5-VL-3B-Instruct.
 MLLM: dict[str, Any] = {
@@ -115,7 +115,7 @@ class OmniGen2Config:
         return self.transformer.patch_size * self.vae.downsample
 
     @property
-    def language(self) -> Qwen2_5_VLConfig:
+    def language(self) -> "Qwen2_5_VLConfig":
         """The language model's configuration as transformers has it."""
         return language_config(self.mllm)
 
@@ -128,23 +128,13 @@ def config_of(architecture: dict[str, Any]) -> OmniGen2Config:
             of Qwen2.5-VL-3B's ``config.json``.
 
     Raises:
-        SgtError: a field is unknown.
+        SgtError: a field is unknown, or its value of another kind.
     """
-    known: dict[str, set[str]] = {
-        "transformer": {field.name for field in fields(TransformerConfig)},
-        "vae": {field.name for field in fields(VAEConfig)},
-        "mllm": set(MLLM),
-        "mllm.vision_config": set(MLLM["vision_config"]),
-    }
-    given = {**architecture, "mllm.vision_config": architecture.get("mllm", {}).get("vision_config", {})}
-    unknown = [part for part in given if part not in known]
-    unknown += [f"{part}.{name}" for part, names in known.items() for name in given.get(part, {}) if name not in names]
-    if unknown:
-        raise SgtError(f"architecture.{unknown[0]}", "unknown key", "remove it, or check its spelling")
-    mllm = {**MLLM, **given.get("mllm", {})}
-    mllm["vision_config"] = {**MLLM["vision_config"], **given["mllm.vision_config"]}
+    check_architecture(architecture, asdict(OmniGen2Config()))
+    given = architecture.get("mllm", {})
+    mllm = {**MLLM, **given, "vision_config": {**MLLM["vision_config"], **given.get("vision_config", {})}}
     return OmniGen2Config(
-        pick(TransformerConfig, given.get("transformer", {})), pick(VAEConfig, given.get("vae", {})), mllm
+        pick(TransformerConfig, architecture.get("transformer", {})), pick(VAEConfig, architecture.get("vae", {})), mllm
     )
 
 

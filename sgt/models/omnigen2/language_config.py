@@ -6,13 +6,13 @@ other names for the rotary frequencies. All are brought into the form of 4.51.
 
 import json
 from pathlib import Path
-from typing import Any
-
-from huggingface_hub.errors import StrictDataclassError
-from transformers import Qwen2_5_VLConfig
+from typing import TYPE_CHECKING, Any
 
 from sgt.errors import SgtError
 from sgt.models.configs import REFETCH, flat, read_config_file, require_sizes, rotation
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLConfig
 
 MODEL_TYPE = "qwen2_5_vl"
 LANGUAGE_SIZES = (
@@ -53,6 +53,9 @@ def read_language_config(path: Path) -> dict[str, Any]:
         raise SgtError(path, "has no vision_config" if vision is None else "vision_config is not an object", REFETCH)
     config["vision_config"] = _current_names(vision)
     require_sizes(path, config["vision_config"], VISION_SIZES, "vision_config.")
+    # Imported here, as transformers is: whoever looks at sizes alone does without.
+    from huggingface_hub.errors import StrictDataclassError
+
     try:
         language_config(config)
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
@@ -60,8 +63,10 @@ def read_language_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def language_config(config: dict[str, Any]) -> Qwen2_5_VLConfig:
+def language_config(config: dict[str, Any]) -> "Qwen2_5_VLConfig":
     """The configuration as transformers has it, which changes what it is given."""
+    from transformers import Qwen2_5_VLConfig
+
     made = Qwen2_5_VLConfig(**json.loads(json.dumps(config)))
     made._attn_implementation = "sdpa"
     return made

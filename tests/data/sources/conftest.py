@@ -12,6 +12,8 @@ from sgt.cli import main
 from tests.conftest import write_study
 from tests.data.sources import releases
 
+# Of photographs without depth.
+ARMS = ["base", "sft", "segmentation", "edge"]
 DATASETS = {
     "sam": {"source": "sam-sgt", "tars": 2},
     "coco": {"source": "coco", "images": 10, "per_shard": 4, "maps": ["panoptic", "stuff"]},
@@ -42,7 +44,7 @@ def study(released, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(released, "downloads")
     data = {"proxy": "coco", "vqa": "ov"}
-    path = write_study(tmp_path, datasets=DATASETS, data=data, benchmarks=["toyworld-qa"], models=["micro"])
+    path = write_study(tmp_path, datasets=DATASETS, data=data, benchmarks=["toyworld-qa"], models=["micro"], arms=ARMS)
     model = (tmp_path / "config/models/micro.yaml").read_text().replace("dataset: pretrain", "dataset: scenes")
     (tmp_path / "config/models/micro.yaml").write_text(model)
     return path

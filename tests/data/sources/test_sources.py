@@ -22,7 +22,7 @@ from sgt.data.shards import read_manifest, read_shard
 from sgt.data.sources.llava_mixtures import MIXTURES, scaled
 from tests.conftest import write_study
 from tests.data.sources import releases
-from tests.data.sources.conftest import DATASETS, allow, fetched, refused, report, shards
+from tests.data.sources.conftest import ARMS, DATASETS, allow, fetched, refused, report, shards
 
 
 @pytest.mark.parametrize("name", ["sam", "coco", "ov"])
@@ -83,7 +83,8 @@ def test_smaller_subsets_are_the_beginning_of_larger_ones(study):
     few, many = open_dataset(shards(study, "coco-few")).keys, open_dataset(shards(study, "coco")).keys
     assert many[:4] == few and sorted(many) != many
     changed = {**DATASETS, "coco": {**DATASETS["coco"], "seed": 1}}
-    write_study(Path().resolve(), datasets=changed, data={"proxy": "coco", "vqa": "ov"}, benchmarks=["toyworld-qa"])
+    data = {"proxy": "coco", "vqa": "ov"}
+    write_study(Path().resolve(), datasets=changed, data=data, benchmarks=["toyworld-qa"], arms=ARMS)
     model = Path("config/models/micro.yaml")
     model.write_text(model.read_text().replace("dataset: pretrain", "dataset: scenes"))
     assert open_dataset(shards(study, "coco")).keys != many

@@ -1,0 +1,44 @@
+"""What a study may ask of each model family: looked at before anything starts, and without importing torch.
+
+Each family has its rules in its folder. They raise :class:`SgtError` whose ``where`` is the field; whoever reads the
+file puts its name before that.
+"""
+
+from typing import Protocol
+
+from sgt.models.bagel.rules import BagelRules
+from sgt.models.omnigen2.rules import OmniGen2Rules
+from sgt.study.benchmarks import GenerationProtocol
+from sgt.study.models import Model
+from sgt.study.recipe import Recipe
+
+
+class FamilyRules(Protocol):
+    """What a family refuses when it runs."""
+
+    def check_model(self, spec: Model) -> None:
+        """See that sizes and images of a model's file fit together.
+
+        Raises:
+            SgtError: they do not.
+        """
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """See that a recipe has nothing that only other families have.
+
+        Raises:
+            SgtError: it has.
+        """
+
+    def check_generation(self, protocol: GenerationProtocol) -> None:
+        """See that images can be sampled as a protocol says.
+
+        Raises:
+            SgtError: they cannot.
+        """
+
+    def made_side(self, spec: Model, side: int) -> int:
+        """Side of the image that is made where a square one of ``side`` is asked for, pixels."""
+
+
+RULES: dict[str, FamilyRules] = {"bagel": BagelRules(), "omnigen2": OmniGen2Rules()}

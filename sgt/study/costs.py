@@ -1,0 +1,163 @@
+"""What a study takes: each model's memory and time, GPU-hours and disk in all. Estimates, from sizes alone."""
+
+from pathlib import Path
+
+from sgt.errors import SgtError
+from sgt.models.families import sizes_of
+from sgt.models.rules import RULES
+from sgt.models.sizes import ModelSizes
+from sgt.proxies.base import CleanImage, Proxy
+from sgt.study.amounts import amount, many
+from sgt.study.benchmarks import GenerationProtocol
+from sgt.study.downloads import load_download
+from sgt.study.load import LoadedStudy, Run
+from sgt.study.schema import ARM_WITHOUT_TRAINING
+from sgt.training import estimate
+
+SIZES_OF_GPU = (80, 141)
+GB = 10**9
+# Bytes of a pixel of a target: of labels, of an image that is kept as the JPEG it was, and of any other.
+LABELS, KEPT, DRAWN = 0.1, 0.3, 1.0
+# Bytes of the answers to the questions about one scene.
+ANSWERS = 2000
+
+
+class Costs:
+    """Estimates for a study.
+
+    Args:
+        study: whose models are looked at once, since that takes a while.
+    """
+
+    def __init__(self, study: LoadedStudy) -> None:
+        self.study = study
+        self.sizes: dict[str, ModelSizes | None] = {name: sizes_of(spec) for name, spec in study.models.items()}
+        self.trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
+
+    def lines(self) -> list[str]:
+        """What ``sgt check`` says of it."""
+        return [line for name in self.study.models for line in self._model(name)] + self._time() + self._disk()
+
+    def _model(self, name: str) -> list[str]:
+        """What a model takes to train by its recipe: see :mod:`sgt.training.estimate` for what the figures count."""
+        spec, sizes, recipe = self.study.models[name], self.sizes[name], self.study.recipe(name)
+        if sizes is None:
+            return [f"model {name}: no estimate, its file gives no architecture"]
+        devices = max(spec.train.gpu, 1) * spec.train.nodes
+        tokens = estimate.step_tokens(spec, sizes, recipe)
+        share = estimate.share(tokens, devices)
+        pack = estimate.pack(share, recipe)
+        memory = estimate.memory(sizes, recipe, pack, spec.largest_sides[1] ** 2, devices)
+        parts = ", ".join(f"{part} {amount(count)}" for part, count in sizes.parameters.items())
+        bytes_of = " + ".join(f"{what} {amount(value)}B" for what, value in vars(memory).items() if value)
+        trains = amount(estimate.trainable_values(sizes, recipe))
+        flops = estimate.step_flops(sizes, recipe, tokens)
+        final, progress = estimate.checkpoint_bytes(sizes), estimate.progress_bytes(sizes, recipe)
+        where = many(spec.train.gpu, "GPU") if spec.train.gpu else "the CPU"
+        runs = sum(run.model == name for run in self.trained)
+        told = [
+            f"{amount(sum(sizes.parameters.values()))} parameters ({parts})",
+            f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each,"
+            f" {pack.all} at once",
+            f"memory {bytes_of} = {amount(memory.total)}B",
+            f"disk {amount(final)}B per finished run, {amount(progress)}B per resumable checkpoint of a run in"
+            f" progress; {amount(runs * final)}B when {many(runs, 'run')} are finished",
+        ]
+        if spec.train.gpu:
+            fits = ", ".join(f"{size} GB: {'yes' if memory.fits(size) else 'no'}" for size in SIZES_OF_GPU)
+            seconds = flops / devices / estimate.PEAK_FLOPS / estimate.MFU
+            told[2] += f" per GPU; fits {fits}"
+            told.append(
+                f"{amount(flops)}FLOP per step; at {estimate.MFU:.0%} of {amount(estimate.PEAK_FLOPS)}FLOP/s per GPU"
+                f" {seconds:.2g} s, {recipe.steps * seconds / 3600:.2g} h per run"
+            )
+        else:
+            told.append(f"{amount(flops)}FLOP per step")
+        return [f"model {name}: {line}" for line in told]
+
+    def _time(self) -> list[str]:
+        hours: dict[str, float] = {}
+        for run in self.trained:
+            if self.study.models[run.model].train.gpu and self.sizes[run.model]:
+                hours[run.model] = hours.get(run.model, 0) + self.gpu_hours(run)
+        if not hours:
+            return []
+        each = ", ".join(f"{model} {value:,.0f}" for model, value in hours.items())
+        return [f"GPU-hours of training: {sum(hours.values()):,.0f} ({each}); evaluation and rendering not counted"]
+
+    def gpu_hours(self, run: Run) -> float:
+        """GPU-hours of training a run, by its arm's own ratio; an arm without a proxy makes no images."""
+        spec, sizes, recipe = self.study.models[run.model], self.sizes[run.model], self.study.recipe(run.model, run.arm)
+        tokens = estimate.step_tokens(spec, sizes, recipe, draws=run.proxy is not None)
+        flops = recipe.steps * estimate.step_flops(sizes, recipe, tokens)
+        return flops / estimate.PEAK_FLOPS / estimate.MFU / 3600
+
+    def _disk(self) -> list[str]:
+        fetched, unknown = self._fetched()
+        kept = {"fetched": fetched, **self.made()}
+        told = ", ".join(f"{what} {amount(size)}B" for what, size in kept.items() if size)
+        lines = [f"disk: {told}; {amount(sum(kept.values()))}B when all is made"]
+        working = {run.model: self.in_progress(run.model) for run in self.trained}
+        if any(working.values()):
+            each = ", ".join(f"{amount(size)}B of {model}" for model, size in working.items() if size)
+            peak = amount(sum(kept.values()) + max(working.values()))
+            lines.append(f"disk: at most {peak}B with one run in progress; each, until it is done, takes {each}")
+        if unknown:
+            lines.append(f"disk: without {', '.join(unknown)}, whose size is not known")
+        return lines
+
+    def made(self) -> dict[str, float]:
+        """Bytes of everything that the study makes and keeps, by kind."""
+        study = self.study
+        rendered = {(study.images(arm), study.proxy_name(arm)): study.proxy(arm) for arm in study.proxy_arms}
+        datasets = [study.study.datasets[name] for name in study.used_datasets]
+        return {
+            "datasets": sum(dataset.count * dataset.sample_bytes for dataset in datasets),
+            "targets": sum(self._targets(images, proxy) for (images, _), proxy in rendered.items()),
+            "finished runs": sum(self._final(run) for run in self.trained),
+            "predictions": sum(self._predictions(run) for run in study.runs),
+        }
+
+    def in_progress(self, model: str) -> int:
+        """Bytes of resumable checkpoints of a run that trains: those that are kept, and one that is being written."""
+        sizes, recipe = self.sizes[model], self.study.recipe(model)
+        there = min(recipe.keep + 1, -(-recipe.steps // recipe.save_every))
+        return 0 if sizes is None else there * estimate.progress_bytes(sizes, recipe)
+
+    def _fetched(self) -> tuple[float, list[str]]:
+        """Bytes of what is fetched, and the downloads whose size is not known."""
+        study = self.study
+        used = [study.study.datasets[name] for name in study.used_datasets]
+        paths = [model.checkpoint for model in study.models.values()]
+        paths += [model.overlay for model in study.models.values() if model.overlay]
+        paths += [folder for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
+        folders = {dataset.download for dataset in used if dataset.source != "toyworld"}
+        folders |= {Path(path).name for path in paths if study.is_fetched(path)}
+        sizes = {name: _gigabytes(name) for name in sorted(folders)}
+        return GB * sum(size or 0 for size in sizes.values()), [name for name, size in sizes.items() if size is None]
+
+    def _targets(self, images: str, proxy: Proxy) -> float:
+        dataset = self.study.study.datasets[images]
+        a_pixel = LABELS if proxy.label_like else KEPT if isinstance(proxy, CleanImage) else DRAWN
+        return dataset.count * dataset.sample_pixels * a_pixel
+
+    def _final(self, run: Run) -> int:
+        sizes = self.sizes[run.model]
+        return 0 if sizes is None else estimate.checkpoint_bytes(sizes)
+
+    def _predictions(self, run: Run) -> float:
+        total, spec = 0.0, self.study.models[run.model]
+        for benchmark in self.study.benchmarks.values():
+            dataset, protocol = self.study.study.datasets[benchmark.dataset], benchmark.protocol
+            if isinstance(protocol, GenerationProtocol):
+                total += protocol.prompts * RULES[spec.family].made_side(spec, dataset.size) ** 2 * DRAWN
+            else:
+                total += dataset.count * ANSWERS
+        return total
+
+
+def _gigabytes(name: str) -> float | None:
+    try:
+        return load_download(name).gigabytes
+    except SgtError:  # it was copied there by hand
+        return None

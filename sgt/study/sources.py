@@ -1,0 +1,68 @@
+"""Whether everything a study does not make is there or can be had: what is fetched, and base weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sgt.data.fetch import FETCHED
+from sgt.errors import SgtError
+from sgt.study.downloads import DOWNLOADS_FILE, load_download
+from sgt.study.models import Model
+from sgt.study.versioning import BASE_DATA, is_versioned
+
+if TYPE_CHECKING:
+    from sgt.study.load import LoadedStudy
+
+
+def check_sources(study: "LoadedStudy") -> None:
+    """Refuse a download that nothing describes, and folders that are not there and that nothing makes.
+
+    Raises:
+        SgtError: one line naming the file, the field and the remedy.
+    """
+    for name in study.used_datasets:
+        spec = study.study.datasets[name]
+        if spec.source != "toyworld":
+            folder = study.download_dir(spec.download)
+            _require_fetchable(folder, "dataset", f"{study.path}: datasets.{name}.download")
+    for arm in study.proxy_arms:
+        for folder in map(Path, study.proxy(arm).downloads):
+            where = f"{study.path}: proxies.{study.proxy_name(arm)}"
+            if study.is_fetched(folder):
+                _require_fetchable(folder, "model", where)
+            elif not (folder / FETCHED).exists():
+                raise SgtError(where, f"`sgt fetch` has not filled {folder}", "fetch the model, or name its folder")
+    for model in study.models.values():
+        _check_weights(study, model)
+
+
+def _check_weights(study: "LoadedStudy", model: Model) -> None:
+    file = study.model_file(model.name)
+    for field in ("checkpoint", "overlay"):
+        folder = getattr(model, field) and Path(getattr(model, field))
+        if folder is None:
+            continue
+        where = f"{file}: {field}"
+        if study.is_fetched(folder):
+            _require_fetchable(folder, "model", where)
+        elif field == "overlay":
+            if not folder.is_dir():
+                raise SgtError(where, f"there is no folder {folder}", "check its spelling, or fetch it")
+        elif not model.pretrain:
+            missing = [name for name in model.weights if not (folder / name).exists()]
+            if missing and not is_versioned(folder, missing):
+                problem = f"{folder / missing[0]} is not there, and {BASE_DATA} does not have it"
+                raise SgtError(where, problem, "check its spelling, or put the weights there")
+
+
+def _require_fetchable(folder: Path, kind: str, where: str) -> None:
+    # What is there in part is `sgt fetch`'s to judge: it may go on, or take over what was copied by hand.
+    if folder.is_dir():
+        return
+    if not DOWNLOADS_FILE.exists():
+        raise SgtError(where, f"{folder} is not fetched, and there is no {DOWNLOADS_FILE}", "describe it there")
+    try:
+        entry = load_download(folder.name)
+    except SgtError as error:
+        raise SgtError(where, f"{folder} is not fetched: {error.where}: {error.problem}", error.remedy) from None
+    if entry.kind != kind:
+        raise SgtError(where, f"{folder.name!r} is a {entry.kind} in {DOWNLOADS_FILE}, not a {kind}", "name another")
