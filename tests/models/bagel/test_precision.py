@@ -19,8 +19,8 @@ from sgt.study.load import load_study
 from sgt.study.recipe import Recipe
 from sgt.training.trainable import make_trainable
 from tests.conftest import STUDY, write_study
-from tests.training.conftest import BEFORE_ITS_END, Micro
 from tests.models.bagel.oracle import network, pack, vae
+from tests.training.conftest import BEFORE_ITS_END, Micro
 
 LOWER = ["bf16-autocast", "bf16"]
 SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), renorm="channel")
