@@ -92,6 +92,7 @@ def test_predict_score_tables_and_figures(study):
     for arm in arms:
         for benchmark in STUDY["benchmarks"]:
             sgt("score", STUDY_FILE, "--model", "micro", "--arm", arm, "--seed", 0, "--benchmark", benchmark)
+    sgt("demonstrate", STUDY_FILE, "--model", "micro", "--arm", "edge", "--seed", 0)
     one_line(*limited("tables", STUDY_FILE, kilobytes=0), "results/tables/", FULL)
     assert not list(Path("results/tables").glob("*"))
     sgt("tables", STUDY_FILE)

@@ -11,7 +11,6 @@ from sgt.study.benchmarks import Benchmark, GenerationProtocol
 from sgt.study.datasets import Samples
 from sgt.study.files import read_yaml
 from sgt.study.models import Model
-from sgt.study.recipe import Recipe
 from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 
 if TYPE_CHECKING:
@@ -87,18 +86,6 @@ def _check_model(study: "LoadedStudy", model: Model) -> None:
         field = "lora.parts" if recipe.lora else "trains"
         problem = f"generation alone, which arm {ARM_WITHOUT_PROXY!r} does not use: it would train nothing"
         raise SgtError(f"{study.path}: {own}.{field}", problem, "train another part too")
-    _check_processes(study, model, recipe, f"{study.path}: {own}.batch")
-
-
-def _check_processes(study: "LoadedStudy", model: Model, recipe: Recipe, where: str) -> None:
-    """Each process needs a sample of each step, of the arm that has fewest."""
-    processes = max(1, model.train.gpu) * model.train.nodes
-    fewest, of = recipe.batch, "a step"
-    if ARM_WITHOUT_PROXY in study.study.arms and recipe.order == "mixed" and not recipe.weights:
-        fewest, of = recipe.samples[1], f"a step of arm {ARM_WITHOUT_PROXY!r}"
-    if fewest < processes:
-        problem = f"{of} has {fewest} samples for the {processes} processes of model {model.name}"
-        raise SgtError(where, problem, f"raise it, or ask for fewer GPUs in {study.model_file(model.name)}")
 
 
 def _check_pretrain(study: "LoadedStudy", model: Model, file: Path) -> None:

@@ -1,7 +1,7 @@
 """The end of a run: how it is recorded, and how a run that is at its end already is known by it.
 
-A run is finished when ``run.json`` is there; its weights are then whole. A copy of it lies in ``work/``, because the
-workflow takes the file away before it runs a job again, and training again what is trained would cost days.
+A run is finished when ``run.json`` is there; its weights are then whole. A copy lies in ``work/``, because the
+workflow takes ``run.json`` away before it runs a job again, and training again what is trained would cost days.
 """
 
 import logging
@@ -18,7 +18,7 @@ from sgt.study.models import Model
 from sgt.training.configurations import remove_checkpoints
 
 log = logging.getLogger("sgt")
-RECORD, METRICS = "run.json", "metrics.jsonl"
+RECORD, COPY, METRICS = "run.json", "finished.json", "metrics.jsonl"
 
 
 @contextmanager
@@ -88,4 +88,4 @@ def _has_weights(folder: Path, spec: Model, hashes: dict[str, str]) -> bool:
 
 
 def _records(run_dir: Path) -> tuple[Path, Path]:
-    return run_dir / RECORD, run_dir / "work" / RECORD
+    return run_dir / RECORD, run_dir / "work" / COPY

@@ -59,15 +59,13 @@ class Screening:
         """See that training leaves out no more samples of a shard than may be refused.
 
         Raises:
-            SgtError: it does, or nothing is left.
+            SgtError: it does.
         """
         for shard, count in self.counts.items():
             bad = [one for one in self.refused if one.in_training and one.shard == shard]
             if len(bad) > max_bad * count:
                 problem = _told(bad, f"{len(bad)} of {count} samples")
                 raise SgtError(self.folder / shard, problem, "mend the data, or allow more in data.max_bad")
-        if self.counts and len(self.left_out) == sum(self.counts.values()):
-            raise SgtError(self.folder, "no sample is left to train on", "use another dataset")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

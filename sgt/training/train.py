@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     world, folder = join_world(device_of(spec)), study.run_dir(run)
     with _alone(folder / "work" / "lock", run, world):
         # By one process, for all: hashing the files of a 7B model takes half a minute, judging its data minutes.
-        identity = world.gathered(_screened_identity(study, run) if world.is_main else {})[0]
+        identity = world.from_main(lambda: _screened_identity(study, run))
         if world.gathered(world.is_main and is_finished(folder, spec, identity))[0]:
             if world.is_main:
                 log.info("%s: finished already; to train it again, delete %s", run.id, folder)
@@ -89,15 +89,7 @@ def _alone(lock: Path, run: Run, world: World) -> Iterator[None]:
         SgtError: another process is training the run; in all processes alike.
     """
     with ExitStack() as held:
-        refused = None
-        if world.is_main:
-            try:
-                held.enter_context(locked(lock, run.id, "is being trained"))
-            except SgtError as error:
-                refused = error
-        refused = world.gathered(refused)[0]
-        if refused:
-            raise refused
+        world.from_main(lambda: held.enter_context(locked(lock, run.id, "is being trained")))
         yield
 
 
@@ -105,7 +97,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
     """Train a run to its end and write ``final/``; returns what ``run.json`` tells of it.
 
     Raises:
-        SgtError: see :meth:`Training.run`; or the samples of a step cannot be dealt to the processes.
+        SgtError: see :meth:`Training.run`.
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)

@@ -1,12 +1,14 @@
 """The processes of a run: one, or as many as a launcher started."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from sgt.errors import SgtError
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,23 @@ class World:
         values = [None] * self.size
         dist.all_gather_object(values, value, group=self.control)
         return values
+
+    def from_main(self, make: Callable[[], Any]) -> Any:
+        """What the first process makes, in all of them; it is plain data. In the control group.
+
+        Raises:
+            SgtError: that it could not be made; in all processes alike.
+        """
+        made, refused = None, None
+        if self.is_main:
+            try:
+                made = make()
+            except SgtError as error:
+                refused = error
+        made, refused = self.gathered((made, refused))[0]
+        if refused:
+            raise refused
+        return made
 
     def _reduced(self, values: Sequence[float], how: Any, device: torch.device, group: Any) -> list[float]:
         if self.size == 1:

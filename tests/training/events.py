@@ -31,7 +31,7 @@ class Event:
         do: the signal that the process sends itself, or ``sleep``, ``raise``, ``print``, ``kill children``.
         call: at which call of it, from 1 on; 0 at every call.
         naming: only calls with this in the text of their arguments count.
-        moment: ``before`` or ``after`` the call, or ``within``: after half of the file that its last argument names.
+        moment: ``before`` or ``after`` the call, or ``within``: after half of the file that an argument names.
         rank: only in this process of those that a launcher started; None for all.
         seconds: of sleep.
     """
@@ -63,7 +63,7 @@ def arrange(event: Event) -> None:
             happen(event)
         result = function(*args, **kwargs)
         if due and event.moment == "within":
-            path = Path(args[-1])
+            path = Path(next(value for value in reversed(args) if isinstance(value, str | Path)))
             os.truncate(path, path.stat().st_size // 2)
         if due and event.moment != "before":
             happen(event)

@@ -13,8 +13,8 @@ from tests.training.conftest import ROOT, Micro
 from tests.training.events import Event
 
 CHECKPOINTS = "sgt.training.checkpoints"
-SAVE, FILE, MANIFEST = f"{CHECKPOINTS}.Checkpoints.save", f"{CHECKPOINTS}.save_file", f"{CHECKPOINTS}.write_json"
-RENAME, UNLINK, RECORD = "pathlib.Path.rename", "os.unlink", "sgt.training.finished.write_json"
+SAVE, FILE, MANIFEST = f"{CHECKPOINTS}.Checkpoints.save", f"{CHECKPOINTS}.save_tensors", f"{CHECKPOINTS}.write_json"
+RENAME, UNLINK, RECORD = "pathlib.Path.rename", "os.unlink", "sgt.training.finished.write_record"
 # The third of four saves, which is the first that has an old one to remove.
 NEW, OLD = ".step-0000003.tmp", "step-0000001"
 POINTS = {
@@ -44,7 +44,7 @@ POINTS = {
     "before they have their name": Event("os.replace", naming="seed0/final"),
     "after they have their name": Event("os.replace", naming="seed0/final", moment="after"),
     "within the metrics": Event("shutil.copyfile", naming="metrics.jsonl", moment="within"),
-    "before the copy of the record": Event(RECORD, naming="work/run.json"),
+    "before the copy of the record": Event(RECORD, naming="work/finished.json"),
     "between the records": Event(RECORD, naming="seed0/run.json"),
     "after the record": Event(RECORD, naming="seed0/run.json", moment="after"),
     "before the checkpoints go": Event("sgt.training.finished.remove_checkpoints"),
@@ -87,7 +87,7 @@ def test_killed_at_a_point_it_ends_in_the_same_bits(point, whole):
     assert run.result() == whole
     # Nothing is left of it but what tells of it.
     assert sorted(path.name for path in run.folder.iterdir()) == ["final", "metrics.jsonl", "run.json", "work"]
-    assert sorted(path.name for path in run.work.iterdir()) == ["lock", "metrics.jsonl", "run.json"]
+    assert sorted(path.name for path in run.work.iterdir()) == ["finished.json", "lock", "metrics.jsonl"]
 
 
 def test_kills_at_random_moments_change_no_bit(study):

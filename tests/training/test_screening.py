@@ -10,7 +10,7 @@ from PIL import Image
 from sgt.cli import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
-from sgt.data.shards import ShardWriter, write_manifest
+from sgt.data.shards import ShardWriter, read_manifest, write_manifest
 from sgt.errors import SgtError
 from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
 from sgt.models.families import load_model, model_without_weights
@@ -63,7 +63,7 @@ BAD = {
 def write(samples: dict[str, dict[str, bytes]], folder: Path = QUESTIONS, shards: int = 1) -> None:
     """A dataset of these samples, dealt to shards in order."""
     names = list(samples)
-    counts = {}
+    counts, identity = {}, read_manifest(folder)["identity"]
     for number in range(shards):
         path = folder / f"shard-{number:05d}.tar"
         mine = names[number * len(names) // shards : (number + 1) * len(names) // shards]
@@ -71,7 +71,7 @@ def write(samples: dict[str, dict[str, bytes]], folder: Path = QUESTIONS, shards
             for name in mine:
                 shard.add(name, samples[name])
         counts[path.name] = len(mine)
-    write_manifest(folder, counts)
+    write_manifest(folder, counts, identity=identity)
 
 
 def change(study: Path, **changes: dict) -> None:
@@ -114,7 +114,7 @@ def test_a_run_learns_from_what_is_left_and_takes_a_step_only_if_that_is_allowed
     write({f"q-{number:02d}": {**GOOD, "json": talk("red " * 600)} if number == 17 else GOOD for number in range(24)})
     where = str(QUESTIONS / "shard-00000.tar")
     fails(capsys, train(), f"{where}: q-17: ", "exceed the context", "1 of 24 samples refused: q-17", "data.max_bad")
-    assert not Path("results/runs/micro/sft/seed0/work").exists()
+    assert not Path("results/runs/micro/sft/seed0/work/metrics.jsonl").exists()
     change(study, data={"max_bad": 0.05}, recipe={"steps": 24})
     sgt(*train())
     losses = Path("results/runs/micro/sft/seed0/metrics.jsonl").read_text().splitlines()
@@ -150,7 +150,7 @@ def test_what_one_model_cannot_take_is_left_out_for_every_model_and_arm(study_om
 
 def test_a_narrow_image_of_a_proxy_is_left_out_with_its_target(study_omnigen2):
     folder = Path("results/shards/scenes")
-    shards = {}
+    shards, identity = {}, read_manifest(folder)["identity"]
     for path in sorted(folder.glob("*.tar")):
         dataset = [open_dataset(folder)[place] for place in range(24)]
         mine = [sample for sample in dataset if sample.shard.name == path.name]
@@ -158,8 +158,10 @@ def test_a_narrow_image_of_a_proxy_is_left_out_with_its_target(study_omnigen2):
             for place, sample in enumerate(mine):
                 shard.add(sample.key, {**sample.files, **({"jpg": picture(1093, 5)} if place == 4 else {})})
         shards[path.name] = len(mine)
+    write_manifest(folder, shards, identity=identity)
+    # The targets are of these shards.
+    for path in sorted(folder.glob("*.tar")):
         sgt("render", "edge", path, f"results/targets/scenes/edge/{path.name}")
-    write_manifest(folder, shards)
     change(study_omnigen2, data={"max_bad": 0.1})
     study = load_study(study_omnigen2)
     run = study.run(OMNIGEN2["name"], "edge", 0)
@@ -211,8 +213,8 @@ def test_a_verdict_is_made_once_and_anew_for_other_data_or_limits(study, capsys)
 
 
 def test_processes_change_nothing(study, monkeypatch):
-    change(study, data={"max_bad": 1.0})
-    files = [GOOD, *(files for files, _ in BAD.values())]
+    change(study, data={"max_bad": 0.9})
+    files = [each for bad, _ in BAD.values() for each in (GOOD, bad)]
     write({f"q-{number:02d}": each for number, each in enumerate(files)}, shards=3)
     sgt("screen", study, "questions", "--workers", 1)
     alone = (QUESTIONS / "screened.json").read_bytes()
@@ -224,8 +226,8 @@ def test_processes_change_nothing(study, monkeypatch):
 
 def test_nothing_left_and_a_missing_base_end_in_one_line(study, capsys):
     write({"a": {"jpg": b"", "json": talk()}})
-    change(study, data={"max_bad": 1.0})
-    fails(capsys, train(), "no sample is left to train on")
+    change(study, data={"max_bad": 0.99})
+    fails(capsys, train(), "1 of 1 samples refused: a")
     fails(capsys, ["screen", study, "nothing"], "no dataset 'nothing'", "questions")
     Path("base/micro/tokenizer.json").unlink()
     write({"a": GOOD})

@@ -41,7 +41,7 @@ def test_stopped_by_each_signal_in_turn_it_ends_as_if_it_had_not_been(long_run):
     [
         (Event("sgt.training.loop.Training._dry_run", "SIGTERM"), 1),
         (Event("sgt.training.watch.MetricsFile.write", "SIGTERM", call=2), 2),
-        (Event("sgt.training.checkpoints.save_file", "SIGTERM"), 3),
+        (Event("sgt.training.checkpoints.save_tensors", "SIGTERM"), 3),
     ],
 )
 def test_a_signal_is_heard_whatever_is_being_done(point, saved, long_run):

@@ -22,6 +22,7 @@ from sgt.training.sources import validation_supplies
 from sgt.training.stream import example_seed
 from sgt.training.watch import recorders
 from tests.conftest import STUDY, sgt, write_study
+from tests.training.conftest import BEFORE_ITS_END
 from tests.training.events import Event
 
 HELD_OUT = {"validation": {"source": "toyworld", "split": "validation", "scenes": 16}}
@@ -89,6 +90,8 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
     study["recipe"] |= {"steps": 1, "batch": batch, "validate_every": 1, "validate_samples": samples}
     Path("config/micro.yaml").write_text(yaml.safe_dump(study))
+    run.killed(BEFORE_ITS_END)
+    weights = saved_weights(run)
     sgt(*run.words)
     found = {name: value for name, value in lines(run)[0].items() if name.startswith("validation_")}
     assert found.keys() == {"validation_vqa", "validation_proxy"}
@@ -98,7 +101,7 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
     # The trained model's losses over these samples, one after another, worked out here.
     loaded = load_study("config/micro.yaml")
     model = load_model(loaded.models["micro"], run.folder / "final")
-    model.network.load_state_dict(saved_weights(run), strict=False)
+    model.network.load_state_dict(weights, strict=False)
     supplies = validation_supplies(loaded, loaded.run("micro", "segmentation", 0), loaded.recipe("micro"))
     for name, supply in supplies.items():
         count = min(samples, 16)
