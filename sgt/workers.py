@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PASSED_ON = {*STOPPING, signal.SIGHUP, signal.SIGQUIT}
 # Seconds that the others have, once one has failed, until they are killed: they may wait for it forever.
 GRACE = 30.0
+# Seconds that a process takes from its last word to its end.
+LEAVING = 3.0
 LOOK = 0.1
 
 
@@ -87,7 +89,7 @@ def run_workers(words: Sequence[str], place: Place) -> int:
             workers.append(subprocess.Popen(command, env=environment, start_new_session=True))
         number, status = _first_failure(workers, taken)
         if status == REQUEUE_STATUS and place.nodes > 1:
-            _wait_for_other_nodes(place, store)
+            status = _leave_together(place, store)
     finally:
         for worker in workers:
             worker.kill()
@@ -129,15 +131,33 @@ def _first_failure(workers: Sequence[subprocess.Popen], taken: list[int]) -> tup
         time.sleep(LOOK)
 
 
-def _wait_for_other_nodes(place: Place, store: "TCPStore | None") -> None:
-    """Wait a while until all nodes are here: ``srun`` kills the others at the first bad end, and tells the worst."""
+def _leave_together(place: Place, store: "TCPStore | None") -> int:
+    """The status of a node whose work was saved, once all others' was, too.
+
+    ``srun`` kills all nodes at the first bad end, and tells the worst. So the first node alone says that the work wants
+    to be gone on with, after the others have left.
+    """
     # The first node may have gone already, and its store with it.
     with suppress(RuntimeError):
         store = store or _store(place)
-        store.add("ended", 1)
-        deadline = time.monotonic() + GRACE
-        while store.add("ended", 0) < place.nodes and time.monotonic() < deadline:
-            time.sleep(LOOK)
+        store.add("saved", 1)
+        if _counted(store, "saved", place.nodes):
+            if place.node > 0:
+                store.add("left", 1)
+                return 0
+            if _counted(store, "left", place.nodes - 1):
+                time.sleep(LEAVING)
+    return REQUEUE_STATUS
+
+
+def _counted(store: "TCPStore", what: str, count: int) -> bool:
+    """Wait a while until so many nodes have added themselves; whether they have."""
+    deadline = time.monotonic() + GRACE
+    while store.add(what, 0) < count:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK)
+    return True
 
 
 def _store(place: Place) -> "TCPStore":

@@ -16,7 +16,7 @@ from sgt.identity import UNKNOWN, Identity, digest, write_record
 from sgt.lock import locked
 from sgt.models.families import device_of, load_model, sizes_of, weight_hashes, weights_sha256
 from sgt.revision import code_revision
-from sgt.study.identity import run_identity
+from sgt.study.identity import base_content, run_identity
 from sgt.study.load import LoadedStudy, Run, load_study
 from sgt.study.models import Model
 from sgt.study.recipe import Recipe
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> None:
     world, folder = join_world(device_of(spec)), study.run_dir(run)
     with _alone(folder / "work" / "lock", run, world):
         # By one process, for all: hashing the files of a 7B model takes half a minute, judging its data minutes.
-        identity = world.from_main(lambda: _screened_identity(study, run))
+        identity = world.from_main(lambda: _identity_of(study, run))
         if world.gathered(world.is_main and is_finished(folder, spec, identity))[0]:
             if world.is_main:
                 log.info("%s: finished already; to train it again, delete %s", run.id, folder)
@@ -155,26 +155,21 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
     )
 
 
-def _screened_identity(study: LoadedStudy, run: Run) -> Identity:
-    """What decides a run's weights, once its data are judged, which decides what is left out of them."""
-    screen_data(study, run)
-    return _identity_of(study, run)
-
-
 def _identity_of(study: LoadedStudy, run: Run) -> Identity:
-    """What decides a run's weights, when all it starts and learns from is there.
+    """What decides a run's weights, when all it starts and learns from is there and judged.
 
     Raises:
-        SgtError: base weights, data or targets are not there, or data or targets are not of the study as it is.
+        SgtError: base weights, data or targets are not there, or data or targets are not of the study as it is; or
+            more samples cannot be used than the study allows.
     """
-    identity, checkpoint = run_identity(study, run), study.models[run.model].checkpoint
-    if identity["base"] == UNKNOWN:
+    spec = study.models[run.model]
+    if base_content(spec) == UNKNOWN:
         remedy = f"`make study STUDY={study.path}` fetches those that are published; or correct the model's file"
-        raise SgtError(checkpoint, "no weights are there", remedy)
-    if run.arm == ARM_WITHOUT_TRAINING:
-        return identity
-    results = Results(study)
-    names = dict.fromkeys([study.study.data.vqa, *([study.images(run.proxy)] if run.proxy else [])])
-    targets = results.targets(run.proxy) if run.proxy else []
-    require_current(*(results.dataset(name) for name in names), *targets)
-    return identity
+        raise SgtError(spec.checkpoint, "no weights are there", remedy)
+    if run.arm != ARM_WITHOUT_TRAINING:
+        results = Results(study)
+        names = dict.fromkeys([study.study.data.vqa, *([study.images(run.proxy)] if run.proxy else [])])
+        targets = results.targets(run.proxy) if run.proxy else []
+        require_current(*(results.dataset(name) for name in names), *targets)
+        screen_data(study, run)
+    return run_identity(study, run)

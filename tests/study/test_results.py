@@ -200,7 +200,8 @@ def test_a_record_that_was_edited_is_named(results, name):
 
 def test_data_that_is_no_longer_there_makes_nothing_old(results):
     shutil.rmtree(results / "shards/questions")
-    assert faults() == {"shards/questions/manifest.json": "it is not there"}
+    gone = {f"shards/questions/{name}.json" for name in ("manifest", "screened")}
+    assert faults() == dict.fromkeys(gone, "it is not there")
 
 
 def test_new_base_weights_make_old_the_runs_of_their_model(results):

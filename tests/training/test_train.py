@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sgt.atomic import sha256
 from sgt.cli import main
 from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import Sample, ShardWriter, read_manifest, read_shard, write_manifest
@@ -140,7 +141,7 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
         ),
         ({"recipe": {**STUDY["recipe"], "batch": 7}}, "batch 7 is not a multiple of 2+1"),
         ({"sedes": [1]}, "sedes: unknown key; remove it"),
-        ({"seeds": "one"}, "seeds: Input should be a valid list, got 'one'"),
+        ({"seeds": "one"}, "seeds: Input should be a valid array, got 'one'"),
         ({"models": ["bagel-8b"]}, "bagel-8b.yaml: no such file"),
     ],
 )
@@ -162,7 +163,7 @@ def test_damaged_data_ends_in_one_line_that_names_it(study, capsys):
     questions = Path("results/shards/questions/shard-00000.tar")
     whole = questions.read_bytes()
     questions.write_bytes(whole[: len(whole) // 2])
-    fails(capsys, "sft", str(questions), "truncated")
+    fails(capsys, "sft", f"{questions}: changed since it was made")
     questions.unlink()
     fails(capsys, "sft", str(questions), "sgt toyworld")
 
@@ -185,6 +186,9 @@ def test_targets_must_be_those_of_the_scenes(study, capsys):
     with ShardWriter(path) as shard:
         for sample in samples[1:]:
             shard.add(sample.key, sample.files)
+    fails(capsys, "edge", f"{path}: changed since it was made")
+    report = path.with_suffix(".json")
+    report.write_text(json.dumps({**json.loads(report.read_text()), "sha256": sha256(path)}))
     fails(capsys, "edge", "targets/scenes/edge", "the targets are not those of the source")
     path.unlink()
     fails(capsys, "edge", str(path), "sgt render")
