@@ -17,7 +17,6 @@ from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.images import encode_png
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
-from sgt.errors import SgtError
 from sgt.identity import digest, write_record
 from sgt.models.base import GenerationSettings, UnifiedModel
 from sgt.models.families import load_model, made_image
@@ -68,10 +67,6 @@ def run(args: argparse.Namespace) -> None:
         case GenerationProtocol():
             total, suffix = protocol.prompts, "tar"
             predict = _painter(model, spec, protocol)
-    if total > len(dataset):
-        raise SgtError(
-            args.study, f"{benchmark.name} wants {total} samples, {benchmark.dataset} has {len(dataset)}", "make more"
-        )
     parts = _predict_chunks(dataset, total, work, suffix, predict)
     file, count = _join(parts, folder)
     meta = {

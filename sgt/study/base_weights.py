@@ -90,6 +90,8 @@ def fetch_base(checkpoint: Path | str, data: Path = DATA) -> list[Path]:
             log.info("%s: its content is not the one that %s names: replaced", path, data)
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             _copy(md5, file, data)
+    if stale:
+        _keep_in_cache(stale, data)
     return list(stale)
 
 
@@ -123,6 +125,17 @@ def _folder(md5: str, data: Path) -> dict[str, str]:
         return {file["relpath"]: file["md5"] for file in json.loads(listed.getvalue())}
     except (ValueError, KeyError, TypeError):
         raise SgtError(data, f"{md5} is not a list of files", RESTORE) from None
+
+
+def _keep_in_cache(files: dict[Path, str], data: Path) -> None:
+    """As `dvc pull` does, so that DVC, too, finds everything that ``data.dvc`` names in its place."""
+    cache = _repository().cache.local
+    for path, md5 in files.items():
+        cache.add(str(path.absolute()), LocalFileSystem(), md5)
+    for folder in (out["md5"] for out in _outs(data) if out["md5"].endswith(".dir")):
+        listed = io.BytesIO()
+        _copy(folder, listed, data)
+        cache.add_bytes(folder, listed.getvalue())
 
 
 def _copy(md5: str, to: BinaryIO, data: Path) -> HashFileDB:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 from PIL import Image
 
 from sgt.atomic import sha256
@@ -23,7 +22,7 @@ from sgt.evaluation import predict
 from sgt.identity import read_record, write_record
 from sgt.study.identity import base_content
 from sgt.study.load import load_study
-from tests.conftest import GENERATION, STUDY, sgt, write_study
+from tests.conftest import STUDY, sgt, write_study
 
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
 FOLDER = Path("results/predictions/micro/base/seed0")
@@ -155,6 +154,4 @@ def test_predicting_needs_a_finished_run_a_known_benchmark_and_enough_data(study
     fails(capsys, "predict", "vqa", "no benchmark 'vqa'; use one of toyworld-qa, toyworld-gen")
     # The study asks for more scenes than were made for it before.
     write_study(Path(), datasets={**STUDY["datasets"], "test": {**STUDY["datasets"]["test"], "scenes": 40}})
-    protocol = {**GENERATION["protocol"], "prompts": 30}
-    Path("config/benchmarks/toyworld-gen.yaml").write_text(yaml.safe_dump({**GENERATION, "protocol": protocol}))
-    fails(capsys, "predict", "toyworld-gen", "toyworld-gen wants 30 samples, test has 24; make more")
+    fails(capsys, "predict", "toyworld-gen", "test/manifest.json: not of the study as it is", "scenes was 24 and is 40")

@@ -102,6 +102,7 @@ def test_new_weights_replace_the_old_ones_of_their_model_alone(project, caplog):
 
 def test_a_damaged_object_is_named_and_what_is_on_the_disk_stays(project):
     fetch_base(ONE)
+    shutil.rmtree(".dvc/cache")
     (ONE / "weights").write_text("changed")
     stored("data/base/one/weights").chmod(0o644)
     stored("data/base/one/weights").write_text("torn")

@@ -54,7 +54,7 @@ def test_the_last_lines_are_the_headline_and_the_address_of_the_report(controls)
 def test_a_study_of_controls_has_the_figures_that_it_can_have(controls):
     folder, _ = controls
     made = {path.stem for path in (folder / "results/figures").glob("*.png")}
-    assert made == {"generation", "scenes", "training", "proxies"}
+    assert made == {"generation", "scenes", "training"}
     assert "no arm is trained on a proxy" in (folder / "results/report/index.html").read_text()
 
 
@@ -74,11 +74,11 @@ def test_the_last_lines_of_a_failure_name_the_job_its_log_and_how_to_go_on(prepa
     assert len(lines) < 60 and max(map(len, lines)) <= 200
     start = lines.index("study micro stopped: 2 failed")
     ending = lines[start:]
-    for arm in ("sft", "edge"):
-        at = ending.index(f"failed: Train micro on {arm}, seed 0")
-        log = folder / f"results/logs/train/micro/{arm}/seed0.log"
+    for images in ("scenes", "questions"):
+        at = ending.index(f"failed: Judge the samples of {images} for every model")
+        log = folder / f"results/logs/screen/{images}.log"
         assert ending[at + 1] == f"    log: {log.relative_to(folder)}"
         last = log.read_text().splitlines()[-1]
-        assert last.startswith("sgt train: error: base/micro/ema.safetensors: ")
+        assert last.startswith("sgt screen: error: base/micro/ema.safetensors: ")
         assert " ".join(" ".join(ending[at + 2 :]).split()).startswith(" ".join(last.split()))
     assert lines[-1].startswith(ENDING)

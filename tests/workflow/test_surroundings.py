@@ -93,7 +93,7 @@ def test_another_numpy_on_pythonpath_ends_make_and_snakemake_in_one_line(here, t
 @pytest.mark.parametrize("home", ["HOME=/proc/none", "--unset=HOME"])
 def test_a_home_that_cannot_be_written_or_is_not_there_does_not_matter(home, here):
     said = here.run(f"env {home} make study FLAGS='--until base_run --forcerun base_run'")
-    assert (here / "results/runs/micro/base/seed0/run.json").exists()
+    assert (here / "results/tiny/runs/micro/base/seed0/run.json").exists()
     assert "Traceback" not in said and "/proc/none" not in said
     assert "This was a dry-run" in here.run(f"env {home} snakemake --cores 1 --dry-run")
     here.run(f"env {home} dvc repro --dry")

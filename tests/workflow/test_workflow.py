@@ -51,8 +51,16 @@ def prepare(folder: Path, prepared: Path) -> Path:
 def finished(prepared, tmp_path_factory):
     """A study that the workflow has run from nothing to its report."""
     folder = prepare(tmp_path_factory.mktemp("workflow"), prepared)
-    whole = {"toyworld_test": 1, "toyworld_scenes": 1, "toyworld_questions": 1, "base_run": 1, "render": 2, "train": 2}
-    whole |= {"predict": 3, "score": 3, "preview": 1, "tables": 1, "figures": 1, "report": 1, "all": 1, "total": 19}
+    whole = {
+        "toyworld_test": 1,
+        "toyworld_scenes": 1,
+        "toyworld_questions": 1,
+        "base_run": 1,
+        "render": 2,
+        "train": 2,
+        "screen": 3,
+    }
+    whole |= {"predict": 3, "score": 3, "preview": 1, "tables": 1, "figures": 1, "report": 1, "all": 1, "total": 22}
     assert planned(folder) == whole
     said = snakemake(folder)
     assert re.search(r"^ *train +3 +\d+\.\d", said, re.M), "no time per stage"

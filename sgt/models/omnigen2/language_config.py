@@ -67,7 +67,10 @@ def language_config(config: dict[str, Any]) -> "Qwen2_5_VLConfig":
     """The configuration as transformers has it, which changes what it is given."""
     from transformers import Qwen2_5_VLConfig
 
-    made = Qwen2_5_VLConfig(**json.loads(json.dumps(config)))
+    values = json.loads(json.dumps(config))
+    # Those of the released vocabulary; a smaller one has none, and nothing here looks at them.
+    unknown = [name for name in ("bos_token_id", "eos_token_id") if (values.get(name) or 0) >= values["vocab_size"]]
+    made = Qwen2_5_VLConfig(**{**values, **dict.fromkeys(unknown)})
     made._attn_implementation = "sdpa"
     return made
 
