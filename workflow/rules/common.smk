@@ -118,7 +118,9 @@ def fetched(folder: Path | str) -> Path:
     return Path(folder) / FETCHED
 
 
-LOCAL_CHECKPOINTS = [model.checkpoint for model in STUDY.models.values() if not STUDY.is_fetched(model.checkpoint)]
+LOCAL_CHECKPOINTS = {
+    model.checkpoint: model.weights for model in STUDY.models.values() if not STUDY.is_fetched(model.checkpoint)
+}
 
 
 wildcard_constraints:
@@ -130,8 +132,6 @@ wildcard_constraints:
     images="|".join(STUDY.study.datasets),
     download="[a-z0-9][a-z0-9_-]*",
     shard=r"shard-\d{5}",
-    checkpoint="|".join(re.escape(folder) for folder in LOCAL_CHECKPOINTS) or "-",
-    weights="|".join(re.escape(file) for model in STUDY.models.values() for file in model.weights),
 
 
 def shards(dataset: str) -> list[str]:

@@ -1,25 +1,32 @@
-# Base weights come from DVC's store; `pretrain` makes them anew and is only run when asked for (`make base`).
-rule base_weights:
-    input:
-        ancient(BASE_DATA),
-        unless_current("{checkpoint}"),
-    output:
-        "{checkpoint}/{weights}",
-    log:
-        LOGS / "base_weights" / "{checkpoint}" / "{weights}.log",
-    benchmark:
-        TIMES / "base_weights" / "{checkpoint}" / "{weights}.tsv"
-    conda:
-        "../envs/sgt.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=30,
-        dvc=1,  # jobs for two files of a model fetch the same
-    message:
-        "Fetch the versioned base weights {output}"
-    shell:
-        "sgt base {wildcards.checkpoint:q} > {log:q} 2>&1"
+# Base weights come from DVC's store, one rule per checkpoint, because checkpoints differ in their files. `pretrain` makes
+# them anew and is only run when asked for (`make base`).
+for folder, files in LOCAL_CHECKPOINTS.items():
+
+    rule:
+        name:
+            f"base_weights_{re.sub('[^a-zA-Z0-9]', '_', folder)}"
+        input:
+            ancient(BASE_DATA),
+            unless_current(folder),
+        output:
+            [f"{folder}/{file}" for file in files],
+        log:
+            LOGS / "base_weights" / f"{folder}.log",
+        benchmark:
+            TIMES / "base_weights" / f"{folder}.tsv"
+        localrule: True
+        conda:
+            "../envs/sgt.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=30,
+        params:
+            folder=folder,
+        message:
+            "Fetch the versioned base weights in {params.folder}"
+        shell:
+            "sgt base {params.folder:q} > {log:q} 2>&1"
 
 
 rule pretrain:
