@@ -17,7 +17,7 @@ from sgt.models.families import load_model, made_image
 from sgt.proxies.render import target_of
 from sgt.study.identity import drawing_identity
 from sgt.study.load import load_study
-from sgt.study.record import read_run
+from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
 from sgt.training.examples import image_of
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> None:
         for place, sample in enumerate(samples)
     ]
     width, height = made_image(spec).size(*shown[0].size)
-    model = load_model(spec, Path(record["checkpoint"]))
+    model = load_model(spec, checkpoint_of(study, run))
     seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
     prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
     made = model.generate(prompts, seeds, (height, width), settings, shown)

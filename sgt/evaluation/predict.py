@@ -26,7 +26,7 @@ from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
 from sgt.study.identity import prediction_identity
 from sgt.study.load import load_study
 from sgt.study.models import Model
-from sgt.study.record import read_run
+from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
 from sgt.training.examples import image_of
 from sgt.training.screening import check_items
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     work = folder / "work" / digest(identity)[:16]
     work.mkdir(parents=True, exist_ok=True)
 
-    model = load_model(spec, Path(record["checkpoint"]))
+    model = load_model(spec, checkpoint_of(study, run))
     match protocol:
         case QuestionProtocol():
             total, suffix = len(dataset), "jsonl"

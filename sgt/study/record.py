@@ -1,8 +1,20 @@
-"""The record that a finished run leaves."""
+"""The records that results leave, read: what decided each, and the hashes of its files.
 
+All functions raise :class:`SgtError` where a record is damaged, was edited, or does not say what decided its result.
+"""
+
+import json
+from pathlib import Path
+
+from sgt.data.shards import MANIFEST, read_manifest
 from sgt.errors import SgtError
-from sgt.identity import read_record
+from sgt.identity import Identity, read_record
 from sgt.study.load import LoadedStudy, Run
+from sgt.study.schema import ARM_WITHOUT_TRAINING
+
+FINAL = "final"
+# What decided a result, and the SHA-256 of its files, by path.
+Recorded = tuple[Identity, dict[Path, str]]
 
 
 def read_run(study: LoadedStudy, run: Run) -> dict:
@@ -16,3 +28,54 @@ def read_run(study: LoadedStudy, run: Run) -> dict:
         command = f"sgt train {study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
         raise SgtError(path, "the run is not finished", f"run `{command}`")
     return read_record(path)
+
+
+def checkpoint_of(study: LoadedStudy, run: Run) -> Path:
+    """Folder of a run's weights, wherever its results lie now; of the arm ``base`` the model's own."""
+    if run.arm == ARM_WITHOUT_TRAINING:
+        return Path(study.models[run.model].checkpoint)
+    return study.run_dir(run) / FINAL
+
+
+def of_manifest(folder: Path) -> Recorded:
+    """Of a dataset."""
+    manifest = read_manifest(folder)
+    files = {folder / shard["file"]: shard["sha256"] for shard in manifest["shards"]}
+    return identity_in(folder / MANIFEST, manifest), files
+
+
+def of_verdict(path: Path) -> Recorded:
+    """Of the verdict on a dataset."""
+    try:
+        return {"manifest": json.loads(path.read_text(encoding="utf-8"))["judged_for"]["manifest_sha256"]}, {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a verdict on a dataset ({error!r})", "delete it to screen the data again") from None
+
+
+def of_report(shard: Path) -> Recorded:
+    """Of a shard of targets."""
+    path = shard.with_suffix(".json")
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return identity_in(path, report), {shard: report["sha256"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise SgtError(path, f"not a report of targets ({error!r})", "delete it to render them again") from None
+
+
+def of_run(path: Path) -> Recorded:
+    """Of a run."""
+    record, folder = read_record(path), path.parent / FINAL
+    return identity_in(path, record), {folder / name: digest for name, digest in record.get("files", {}).items()}
+
+
+def of_predictions(path: Path) -> Recorded:
+    """Of predictions, by their ``meta.json``."""
+    meta = read_record(path)
+    return identity_in(path, meta), {path.parent / meta["file"]: meta["predictions_sha256"]}
+
+
+def identity_in(path: Path, record: dict) -> Identity:
+    """What decided a result, by its record."""
+    if "identity" not in record:
+        raise SgtError(path, "does not say what decided it: another version wrote it", "delete it to make it again")
+    return record["identity"]

@@ -4,7 +4,6 @@ A result is known by its record, which its job writes last and which says what d
 Times of files decide nothing: ``touch``, ``cp -r`` and a restored backup change no result.
 """
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from sgt.atomic import sha256
 from sgt.data.identity import dataset_identity
-from sgt.data.shards import MANIFEST, SCREENED, read_manifest, shard_name
+from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
 from sgt.identity import Identity, difference, read_record
 from sgt.proxies.preview import sheet_identity
@@ -21,6 +20,7 @@ from sgt.proxies.render import targets_identity
 from sgt.study.benchmarks import TARGETS, Benchmark
 from sgt.study.identity import drawing_identity, page_identity, prediction_identity, run_identity, score_identity
 from sgt.study.load import LoadedStudy, Run
+from sgt.study.record import Recorded, identity_in, of_manifest, of_predictions, of_report, of_run, of_verdict
 
 MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
@@ -45,7 +45,7 @@ class Result:
 
     record: Path
     wanted: Callable[[], Identity]
-    recorded: Callable[[], tuple[Identity, dict[Path, str]]]
+    recorded: Callable[[], Recorded]
     outputs: tuple[Path, ...] = ()
     command: str = "make study"
 
@@ -123,7 +123,7 @@ class Results:
         return Result(
             folder / MANIFEST,
             lambda: dataset_identity(spec, self.study.download_of(name)),
-            lambda: _of_manifest(folder),
+            lambda: of_manifest(folder),
         )
 
     def screening(self, name: str) -> Result:
@@ -135,7 +135,7 @@ class Results:
             self._require(self.dataset(name))
             return {"manifest": sha256(manifest)}
 
-        return Result(path, wanted, lambda: _of_verdict(path))
+        return Result(path, wanted, lambda: of_verdict(path))
 
     def targets(self, arm: str) -> list[Result]:
         """The shards of an arm's targets."""
@@ -150,7 +150,7 @@ class Results:
             return targets_identity(self.study.proxy(arm), sources[name])
 
         path = self.study.target_dir(arm) / name
-        return Result(path.with_suffix(".json"), wanted, lambda: _of_report(path))
+        return Result(path.with_suffix(".json"), wanted, lambda: of_report(path))
 
     def run(self, run: Run) -> Result:
         """A run: its weights, or for ``base`` a pointer to the model's own."""
@@ -161,7 +161,7 @@ class Results:
                 raise NotMade(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
             return run_identity(self.study, run)
 
-        return Result(path, wanted, lambda: _of_run(path), command=self._command("train", run))
+        return Result(path, wanted, lambda: of_run(path), command=self._command("train", run))
 
     def prediction(self, run: Run, benchmark: Benchmark) -> Result:
         """What a run answered to, or made of, a benchmark."""
@@ -169,7 +169,7 @@ class Results:
         return Result(
             path,
             lambda: prediction_identity(self.study, run, benchmark, self._checkpoint(run)),
-            lambda: _of_predictions(path),
+            lambda: of_predictions(path),
             command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
         )
 
@@ -179,7 +179,7 @@ class Results:
         return Result(
             path,
             lambda: drawing_identity(self.study, run, self._checkpoint(run)),
-            lambda: _of_predictions(path),
+            lambda: of_predictions(path),
             command=self._command("demonstrate", run),
         )
 
@@ -193,7 +193,7 @@ class Results:
 
         path = self.study.score_file(run, benchmark.name)
         command = f"{self._command('score', run)} --benchmark {benchmark.name}"
-        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), command=command)
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def sheet(self) -> Result:
         """The contact sheet of the proxies."""
@@ -204,7 +204,7 @@ class Results:
             first = next(iter(images.recorded()[1].values()))
             return sheet_identity({name: self.study.proxy(name) for name in self.study.shown_proxies}, first)
 
-        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), (path.with_suffix(".png"),))
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), (path.with_suffix(".png"),))
 
     def page(self, name: str) -> Result:
         """Tables, figures or report: what is told of everything together."""
@@ -215,7 +215,7 @@ class Results:
             self._require(*self.reported)
             return page_identity(self.study, [result.record for result in self.reported])
 
-        return Result(path, wanted, lambda: (_identity(path, read_record(path)), {}), outputs)
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), outputs)
 
     def _command(self, name: str, run: Run) -> str:
         return f"sgt {name} {self.study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
@@ -256,42 +256,3 @@ def set_time(path: Path, time: int) -> None:
         os.utime(path, ns=(time, time), follow_symlinks=False)
     except PermissionError:
         return
-
-
-def _of_manifest(folder: Path) -> tuple[Identity, dict[Path, str]]:
-    manifest = read_manifest(folder)
-    files = {folder / shard["file"]: shard["sha256"] for shard in manifest["shards"]}
-    return _identity(folder / MANIFEST, manifest), files
-
-
-def _of_verdict(path: Path) -> tuple[Identity, dict[Path, str]]:
-    try:
-        return {"manifest": json.loads(path.read_text(encoding="utf-8"))["judged_for"]["manifest_sha256"]}, {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a verdict on a dataset ({error!r})", "delete it to screen the data again") from None
-
-
-def _of_report(shard: Path) -> tuple[Identity, dict[Path, str]]:
-    path = shard.with_suffix(".json")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return _identity(path, report), {shard: report["sha256"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a report of targets ({error!r})", "delete it to render them again") from None
-
-
-def _of_run(path: Path) -> tuple[Identity, dict[Path, str]]:
-    record = read_record(path)
-    folder = Path(record["checkpoint"])
-    return _identity(path, record), {folder / name: digest for name, digest in record.get("files", {}).items()}
-
-
-def _of_predictions(path: Path) -> tuple[Identity, dict[Path, str]]:
-    meta = read_record(path)
-    return _identity(path, meta), {path.parent / meta["file"]: meta["predictions_sha256"]}
-
-
-def _identity(path: Path, record: dict) -> Identity:
-    if "identity" not in record:
-        raise SgtError(path, "does not say what decided it: another version wrote it", "delete it to make it again")
-    return record["identity"]
