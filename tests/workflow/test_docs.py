@@ -1,4 +1,4 @@
-"""Every command that README and docs show is run, dry-run, or read by the parser of what it starts."""
+"""Every command that the documents show is run, dry-run, or read by the parser of what it starts."""
 
 import argparse
 import importlib
@@ -12,7 +12,7 @@ from sgt import __version__
 from sgt.cli import COMMANDS
 from tests.workflow.conftest import ROOT, Clone, clone
 
-PAGES = [ROOT / "README.md", ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 SHELL = {"", "sh", "bash"}
 # Run for real by a test that says so in these words.
