@@ -30,10 +30,10 @@ def difference(recorded: object, wanted: object, where: str = "") -> str | None:
 
     Args:
         recorded: as it was read from a record.
-        wanted: that of the study as it is; :data:`UNKNOWN` in it fits everything.
+        wanted: that of the study as it is. :data:`UNKNOWN` in either fits everything.
         where: the place in the whole identity, for the words.
     """
-    if wanted == UNKNOWN:
+    if UNKNOWN in (recorded, wanted):
         return None
     if isinstance(recorded, dict) and isinstance(wanted, dict):
         for key in dict.fromkeys([*wanted, *recorded]):

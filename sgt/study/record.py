@@ -6,15 +6,15 @@ All functions raise :class:`SgtError` where a record is damaged, was edited, or 
 import json
 from pathlib import Path
 
-from sgt.data.shards import MANIFEST, read_manifest
+from sgt.data.shards import read_manifest
 from sgt.errors import SgtError
-from sgt.identity import Identity, read_record
+from sgt.identity import UNKNOWN, Identity, read_record
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.schema import ARM_WITHOUT_TRAINING
 
 FINAL = "final"
 # What decided a result, and the SHA-256 of its files, by path.
-Recorded = tuple[Identity, dict[Path, str]]
+Recorded = tuple[Identity | str, dict[Path, str]]
 
 
 def read_run(study: LoadedStudy, run: Run) -> dict:
@@ -38,10 +38,10 @@ def checkpoint_of(study: LoadedStudy, run: Run) -> Path:
 
 
 def of_manifest(folder: Path) -> Recorded:
-    """Of a dataset."""
+    """Of a dataset; what decided one that was written by hand is not known."""
     manifest = read_manifest(folder)
     files = {folder / shard["file"]: shard["sha256"] for shard in manifest["shards"]}
-    return identity_in(folder / MANIFEST, manifest), files
+    return manifest.get("identity", UNKNOWN), files
 
 
 def of_verdict(path: Path) -> Recorded:

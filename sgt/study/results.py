@@ -4,6 +4,7 @@ A result is known by its record, which its job writes last and which says what d
 Times of files decide nothing: ``touch``, ``cp -r`` and a restored backup change no result.
 """
 
+import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sgt.atomic import sha256
 from sgt.data.identity import dataset_identity
 from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
-from sgt.identity import Identity, difference, read_record
+from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import sheet_identity
 from sgt.proxies.render import targets_identity
 from sgt.study.benchmarks import TARGETS, Benchmark
@@ -22,6 +23,7 @@ from sgt.study.identity import drawing_identity, page_identity, prediction_ident
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import Recorded, identity_in, of_manifest, of_predictions, of_report, of_run, of_verdict
 
+log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
@@ -243,6 +245,8 @@ def require_current(*results: Result) -> None:
         if fault := result.fault():
             problem = fault if fault == MISSING else f"not of the study as it is: {fault}"
             raise SgtError(result.record, problem, f"run `{result.command}`")
+        if result.recorded()[0] == UNKNOWN:
+            log.warning("%s: does not say what decided it; taken as it is", result.record)
 
 
 def time_of(path: Path) -> int:

@@ -8,10 +8,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sgt.data.fetch import FETCHED
+from sgt.errors import SgtError
+from sgt.identity import UNKNOWN
 from sgt.study.base_weights import DATA, stale_files
 from sgt.study.identity import is_read
 from sgt.study.load import LoadedStudy
-from sgt.study.results import Results, set_time, time_of
+from sgt.study.results import MISSING, Results, set_time, time_of
 
 TIMES = "benchmarks"
 
@@ -23,7 +25,7 @@ def settle(study: LoadedStudy) -> dict[Path, str]:
         The record of each result that is not current, and why; also of those that are not there.
 
     Raises:
-        SgtError: a result was changed since it was made.
+        SgtError: a result was changed since it was made, or nobody knows what decided it.
     """
     old_bases = {name: paths for name in study.models if (paths := _old_files(study, name))}
     results = Results(study, old_bases)
@@ -33,6 +35,10 @@ def settle(study: LoadedStudy) -> dict[Path, str]:
     oldest = max((time_of(path) for path in _given(study) if path.exists()), default=0)
     for stage in results.stages():
         faults |= {result.record: fault for result in stage if (fault := results.fault(result))}
+        for result in (result for result in stage if faults.get(result.record) != MISSING):
+            if result.recorded()[0] == UNKNOWN:
+                problem = "does not say what decided it: written by hand, or by another version"
+                raise SgtError(result.record, problem, "delete it to make it again")
         files = [path for result in stage if result.record not in faults for path in result.files()]
         oldest = _raised(files, oldest)
     # Snakemake counts what it measured of a job as one of the job's results.

@@ -198,6 +198,17 @@ def test_a_record_that_was_edited_is_named(results, name):
         faults()
 
 
+def test_data_written_by_hand_are_taken_by_a_command_and_not_by_the_workflow(results, caplog):
+    manifest = results / "shards/questions/manifest.json"
+    content = json.loads(manifest.read_text())
+    del content["identity"]
+    manifest.write_text(json.dumps(content))
+    sgt("train", "config/micro.yaml", "--model", "micro", "--arm", "sft", "--seed", 0)
+    assert "questions/manifest.json: does not say what decided it; taken as it is" in caplog.text
+    with pytest.raises(SgtError, match=r"questions/manifest\.json: does not say what decided it: written by hand"):
+        faults()
+
+
 def test_data_that_is_no_longer_there_makes_nothing_old(results):
     shutil.rmtree(results / "shards/questions")
     gone = {f"shards/questions/{name}.json" for name in ("manifest", "screened")}
