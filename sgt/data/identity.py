@@ -10,6 +10,9 @@ from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.study.datasets import Dataset, Toyworld
 
+# Raised by whoever changes what becomes of a download.
+CONVERTER_VERSION = 1
+
 
 def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
     """What decides a dataset's shards.
@@ -20,7 +23,8 @@ def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
     """
     if isinstance(spec, Toyworld):
         return {"spec": spec.model_dump(mode="json"), "generator": GENERATOR_VERSION}
-    return {"spec": spec.model_dump(mode="json", exclude={"download"}), "download": fetched_content(download)}
+    chosen = spec.model_dump(mode="json", exclude={"download"})
+    return {"spec": chosen, "download": fetched_content(download), "converter": CONVERTER_VERSION}
 
 
 def fetched_content(folder: Path) -> str:

@@ -33,6 +33,7 @@ class Proxy(ABC):
         label_like: the target is a palette image whose colours are labels, resized only by nearest neighbour.
         reads_pixels: the target depends on the image's pixels; of others ``render`` may be given a blank image.
         batch: how many samples are rendered together.
+        version: raised by whoever changes what the proxy renders or shows.
         options: what was chosen.
     """
 
@@ -49,6 +50,7 @@ class Proxy(ABC):
     label_like: bool = False
     reads_pixels: bool = True
     batch: int = 1
+    version: int = 1
 
     def __init__(self, options: Strict | None = None) -> None:
         self.options = options or self.Options(task=self.name)
@@ -94,11 +96,11 @@ class Proxy(ABC):
 
     @property
     def choices(self) -> Identity:
-        """The options as part of an identity: what a fetched model is, instead of the folder it lies in."""
+        """What decides targets, for an identity: the options, with what a fetched model is instead of its folder."""
         chosen = self.options.model_dump(mode="json")
-        return {
-            key: fetched_content(Path(value)) if value in self.downloads else value for key, value in chosen.items()
-        }
+        models = {folder: fetched_content(Path(folder)) for folder in self.downloads}
+        chosen = {key: models.get(value, value) if isinstance(value, str) else value for key, value in chosen.items()}
+        return {**chosen, "version": self.version}
 
     @property
     def degrades(self) -> bool:

@@ -24,6 +24,8 @@ from sgt.study.schema import ARM_WITHOUT_TRAINING
 OF_MODEL = {"family", "vit_image", "vqa_image", "vae_image"}
 # The files of a checkpoint that are read. Logs and records beside them are not.
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
+# Raised by whoever changes what a recipe makes of a model and its data.
+TRAINER_VERSION = 1
 # Raised by whoever changes what score files hold.
 SCORE_SCHEMA = 2
 
@@ -35,7 +37,13 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
     if run.arm == ARM_WITHOUT_TRAINING:
         return base
     recipe = study.recipe(run.model, run.arm).model_dump(mode="json", exclude=WITHOUT_EFFECT)
-    identity = {**base, "recipe": recipe, "seed": run.seed, "questions": _learned(study, study.study.data.vqa)}
+    identity = {
+        **base,
+        "recipe": recipe,
+        "trainer": TRAINER_VERSION,
+        "seed": run.seed,
+        "questions": _learned(study, study.study.data.vqa),
+    }
     if run.proxy:
         identity["proxy"] = study.proxy(run.proxy).choices
         identity["images"] = _learned(study, study.images(run.proxy))
