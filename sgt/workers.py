@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sgt.errors import REQUEUE_STATUS, SgtError
-from sgt.training.signals import STOPPING
+from sgt.training.signals import STOPPING, heeded
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
@@ -75,9 +75,7 @@ def run_workers(words: Sequence[str], place: Place) -> int:
         SgtError: they cannot meet, or a signal ended a process; its status is then that of a shell, 128 and the signal.
     """
     taken: list[int] = []
-    # What is ignored (as SIGHUP under nohup) stays so, here and in the processes.
-    heard = [number for number in PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, frame: taken.append(number)) for number in heard}
+    before = {number: signal.signal(number, lambda number, frame: taken.append(number)) for number in heeded(PASSED_ON)}
     workers: list[subprocess.Popen] = []
     try:
         store = _store(place) if place.node == 0 else None

@@ -1,4 +1,4 @@
-"""What a study says on screen while Snakemake runs it: a line per finished job, where long jobs are, and how it ended.
+"""What a study says on screen while Snakemake runs it: a line per finished job, where long ones are, and how it ended.
 
 Jobs write to their own logs, complete; only what a person follows stands here. Snakemake's own record of a run, with
 reasons and commands of all jobs, is below ``.snakemake/log``.
@@ -27,6 +27,8 @@ WIDTH = 200
 # Seconds after which a job that still runs is told, twice as long each time, to at most an hour.
 FIRST_LOOK, LONGEST_WAIT = 30.0, 3600.0
 SHOWN_FAILURES = 5
+# Rules whose jobs are told with their command when they start, too: of others, the end comes soon enough.
+LONG = {"fetch", "pretrain", "train"}
 # Of every job, or of no use on screen.
 DROPPED = {
     LogEvent.WORKFLOW_STARTED,
@@ -154,6 +156,8 @@ class Console(logging.Formatter):
                 self._running[record.jobid] = Running(told, now, now + FIRST_LOOK, logs[0] if logs else None)
                 if self._expected:
                     self._expected.began(record.jobid, now)
+                if record.rule_name in LONG and getattr(record, "shellcmd", None):
+                    return self._line(f"started: {record.shellcmd.split(' > ')[0]}")
             case LogEvent.JOB_FINISHED:
                 return self._finish(record.job_id)
             case LogEvent.JOB_ERROR:

@@ -62,6 +62,14 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(long_run):
     assert (long_run.folder / "run.json").exists()
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_schedulers_warning_that_the_workflow_ignores_is_heard(processes, long_run):
+    """Snakemake ignores it, and what it starts inherits that."""
+    ignoring = ("env", "--ignore-signal=USR2")
+    status, said = long_run.finish(processes, prefix=ignoring, events=[Event(STEP, "SIGUSR2", call=3)])
+    assert status != 0 and "stopped by" in said and "saved at step 3" in said
+
+
 def test_a_signal_to_one_of_two_processes_saves_one_checkpoint_of_both(long_run):
     stop = Event(STEP, "SIGUSR1", call=3, rank=1)
     status, said = long_run.finish(processes=2, events=[stop])
