@@ -27,11 +27,12 @@ from sgt.identity import read_record
 ROOT = Path(__file__).parents[1]
 STUDY = "config/rounds.yaml"
 SPLITS = {"pretrain": "pretrain", "scenes": "proxy", "questions": "vqa", "test": "test"}
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 # Each edit is one of the values of one field; every one changes numbers.
 EDITS = {
     ("recipe", "optimizer", "lr"): [1.0e-3, 2.0e-3],
     ("recipe", "steps"): [6, 8],
-    ("proxies", "edge", "method"): ["sobel", "canny"],
+    ("proxies", "edge", "method"): ["gradient", "canny"],
     ("datasets", "test", "scenes"): [12, 16],
 }
 
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the rounds; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=30, help="(%(default)s)")
-    parser.add_argument("--longest", type=float, default=40, help="seconds before a kill, at most (%(default)s)")
+    parser.add_argument("--longest", type=float, default=30, help="seconds before a kill, at most (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of times, victims and edits (%(default)s)")
     args = parser.parse_args(argv)
     rng = random.Random(args.seed)
@@ -52,8 +53,9 @@ def main(argv: list[str] | None = None) -> int:
             print(f"round {number + 1}/{args.rounds}: {done}; {edited}", flush=True)
         shutil.copyfile(disturbed / STUDY, undisturbed / STUDY)
         for where in (disturbed, undisturbed):
-            subprocess.run(command(), cwd=where, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        again = subprocess.run([*command(), "--dry-run"], cwd=disturbed, capture_output=True, text=True, check=True)
+            subprocess.run(command(), cwd=where, env=environment(), check=True, **QUIET)
+        planned = [*command(), "--dry-run"]
+        again = subprocess.run(planned, cwd=disturbed, env=environment(), capture_output=True, text=True, check=True)
         different = [name for name, value in outcome(disturbed).items() if outcome(undisturbed).get(name) != value]
         different += [] if "Nothing to be done" in again.stdout + again.stderr else ["something is left to do"]
     print(f"{args.rounds} rounds; different from an undisturbed run: {', '.join(different) or 'nothing'}")
@@ -91,11 +93,14 @@ def command() -> list[str]:
     return [sys.executable, "-m", "snakemake", *where, "--cores", "2", "--configfile", STUDY]
 
 
+def environment() -> dict[str, str]:
+    """In which the jobs find the programs beside this Python."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+
+
 def disturb(folder: Path, rng: random.Random, longest: float) -> str:
     """Start the workflow and do something to it; returns what became of it."""
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command(), cwd=folder, env=environment, start_new_session=True, **quiet)
+    process = subprocess.Popen(command(), cwd=folder, env=environment(), start_new_session=True, **QUIET)
     wait, what = (
         rng.uniform(3, longest),
         rng.choice(["end the workflow", "kill everything", "kill a job", "kill a job"]),
@@ -104,7 +109,9 @@ def disturb(folder: Path, rng: random.Random, longest: float) -> str:
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     if process.poll() is not None:
-        return f"ended with {process.returncode} before {wait:.0f} s"
+        if process.returncode:
+            raise SystemExit(f"the workflow ended with {process.returncode}, and nobody had disturbed it")
+        return f"ended before {wait:.0f} s"
     if what == "end the workflow":
         process.send_signal(signal.SIGTERM)
     elif what == "kill everything":

@@ -161,7 +161,7 @@ class Console(logging.Formatter):
             case LogEvent.JOB_FINISHED:
                 return self._finish(record.job_id)
             case LogEvent.JOB_ERROR:
-                return self._fail(record.jobid)
+                return self._fail(record.jobid, getattr(record, "rule_msg", None))
             case _ if event in DROPPED:
                 return ""
             case _:
@@ -181,12 +181,14 @@ class Console(logging.Formatter):
         seconds = self._expected.finished(jobid, time.monotonic())
         return self._line(f"{job.told} ({seconds:.0f} s)")
 
-    def _fail(self, jobid: int) -> str:
+    def _fail(self, jobid: int, why: str | None) -> str:
+        """What failed, what a scheduler says of it, and the last words of its log."""
         job = self._running.pop(jobid, None)
         if job is None:
             return ""
         self._failed[jobid] = job.told, job.log
-        return "\n".join([self._line(f"failed: {job.told}"), *_last_words(job.log)])
+        said = [part for line in (why or "").splitlines() for part in _wrapped(f"    {line.strip()}")]
+        return "\n".join([self._line(f"failed: {job.told}"), *said, *_last_words(job.log)])
 
     def _pass(self, record: logging.LogRecord) -> str:
         """A message of Snakemake's that is of use, once."""

@@ -162,7 +162,7 @@ def test_two_nodes_of_two_processes_train_one_run_while_another_job_fails(origin
     profile = f"--workflow-profile workflow/profiles/slurm {OFTEN} --retries 0"
     said = here.run(f"snakemake {profile} -- {greedy} {wide}", status=1)
     words = " ".join(said.split())
-    assert "SLURM sbatch failed" in words and "--mem 999999999" in words
+    assert "SLURM sbatch failed" in words and "--mem 999999999" in words, said
     assert not (here / greedy).exists()
     assert json.loads((here / wide).read_text())["processes"] == 4
     # SLURM keeps a record of the job that it refused, too.
