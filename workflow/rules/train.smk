@@ -21,12 +21,10 @@ for folder, files in LOCAL_CHECKPOINTS.items():
         resources:
             mem_mb=1000,
             runtime=30,
-        params:
-            folder=folder,
         message:
-            "Fetch the versioned base weights in {params.folder}"
+            f"Fetch the versioned base weights in {folder}"
         shell:
-            "sgt base {params.folder:q} > {log:q} 2>&1"
+            f"sgt base {shlex.quote(folder)} > {{log:q}} 2>&1"
 
 
 rule pretrain:
