@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from sgt.atomic import sha256
@@ -50,6 +50,10 @@ class Result:
     recorded: Callable[[], Recorded]
     outputs: tuple[Path, ...] = ()
     command: str = "make study"
+
+    def __post_init__(self) -> None:
+        # Looked at several times, and score files are large.
+        object.__setattr__(self, "recorded", cache(self.recorded))
 
     def fault(self) -> str | None:
         """Why this is no result of the study as it is; None if it is one.
