@@ -1,3 +1,3 @@
-from sgt.cli import main
+from sgt.commands.main import main
 
 raise SystemExit(main())

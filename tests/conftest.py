@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgt.cli import main
+from sgt.commands.main import main
 
 MODEL = {
     "name": "micro",
@@ -108,7 +108,7 @@ GENERATION = {
     "name": "toyworld-gen",
     "version": 1,
     "dataset": "test",
-    "protocol": {"kind": "generation", "prompts": 6, "points": 4, "text_scale": 3.0, "interval": [0.0, 1.0]},
+    "protocol": {"kind": "generation", "prompts": 6, "num_steps": 3, "cfg_text_scale": 3.0, "cfg_interval": [0.0, 1.0]},
 }
 
 

@@ -76,7 +76,7 @@ def test_a_package_that_was_imported_from_elsewhere_is_told_with_its_version(tmp
 @pytest.mark.parametrize("name", ["numpy", "typing_extensions", "yaml", "colorsys"])
 def test_another_package_on_pythonpath_is_refused_in_one_line(name, tmp_path):
     other = write_modules(tmp_path / "module", **{name: "0.1"})
-    said = refused("import sys; from sgt.cli import main; sys.exit(main(['check']))", PYTHONPATH=str(other))
+    said = refused("import sys; from sgt.commands.main import main; sys.exit(main(['check']))", PYTHONPATH=str(other))
     assert said.startswith(f"sgt: error: PYTHONPATH: {other} has a {name} of its own") and said.count("\n") == 1
     assert "`unset PYTHONPATH` (or `module purge`)" in said
 
@@ -93,7 +93,7 @@ def test_a_pythonpath_that_hides_nothing_is_fine(tmp_path):
 def test_the_users_own_packages_are_refused_where_python_would_use_them(tmp_path):
     users = tmp_path / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     write_modules(users, numpy="1.0")
-    code = "import site, sys; {} from sgt.cli import main; sys.exit(main(['check', 'config/tiny.yaml']))"
+    code = "import site, sys; {} from sgt.commands.main import main; sys.exit(main(['check', 'config/tiny.yaml']))"
     here = {"PYTHONUSERBASE": str(tmp_path)}
     # A virtual environment passes them over, conda's do not.
     assert not refused(code.format(""), **here)

@@ -14,9 +14,9 @@ import psutil
 import pytest
 import yaml
 
-from sgt.cli import main
+from sgt.commands.launch import FIRST_PORT, PORTS, srun_command
+from sgt.commands.main import main
 from sgt.errors import REQUEUE_STATUS
-from sgt.launch import FIRST_PORT, PORTS, srun_command
 from tests.conftest import STUDY, write_study
 
 WORDS = ["train", "config/micro.yaml", "--model", "micro", "--arm", "edge", "--seed", "0"]

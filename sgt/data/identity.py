@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
+from sgt.config.datasets import Dataset, Toyworld
 from sgt.data.fetch import FETCHED
 from sgt.data.shards import MANIFEST, SCREENED, read_manifest
 from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest
-from sgt.study.datasets import Dataset, Toyworld
 
 # Raised by whoever changes what becomes of a download.
 CONVERTER_VERSION = 1

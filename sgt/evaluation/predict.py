@@ -1,10 +1,9 @@
-"""``sgt predict``: what one run answers to, or makes of, one benchmark.
+"""What one run answers to, or makes of, one benchmark.
 
 Predictions are made in chunks; each is written whole to a work folder, so a killed call resumes where it was. Order
 and random draws depend on the benchmark alone, so the files are the same however often it was killed.
 """
 
-import argparse
 import json
 import shutil
 from collections.abc import Callable
@@ -13,19 +12,19 @@ from pathlib import Path
 import torch
 
 from sgt.atomic import sha256, write_text
+from sgt.config.benchmarks import Benchmark, GenerationProtocol, QuestionProtocol
+from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.images import encode_png
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
 from sgt.identity import digest, write_record
 from sgt.models.base import GenerationSettings, UnifiedModel
-from sgt.models.families import load_model, made_image
+from sgt.models.registry import load_model, made_image
 from sgt.progress import Progress
 from sgt.revision import code_revision
-from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
 from sgt.study.identity import prediction_identity
-from sgt.study.load import load_study
-from sgt.study.models import Model
+from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
 from sgt.training.examples import image_of
@@ -34,20 +33,17 @@ from sgt.training.screening import check_items
 IMAGES_PER_CHUNK = 20
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt predict``."""
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--arm", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--benchmark", required=True)
+def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
+    """Predict every chunk, join them, and write ``meta.json`` last.
 
+    Args:
+        study, run, benchmark: what to predict.
+        command: the command line, for the record.
 
-def run(args: argparse.Namespace) -> None:
-    """Predict every chunk, join them, and write ``meta.json`` last."""
-    study = load_study(args.study)
-    run = study.run(args.model, args.arm, args.seed)
-    benchmark, spec = study.benchmark(args.benchmark), study.models[run.model]
+    Raises:
+        SgtError: the run or the dataset is not there, or not of the study as it is.
+    """
+    spec = study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
     results = Results(study)
     require_current(results.dataset(benchmark.dataset), results.run(run))
@@ -79,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
         "environment": environment(),
-        "command": args.command_line,
+        "command": command,
         "file": file.name,
         "count": count,
         "predictions_sha256": sha256(file),
@@ -141,10 +137,10 @@ def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> 
 def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
     """The sampler's settings of a protocol."""
     return GenerationSettings(
-        points=protocol.points,
+        num_steps=protocol.num_steps,
         shift=protocol.timestep_shift,
-        text_scale=protocol.text_scale,
-        interval=protocol.interval,
+        cfg_text_scale=protocol.cfg_text_scale,
+        cfg_interval=protocol.cfg_interval,
         solver=protocol.solver,
         negative_prompt=protocol.negative_prompt,
         system=protocol.system,

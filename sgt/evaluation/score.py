@@ -1,11 +1,11 @@
-"""``sgt score``: metrics from the prediction files alone."""
+"""Metrics from the prediction files alone."""
 
-import argparse
 import json
 import logging
 from pathlib import Path
 
 from sgt.atomic import sha256
+from sgt.config.benchmarks import Benchmark
 from sgt.data.images import decode_image
 from sgt.data.shards import read_shard
 from sgt.environment import environment
@@ -14,30 +14,22 @@ from sgt.evaluation.questions import score_questions
 from sgt.identity import read_record, write_record
 from sgt.revision import code_revision
 from sgt.study.identity import SCORE_SCHEMA, score_identity
-from sgt.study.load import load_study
+from sgt.study.load import LoadedStudy, Run
 from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt score``."""
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--arm", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--benchmark", required=True)
-
-
-def run(args: argparse.Namespace) -> None:
+def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
     """Write ``results/scores/RUN/BENCHMARK.json``.
+
+    Args:
+        study, run, benchmark: what to score.
+        command: the command line, for the record.
 
     Raises:
         SgtError: the predictions are unfinished, damaged, or of another version of the benchmark.
     """
-    study = load_study(args.study)
-    run = study.run(args.model, args.arm, args.seed)
-    benchmark = study.benchmark(args.benchmark)
     folder = study.prediction_dir(run, benchmark.name)
     require_current(Results(study).prediction(run, benchmark))
     meta = read_record(folder / "meta.json")
@@ -70,7 +62,7 @@ def run(args: argparse.Namespace) -> None:
         },
         "code": {"predict": meta["code"], "score": code_revision()},
         "environment": {"predict": meta.get("environment"), "score": environment()},
-        "commands": [meta["command"], args.command_line],
+        "commands": [meta["command"], command],
         "items": items,
     }
     write_record(study.score_file(run, benchmark.name), result)

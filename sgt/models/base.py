@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sgt.config.benchmarks import Solver
+from sgt.config.recipe import Part, TimeSampling, TimeShift
 from sgt.errors import SgtError
 from sgt.models.examples import Example
 from sgt.models.flow import Stratum
-from sgt.study.benchmarks import Solver
-from sgt.study.recipe import Part, TimeSampling, TimeShift
 
 
 class Batch(Protocol):
@@ -51,10 +51,10 @@ class GenerationSettings:
     """How images are sampled.
 
     Attributes:
-        points: time points from noise to image; one fewer steps.
+        num_steps: steps from noise to image; the official BAGEL code counts time points, one more.
         shift: see :func:`sgt.models.flow.shift_factor`.
-        text_scale, image_scale: classifier-free guidance; at most 1 switches the branch off.
-        interval: (low, high]: times at which guidance acts, 1 being noise. OmniGen2 counts steps: it acts while the
+        cfg_text_scale, cfg_image_scale: classifier-free guidance; at most 1 switches the branch off.
+        cfg_interval: (low, high]: times at which guidance acts, 1 being noise. OmniGen2 counts steps: it acts while the
             share of steps done is in [1 − high, 1 − low].
         renorm: ``global``, ``channel`` or ``text_channel``: how BAGEL's guided velocity is rescaled.
         renorm_min: lower bound of the rescaling; 1 switches it off.
@@ -65,11 +65,11 @@ class GenerationSettings:
         think_tokens: after which a thought is cut off.
     """
 
-    points: int = 50
+    num_steps: int = 49
     shift: TimeShift = 3.0
-    text_scale: float = 4.0
-    image_scale: float = 1.0
-    interval: tuple[float, float] = (0.4, 1.0)
+    cfg_text_scale: float = 4.0
+    cfg_image_scale: float = 1.0
+    cfg_interval: tuple[float, float] = (0.4, 1.0)
     renorm: str = "global"
     renorm_min: float = 0.0
     solver: Solver = "euler"
@@ -141,7 +141,8 @@ class UnifiedModel(ABC):
 
         Args:
             folder: the checkpoint.
-            vit_image, vae_image: three numbers about the images it sees and makes; see :class:`sgt.study.models.Model`.
+            vit_image, vae_image: three numbers about the images it sees and makes; see
+                :class:`sgt.config.models.Model`.
             dtype: of the network's weights; the VAE stays in fp32.
             device: of everything.
             overlay: folder with weights alone, which are taken instead of the checkpoint's of the same names.
@@ -177,7 +178,7 @@ class UnifiedModel(ABC):
         """Parts of the network that run one after another, whose weights can be gathered one at a time."""
 
     @abstractmethod
-    def recompute(self, on: bool) -> None:
+    def activation_checkpointing(self, on: bool) -> None:
         """Whether training keeps activations or works them out again in the backward pass."""
 
     def compile(self) -> None:

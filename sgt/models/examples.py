@@ -7,7 +7,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class SeenImage:
+class InputImage:
     """An image that the model is shown through its semantic encoder.
 
     Attributes:
@@ -19,15 +19,15 @@ class SeenImage:
 
 
 @dataclass(frozen=True)
-class Words:
-    """A text; the model learns to say it if ``learned``."""
+class Text:
+    """A text; the model learns to say it if ``supervised``."""
 
     text: str
-    learned: bool = False
+    supervised: bool = False
 
 
 @dataclass(frozen=True)
-class Exchange:
+class QAPair:
     """A question and the answer that the model learns; what follows in the example does not see them."""
 
     question: str
@@ -35,10 +35,10 @@ class Exchange:
 
 
 @dataclass(frozen=True)
-class MadeImage:
+class TargetImage:
     """An image that the model learns to make. Palette images hold labels: they are resized by nearest neighbour."""
 
     image: Image.Image
 
 
-Example = Sequence[SeenImage | Words | Exchange | MadeImage]
+Example = Sequence[InputImage | Text | QAPair | TargetImage]

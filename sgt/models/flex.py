@@ -92,7 +92,7 @@ def block_mask(
 
     # Every place of padding is a sample and a split of its own.
     split = torch.repeat_interleave(torch.arange(len(modes)), torch.tensor(split_lens))
-    some, all_ = _met(split, sample_of_split, hidden, whole, length)
+    some, all_ = block_overlap(split, sample_of_split, hidden, whole, length)
     alone = -1 - torch.arange(padding)
     per_place = (
         torch.cat([sample_of_split[split], alone]),
@@ -112,7 +112,7 @@ def block_mask(
     return BlockMask.from_kv_blocks(*mixed, *full, BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(length, length))
 
 
-def _met(split: Tensor, sample: Tensor, hidden: Tensor, whole: Tensor, length: int) -> tuple[Tensor, Tensor]:
+def block_overlap(split: Tensor, sample: Tensor, hidden: Tensor, whole: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """Whether some, and whether all, queries of a block may see keys of another: bool (blocks, blocks), twice.
 
     Args:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-from sgt.study.recipe import TimeSampling, TimeShift
+from sgt.config.recipe import TimeSampling, TimeShift
 
 # Tokens of a 1024² image: what the static shift takes for every image.
 STATIC_TOKENS = 4096
@@ -66,6 +66,6 @@ def velocity(data: Tensor, noise: Tensor) -> Tensor:
     return noise - data
 
 
-def sampling_times(points: int, shift: float) -> Tensor:
-    """``points`` times from 1 to 0, float32; consecutive pairs are the Euler steps."""
-    return shift_time(torch.linspace(1, 0, points), shift)
+def sampling_times(num_steps: int, shift: float) -> Tensor:
+    """``num_steps`` + 1 times from 1 to 0, float32; consecutive pairs are the steps."""
+    return shift_time(torch.linspace(1, 0, num_steps + 1), shift)

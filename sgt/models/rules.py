@@ -6,11 +6,11 @@ file puts its name before that.
 
 from typing import Protocol
 
+from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.models import Model
+from sgt.config.recipe import Recipe
 from sgt.models.bagel.rules import BagelRules
 from sgt.models.omnigen2.rules import OmniGen2Rules
-from sgt.study.benchmarks import GenerationProtocol
-from sgt.study.models import Model
-from sgt.study.recipe import Recipe
 
 
 class FamilyRules(Protocol):

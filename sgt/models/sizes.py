@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from sgt.study.recipe import Part
+from sgt.config.recipe import Part
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Tokens:
 
     Attributes:
         text, seen, made: tokens of text and markers, of images seen, of images made.
-        learned: text tokens with a loss.
+        supervised: text tokens with a loss.
         pairs: of a token and one it attends to, in the decoder.
         seen_pairs: the same in the vision encoder.
     """
@@ -74,7 +74,7 @@ class Tokens:
     text: int
     seen: int
     made: int
-    learned: int
+    supervised: int
     pairs: int
     seen_pairs: int
 
@@ -88,13 +88,13 @@ def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
     """Floating-point operations of one forward pass.
 
     Two per parameter that a token meets and per number of a key or value that a query meets: each token meets one
-    expert, image patches the vision encoder too, and learned text the head. A backward pass takes twice as many.
+    expert, image patches the vision encoder too, and supervised text the head. A backward pass takes twice as many.
     """
     parameters = (
         sizes.parameters["understanding"] * (tokens.text + tokens.seen)
         + sizes.parameters["generation"] * tokens.made
         + sizes.parameters["vision"] * tokens.seen
-        + sizes.decoder.width * sizes.vocabulary * tokens.learned
+        + sizes.decoder.width * sizes.vocabulary * tokens.supervised
     )
     attention = (
         sizes.decoder.layers * sizes.decoder.queries * tokens.pairs

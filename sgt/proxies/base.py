@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from sgt.config.datasets import Samples
+from sgt.config.proxies import ProxyOptions
 from sgt.data.identity import fetched_content
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import Identity
-from sgt.study.datasets import Samples
-from sgt.study.fields import Strict
 
 Level = Literal["high", "mid", "low"]
 
@@ -37,10 +37,8 @@ class Proxy(ABC):
         options: what was chosen.
     """
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose but the task."""
-
-        task: str
 
     name: str
     level: Level
@@ -52,7 +50,7 @@ class Proxy(ABC):
     batch: int = 1
     version: int = 1
 
-    def __init__(self, options: Strict | None = None) -> None:
+    def __init__(self, options: ProxyOptions | None = None) -> None:
         self.options = options or self.Options(task=self.name)
 
     @abstractmethod

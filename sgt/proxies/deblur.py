@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import convolve1d, rotate
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 # Lengths of the official recipe, in pixels of images of 512.
 LENGTHS = (10, 20, 30)
@@ -16,7 +16,7 @@ LENGTHS = (10, 20, 30)
 class Deblur(CleanImage):
     """Motion along a straight line of random direction; its length is one of three shares of the short side."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose."""
 
         task: Literal["deblur"]

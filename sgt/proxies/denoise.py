@@ -6,15 +6,15 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 
 class Denoise(CleanImage):
     """Gaussian, Poisson, salt-and-pepper and JPEG noise, each with a chance of its own, in random order (official
     recipe)."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose."""
 
         task: Literal["denoise"]

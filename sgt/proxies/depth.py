@@ -9,11 +9,12 @@ from matplotlib import colormaps
 from PIL import Image
 from pydantic import Field, model_validator
 
+from sgt.config.fields import Folder
+from sgt.config.proxies import ProxyOptions
 from sgt.data.images import decode_depth, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
-from sgt.study.fields import Folder, Strict
 
 PERCENTILES = (1, 99)
 
@@ -24,7 +25,7 @@ class Depth(Proxy):
     The depth is the dataset's own (``KEY.depth.png``), or what Depth Anything V2 estimates from the image.
     """
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Where depth comes from and how it is drawn."""
 
         task: Literal["depth"]
@@ -54,7 +55,7 @@ class Depth(Proxy):
         "what is near should be white",
     )
 
-    def __init__(self, options: Strict | None = None) -> None:
+    def __init__(self, options: ProxyOptions | None = None) -> None:
         super().__init__(options)
         if self.options.estimator == "dataset":
             self.reads_pixels = False

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 STRENGTHS = (0.4, 0.6, 0.8)
 
@@ -15,7 +15,7 @@ STRENGTHS = (0.4, 0.6, 0.8)
 class Derain(CleanImage):
     """Rain or fog, one of three strengths (the strengths are the official recipe's; how they are drawn is ours)."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose."""
 
         task: Literal["derain"]

@@ -6,6 +6,8 @@ from typing import Literal
 from PIL import Image, ImageDraw
 from pydantic import Field
 
+from sgt.config.fields import Probability
+from sgt.config.proxies import ProxyOptions
 from sgt.data.images import orientation_of_sample
 from sgt.data.orientation import Box
 from sgt.data.shards import Sample
@@ -13,13 +15,12 @@ from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
 from sgt.proxies.palettes import MOST, palette
 from sgt.proxies.segmentation import annotations
-from sgt.study.fields import Probability, Strict
 
 
 class Detection(Proxy):
     """The boxes of all annotations, larger ones first, in the palette's colours in turn from left to right."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """How boxes are drawn."""
 
         task: Literal["detection"]

@@ -8,9 +8,9 @@ from PIL import Image
 from pydantic import Field, model_validator
 from scipy.ndimage import gaussian_filter, label
 
+from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
-from sgt.study.fields import Strict
 
 PERCENTILE = 99
 
@@ -20,7 +20,7 @@ class Edge(Proxy):
     lines one pixel wide, white, where the gradient of the smoothed luminance is largest across the edge.
     """
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Which detector, and Canny's settings."""
 
         task: Literal["edge"]
@@ -105,7 +105,7 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 # Strength of the edges, float (H, W), at least 0, of an RGB image. A network such as HED is one more entry, and one
 # more name in ``Options.method``.
-DETECTORS: dict[str, Callable[[Image.Image, Strict], np.ndarray]] = {
+DETECTORS: dict[str, Callable[[Image.Image, ProxyOptions], np.ndarray]] = {
     "gradient": lambda image, options: sobel(_grey(image)),
     "canny": lambda image, options: canny(_grey(image), options.sigma, options.low, options.high).astype(float),
 }

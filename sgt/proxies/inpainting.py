@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 from pydantic import Field, model_validator
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 INTENSITIES = (0.3, 0.5, 0.6, 0.8)
 # The official recipe's strokes step up to 50 px on photographs of 512 px; smaller images get proportionally less.
@@ -20,7 +20,7 @@ class Inpainting(CleanImage):
     of the squares of a grid is grey, as in masked autoencoders.
     """
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """What hides the image."""
 
         task: Literal["inpainting"]

@@ -5,14 +5,14 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 
 class LowLight(CleanImage):
     """Brightness times 0.1 to 0.5, with noise of standard deviation 0.01 to 0.04 (official recipe)."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose."""
 
         task: Literal["low-light"]

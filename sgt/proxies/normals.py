@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
+from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
 from sgt.proxies.depth import inverse_depth
-from sgt.study.fields import Strict
 
 
 class Normals(Proxy):
@@ -18,7 +18,7 @@ class Normals(Proxy):
     Points are put in space by a pinhole camera; the normal is across the two directions of the picture.
     """
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """The camera."""
 
         task: Literal["normals"]

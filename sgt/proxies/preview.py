@@ -1,6 +1,5 @@
-"""``sgt preview``: a contact sheet of one shard, a row per sample: the input, what is seen of it, and each target."""
+"""A contact sheet of one shard, a row per sample: the input, what is seen of it, and each target."""
 
-import argparse
 import json
 import logging
 from itertools import islice
@@ -9,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from sgt.atomic import atomic_path, sha256
+from sgt.atomic import atomic_path
 from sgt.data.images import decode_target, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
-from sgt.identity import Identity, write_record
-from sgt.proxies import PROXIES
+from sgt.identity import Identity
 from sgt.proxies.base import Proxy
-from sgt.proxies.render import encode_target, proxy_named, proxy_with
+from sgt.proxies.render import encode_target, proxy_with
 
 log = logging.getLogger("sgt")
 GAP = 6
@@ -26,44 +24,30 @@ INK, PAPER = (30, 30, 30), (255, 255, 255)
 Columns = dict[str, Image.Image]
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt preview``."""
-    parser.add_argument("shard", type=Path)
-    parser.add_argument("out", type=Path, help="PNG file")
-    parser.add_argument("--count", type=int, default=8, help="samples, from the first (%(default)s)")
-    chosen = parser.add_mutually_exclusive_group()
-    chosen.add_argument("--proxies", default=",".join(PROXIES), help="names, separated by commas (%(default)s)")
-    chosen.add_argument("--options", help="names with what is chosen about each, as a JSON object of objects")
-    parser.add_argument("--side", type=int, default=144, help="longest side of a picture, pixels (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the degradations")
-    parser.add_argument("--record", type=Path, help="file that will say what the sheet was drawn from")
+def draw_sheet(proxies: dict[str, Proxy], shard: Path, out: Path, count: int, side: int, seed: int) -> None:
+    """Draw the first samples of a shard with their targets.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Draw the sheet.
+    Args:
+        proxies: by the names they have on the sheet; those whose needs a sample lacks are left out, with a warning.
+        shard: of images with annotations.
+        out: PNG file.
+        count: samples, from the first.
+        side: longest side of a picture, pixels.
+        seed: of the degradations.
 
     Raises:
-        SgtError: the shard or a sample is damaged, is empty, or a proxy is unknown.
+        SgtError: the shard or a sample is damaged, or there are none.
     """
-    for option in ("count", "side"):
-        if getattr(args, option) < 1:
-            raise SgtError(f"--{option}", f"{getattr(args, option)} is too small", "give a positive number")
-    if args.options is None:
-        proxies = {name: proxy_named(name) for name in args.proxies.split(",")}
-    else:
-        proxies = proxies_of(args.options)
-    samples = list(islice(read_shard(args.shard), args.count))
+    samples = list(islice(read_shard(shard), count))
     if not samples:
-        raise SgtError(args.shard, "has no samples", "make or fetch the shard again")
+        raise SgtError(shard, "has no samples", "make or fetch the shard again")
     drawn = {name: proxy for name, proxy in proxies.items() if all(proxy.applies_to(sample) for sample in samples)}
     for name in proxies:
         if name not in drawn:
-            log.warning("%s: left out, samples of %s lack %s", name, args.shard, " or ".join(proxies[name].needs))
-    rows = [pictures(sample, drawn, np.random.default_rng([args.seed, place])) for place, sample in enumerate(samples)]
-    with atomic_path(args.out) as temporary:
-        contact_sheet(rows, args.side).save(temporary, "PNG")
-    if args.record:
-        write_record(args.record, {"identity": sheet_identity(proxies, sha256(args.shard))})
+            log.warning("%s: left out, samples of %s lack %s", name, shard, " or ".join(proxies[name].needs))
+    rows = [pictures(sample, drawn, np.random.default_rng([seed, place])) for place, sample in enumerate(samples)]
+    with atomic_path(out) as temporary:
+        contact_sheet(rows, side).save(temporary, "PNG")
 
 
 def sheet_identity(proxies: dict[str, Proxy], shard_sha256: str) -> Identity:

@@ -2,14 +2,14 @@
 
 from typing import Literal
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 
 class Reconstruction(CleanImage):
     """The target is the image itself, seen through the semantic encoder alone."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose."""
 
         task: Literal["reconstruction"]

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 
+from sgt.config.fields import Probability
+from sgt.config.proxies import ProxyOptions
 from sgt.data.images import decode_target, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
@@ -15,7 +17,6 @@ from sgt.proxies.base import Proxy
 from sgt.proxies.masks import area, kind_without_area, mask_runs
 from sgt.proxies.painting import Labels, colour, paint
 from sgt.proxies.palettes import MOST, Palette, palette
-from sgt.study.fields import Probability, Strict
 
 MOST_ANNOTATIONS = 10_000
 # How often all masks together may cover the image; those of SA-1B do a few times.
@@ -37,7 +38,7 @@ class Segmentation(Proxy):
     higher annotation id does); ``overlap: larger`` is the other way round, so that parts vanish in wholes.
     """
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """What is a label, and how it is coloured."""
 
         task: Literal["segmentation"]
@@ -71,7 +72,7 @@ class Segmentation(Proxy):
         "separate the objects by colour",
     )
 
-    def __init__(self, options: Strict | None = None) -> None:
+    def __init__(self, options: ProxyOptions | None = None) -> None:
         super().__init__(options)
         if self.options.granularity in _OF_COCO:
             self.needs = ("json", f"{self.options.granularity}.png")
@@ -164,7 +165,7 @@ def _painted(found: list[dict], sample: Sample, height: int, width: int, largest
     return paint([masks[place] for place in kept], ids, *stored[::-1], largest_last).turned(turn)
 
 
-def _categories(sample: Sample, height: int, width: int, options: Strict) -> Image.Image:
+def _categories(sample: Sample, height: int, width: int, options: ProxyOptions) -> Image.Image:
     found = annotations(sample)
     labels = _painted(found, sample, height, width, options.overlap == "larger", options.smallest)
     named = {each["id"]: each for each in found}

@@ -5,8 +5,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
-from sgt.study.fields import Strict
 
 FACTORS = (2, 4, 6, 8)
 
@@ -15,7 +15,7 @@ class SuperResolution(CleanImage):
     """Bicubic reduction by 2, 4, 6 or 8 (official recipe), enlarged again so that the model sees an image of the same
     size."""
 
-    class Options(Strict):
+    class Options(ProxyOptions):
         """Nothing to choose."""
 
         task: Literal["super-resolution"]

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import direction
-from sgt.study.schema import ARM_WITHOUT_PROXY
 
 PERCEPTION, REASONING = "accuracy/perception", "accuracy/reasoning"
 PLACE = {1: "above the control", -1: "below the control", 0: "not seen to differ from the control"}

@@ -8,7 +8,15 @@ from sgt.reporting.stages import job_seconds
 
 # Seconds of jobs of a kind that was never run here, by the beginning of their rule's name. Only their proportions
 # count, and only until one has run.
-UNKNOWN = {"pretrain": 600, "fetch": 300, "shards_": 300, "train": 60, "predict": 20, "toyworld": 10, "demonstrate": 10}
+UNKNOWN = {
+    "pretrain": 600,
+    "fetch": 300,
+    "shards_": 300,
+    "train": 60,
+    "predict": 20,
+    "toyworld": 10,
+    "sample_targets": 10,
+}
 OTHERWISE = 3.0
 
 

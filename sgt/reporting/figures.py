@@ -1,6 +1,5 @@
-"""``sgt figures``: gains by kind and arm, generation by arm, training curves, and sheets of what was made."""
+"""Gains by kind and arm, generation by arm, training curves, and sheets of what was made."""
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +16,7 @@ from sgt.atomic import atomic_path
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores, short
 from sgt.reporting.shown import compared_arms, figures_of
-from sgt.reporting.sources import reporting
-from sgt.study.load import LoadedStudy, load_study
+from sgt.study.load import LoadedStudy
 
 # Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
 COLOURS = {
@@ -31,22 +29,6 @@ COLOURS = {
     "inpainting": "#009e73",
 }
 SMOOTHED_OVER = 20
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt figures``."""
-    parser.add_argument("study", type=Path)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write the figures of a study, from results of the study as it is.
-
-    Raises:
-        SgtError: a result is not there, or not of the study as it is.
-    """
-    study = load_study(args.study)
-    with reporting(study, "figures"):
-        write_figures(study)
 
 
 def write_figures(study: LoadedStudy) -> None:

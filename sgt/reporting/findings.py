@@ -8,6 +8,7 @@ gain over the control is worth.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.statistics import difference_of_means
 from sgt.reporting.comparisons import (
     PERCEPTION,
@@ -24,7 +25,6 @@ from sgt.reporting.comparisons import (
 )
 from sgt.reporting.scores import Scores, interval, short
 from sgt.reporting.verdicts import Verdict, direction, told, verdict
-from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 
 # Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
 HALF, DETECTABLE = 1.960, 2.802

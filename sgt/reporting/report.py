@@ -1,6 +1,5 @@
-"""``sgt report``: one page, complete in itself, of what a study found and of the evidence for it."""
+"""One page, complete in itself, of what a study found and of the evidence for it."""
 
-import argparse
 import base64
 import json
 import logging
@@ -11,37 +10,20 @@ import pandas as pd
 import yaml
 
 from sgt.atomic import write_text
+from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.reporting.environments import environments
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
 from sgt.reporting.shown import CAPTIONS, figures_of
-from sgt.reporting.sources import reporting
 from sgt.reporting.stages import stage_times
-from sgt.reporting.tables import note, tables_of, wide
+from sgt.reporting.tables import note, pivot, tables_of
 from sgt.reporting.verdicts import MEANING
 from sgt.revision import code_revision
-from sgt.study.load import LoadedStudy, load_study
+from sgt.study.load import LoadedStudy
 from sgt.study.record import read_run
-from sgt.study.schema import ARM_WITHOUT_PROXY
 
 log = logging.getLogger("sgt")
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt report``."""
-    parser.add_argument("study", type=Path)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write the report of a study, from results of the study as it is.
-
-    Raises:
-        SgtError: a result is not there, or not of the study as it is.
-    """
-    study = load_study(args.study)
-    with reporting(study, "report"):
-        write_report(study)
 
 
 def write_report(study: LoadedStudy) -> None:
@@ -89,7 +71,7 @@ def ending(scores: Scores) -> list[str]:
 
 def _html(scores: Scores, cells: pd.DataFrame) -> str:
     """A table whose gains are lines of their own; every text in it is ours."""
-    return wide(scores, cells, "<b>{}</b>", "<br>").to_html(index=False, escape=False, border=0)
+    return pivot(scores, cells, "<b>{}</b>", "<br>").to_html(index=False, escape=False, border=0)
 
 
 def _figures(study: LoadedStudy) -> list[dict[str, str]]:

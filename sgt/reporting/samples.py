@@ -6,12 +6,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from sgt.config.benchmarks import Benchmark, GenerationProtocol
 from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
 from sgt.proxies.preview import contact_sheet
-from sgt.study.benchmarks import Benchmark, GenerationProtocol
 from sgt.study.load import LoadedStudy, Run
 
 ROWS = 6
@@ -24,7 +24,7 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
     """Per held-out scene and proxy arm of the first seed: what was shown, the target, and what the arm made."""
 
     def columns(rows: Rows, run: Run) -> None:
-        if not run.proxy or not study.demonstrates(run.proxy):
+        if not run.proxy or not study.samples_targets(run.proxy):
             return
         for row, sample in _beside(rows, study.prediction_dir(run, "targets") / "images.tar"):
             if study.proxy(run.proxy).degrades:

@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from sgt.config.benchmarks import QuestionProtocol
+from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.evaluation.questions import items_of
 from sgt.evaluation.statistics import Difference, paired_difference, proportion
-from sgt.study.benchmarks import QuestionProtocol
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.schema import ARM_WITHOUT_PROXY
 
 
 @dataclass(frozen=True)

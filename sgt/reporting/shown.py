@@ -1,8 +1,8 @@
 """Which figures a study has, by what it compares; and what each shows."""
 
-from sgt.study.benchmarks import GenerationProtocol, QuestionProtocol
+from sgt.config.benchmarks import GenerationProtocol, QuestionProtocol
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.study.load import LoadedStudy
-from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 
 CAPTIONS = {
     "gains": "Gain in accuracy over the control that saw the same questions and no proxy, by kind of question.",

@@ -1,19 +1,15 @@
-"""``sgt tables``: the study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
+"""The study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
 
 ``main`` has what sums the benchmarks up, ``kinds`` everything. Two more files are for DVC, to compare studies with:
 ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
-import argparse
-from pathlib import Path
-
 import pandas as pd
 
 from sgt.atomic import write_json, write_text
+from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.reporting.scores import Scores, interval, short
-from sgt.reporting.sources import reporting
-from sgt.study.load import LoadedStudy, load_study
-from sgt.study.schema import ARM_WITHOUT_PROXY
+from sgt.study.load import LoadedStudy
 
 
 def note(study: LoadedStudy) -> str:
@@ -25,29 +21,13 @@ def note(study: LoadedStudy) -> str:
     return f"{told}. With one seed, what another training would have changed is not in it." if once else f"{told}."
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt tables``."""
-    parser.add_argument("study", type=Path)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write the tables of a study, from results of the study as it is.
-
-    Raises:
-        SgtError: a result is not there, or not of the study as it is.
-    """
-    study = load_study(args.study)
-    with reporting(study, "tables"):
-        write_tables(study)
-
-
 def write_tables(study: LoadedStudy) -> None:
     """Write ``tables/{main,kinds}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
     scores = Scores(study)
     tables = tables_of(scores)
     for name, cells in tables.items():
         path = study.results / "tables" / name
-        people = wide(scores, cells, "**{}**").to_markdown(index=False)
+        people = pivot(scores, cells, "**{}**").to_markdown(index=False)
         write_text(path.with_suffix(".csv"), cells.to_csv(index=False, float_format="%.6f"))
         write_text(path.with_suffix(".md"), f"{people}\n\n{note(study)}\n")
         write_text(path.with_suffix(".tex"), _latex(scores, cells))
@@ -78,7 +58,7 @@ def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:
     return {"main": scores.cells[asked.isin(headlines)], "kinds": scores.cells}
 
 
-def wide(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
+def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
     """Cells as people read them: a row per model and arm, a column per benchmark's metric, and a row for chance.
 
     Args:
@@ -113,7 +93,7 @@ def cell_text(row, bold: str, break_: str) -> str:
 
 def _latex(scores: Scores, cells: pd.DataFrame) -> str:
     """A booktabs table; gains stand below values in cells of their own line."""
-    frame = wide(scores, cells, r"\textbf{{{}}}", r" \\ ")
+    frame = pivot(scores, cells, r"\textbf{{{}}}", r" \\ ")
     escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&"})
     lines = [
         r"% needs \usepackage{booktabs,makecell}",

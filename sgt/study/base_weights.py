@@ -1,10 +1,9 @@
-"""``sgt base``: the base weights that ``data.dvc`` names, by content and one model at a time.
+"""The base weights that ``data.dvc`` names, by content and one model at a time.
 
 Files come from DVC's cache or its remote (``store/``), each checked against its MD5. Git is not needed, so the archive
 of a release runs as a clone does. ``dvc pull`` would need git, and would fetch every model.
 """
 
-import argparse
 import hashlib
 import io
 import json
@@ -28,23 +27,6 @@ BLOCK = 2**20
 NO_ROOM = (ENOSPC, EDQUOT)
 
 log = logging.getLogger(__name__)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt base``."""
-    parser.add_argument("checkpoint", type=Path, help="the folder of one model's base weights, as its file names it")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Make the files of one model those that ``data.dvc`` names.
-
-    Raises:
-        SgtError: it names none there, or a file cannot be had whole.
-    """
-    if not model_files(args.checkpoint):
-        remedy = "check `checkpoint` in the model's file, or put the weights there"
-        raise SgtError(DATA, f"names no files in {args.checkpoint}", remedy)
-    fetch_base(args.checkpoint)
 
 
 def versioned_files(data: Path = DATA) -> dict[Path, str]:

@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
+from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.downloads import load_download
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
-from sgt.models.families import sizes_of
+from sgt.models import estimate
+from sgt.models.registry import sizes_of
 from sgt.models.rules import RULES
 from sgt.models.sizes import ModelSizes
 from sgt.proxies.base import CleanImage, Proxy
 from sgt.study.amounts import amount, many
-from sgt.study.benchmarks import GenerationProtocol
-from sgt.study.downloads import load_download
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.schema import ARM_WITHOUT_TRAINING
-from sgt.training import estimate
 
 SIZES_OF_GPU = (80, 141)
 GB = 10**9
@@ -39,7 +39,7 @@ class Costs:
         return [line for name in self.study.models for line in self._model(name)] + self._time() + self._disk()
 
     def _model(self, name: str) -> list[str]:
-        """What a model takes to train by its recipe: see :mod:`sgt.training.estimate` for what the figures count."""
+        """What a model takes to train by its recipe: see :mod:`sgt.models.estimate` for what the figures count."""
         spec, sizes, recipe = self.study.models[name], self.sizes[name], self.study.recipe(name)
         if sizes is None:
             return [f"model {name}: no estimate, its file gives no architecture"]
@@ -121,7 +121,7 @@ class Costs:
     def in_progress(self, model: str) -> int:
         """Bytes of resumable checkpoints of a run that trains: those that are kept, and one that is being written."""
         sizes, recipe = self.sizes[model], self.study.recipe(model)
-        there = min(recipe.keep + 1, -(-recipe.steps // recipe.save_every))
+        there = min(recipe.keep_last + 1, -(-recipe.steps // recipe.save_every))
         return 0 if sizes is None else there * estimate.progress_bytes(sizes, recipe)
 
     def _fetched(self) -> tuple[float, list[str]]:

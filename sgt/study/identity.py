@@ -9,16 +9,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from sgt.atomic import sha256
+from sgt.config.benchmarks import Benchmark
+from sgt.config.models import Model
+from sgt.config.recipe import WITHOUT_EFFECT
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
 from sgt.data.shards import shard_name
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.proxies.render import target_content
-from sgt.study.benchmarks import Benchmark
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.models import Model
-from sgt.study.recipe import WITHOUT_EFFECT
-from sgt.study.schema import ARM_WITHOUT_TRAINING
 
 # What a model's file says of how images are shown to it and made by it; where its weights lie is not what they are.
 OF_MODEL = {"family", "vit_image", "vqa_image", "vae_image"}

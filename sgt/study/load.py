@@ -7,15 +7,16 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from sgt.config.benchmarks import Benchmark
+from sgt.config.files import read_yaml
+from sgt.config.models import Model
+from sgt.config.recipe import Recipe
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES, Proxy, make_proxy
-from sgt.study.benchmarks import Benchmark
-from sgt.study.files import read_yaml
-from sgt.study.models import Model
+from sgt.study.compatibility import check_parts
 from sgt.study.ownership import require_own_results
-from sgt.study.parts import check_parts
-from sgt.study.recipe import Recipe
-from sgt.study.schema import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
+from sgt.study.schema import StudyFile
 from sgt.study.sources import check_sources
 from sgt.study.versioning import require_versionable
 
@@ -46,7 +47,7 @@ class LoadedStudy:
     """A valid study with the models and benchmarks it names."""
 
     path: Path
-    study: Study
+    study: StudyFile
     models: dict[str, Model]
     benchmarks: dict[str, Benchmark]
 
@@ -143,9 +144,9 @@ class LoadedStudy:
     def drawn(self) -> list[Run]:
         """The runs that draw their targets: proxy arms, first seed only."""
         first = self.study.seeds[0]
-        return [run for run in self.runs if run.proxy and run.seed == first and self.demonstrates(run.proxy)]
+        return [run for run in self.runs if run.proxy and run.seed == first and self.samples_targets(run.proxy)]
 
-    def demonstrates(self, arm: str) -> bool:
+    def samples_targets(self, arm: str) -> bool:
         """Whether an arm's proxy can be shown on the scenes that images are generated for."""
         benchmark = self.drawing_benchmark
         return benchmark is not None and self.proxy(arm).lacks(self.study.datasets[benchmark.dataset]) is None
@@ -216,7 +217,7 @@ def load_study(path: Path | str) -> LoadedStudy:
         SgtError: one line naming the file, the field and the remedy.
     """
     path = Path(path)
-    study = read_yaml(path, Study)
+    study = read_yaml(path, StudyFile)
     models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
     benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
     loaded = LoadedStudy(path, study, models, benchmarks)

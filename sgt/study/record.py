@@ -6,11 +6,11 @@ All functions raise :class:`SgtError` where a record is damaged, was edited, or 
 import json
 from pathlib import Path
 
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.shards import read_manifest
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, read_record
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.schema import ARM_WITHOUT_TRAINING
 
 FINAL = "final"
 # What decided a result, and the SHA-256 of its files, by path.

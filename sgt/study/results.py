@@ -12,13 +12,13 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from sgt.atomic import sha256
+from sgt.config.benchmarks import TARGETS, Benchmark
 from sgt.data.identity import dataset_identity
 from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import sheet_identity
 from sgt.proxies.render import targets_identity
-from sgt.study.benchmarks import TARGETS, Benchmark
 from sgt.study.identity import drawing_identity, page_identity, prediction_identity, run_identity, score_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import Recorded, identity_in, of_manifest, of_predictions, of_report, of_run, of_verdict
@@ -186,7 +186,7 @@ class Results:
             path,
             lambda: drawing_identity(self.study, run, self._checkpoint(run)),
             lambda: of_predictions(path),
-            command=self._command("demonstrate", run),
+            command=self._command("sample-targets", run),
         )
 
     def score(self, run: Run, benchmark: Benchmark) -> Result:

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgt.config.downloads import DOWNLOADS_FILE, load_download
+from sgt.config.models import Model
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
-from sgt.study.downloads import DOWNLOADS_FILE, load_download
-from sgt.study.models import Model
 from sgt.study.versioning import BASE_DATA, is_versioned
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgt.config.files import load_yaml
 from sgt.errors import SgtError
-from sgt.study.files import load_yaml
 
 if TYPE_CHECKING:
     from sgt.study.load import LoadedStudy

@@ -28,7 +28,7 @@ from sgt.training.configurations import (
     saved_checkpoints,
 )
 from sgt.training.optimizer import WeightAverage
-from sgt.training.parts import opened, part_name
+from sgt.training.sharded_safetensors import opened, part_name
 from sgt.training.sharding import first_row, local
 from sgt.training.world import World
 

@@ -11,7 +11,7 @@ from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
-from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.proxies.base import Proxy
 from sgt.training.stream import Supply
 
@@ -31,26 +31,26 @@ def vqa_example(sample: Sample, look: Callable[[Sample], Image.Image] = image_of
         SgtError: the record has neither, is no conversation, or lacks a text.
     """
     record, where = sample.json(), f"{sample.shard}: {sample.key}.json"
-    shown = [SeenImage(look(sample), asked=True)] if sample.has_image else []
+    shown = [InputImage(look(sample), asked=True)] if sample.has_image else []
     if "questions" in record:
         asked = check_questions(record["questions"], where)
         if "caption" in record:
             asked.append((CAPTION_REQUEST, caption_of(sample)))
         if not asked:
             raise SgtError(where, "no questions", "leave this sample out")
-        return shown + [Exchange(question, answer) for question, answer in asked]
+        return shown + [QAPair(question, answer) for question, answer in asked]
     if not record.get("conversations"):
         raise SgtError(where, "no questions", "use a dataset of questions")
-    parts: list[SeenImage | Words] = []
+    parts: list[InputImage | Text] = []
     for turn in check_conversation(record["conversations"], bool(shown), where):
         if turn["from"] == "gpt":
-            parts.append(Words(turn["value"].strip(), learned=True))
+            parts.append(Text(turn["value"].strip(), supervised=True))
             continue
         before, mark, after = turn["value"].partition(IMAGE_MARK)
-        for part in (Words(before.strip()), *(shown if mark else []), Words(after.strip())):
-            if part != Words(""):
+        for part in (Text(before.strip()), *(shown if mark else []), Text(after.strip())):
+            if part != Text(""):
                 parts.append(part)
-    return parts if any(isinstance(part, SeenImage) for part in parts) else shown + parts
+    return parts if any(isinstance(part, InputImage) for part in parts) else shown + parts
 
 
 def proxy_example(
@@ -63,8 +63,8 @@ def proxy_example(
     rng = generator(seed, f"proxy {proxy.name}", draw.number)
     prompt = proxy.prompts[rng.integers(len(proxy.prompts))]
     dropped = rng.random() < text_dropout
-    seen = SeenImage(proxy.condition(image_of(sample), rng))
-    return [seen, *([] if dropped else [Words(prompt)]), MadeImage(target)]
+    seen = InputImage(proxy.condition(image_of(sample), rng))
+    return [seen, *([] if dropped else [Text(prompt)]), TargetImage(target)]
 
 
 def caption_of(sample: Sample) -> str:
@@ -79,7 +79,7 @@ def caption_of(sample: Sample) -> str:
 def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) -> Example:
     """Text to image: the caption, sometimes dropped, and the image."""
     dropped = generator(seed, "caption", draw.number).random() < text_dropout
-    return [*([] if dropped else [Words(caption_of(sample))]), MadeImage(image_of(sample))]
+    return [*([] if dropped else [Text(caption_of(sample))]), TargetImage(image_of(sample))]
 
 
 def vqa_supply(dataset: ShardDataset) -> Supply:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sgt.atomic import atomic_dir, copy_file
+from sgt.config.models import Model
 from sgt.errors import SgtError
 from sgt.identity import Identity, read_record, write_record
-from sgt.models.families import weight_hashes
-from sgt.study.models import Model
+from sgt.models.registry import weight_hashes
 from sgt.training.configurations import remove_checkpoints
 
 log = logging.getLogger("sgt")

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.models import Model
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.conversations import check_questions
 from sgt.data.images import checked_image, read_header
 from sgt.data.shards import IMAGE_SUFFIXES, Member, Sample, read_sample
 from sgt.errors import SgtError
 from sgt.models.base import UnifiedModel
-from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
-from sgt.models.families import model_without_weights
-from sgt.study.benchmarks import Benchmark, GenerationProtocol
+from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
+from sgt.models.registry import model_without_weights
 from sgt.study.load import LoadedStudy
-from sgt.study.models import Model
-from sgt.study.schema import ARM_WITHOUT_TRAINING
 from sgt.training.examples import caption_of, vqa_example
 
 # Enough of most image files to know their size.
@@ -100,7 +100,7 @@ def trained_arms(study: LoadedStudy) -> list[str]:
 
 def most_tokens(study: LoadedStudy, model: str) -> int | None:
     """Tokens that every arm of a model has room for in a pack; None without a limit."""
-    limits = [study.recipe(model, arm).max_tokens for arm in trained_arms(study)]
+    limits = [study.recipe(model, arm).max_tokens_per_pack for arm in trained_arms(study)]
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -125,7 +125,7 @@ class Judge:
         self._only_proxies = all(use.kind == "proxy" for use in self.uses)
         prompts = [prompt for use in self.uses for prompt in use.prompts]
         self._longest = {
-            name: max(prompts, key=lambda prompt: model.tokens([Words(prompt)]), default="")
+            name: max(prompts, key=lambda prompt: model.tokens([Text(prompt)]), default="")
             for name, model in self._models.items()
         }
 
@@ -165,12 +165,12 @@ class Judge:
             case Use("vqa"):
                 example = vqa_example(sample, lambda _: outline)
             case Use("proxy"):
-                example = [SeenImage(outline), Words(self._longest[name]), MadeImage(outline)]
+                example = [InputImage(outline), Text(self._longest[name]), TargetImage(outline)]
             case Use(benchmark=benchmark):
                 example = _asked(benchmark, sample, outline)
         tokens, limit = self._models[name].check(example), self._limits[name]
         if use.kind != "benchmark" and limit is not None and tokens > limit:
-            raise SgtError(sample.key, f"{tokens} tokens, a pack holds {limit}", "raise recipe.max_tokens")
+            raise SgtError(sample.key, f"{tokens} tokens, a pack holds {limit}", "raise recipe.max_tokens_per_pack")
 
     def _glanced(self, shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, Outline]:
         """A sample of which no more is read than the size of its picture."""
@@ -205,12 +205,12 @@ def _looked(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, O
 def _asked(benchmark: Benchmark, sample: Sample, outline: Outline) -> Example:
     """What a model is given of a benchmark's sample: all its questions, or its caption and an image to make."""
     record, where, protocol = sample.json(), f"{sample.shard}: {sample.key}.json", benchmark.protocol
-    told = [Words(protocol.system)] if protocol.system else []
+    told = [Text(protocol.system)] if protocol.system else []
     if isinstance(protocol, GenerationProtocol):
         scene = record.get("scene")
         if not isinstance(scene, dict) or not isinstance(scene.get("objects"), list):
             raise SgtError(where, "no list of objects in its scene", "leave this sample out")
-        return [*told, Words(caption_of(sample)), MadeImage(outline)]
+        return [*told, Text(caption_of(sample)), TargetImage(outline)]
     # What a model answers is cut off where its context ends.
     asked = check_questions(record.get("questions"), where)
-    return [*told, SeenImage(outline, asked=True), *(Exchange(question, "") for question, _ in asked)]
+    return [*told, InputImage(outline, asked=True), *(QAPair(question, "") for question, _ in asked)]

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
+from sgt.config.logging import Logging
+from sgt.config.recipe import Optimizer
 from sgt.errors import Interrupted, SgtError
 from sgt.models.base import UnifiedModel
+from sgt.models.estimate import PEAK_FLOPS
 from sgt.progress import Progress
-from sgt.study.recipe import Optimizer
-from sgt.study.watch import Watch
+from sgt.signals import StopRequest
 from sgt.training.checkpoints import Checkpoints
-from sgt.training.estimate import PEAK_FLOPS
 from sgt.training.memory import peak_memory, told_if_out_of_memory
 from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
-from sgt.training.signals import StopRequest
 from sgt.training.stream import Step, Stream
 from sgt.training.watch import Numbers, Recorder, recorders
 from sgt.training.world import World
@@ -62,7 +62,7 @@ class Plan:
     validate_every: int
     seed: int
     fingerprint: str
-    watch: Watch
+    watch: Logging
     flops_per_token: float = 0.0
 
 

@@ -37,5 +37,8 @@ def told_if_out_of_memory(where: Path) -> Iterator[None]:
 
 def _told(where: Path, error: Exception) -> SgtError:
     first = str(error).strip().splitlines()[0] if str(error) else "no memory left"
-    remedy = "lower recipe.max_tokens, set recipe.recompute or recipe.lora, or use more devices (see `sgt check`)"
+    remedy = (
+        "lower recipe.max_tokens_per_pack, set recipe.activation_checkpointing or recipe.lora, or use more devices"
+        " (see `sgt check`)"
+    )
     return SgtError(where, f"out of memory ({first[:160]})", f"{remedy}; what was saved is intact")

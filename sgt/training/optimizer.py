@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from sgt.study.recipe import Optimizer
+from sgt.config.recipe import Optimizer
 from sgt.training.rounding import RoundingAdamW
 from sgt.training.sharding import local
 

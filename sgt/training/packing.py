@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def fill(lengths: Sequence[int], capacity: int) -> list[list[int]]:
+def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Split examples into few packs of at most ``capacity`` tokens: the longest first, each into the first that fits.
 
     Args:

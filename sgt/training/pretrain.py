@@ -1,24 +1,21 @@
-"""``sgt pretrain``: a base model from nothing, so that a small study has one: captions, questions, text to image."""
+"""A base model from nothing, so that a small study has one: captions, questions, text to image."""
 
-import argparse
 import hashlib
 import json
 import logging
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json
+from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.mixture import Mixed, Source
 from sgt.data.shards import MANIFEST, read_manifest
 from sgt.errors import SgtError
-from sgt.models.families import FAMILIES, create_model, load_model, made_image, vae_sha256
+from sgt.models.registry import FAMILIES, create_model, load_model, made_image, vae_sha256
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
-from sgt.study.load import LoadedStudy, load_model_spec, load_study
-from sgt.study.models import Model
+from sgt.study.load import LoadedStudy, load_model_spec
 from sgt.training.autoencoder import train_vae
 from sgt.training.examples import caption_supply, vqa_supply
 from sgt.training.loop import Plan, Training
@@ -28,60 +25,55 @@ log = logging.getLogger("sgt")
 TOKENIZER_SAMPLES = 1000
 TEXT_DROPOUT = 0.1
 # What a family says around every prompt is as frequent as one text in so many.
-SAID_SHARE = 10
+PROMPT_TEXT_SHARE = 10
 RECORD, IDENTITY = "run.json", "identity.json"
 OF_VAE = {"vae_steps", "vae_batch", "vae_lr"}
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt pretrain``."""
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="folder for final/ and, meanwhile, work/")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads; the result depends on it bit by bit")
-
-
-def run(args: argparse.Namespace) -> None:
+def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     """Tokenizer, VAE, network; then ``final/`` in the official layout and, last, ``run.json``.
 
     What an earlier call made is taken up if nothing that decides it has changed since, and made anew otherwise.
+
+    Args:
+        study: names the dataset and the arms whose instructions the tokenizer knows.
+        spec: a model with a pretrain recipe.
+        out: folder for ``final/`` and, meanwhile, ``work/``.
+        seed: of everything random.
+
+    Raises:
+        SgtError: the dataset, or the checkpoint whose VAE is taken, is missing.
     """
-    torch.set_num_threads(args.threads)
-    study = load_study(args.study)
-    spec = study.models.get(args.model)
-    if spec is None or spec.pretrain is None:
-        raise SgtError(args.study, f"model {args.model!r} has no pretrain recipe", "see config/models")
-    recipe, work = spec.pretrain, args.out / "work"
-    identity = pretrain_identity(study, spec, args.seed)
-    if _is_finished(args.out, identity):
-        log.info("%s is finished already, and nothing that decides it has changed", args.out)
+    recipe, work = spec.pretrain, out / "work"
+    identity = pretrain_identity(study, spec, seed)
+    if _is_finished(out, identity):
+        log.info("%s is finished already, and nothing that decides it has changed", out)
         return
     # It must not vouch for weights that are being replaced.
-    (args.out / RECORD).unlink(missing_ok=True)
+    (out / RECORD).unlink(missing_ok=True)
     work.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset(study.dataset_dir(recipe.dataset))
 
     family = FAMILIES[spec.family]
     texts = _texts(dataset, study)
-    texts += [text for text in family.said for _ in range(len(texts) // SAID_SHARE)]
+    texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
     if recipe.vae_of:
-        vae = _taken_vae(load_model_spec(recipe.vae_of, args.study.parent / "models"), spec)
+        vae = _taken_vae(load_model_spec(recipe.vae_of, study.path.parent / "models"), spec)
     else:
         sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
-        vae = train_vae(sizes, recipe, dataset, made_image(spec), args.seed, saved, _digest(identity["vae"]))
+        vae = train_vae(sizes, recipe, dataset, made_image(spec), seed, saved, _digest(identity["vae"]))
     begun = {stage: identity[stage] for stage in ("vae", "start")}
     if _read(work / "start" / IDENTITY) != begun:
         with atomic_dir(work / "start") as folder:
-            create_model(spec, tokenizer, vae, folder, args.seed)
+            create_model(spec, tokenizer, vae, folder, seed)
             write_json(folder / IDENTITY, begun)
     model = load_model(spec, work / "start")
 
     mixture = Mixed(
-        [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], args.seed
+        [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], seed
     )
-    supplies = {"vqa": vqa_supply(dataset), "caption": caption_supply(dataset, args.seed, TEXT_DROPOUT)}
+    supplies = {"vqa": vqa_supply(dataset), "caption": caption_supply(dataset, seed, TEXT_DROPOUT)}
     plan = Plan(
         run=f"base {spec.name}",
         steps=recipe.steps,
@@ -93,16 +85,16 @@ def run(args: argparse.Namespace) -> None:
         save_every=recipe.save_every,
         keep=2,
         validate_every=0,
-        seed=args.seed,
+        seed=seed,
         fingerprint=_digest(identity),
-        watch=study.study.watch,
+        watch=study.study.logging,
     )
-    Training(model, Stream(model, mixture, supplies, args.seed), plan, work).run()
-    with atomic_dir(args.out / "final") as folder:
+    Training(model, Stream(model, mixture, supplies, seed), plan, work).run()
+    with atomic_dir(out / "final") as folder:
         model.save_checkpoint(folder)
-    copy_file(work / "metrics.jsonl", args.out / "metrics.jsonl")
-    record = {"model": spec.name, "seed": args.seed, "recipe": recipe.model_dump()}
-    write_json(args.out / RECORD, {**record, "identity": identity, "sha256": _hashes(args.out / "final")})
+    copy_file(work / "metrics.jsonl", out / "metrics.jsonl")
+    record = {"model": spec.name, "seed": seed, "recipe": recipe.model_dump()}
+    write_json(out / RECORD, {**record, "identity": identity, "sha256": _hashes(out / "final")})
 
 
 def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:

@@ -1,11 +1,10 @@
-"""``sgt screen``: which samples of a dataset the models of a study cannot take, found before anything is learned.
+"""Which samples of a dataset the models of a study cannot take, found before anything is learned.
 
 A sample that one model cannot take is left out for every model and arm, so that all are compared on the same data. The
 verdict stands in ``screened.json`` beside the shards; it holds for the dataset, models and limits that it was made
 for, and is made anew for others.
 """
 
-import argparse
 import hashlib
 import json
 import logging
@@ -20,13 +19,13 @@ from pathlib import Path
 import torch
 
 from sgt.atomic import sha256, write_json
+from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.shards import MANIFEST, SCREENED, read_manifest, scan_shard
 from sgt.errors import SgtError
 from sgt.progress import Progress
-from sgt.study.benchmarks import Benchmark, GenerationProtocol
-from sgt.study.load import LoadedStudy, load_study
-from sgt.study.models import Model
+from sgt.study.load import LoadedStudy
 from sgt.training.judging import Judge, Refusal, Use, most_tokens, uses_of
 
 log = logging.getLogger("sgt")
@@ -68,28 +67,6 @@ class Screening:
                 raise SgtError(self.folder / shard, problem, "mend the data, or allow more in data.max_bad")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt screen``."""
-    parser.add_argument("study", type=Path)
-    parser.add_argument("dataset", help="one of the study's")
-    parser.add_argument("--workers", type=int, default=_processors(), help="processes (%(default)s)")
-
-
-def run(args: argparse.Namespace) -> None:
-    """Write ``screened.json``, and see that the study allows what it says."""
-    study = load_study(args.study)
-    if args.dataset not in study.study.datasets:
-        known = ", ".join(study.study.datasets)
-        raise SgtError(args.study, f"no dataset {args.dataset!r}", f"use one of {known}")
-    if args.workers < 1:
-        raise SgtError("--workers", f"must be at least 1, got {args.workers}", "see `sgt screen --help`")
-    screening = screened(study, args.dataset, args.workers)
-    screening.check_training(study.study.data.max_bad)
-    for benchmark in study.benchmarks.values():
-        if benchmark.dataset == args.dataset:
-            check_items(study, benchmark, open_dataset(screening.folder))
-
-
 def screened(study: LoadedStudy, name: str, workers: int | None = None) -> Screening:
     """The verdict on a dataset: the one that stands beside it, if that was made for this study, or a new one.
 
@@ -106,7 +83,7 @@ def screened(study: LoadedStudy, name: str, workers: int | None = None) -> Scree
     judged_for = _judged_for(study, name)
     refused = _read(folder / SCREENED, judged_for)
     if refused is None:
-        refused = _judged(study, name, counts, workers or _processors())
+        refused = _judged(study, name, counts, workers or processors())
         if refused:
             log.warning("%s: %d of %d samples are refused", folder / SCREENED, len(refused), sum(counts.values()))
         write_json(
@@ -226,6 +203,6 @@ def _told(refused: list[Refusal], many: str) -> str:
     return f"{refused[0].reason} (for {', '.join(refused[0].models)}; {many} refused: {keys})"
 
 
-def _processors() -> int:
+def processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))

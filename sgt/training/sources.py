@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from sgt.config.recipe import Recipe
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
 from sgt.data.shards import dataset_shards
 from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.recipe import Recipe
 from sgt.training.examples import image_of, proxy_supply, vqa_supply
 from sgt.training.screening import left_out, screened_dataset
 from sgt.training.stream import Supply
@@ -81,8 +81,8 @@ def validation_supplies(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[st
 def _mixture(recipe: Recipe, seed: int, questions: int, scenes: ShardDataset | None) -> dict:
     """The mixture of an arm and its number of steps; without scenes, what a proxy arm has beside its proxy."""
     proxies = len(scenes) if scenes is not None else 1
-    if recipe.weights:
-        shares = zip((PROXY, VQA), (proxies, questions), recipe.weights, strict=True)
+    if recipe.sampling_weights:
+        shares = zip((PROXY, VQA), (proxies, questions), recipe.sampling_weights, strict=True)
         without = () if scenes is not None else (PROXY,)
         return {
             "mixture": Weighted([Source(*share) for share in shares], seed, recipe.batch, without),

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
 from sgt.models.base import Batch, UnifiedModel
-from sgt.models.examples import Example, Words
+from sgt.models.examples import Example, Text
 from sgt.models.flow import Stratum
-from sgt.training.packing import fill, split
+from sgt.training.packing import first_fit_decreasing, split
 from sgt.training.world import World
 
 # What a process works through that has no samples where others have some: nothing is learned from it.
-NOTHING: Example = [Words("")]
+NOTHING: Example = [Text("")]
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,8 @@ class Stream:
             for length, draw in zip(lengths, draws, strict=True):
                 if length > self.capacity:
                     problem = f"{length} tokens, a pack holds {self.capacity}"
-                    raise SgtError(self._key(draw), problem, "raise recipe.max_tokens or leave the sample out")
-            packs = fill(lengths, self.capacity)
+                    raise SgtError(self._key(draw), problem, "raise recipe.max_tokens_per_pack or leave the sample out")
+            packs = first_fit_decreasing(lengths, self.capacity)
         return split(packs, self.world.largest(len(packs)))
 
     def _key(self, draw: Draw) -> str:

@@ -1,6 +1,5 @@
-"""``sgt train``: post-train one run of a study."""
+"""Post-training one run of a study."""
 
-import argparse
 import logging
 import time
 from collections.abc import Iterator
@@ -10,20 +9,20 @@ from pathlib import Path
 
 import torch
 
+from sgt.config.logging import Logging
+from sgt.config.models import Model
+from sgt.config.recipe import Recipe
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest, write_record
 from sgt.lock import locked
-from sgt.models.families import device_of, load_model, sizes_of, weight_hashes, weights_sha256
+from sgt.models.estimate import flops_per_token
+from sgt.models.registry import device_of, load_model, sizes_of, weight_hashes, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.identity import base_content, run_identity
-from sgt.study.load import LoadedStudy, Run, load_study
-from sgt.study.models import Model
-from sgt.study.recipe import Recipe
+from sgt.study.load import LoadedStudy, Run
 from sgt.study.results import Results, require_current
-from sgt.study.schema import ARM_WITHOUT_TRAINING
-from sgt.study.watch import Watch
-from sgt.training.estimate import flops_per_token
 from sgt.training.finished import clear, final_weights, finish, is_finished
 from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
@@ -36,29 +35,23 @@ from sgt.training.world import World, join_world, leave_world
 log = logging.getLogger("sgt")
 
 
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``sgt train``."""
-    parser.add_argument("study", type=Path)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--arm", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-
-
-def run(args: argparse.Namespace) -> None:
+def train_run(study: LoadedStudy, run: Run, command: str) -> None:
     """Train, then write ``final/`` and ``run.json``, and last remove the checkpoints; a finished run stays as it is.
 
     The arm ``base`` only points at the base weights.
 
+    Args:
+        study, run: what to train.
+        command: the command line, for the record.
+
     Raises:
         SgtError: another process is training the run; or see :func:`post_train`.
     """
-    study = load_study(args.study)
-    run = study.run(args.model, args.arm, args.seed)
     spec = study.models[run.model]
     torch.set_num_threads(spec.train.threads)
     base = Path(spec.checkpoint)
     about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
-    about |= {"environment": environment(), "command": args.command_line}
+    about |= {"environment": environment(), "command": command}
     if run.arm == ARM_WITHOUT_TRAINING:
         # The hash of all that it is read from: the same weights beside another VAE are another base.
         identity = _identity_of(study, run)
@@ -105,8 +98,8 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
     model = load_model(spec, base, recipe.precision, world.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
-    stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens, world)
-    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.watch)
+    stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens_per_pack, world)
+    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.logging)
     sizes = sizes_of(spec)
     if sizes:
         plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
@@ -117,7 +110,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
         recipe.validate_samples,
         max(1, recipe.samples[1]),
         recipe.timestep_shift,
-        recipe.max_tokens,
+        recipe.max_tokens_per_pack,
         world,
     )
     average = Training(model, stream, plan, folder / "work", world, validate or None).run()
@@ -136,7 +129,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
     return record
 
 
-def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch) -> Plan:
+def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Logging) -> Plan:
     """The loop's plan for a recipe."""
     return Plan(
         run=run.id,
@@ -147,7 +140,7 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Watch
         timestep_shift=recipe.timestep_shift,
         ema=recipe.ema,
         save_every=recipe.save_every,
-        keep=recipe.keep,
+        keep=recipe.keep_last,
         validate_every=recipe.validate_every,
         seed=run.seed,
         fingerprint=fingerprint,

@@ -1,9 +1,9 @@
 """What of a model a recipe trains: parts, adapters, how activations are kept, and how answers are weighed."""
 
+from sgt.config.recipe import Recipe
 from sgt.errors import SgtError
 from sgt.models.base import UnifiedModel
 from sgt.models.lora import add_lora
-from sgt.study.recipe import Recipe
 
 
 def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images: bool = True) -> None:
@@ -13,7 +13,8 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
 
     Args:
         model: changed in place.
-        recipe: its ``trains``, ``lora``, ``recompute``, ``compile``, ``length_weighted`` and ``time_sampling``.
+        recipe: its ``trains``, ``lora``, ``activation_checkpointing``, ``compile``, ``length_weighted`` and
+            ``time_sampling``.
         seed: of initial adapters.
         makes_images: whether the arm has images to make; if not, the generation part gets no gradient and is frozen.
     """
@@ -28,7 +29,7 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
             parameter.requires_grad_(parameter.requires_grad and part in recipe.trains and part not in idle)
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
         raise SgtError("recipe", "trains nothing in an arm without images to make", "train another part too")
-    model.recompute(recipe.recompute)
+    model.activation_checkpointing(recipe.activation_checkpointing)
     if recipe.compile:
         model.compile()
     model.length_weighted, model.time_sampling = recipe.length_weighted, recipe.time_sampling

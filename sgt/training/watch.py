@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from sgt.atomic import write_text
+from sgt.config.logging import Logging
 from sgt.errors import SgtError
-from sgt.study.watch import Watch
 
 log = logging.getLogger("sgt")
 Numbers = dict[str, float]
@@ -61,7 +61,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise SgtError("watch.tensorboard", "is not installed", "run `pip install tensorboard`") from None
+            raise SgtError("logging.tensorboard", "is not installed", "run `pip install tensorboard`") from None
         self._writer = SummaryWriter(str(folder), purge_step=start)
 
     def write(self, step: int, numbers: Numbers) -> None:
@@ -81,7 +81,7 @@ class WeightsAndBiases:
         try:
             import wandb
         except ImportError:
-            raise SgtError("watch.wandb", "is not installed", "run `pip install wandb`") from None
+            raise SgtError("logging.wandb", "is not installed", "run `pip install wandb`") from None
         name = run.replace("/", "-")
         self._run = wandb.init(project=project, id=name, name=run, dir=str(folder), resume="allow")
         # Its own process writes: waited for at the end, or what it has not written yet is lost.
@@ -145,7 +145,7 @@ class Dashboard:
 
 
 @contextmanager
-def recorders(watch: Watch, work: Path, run: str, start: int) -> Iterator[Sequence[Recorder]]:
+def recorders(watch: Logging, work: Path, run: str, start: int) -> Iterator[Sequence[Recorder]]:
     """Everything that a run's numbers go to, closed at the end however the run ends.
 
     Args:

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from sgt.cli import main
+from sgt.commands.main import main
+from sgt.config.datasets import Toyworld
 from sgt.data.images import decode_depth, decode_image
 from sgt.data.shards import dataset_shards, read_manifest, read_shard
 from sgt.data.toyworld import render_scene, sample_scene
-from sgt.data.toyworld.command import make_dataset
 from sgt.data.toyworld.dataset import DEPTH_SCALE, make_sample
+from sgt.data.toyworld.make import make_dataset
 from sgt.data.toyworld.questions import KINDS
 from sgt.data.toyworld.raytrace import COLOUR_RGB, trace
 from sgt.data.toyworld.sampling import SPLITS
 from sgt.data.toyworld.scene import RADII, Camera, Ground, Scene, Thing
 from sgt.data.toyworld.solids import SOLIDS
 from sgt.data.toyworld.vocabulary import COLOURS, NUMBERS, SHAPES, SIZES, WORDS
-from sgt.study.datasets import Toyworld
 
 SCENES = 120
 SPEC = Toyworld(source="toyworld", split="vqa", scenes=SCENES, seed=3)

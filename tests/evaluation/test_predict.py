@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sgt.atomic import sha256
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.identity import dataset_content
 from sgt.data.shards import read_shard
 from sgt.evaluation import predict
@@ -68,7 +68,7 @@ def test_every_question_and_prompt_is_answered_in_order(base):
 
 def test_a_killed_prediction_goes_on_where_it_was(base):
     script = "import sys; from sgt.evaluation import predict; predict.IMAGES_PER_CHUNK = 1; "
-    script += "from sgt.cli import main; sys.exit(main(sys.argv[1:]))"
+    script += "from sgt.commands.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", script, "predict", *RUN, "--benchmark", "toyworld-gen"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     quiet = {"stderr": subprocess.DEVNULL, "env": environment}

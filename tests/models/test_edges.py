@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from sgt.errors import SgtError
 from sgt.models import bagel, omnigen2
 from sgt.models.base import GenerationSettings
-from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
-from sgt.models.families import load_model
+from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
 
-SETTINGS = GenerationSettings(points=3, text_scale=3.0, interval=(0.0, 1.0))
+SETTINGS = GenerationSettings(num_steps=2, cfg_text_scale=3.0, cfg_interval=(0.0, 1.0))
 MARKERS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|endoftext|>")
 HOSTILE = [
     *MARKERS,
@@ -164,10 +164,10 @@ def test_markers_in_what_is_learned_and_shown_add_no_special_token(model):
 
     def examples(text: str) -> list:
         return [
-            [SeenImage(picture(0)), Exchange(text, text)],
-            [SeenImage(picture(0)), Words(text), Words(text, learned=True)],
-            [SeenImage(picture(0)), Words(text), MadeImage(picture(1))],
-            [Words(text), MadeImage(picture(1))],
+            [InputImage(picture(0)), QAPair(text, text)],
+            [InputImage(picture(0)), Text(text), Text(text, supervised=True)],
+            [InputImage(picture(0)), Text(text), TargetImage(picture(1))],
+            [Text(text), TargetImage(picture(1))],
         ]
 
     def counts(example: list) -> list[int]:

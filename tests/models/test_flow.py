@@ -35,7 +35,7 @@ def test_lognormal_times_are_sigmoids_of_normals():
 
 def integrate(solver, steps: int, spread: float, start: float) -> float:
     """From noise along the exact velocity of data with mean 2 and standard deviation ``spread``."""
-    x, times = torch.tensor([start], dtype=torch.float64), flow.sampling_times(steps + 1, 1.0).tolist()
+    x, times = torch.tensor([start], dtype=torch.float64), flow.sampling_times(steps, 1.0).tolist()
     for t, after in pairwise(times):
         variance = (1 - t) ** 2 * spread**2 + t**2
         slope = (t - (1 - t) * spread**2) / variance

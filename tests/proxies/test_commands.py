@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgt.cli import main
+from sgt.commands.main import main
+from sgt.config.datasets import Toyworld
 from sgt.data.shards import ShardWriter, read_shard
 from sgt.data.toyworld.dataset import write_shard
 from sgt.proxies import PROXIES
-from sgt.study.datasets import Toyworld
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_preview_leaves_out_what_a_shard_has_no_data_for(scenes, tmp_path, caplo
 
 def test_preview_says_what_is_wrong_with_its_arguments(scenes, tmp_path, capsys):
     out = tmp_path / "out.png"
-    fails_with_one_line(capsys, ["preview", scenes, out, "--count", "0"], "--count", "give a positive number")
+    fails_with_one_line(capsys, ["preview", scenes, out, "--count", "0"], "--count: must be at least 1, got 0")
     fails_with_one_line(capsys, ["preview", scenes, out, "--proxies", "depth,x"], "x: unknown proxy")
     empty = tmp_path / "empty.tar"
     with ShardWriter(empty):

@@ -14,7 +14,7 @@ from skimage import data as photographs
 from skimage.feature import canny as reference_canny
 from transformers import DepthAnythingForDepthEstimation
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.images import decode_target, encode_jpeg, encode_png
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.errors import SgtError

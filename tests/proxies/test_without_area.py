@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.images import decode_target, encode_png
 from sgt.data.shards import ShardWriter, read_shard
 

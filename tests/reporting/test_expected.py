@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.progress import AMOUNT, Progress, name_work
 from sgt.reporting.expected import Expected
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.evaluation.statistics import paired_difference
 from sgt.identity import SEAL, write_record
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
-from sgt.reporting.tables import tables_of, wide
+from sgt.reporting.tables import pivot, tables_of
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from sgt.study.results import SOURCES
@@ -92,7 +92,7 @@ def test_two_benchmarks_of_one_metric_have_a_column_each(study_with):
     sgt("tables", study.path)
     scores = Scores(study)
     for name, cells in tables_of(scores).items():
-        frame = wide(scores, cells, "{}").set_index("arm")
+        frame = pivot(scores, cells, "{}").set_index("arm")
         assert len(set(frame.columns)) == len(frame.columns) == 2 + (4 if name == "main" else 12)
         one, other = (float(frame.loc["base", f"{each} perception"][:5]) for each in ("qa", "other"))
         assert one > 0.7 and other < 0.3
@@ -102,7 +102,7 @@ def test_two_benchmarks_of_one_metric_have_a_column_each(study_with):
 def test_the_wide_table_has_chance_gains_and_bold_where_zero_is_out(scored):
     scores = Scores(scored)
     tables = tables_of(scores)
-    frame = wide(scores, tables["main"], "**{}**").set_index("arm")
+    frame = pivot(scores, tables["main"], "**{}**").set_index("arm")
     assert list(frame.columns) == ["model", "level", "perception", "reasoning"]
     assert list(frame.index) == ["chance", "base", "sft", "segmentation", "edge", "reconstruction"]
     assert frame.loc["chance", "perception"] == "0.500"
@@ -158,7 +158,7 @@ def test_a_study_from_its_runs_to_its_report(study):
             sgt("predict", *words, "--benchmark", benchmark)
             sgt("score", *words, "--benchmark", benchmark)
         if run.proxy:
-            sgt("demonstrate", *words)
+            sgt("sample-targets", *words)
     (Path("results/benchmarks/train")).mkdir(parents=True)
     Path("results/benchmarks/train/a.tsv").write_text("s\th:m:s\tmax_rss\n2.5\t0:00:02\t100.0\n")
     Path("results/benchmarks/train/b.tsv").write_text("s\th:m:s\tmax_rss\n4.0\t0:00:04\t-\n")

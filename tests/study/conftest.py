@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sgt.cli import main
+from sgt.commands.main import main
 from tests.conftest import write_study
 
 

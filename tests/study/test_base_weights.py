@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.study.base_weights import fetch_base, model_files, stale_files, versioned_files
 

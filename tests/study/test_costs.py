@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.study.costs import Costs
 from sgt.study.load import load_study
 from tests.conftest import STUDY
@@ -43,10 +43,10 @@ def test_the_peak_has_the_checkpoints_of_the_largest_run_in_progress(checked, wr
         costs = Costs(load_study(written(recipe={**STUDY["recipe"], **recipe})))
         return costs.in_progress("micro")
 
-    one = peak(keep=1, save_every=6)
-    assert one > 0 and peak(keep=1, save_every=2) == 2 * one and peak(keep=2, save_every=2) == 3 * one
-    assert peak(keep=9, save_every=2) == 3 * one, "there are never more than are saved"
-    assert peak(keep=1, save_every=6, ema=0.5) > one
+    one = peak(keep_last=1, save_every=6)
+    assert one > 0 and peak(keep_last=1, save_every=2) == 2 * one and peak(keep_last=2, save_every=2) == 3 * one
+    assert peak(keep_last=9, save_every=2) == 3 * one, "there are never more than are saved"
+    assert peak(keep_last=1, save_every=6, ema=0.5) > one
     lines = checked.valid(written(arms=["base"], data={}))
     assert sum(line.startswith("disk: ") for line in lines) == 1 and not any("GPU-hours" in line for line in lines)
     assert not any("finished runs" in line for line in lines if line.startswith("disk: "))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sgt.config.files import load_yaml
 from sgt.errors import SgtError
-from sgt.study.files import load_yaml
 from sgt.study.load import load_study
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, difference, read_record, write_record
 from sgt.study.identity import prediction_identity, run_identity

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgt.study.downloads import DOWNLOADS_FILE
+from sgt.config.downloads import DOWNLOADS_FILE
 from tests.conftest import MODEL, STUDY
 
 MODEL_FILE = "config/models/micro.yaml"

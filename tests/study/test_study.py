@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgt.cli import main
+from sgt.commands.check import describe, job_counts
+from sgt.commands.main import main
+from sgt.config.benchmarks import Benchmark
 from sgt.proxies import PROXIES
-from sgt.study.benchmarks import Benchmark
-from sgt.study.check import describe, job_counts
 from sgt.study.load import load_study
-from sgt.study.schema import Study, study_schema
+from sgt.study.schema import StudyFile, study_schema
 from tests.conftest import GENERATION, MODEL, STUDY, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,9 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
 
     gpu = {"pretrain": None, "checkpoint": "downloads/bagel-7b", "architecture": {}, "train": {"gpu": 1}}
     gpu |= {"vit_image": [224, 224, 14], "vae_image": [1024, 512, 16]}
-    assert "fits 80 GB: no, 141 GB: yes" in changed({"batch": 3, "precision": "bf16", "recompute": True}, **gpu)
+    assert "fits 80 GB: no, 141 GB: yes" in changed(
+        {"batch": 3, "precision": "bf16", "activation_checkpointing": True}, **gpu
+    )
     assert "fits 80 GB: no, 141 GB: no" in changed({"batch": 3}, **gpu)
     assert "model micro: no estimate, its file gives no architecture" in changed({}, **{**gpu, "architecture": None})
 
@@ -78,6 +80,7 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
         ({"seeds": [0.5]}, "seeds.0", "valid integer"),
         ({"recipe": {"steps": 5, "batch": 6, "raito": [2, 1]}}, "recipe.raito", "unknown key; remove it"),
         ({"recipe": {"batch": 6}}, "recipe.steps", "missing; add it"),
+        ({"recipe": {"steps": 5, "batch": 6, "keep": 3}}, "recipe.keep", "is now called keep_last; rename it"),
         ({"recipe": {"steps": 5, "batch": 6, "ratio": [0, 1]}}, "recipe.ratio.0", "got 0"),
         ({"recipe": {"steps": 5, "batch": 8}}, "recipe", "batch 8 is not a multiple of 2+1"),
         ({"recipe": {"steps": 5, "batch": 6, "ema": 1.0}}, "recipe.ema", "less than 1"),
@@ -138,7 +141,7 @@ def test_models_and_benchmarks_are_checked_too(tmp_path, capsys):
 
 
 def test_values_never_change():
-    for kind, content in ((Study, STUDY), (Benchmark, GENERATION)):
+    for kind, content in ((StudyFile, STUDY), (Benchmark, GENERATION)):
         loaded = kind.model_validate(content)
         with pytest.raises(ValueError, match="frozen"):
             loaded.name = "other"

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from sgt.cli import main
+from sgt.commands.main import main
 
 
 @dataclass(frozen=True)

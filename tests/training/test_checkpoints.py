@@ -158,7 +158,7 @@ def test_nothing_good_left_is_a_start_from_nothing(run, whole, caplog):
 
 
 def test_only_as_many_as_asked_for_are_kept(run, study):
-    write_study(Path(), recipe={**STUDY["recipe"], "save_every": 1, "keep": 3})
+    write_study(Path(), recipe={**STUDY["recipe"], "save_every": 1, "keep_last": 3})
     run.killed(BEFORE_ITS_END)
     assert run.checkpoints() == ["step-0000004", "step-0000005", NEWEST]
 

@@ -10,7 +10,7 @@ import yaml
 from sgt.data.images import encode_jpeg
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
-from sgt.models.examples import SeenImage, Words
+from sgt.models.examples import InputImage, Text
 from sgt.training.examples import vqa_example
 from tests.conftest import sgt
 from tests.data.sources.releases import write_llava_onevision
@@ -23,19 +23,19 @@ def example(turns: list[tuple[str, str]], image: bool = True) -> list:
     conversation = [{"from": speaker, "value": value} for speaker, value in turns]
     files = {"json": json.dumps({"conversations": conversation}).encode(), **({"jpg": IMAGE} if image else {})}
     parts = vqa_example(Sample(Path("shard.tar"), "key", files))
-    return [None if isinstance(part, SeenImage) else part for part in parts]
+    return [None if isinstance(part, InputImage) else part for part in parts]
 
 
-ANSWER = Words("red", learned=True)
+ANSWER = Text("red", supervised=True)
 
 
 @pytest.mark.parametrize(
     ("asked", "parts"),
     [
-        ("<image>\nwhat colour?", [None, Words("what colour?")]),
-        ("what colour?\n<image>", [Words("what colour?"), None]),
-        ("here <image> what colour?", [Words("here"), None, Words("what colour?")]),
-        ("what colour?", [None, Words("what colour?")]),
+        ("<image>\nwhat colour?", [None, Text("what colour?")]),
+        ("what colour?\n<image>", [Text("what colour?"), None]),
+        ("here <image> what colour?", [Text("here"), None, Text("what colour?")]),
+        ("what colour?", [None, Text("what colour?")]),
         ("<image>", [None]),
     ],
 )
@@ -45,12 +45,12 @@ def test_the_image_is_where_the_mark_is(asked, parts):
 
 def test_a_later_turn_may_show_the_image():
     turns = [("human", "hello"), ("gpt", "yes?"), ("human", "<image> what colour?"), ("gpt", "red")]
-    parts = [Words("hello"), Words("yes?", learned=True), None, Words("what colour?"), ANSWER]
+    parts = [Text("hello"), Text("yes?", supervised=True), None, Text("what colour?"), ANSWER]
     assert example(turns) == parts
 
 
 def test_a_record_without_an_image_is_text_alone():
-    assert example([("human", "what colour?"), ("gpt", "red")], image=False) == [Words("what colour?"), ANSWER]
+    assert example([("human", "what colour?"), ("gpt", "red")], image=False) == [Text("what colour?"), ANSWER]
     with pytest.raises(SgtError, match="1 times <image> for no image"):
         example([("human", "<image>\nwhat colour?"), ("gpt", "red")], image=False)
 

@@ -11,16 +11,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sgt.cli import main
+from sgt.commands.main import main
+from sgt.config.logging import Logging
+from sgt.config.recipe import Recipe
 from sgt.data.shards import read_shard
 from sgt.models import flow
-from sgt.models.examples import MadeImage, Words
-from sgt.models.families import load_model, weight_hashes, weights_sha256
+from sgt.models.examples import TargetImage, Text
 from sgt.models.lora import LoRALinear
+from sgt.models.registry import load_model, weight_hashes, weights_sha256
 from sgt.study.identity import base_content
 from sgt.study.load import load_study
-from sgt.study.recipe import Recipe
-from sgt.study.watch import Watch
 from sgt.training.sources import training_sources
 from sgt.training.stream import Stream
 from sgt.training.train import plan_of
@@ -78,7 +78,7 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
     assert record["checkpoint_sha256"] == weights_sha256(weight_hashes(spec, folder("segmentation") / "final"))
     assert record["identity"]["base"] == base_content(spec)
 
-    sgt("demonstrate", *words("segmentation"), "--count", 2)
+    sgt("sample-targets", *words("segmentation"), "--count", 2)
     made = Path(f"results/predictions/{NAME}/segmentation/seed0/targets/images.tar")
     assert {extension for sample in read_shard(made) for extension in sample.files} == {
         "png",
@@ -162,7 +162,7 @@ def test_recomputed_activations_give_the_same_weights(study_omnigen2):
     sgt("train", *words("segmentation"))
     kept = finished("segmentation")
     shutil.rmtree(folder("segmentation"))
-    write_study(Path(), models=[NAME], recipe={**STUDY["recipe"], "recompute": True})
+    write_study(Path(), models=[NAME], recipe={**STUDY["recipe"], "activation_checkpointing": True})
     sgt("train", *words("segmentation"))
     assert finished("segmentation") == kept
 
@@ -181,9 +181,9 @@ def test_adapters_change_the_layers_they_are_on_and_nothing_else(study_omnigen2)
 def test_the_fault_of_the_official_loss_balance_is_an_option_and_off(study_omnigen2):
     study = load_study(study_omnigen2)
     recipe, run = study.recipe(NAME), study.run(NAME, "segmentation", 0)
-    assert plan_of(recipe, run, 1, "", Watch()).mse_weight == recipe.mse_weight == 1.0
+    assert plan_of(recipe, run, 1, "", Logging()).mse_weight == recipe.mse_weight == 1.0
     faulty = recipe.model_copy(update={"official_accumulation": 30, "mse_weight": 0.5})
-    plan = plan_of(faulty, run, 1, "", Watch())
+    plan = plan_of(faulty, run, 1, "", Logging())
     assert (plan.mse_weight, plan.ce_weight) == (15.0, recipe.ce_weight)
 
 
@@ -191,7 +191,7 @@ def test_times_are_stratified_among_the_images_of_a_batch(study_omnigen2):
     model = load_model(load_study(study_omnigen2).models[NAME], BASE)
     make_trainable(model, Recipe(steps=1, batch=3, time_sampling="stratified_uniform"), 0)
     image = Image.new("RGB", (48, 48))
-    times = model.batch([[Words("a"), MadeImage(image)]] * 8, list(range(8))).times
+    times = model.batch([[Text("a"), TargetImage(image)]] * 8, list(range(8))).times
     assert sorted((times * 8).int().tolist()) == list(range(8))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgt.study.recipe import Optimizer
+from sgt.config.recipe import Optimizer
 from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
 
 

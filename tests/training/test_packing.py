@@ -10,9 +10,9 @@ import torch
 
 from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
-from sgt.models.families import load_model
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from sgt.training.packing import fill, split
+from sgt.training.packing import first_fit_decreasing, split
 from sgt.training.sources import Sources, training_sources
 from sgt.training.stream import NOTHING, Step, Stream, Supply, example_seed
 from sgt.training.trainable import make_trainable
@@ -24,7 +24,7 @@ def test_every_example_is_in_one_pack_and_no_pack_is_too_full():
     for _ in range(300):
         capacity = int(rng.integers(10, 200))
         lengths = rng.integers(1, capacity, size=rng.integers(1, 60), endpoint=True).tolist()
-        packs = fill(lengths, capacity)
+        packs = first_fit_decreasing(lengths, capacity)
         assert sorted(index for pack in packs for index in pack) == list(range(len(lengths)))
         assert all(sum(lengths[index] for index in pack) <= capacity for pack in packs)
         assert len(packs) <= 11 / 9 * -(-sum(lengths) // capacity) + len(lengths) / 2
@@ -35,7 +35,7 @@ def test_every_example_is_in_one_pack_and_no_pack_is_too_full():
 
 
 def test_a_process_without_examples_has_empty_packs():
-    assert split(fill([], 10), 2) == split([[]], 2) == [[], []]
+    assert split(first_fit_decreasing([], 10), 2) == split([[]], 2) == [[], []]
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_length_of_an_example_is_what_it_takes_in_a_batch(ingredients):
 def test_a_sample_longer_than_a_pack_is_named(ingredients):
     model, sources = ingredients
     with pytest.raises(
-        SgtError, match=r"shard-0000\d.tar: [a-z0-9-]+: \d+ tokens, a pack holds 20; raise recipe.max_tokens"
+        SgtError, match=r"shard-0000\d.tar: [a-z0-9-]+: \d+ tokens, a pack holds 20; raise recipe.max_tokens_per_pack"
     ):
         Stream(model, sources.mixture, sources.supplies, 0, 20).step(0)
 
@@ -138,7 +138,7 @@ def test_nothing_to_learn_from_gives_every_weight_a_gradient_of_zero(arm, study)
 def test_whatever_the_number_of_processes_they_learn_from_the_same_samples(arm, weights, capacity, study):
     """Also where a process has no sample of a step, and where one needs more packs than another has samples."""
     loaded = load_study(study)
-    recipe = loaded.recipe("micro").model_copy(update={"batch": 6, "weights": weights})
+    recipe = loaded.recipe("micro").model_copy(update={"batch": 6, "sampling_weights": weights})
     sources = training_sources(loaded, loaded.run("micro", arm, 0), recipe)
     model = load_model(loaded.models["micro"], Path("base/micro"))
 

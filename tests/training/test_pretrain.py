@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from sgt.atomic import sha256
-from sgt.cli import main
-from sgt.models.families import vae_sha256
+from sgt.commands.main import main
+from sgt.models.registry import vae_sha256
 from sgt.study.load import load_study
 from sgt.training import pretrain
 from sgt.training.pretrain import pretrain_identity

@@ -70,7 +70,7 @@ def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, run
 def test_a_process_without_samples_helps_the_other(study):
     """Drawn by weight, the control has what is left of a step without the proxy's samples: one in a batch of two."""
     recipe = {name: value for name, value in RECIPE.items() if name != "ratio"}
-    write_study(Path(), recipe={**recipe, "batch": 2, "weights": [1, 5], "max_tokens": 400})
+    write_study(Path(), recipe={**recipe, "batch": 2, "sampling_weights": [1, 5], "max_tokens_per_pack": 400})
     run = Micro("sft")
     assert run.finish()[0] == 0
     losses = run.losses()
@@ -83,7 +83,10 @@ def test_a_process_without_samples_helps_the_other(study):
 
 def test_averages_adapters_and_packs_work_in_two_processes(run):
     lora = {"rank": 4, "alpha": 8.0, "parts": ["understanding", "generation"]}
-    write_study(Path(), recipe={**RECIPE, "lora": lora, "ema": 0.5, "max_tokens": 330, "recompute": True})
+    write_study(
+        Path(),
+        recipe={**RECIPE, "lora": lora, "ema": 0.5, "max_tokens_per_pack": 330, "activation_checkpointing": True},
+    )
     assert run.finish()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")

@@ -37,7 +37,7 @@ def weights_close(one: Path, other: Path) -> None:
     [
         ("segmentation", {}),
         # One process has a single sample: nothing to answer, or nothing to make.
-        ("segmentation", {"batch": 3, "recompute": True, "ema": 0.5}),
+        ("segmentation", {"batch": 3, "activation_checkpointing": True, "ema": 0.5}),
         ("segmentation", {"trains": ["vision"]}),
         ("sft", {}),
         # One process has no sample at all.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from sgt.study.recipe import Optimizer, Recipe
+from sgt.config.recipe import Optimizer, Recipe
 from sgt.training import rounding
 from sgt.training.optimizer import make_adamw
 from sgt.training.rounding import RoundingAdamW, rounded

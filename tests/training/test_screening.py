@@ -7,13 +7,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
 from sgt.data.shards import ShardWriter, read_manifest, write_manifest
 from sgt.errors import SgtError
-from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
-from sgt.models.families import load_model, model_without_weights
+from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.registry import load_model, model_without_weights
 from sgt.study.load import load_study
 from sgt.training import screening
 from sgt.training.judging import Outline
@@ -124,7 +124,7 @@ def test_a_run_learns_from_what_is_left_and_takes_a_step_only_if_that_is_allowed
 def test_a_pack_is_the_limit_too(study, capsys):
     write({f"q-{number}": GOOD if number else {**GOOD, "json": talk("red " * 100)} for number in range(8)})
     sgt("screen", study, "questions")
-    change(study, recipe={"max_tokens": 90})
+    change(study, recipe={"max_tokens_per_pack": 90})
     fails(capsys, ["screen", study, "questions"], "q-0: ", "tokens, a pack holds 90", "1 of 8 samples refused: q-0")
     fails(capsys, train(), "q-0: ", "tokens, a pack holds 90")
 
@@ -170,7 +170,7 @@ def test_a_narrow_image_of_a_proxy_is_left_out_with_its_target(study_omnigen2):
     assert len(narrow) == 2 and all(one["uses"] == ["proxy"] for one in narrow.values())
     keys = set()
     for draw in (draw for step in range(20) for draw in sources.mixture.step(step) if draw.source == "proxy"):
-        seen, made = (part.image for part in sources.supplies["proxy"].make(draw) if not isinstance(part, Words))
+        seen, made = (part.image for part in sources.supplies["proxy"].make(draw) if not isinstance(part, Text))
         keys.add(sources.supplies["proxy"].key(draw).rsplit(": ")[-1])
         assert seen.size == made.size == (48, 48)
     assert len(keys) == 22 and keys.isdisjoint(narrow)
@@ -244,12 +244,12 @@ def test_what_is_judged_is_what_a_batch_takes(name, study_omnigen2):
         for words in (1, 30, 480, 600):
             text = "red " * words
             for parts in (
-                [(SeenImage, True), Words("what?"), Words(text, learned=True)],
-                [Words(text), (SeenImage, True), Words("what?"), Words("red", learned=True)],
-                [(SeenImage, True), *[Exchange("what?", "red " * min(words, 200))] * 4],
-                [(SeenImage, False), Words(text), (MadeImage,)],
-                [Words(text), (MadeImage,)],
-                [Words("hello"), Words(text, learned=True)],
+                [(InputImage, True), Text("what?"), Text(text, supervised=True)],
+                [Text(text), (InputImage, True), Text("what?"), Text("red", supervised=True)],
+                [(InputImage, True), *[QAPair("what?", "red " * min(words, 200))] * 4],
+                [(InputImage, False), Text(text), (TargetImage,)],
+                [Text(text), (TargetImage,)],
+                [Text("hello"), Text(text, supervised=True)],
             ):
 
                 def example(image, parts=parts):

@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from sgt.atomic import sha256
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import Sample, ShardWriter, read_manifest, read_shard, write_manifest
 from sgt.models import flow
-from sgt.models.families import load_model
+from sgt.models.registry import load_model
 from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study

@@ -6,10 +6,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sgt.models.families import load_model
+from sgt.config.recipe import Recipe
 from sgt.models.lora import LoRALinear
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from sgt.study.recipe import Recipe
 from sgt.training.trainable import make_trainable
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END, Micro
@@ -89,7 +89,7 @@ def test_recomputed_activations_give_the_same_weights(study):
     trained()
     kept = FINAL.read_bytes()
     Path("results/runs/micro/segmentation/seed0/run.json").unlink()
-    trained(recompute=True)
+    trained(activation_checkpointing=True)
     assert FINAL.read_bytes() == kept
 
 

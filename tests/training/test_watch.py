@@ -11,13 +11,13 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from sgt.cli import main
+from sgt.commands.main import main
+from sgt.config.logging import Logging
 from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
 from sgt.models.bagel.model import Bagel
-from sgt.models.families import load_model
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from sgt.study.watch import Watch
 from sgt.training.sources import validation_supplies
 from sgt.training.stream import example_seed
 from sgt.training.watch import recorders
@@ -42,7 +42,7 @@ def held_out(study):
 
 
 def test_every_step_says_what_it_cost(run):
-    write_study(Path(), recipe={**STUDY["recipe"], "max_tokens": 330})
+    write_study(Path(), recipe={**STUDY["recipe"], "max_tokens_per_pack": 330})
     sgt(*run.words)
     for step, line in enumerate(lines(run)):
         assert line["step"] == step
@@ -152,7 +152,7 @@ def test_tensorboard_gets_the_numbers_and_changes_none(run):
     without = run.result()
     run.folder.rename("without")
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
-    Path("config/micro.yaml").write_text(yaml.safe_dump({**study, "watch": {"tensorboard": True}}))
+    Path("config/micro.yaml").write_text(yaml.safe_dump({**study, "logging": {"tensorboard": True}}))
     sgt(*run.words)
     assert run.result() == without
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -165,7 +165,7 @@ def test_tensorboard_gets_the_numbers_and_changes_none(run):
 def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with recorders(Watch(wandb="sgt"), tmp_path, "micro/sft/seed0", 0) as writers:
+    with recorders(Logging(wandb="sgt"), tmp_path, "micro/sft/seed0", 0) as writers:
         for writer in writers:
             writer.write(0, {"loss": 2.5})
     (log,) = tmp_path.glob("wandb/offline-run-*/run-micro-sft-seed0.wandb")
@@ -177,9 +177,9 @@ def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
 def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch):
     for module in ("tensorboard", "torch.utils.tensorboard", "wandb"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
-    watch = Watch(**{name: True if name == "tensorboard" else "sgt"})
+    watch = Logging(**{name: True if name == "tensorboard" else "sgt"})
     with (
-        pytest.raises(SgtError, match=f"watch.{name}: is not installed; run `pip install {name}`"),
+        pytest.raises(SgtError, match=f"logging.{name}: is not installed; run `pip install {name}`"),
         recorders(watch, tmp_path, "run", 0),
     ):
         pytest.fail("started")
@@ -191,7 +191,7 @@ def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    write_study(Path(), watch={"tensorboard": True, "wandb": "sgt"})
+    write_study(Path(), logging={"tensorboard": True, "wandb": "sgt"})
     run.work.mkdir(parents=True)
     (run.work / "tensorboard").write_text("")
     status, said = run.finish()
@@ -204,7 +204,7 @@ def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study
 
 @pytest.mark.parametrize("method", ["write", "close"])
 def test_a_dashboard_that_fails_later_is_switched_off_and_ends_no_run(method, run, study):
-    write_study(Path(), watch={"tensorboard": True})
+    write_study(Path(), logging={"tensorboard": True})
     status, said = run.meet(Event(f"sgt.training.watch.TensorBoard.{method}", "raise", call=0))
     assert status == 0, said
     assert said.count("TensorBoard is switched off (OSError: the dashboard is gone); training goes on") == 1
@@ -215,7 +215,7 @@ def test_a_dashboard_that_fails_later_is_switched_off_and_ends_no_run(method, ru
 def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    write_study(Path(), watch={"wandb": "sgt"})
+    write_study(Path(), logging={"wandb": "sgt"})
     status, said = run.finish(events=[Event("sgt.training.watch.WeightsAndBiases.write", "kill children", call=3)])
     assert status == 0, said
     assert said.count("Weights & Biases is switched off (") == 1 and "Traceback" not in said
@@ -228,7 +228,7 @@ def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypat
 )
 def test_recorders_are_closed_however_a_run_ends(end, run, study):
     """TensorBoard writes from a thread of its own, once in two minutes and when it is closed."""
-    write_study(Path(), watch={"tensorboard": True})
+    write_study(Path(), logging={"tensorboard": True})
     status, said = run.meet(end, Event("sgt.training.watch.TensorBoard.close", "print", moment="after"))
     assert status != 0, said
     assert said.count("now: sgt.training.watch.TensorBoard.close") == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sgt import __version__
-from sgt.cli import COMMANDS
+from sgt.commands.main import command_module
 from tests.workflow.conftest import ROOT, Clone, clone
 
 PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "config/README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -46,7 +46,7 @@ def commands() -> list[str]:
 def parse(words: list[str], root: Path = ROOT) -> None:
     """See that a command of sgt takes these arguments, and that the study it names is there."""
     parser = argparse.ArgumentParser()
-    importlib.import_module(COMMANDS[words[0]][0]).configure(parser)
+    command_module(words[0]).configure(parser)
     args = parser.parse_args(words[1:])
     if words[0] == "launch":
         parse(args.words, root)

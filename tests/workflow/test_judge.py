@@ -94,7 +94,7 @@ from PIL import Image, ImageOps
 from pydantic import Field
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
-from sgt.study.fields import Strict
+from sgt.config.fields import Strict
 
 class Contrast(Proxy):
     """The image with its contrast stretched."""
@@ -180,7 +180,7 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
         parse(start, tmp_path)
     assert started == {
         "fetch", "shards", "toyworld", "render", "preview", "screen", "base", "pretrain", "train", "launch", "predict",
-        "score", "demonstrate", "tables", "figures", "report",
+        "score", "sample-targets", "tables", "figures", "report",
     }  # fmt: skip
 
 

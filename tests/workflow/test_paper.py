@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import yaml
 
+from sgt.config.downloads import DOWNLOADS_FILE
 from sgt.data.dataset import open_dataset, open_targets
 from sgt.data.shards import dataset_shards
 from sgt.proxies.render import read_target
-from sgt.study.downloads import DOWNLOADS_FILE
 from sgt.study.load import load_study
 from tests.data.fetch.hub import Hub
 from tests.data.sources import releases

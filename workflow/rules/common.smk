@@ -15,10 +15,10 @@ from sgt.lock import locked
 from sgt.proxies import PROXIES
 from sgt.reporting.shown import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
-from sgt.study.benchmarks import TARGETS as DRAWN
+from sgt.config.benchmarks import TARGETS as DRAWN
 from sgt.study.ownership import claim_results
 from sgt.study.results import PAGES, SOURCES
-from sgt.study.schema import ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.study.settle import settle
 
 

@@ -55,7 +55,7 @@ rule score:
         " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
-rule demonstrate:
+rule sample_targets:
     input:
         run=trained_run,
         data=[file for spec in STUDY.benchmarks.values() for file in dataset(spec.dataset)],
@@ -64,9 +64,9 @@ rule demonstrate:
         PREDICTIONS / DRAWN / "images.tar",
         PREDICTIONS / DRAWN / "meta.json",
     log:
-        LOGS / "demonstrate" / f"{RUN.id}.log",
+        LOGS / "sample_targets" / f"{RUN.id}.log",
     benchmark:
-        TIMES / "demonstrate" / f"{RUN.id}.tsv"
+        TIMES / "sample_targets" / f"{RUN.id}.tsv"
     conda:
         "../envs/sgt.yaml"
     threads: needs("predict", "threads")
@@ -79,5 +79,5 @@ rule demonstrate:
     message:
         "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "sgt demonstrate {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        "sgt sample-targets {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " > {log:q} 2>&1"

@@ -9,12 +9,12 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from sgt.config.downloads import HubDownload, WebDownload
 from sgt.data.fetch.listing import OURS, Wanted, check_patterns, web_files
 from sgt.data.fetch.lock import Lock
 from sgt.data.fetch.transfer import verified
 from sgt.data.names import is_hidden
 from sgt.errors import SgtError
-from sgt.study.downloads import HubDownload, WebDownload
 
 log = logging.getLogger("sgt")
 # As hubs name the parts of what is in several files.

@@ -13,10 +13,10 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers
 
+from sgt.config.downloads import HubDownload, WebDownload, WebFile
 from sgt.data.fetch.content import REMEDY, shown
 from sgt.data.fetch.retry import Retry
 from sgt.errors import SgtError
-from sgt.study.downloads import HubDownload, WebDownload, WebFile
 
 Answer = TypeVar("Answer")
 # What is ours in the folder of a download.

@@ -13,11 +13,11 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from sgt.atomic import write_json
+from sgt.config.downloads import Digest
+from sgt.config.fields import Strict
 from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.fetch.transfer import PARTS
 from sgt.errors import SgtError
-from sgt.study.downloads import Digest
-from sgt.study.fields import Strict
 
 
 class LockedFile(Strict):

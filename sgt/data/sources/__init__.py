@@ -1,5 +1,5 @@
 """The datasets that are made from, or read in, what was fetched. A new source is one file, one entry here, and one
-class in ``sgt/study/datasets.py``.
+class in ``sgt/config/datasets.py``.
 """
 
 from sgt.data.sources.base import Source

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sgt.config.datasets import Download
 from sgt.data.names import written
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
-from sgt.study.datasets import Download
 
 EXAMPLES = 5
 

@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from sgt import __version__
+from sgt.config.datasets import Toyworld
 from sgt.data.identity import dataset_identity
 from sgt.data.images import encode_jpeg, encode_png
 from sgt.data.shards import ShardWriter, write_manifest
@@ -23,7 +24,6 @@ from sgt.data.toyworld.raytrace import render_colour
 from sgt.data.toyworld.sampling import sample_visible, scene_rng
 from sgt.data.toyworld.view import Seen, observe
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
-from sgt.study.datasets import Toyworld
 
 DEPTH_SCALE = 1000
 _MAX_THINGS = 10

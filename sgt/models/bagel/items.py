@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Text:
+class TextIds:
     """Token ids (without markers); with ``loss`` the model learns to say them and to stop."""
 
     ids: Sequence[int]
@@ -19,7 +19,7 @@ class Text:
 class Aside:
     """Texts that follow one another and that nothing after them sees: questions about one image do not meet."""
 
-    texts: Sequence[Text]
+    texts: Sequence[TextIds]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class VaeImage:
     loss: bool = True
 
 
-Item = Text | Aside | VitImage | VaeImage
+Item = TextIds | Aside | VitImage | VaeImage
 
 
 @dataclass(frozen=True)

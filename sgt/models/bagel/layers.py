@@ -110,7 +110,7 @@ class MoTDecoder(nn.Module):
         self.layers = nn.ModuleList(MoTDecoderLayer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.norm_moe_gen = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.recompute = False
+        self.activation_checkpointing = False
 
     def forward(
         self, streams: Streams, positions: Tensor, layout: Layout, caches: list[KVCache] | None = None
@@ -126,7 +126,9 @@ class MoTDecoder(nn.Module):
         rotation = rotary(positions, self.config.head_dim, self.config.rope_theta)
         for index, layer in enumerate(self.layers):
             given = streams, rotation, layout, caches[index] if caches else None
-            streams = rerun(layer, *given) if self.recompute and torch.is_grad_enabled() else layer(*given)
+            streams = (
+                rerun(layer, *given) if self.activation_checkpointing and torch.is_grad_enabled() else layer(*given)
+            )
         return self.norm(streams[0]), self.norm_moe_gen(streams[1])
 
 
@@ -223,13 +225,17 @@ class VisionTransformer(nn.Module):
         self.embeddings = ViTEmbeddings(config)
         self.encoder = ViTEncoder(config)
         self.post_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.recompute = False
+        self.activation_checkpointing = False
 
     def forward(self, patches: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """(N, channels·patch²), int64 (N,), one layout row per image → (N, width)."""
         x = self.embeddings(patches, positions)
         for layer in self.encoder.layers:
-            x = rerun(layer, x, layout) if self.recompute and torch.is_grad_enabled() else layer(x, layout)
+            x = (
+                rerun(layer, x, layout)
+                if self.activation_checkpointing and torch.is_grad_enabled()
+                else layer(x, layout)
+            )
         return self.post_layernorm(x)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from sgt.config.recipe import Part
 from sgt.errors import SgtError
 from sgt.models.bagel.checkpoint import (
     SPECIAL,
@@ -19,7 +20,7 @@ from sgt.models.bagel.checkpoint import (
     special_tokens,
 )
 from sgt.models.bagel.context import Context
-from sgt.models.bagel.items import Aside, Item, PackedBatch, Text, VaeImage, VitImage
+from sgt.models.bagel.items import Aside, Item, PackedBatch, TextIds, VaeImage, VitImage
 from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Packer, pad_stack
@@ -27,13 +28,12 @@ from sgt.models.bagel.sampling import sample_latents
 from sgt.models.bagel.sizes import part_of
 from sgt.models.base import GenerationSettings, LossSums, UnifiedModel
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
-from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.flow import Stratum
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special, without_special
 from sgt.models.transforms import ImageTransform, to_images, to_tensor, transform_of
 from sgt.models.vae import VAE
-from sgt.study.recipe import Part
 
 # The VAE encodes at most so many pixels at once: its activations take about 0.5 kB a pixel and level.
 ENCODED_PIXELS = 4 * 2**20
@@ -43,7 +43,7 @@ class Bagel(UnifiedModel):
     """A BAGEL of any size: network, VAE, tokenizer and image transforms.
 
     Attributes:
-        asked_transform: of images that are asked about; that of all images that are shown, if it is not set.
+        vqa_transform: of images that are asked about; that of all images that are shown, if it is not set.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Bagel(UnifiedModel):
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
         self.special, self._plain = special_tokens(tokenizer), without_special(tokenizer)
         self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
-        self.asked_transform = self.vit_transform
+        self.vqa_transform = self.vit_transform
 
     @classmethod
     def from_checkpoint(
@@ -97,10 +97,10 @@ class Bagel(UnifiedModel):
         """See :meth:`UnifiedModel.blocks`: the layers of the vision encoder and of the decoder."""
         return [*self.network.vit_model.vision_model.encoder.layers, *self.network.language_model.model.layers]
 
-    def recompute(self, on: bool) -> None:
-        """See :meth:`UnifiedModel.recompute`; layer by layer, in the decoder and the vision encoder."""
-        self.network.language_model.model.recompute = on
-        self.network.vit_model.vision_model.recompute = on
+    def activation_checkpointing(self, on: bool) -> None:
+        """See :meth:`UnifiedModel.activation_checkpointing`; layer by layer, in the decoder and the vision encoder."""
+        self.network.language_model.model.activation_checkpointing = on
+        self.network.vit_model.vision_model.activation_checkpointing = on
 
     def compile(self) -> None:
         """See :meth:`UnifiedModel.compile`; layer by layer, in the decoder and the vision encoder."""
@@ -186,7 +186,7 @@ class Bagel(UnifiedModel):
     ) -> list[list[str]]:
         """See :meth:`UnifiedModel.answer`. Each image is read once, whatever the number of its questions."""
         context = self._context(len(images), system)
-        context.add_vit([self.asked_transform(image) for image in images])
+        context.add_vit([self.vqa_transform(image) for image in images])
         rows = [index for index, asked in enumerate(questions) for _ in asked]
         context = context.select(rows)
         context.add_text([self.ids(question) for asked in questions for question in asked])
@@ -197,7 +197,7 @@ class Bagel(UnifiedModel):
     def _score(self, image: Image.Image, question: str, options: Sequence[str]) -> list[float]:
         """See :meth:`UnifiedModel.score`."""
         context = Context(self.network, self.special, 1)
-        context.add_vit([self.asked_transform(image)])
+        context.add_vit([self.vqa_transform(image)])
         context.add_text([self.ids(question)])
         context = context.select([0] * len(options))
         texts = [self.ids(option) for option in options]
@@ -256,34 +256,34 @@ class Bagel(UnifiedModel):
         noise = torch.randn(shape, generator=seeded(seed, f"image to edit\n{prompt}"))
         return self.vae.encode(pixels, noise.to(pixels.device))[0]
 
-    def _tokens(self, part: SeenImage | Words | Exchange | MadeImage) -> int:
+    def _tokens(self, part: InputImage | Text | QAPair | TargetImage) -> int:
         match part:
-            case SeenImage(image, asked):
-                transform = self.asked_transform if asked else self.vit_transform
+            case InputImage(image, asked):
+                transform = self.vqa_transform if asked else self.vit_transform
                 width, height = transform.size(*image.size)
                 return (width // transform.stride) * (height // transform.stride) + 2
-            case MadeImage(image):
+            case TargetImage(image):
                 width, height = self.vae_transform.size(*image.size)
                 stride = self.network.config.latent_stride
                 return (width // stride) * (height // stride) + 2
-            case Words(text):
+            case Text(text):
                 return len(self.ids(text)) + 2
-            case Exchange(question, answer):
+            case QAPair(question, answer):
                 return len(self.ids(question)) + len(self.ids(answer)) + 4
 
     def _item(
         self,
-        part: SeenImage | Words | Exchange | MadeImage,
+        part: InputImage | Text | QAPair | TargetImage,
         pixels: Callable[[ImageTransform, Image.Image], Tensor] = ImageTransform.__call__,
     ) -> Item:
         match part:
-            case SeenImage(image, asked):
-                return VitImage(pixels(self.asked_transform if asked else self.vit_transform, image))
-            case Words(text, learned):
-                return Text(self.ids(text), learned)
-            case Exchange(question, answer):
-                return Aside((Text(self.ids(question)), Text(self.ids(answer), loss=True)))
-            case MadeImage(image):
+            case InputImage(image, asked):
+                return VitImage(pixels(self.vqa_transform if asked else self.vit_transform, image))
+            case Text(text, supervised):
+                return TextIds(self.ids(text), supervised)
+            case QAPair(question, answer):
+                return Aside((TextIds(self.ids(question)), TextIds(self.ids(answer), loss=True)))
+            case TargetImage(image):
                 return VaeImage(pixels(self.vae_transform, image), loss=True)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sgt.errors import SgtError
 from sgt.models.bagel.config import BagelConfig, LLMConfig
-from sgt.models.bagel.items import Aside, Item, PackedBatch, SpecialTokens, Text, VaeImage, VitImage
+from sgt.models.bagel.items import Aside, Item, PackedBatch, SpecialTokens, TextIds, VaeImage, VitImage
 from sgt.models.transforms import patches
 
 
@@ -77,7 +77,7 @@ class Packer:
         start, position = self.length, 0
         for item, drop in zip(items, dropped or [False] * len(items), strict=True):
             match item:
-                case Text():
+                case TextIds():
                     position = position if drop else self._add_texts([item], position, "causal")
                 case Aside():
                     if not drop:
@@ -96,7 +96,7 @@ class Packer:
         self._modes.append(mode)
         self.length += length
 
-    def _add_texts(self, texts: Sequence[Text], position: int, mode: str) -> int:
+    def _add_texts(self, texts: Sequence[TextIds], position: int, mode: str) -> int:
         """One split of texts; returns the position after it."""
         at = self.length
         for text in texts:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.models import Model
+from sgt.config.recipe import Recipe
 from sgt.errors import SgtError
 from sgt.models.bagel.config import BagelConfig, config_of
 from sgt.models.configs import require_multiple
-from sgt.study.benchmarks import GenerationProtocol
-from sgt.study.models import Model
-from sgt.study.recipe import Recipe
 
 
 class BagelRules:

@@ -31,11 +31,11 @@ def guide(
         scale = ratio.clamp(settings.renorm_min, 1.0)
         return guided * scale.repeat_interleave(len(v) // len(scale))[:, None]
 
-    guided = v_text + settings.text_scale * (v - v_text)
+    guided = v_text + settings.cfg_text_scale * (v - v_text)
     if settings.renorm == "text_channel":
         guided = rescaled(guided, whole_image=False)
     if v_image is not None:
-        guided = v_image + settings.image_scale * (guided - v_image)
+        guided = v_image + settings.cfg_image_scale * (guided - v_image)
     if settings.renorm != "text_channel":
         guided = rescaled(guided, whole_image=settings.renorm == "global")
     return guided
@@ -64,13 +64,13 @@ def sample_latents(
     """
     images = full.rows
     branches = [full]
-    if settings.text_scale > 1:
+    if settings.cfg_text_scale > 1:
         branches.append(text_free)
-        if settings.image_scale > 1:
+        if settings.cfg_image_scale > 1:
             branches.append(image_free)
     guided_context = Context.stack(branches) if len(branches) > 1 else full
-    times = flow.sampling_times(settings.points, settings.shift)
-    low, high = settings.interval
+    times = flow.sampling_times(settings.num_steps, settings.shift)
+    low, high = settings.cfg_interval
     x = noise
     for step, (t, after) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True)):
         if low < t <= high and len(branches) > 1:

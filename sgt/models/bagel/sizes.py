@@ -1,8 +1,8 @@
 """The sizes of a BAGEL, and which part each of its parameters belongs to."""
 
+from sgt.config.recipe import Part
 from sgt.models.bagel.checkpoint import empty_networks
 from sgt.models.sizes import ModelSizes, Stack, count_parts
-from sgt.study.recipe import Part
 
 
 def part_of(name: str) -> Part:

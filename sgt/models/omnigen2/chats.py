@@ -7,7 +7,7 @@ from itertools import groupby
 from PIL import Image
 from tokenizers import Tokenizer
 
-from sgt.models.examples import Example, Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.omnigen2.prompts import (
     ANSWER,
     ASSISTANT,
@@ -85,7 +85,7 @@ class ChatBuilder:
         return [*self.ids(text), self.special.end]
 
     def chat_of(self, example: Example) -> Chat:
-        """The chat of an example; the end of a learned answer's turn is learned too."""
+        """The chat of an example; the end of a supervised answer's turn is learned too."""
         chat = Chat(self.special, self.limit)
         for piece in pieces(example):
             asked = self.ids(*piece.parts)
@@ -94,7 +94,7 @@ class ChatBuilder:
                 continue
             chat.add(asked, [self.see(image) for image in piece.images])
             if piece.answer is not None:
-                chat.add(self.reply(piece.answer), learned=True)
+                chat.add(self.reply(piece.answer), supervised=True)
         return chat
 
     def tokens(self, example: Example) -> int:
@@ -112,22 +112,22 @@ def pieces(example: Example) -> list[Piece]:
     conversation, in whose turns an exchange is an aside.
     """
     if makes_image(example):
-        said = [part.text for part in example if isinstance(part, Words)]
-        images = [part.image for part in example if isinstance(part, SeenImage)]
+        said = [part.text for part in example if isinstance(part, Text)]
+        images = [part.image for part in example if isinstance(part, InputImage)]
         return [Piece(instruction("\n".join(said) if said else None, len(images)), images)]
     found, parts, images, asking = [], system(ANSWER), [], False
     for part in example:
         if not asking:
             parts, asking = (*parts, *USER), True
         match part:
-            case SeenImage(image):
+            case InputImage(image):
                 parts, images = (*parts, *IMAGE), [*images, image]
-            case Words(said, False):
+            case Text(said, False):
                 parts = (*parts, said) if said else parts
-            case Words(said, True):
+            case Text(said, True):
                 found.append(Piece((*parts, END, "\n", *ASSISTANT), images, said))
                 parts, images, asking = ("\n",), [], False
-            case Exchange(question, answer):
+            case QAPair(question, answer):
                 found += [Piece(parts, images)] if parts else []
                 found.append(Piece((question, END, "\n", *ASSISTANT), [], answer, aside=True))
                 parts, images = (), []
@@ -136,4 +136,4 @@ def pieces(example: Example) -> list[Piece]:
 
 def makes_image(example: Example) -> bool:
     """Whether an example is one of making an image."""
-    return any(isinstance(part, MadeImage) for part in example)
+    return any(isinstance(part, TargetImage) for part in example)

@@ -99,11 +99,11 @@ def hidden_states(model: Qwen2_5_VLForConditionalGeneration, rows: Rows, seen: T
 
 
 def cross_entropy(model: Qwen2_5_VLForConditionalGeneration, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Nats of every learned token, each said from the state before it: (learned tokens,)."""
+    """Nats of every supervised token, each said from the state before it: (supervised tokens,)."""
     wanted = labels[:, 1:]
-    learned = wanted != IGNORED
-    logits = model.lm_head(hidden[:, :-1][learned])
-    return F.cross_entropy(logits.float(), wanted[learned], reduction="none")
+    supervised = wanted != IGNORED
+    logits = model.lm_head(hidden[:, :-1][supervised])
+    return F.cross_entropy(logits.float(), wanted[supervised], reduction="none")
 
 
 def select_cache(cache: DynamicCache, rows: Tensor) -> DynamicCache:

@@ -10,11 +10,12 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from sgt.config.recipe import Part, TimeShift
 from sgt.errors import SgtError
 from sgt.models import flow
 from sgt.models.base import GenerationSettings, LossSums, UnifiedModel
 from sgt.models.decoding import continuation_log_probability, continuations, seeded
-from sgt.models.examples import Example, MadeImage, SeenImage
+from sgt.models.examples import Example, InputImage, TargetImage
 from sgt.models.flow import Stratum
 from sgt.models.lora import merge_lora
 from sgt.models.omnigen2.chats import ChatBuilder, makes_image
@@ -30,7 +31,6 @@ from sgt.models.omnigen2.sizes import part_of
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.transforms import to_images
 from sgt.models.vae import VAE
-from sgt.study.recipe import Part, TimeShift
 
 
 class OmniGen2(UnifiedModel):
@@ -110,9 +110,9 @@ class OmniGen2(UnifiedModel):
         refiners = [*transformer.context_refiner, *transformer.noise_refiner]
         return [*mllm.visual.blocks, *mllm.language_model.layers, *refiners, *transformer.layers]
 
-    def recompute(self, on: bool) -> None:
-        """See :meth:`UnifiedModel.recompute`; block by block, in the transformer and the language model."""
-        self.network.transformer.recompute = on
+    def activation_checkpointing(self, on: bool) -> None:
+        """See :meth:`UnifiedModel.activation_checkpointing`; of transformer and language model."""
+        self.network.transformer.activation_checkpointing = on
         if on:
             self.network.mllm.activation_checkpointing_enable({"use_reentrant": False, "preserve_rng_state": False})
         else:
@@ -123,11 +123,11 @@ class OmniGen2(UnifiedModel):
         count = self.chats.tokens(example)
         for part in example:
             match part:
-                case SeenImage(image):
+                case InputImage(image):
                     width, height = self.vit_transform.size(*image.size)
                     # The marker of an image is counted with the text.
                     count += (width // self.vit_transform.stride) * (height // self.vit_transform.stride) - 1
-                case MadeImage(image):
+                case TargetImage(image):
                     width, height = self.vae_transform.size(*image.size)
                     stride = self.network.config.latent_stride
                     count += (width // stride) * (height // stride)
@@ -137,7 +137,7 @@ class OmniGen2(UnifiedModel):
         """See :meth:`UnifiedModel.check`: the example's chat is made, its images without pixels."""
         tokens = len(self._outlines.chat_of(example).ids)
         for part in example:
-            if isinstance(part, MadeImage):
+            if isinstance(part, TargetImage):
                 stride = self.network.config.latent_stride
                 width, height = (side // stride for side in self.vae_transform.size(*part.image.size))
                 self.network.transformer.check_place("image to make", tokens, height, width)
@@ -152,7 +152,7 @@ class OmniGen2(UnifiedModel):
         answering = [self.chats.chat_of(example) for example in examples if not makes_image(example)]
         targets, times, draws, noise = [], [], [], []
         for order, place in enumerate(making):
-            images = [part.image for part in examples[place] if isinstance(part, MadeImage)]
+            images = [part.image for part in examples[place] if isinstance(part, TargetImage)]
             if len(images) > 1:
                 raise SgtError("example", "asks for more than one image", "give one example per image")
             targets.append(self.vae_transform(images[0]))
@@ -163,7 +163,7 @@ class OmniGen2(UnifiedModel):
             noise.append(torch.randn(shape, generator=own))
         rows = collate(answering) if answering else None
         if rows and not self.length_weighted:
-            rows = replace(rows, weights=rows.learned.float())
+            rows = replace(rows, weights=rows.supervised.float())
         return Batch(
             answers=rows,
             instructions=collate([self.chats.chat_of(examples[place]) for place in making]) if making else None,
@@ -230,9 +230,9 @@ class OmniGen2(UnifiedModel):
         if images is not None and edit:
             given = [[self._reference(*about)] for about in zip(images, prompts, seeds, strict=True)]
         branches = [Branch(self._features(prompts, shown), given)]
-        if settings.text_scale > 1:
+        if settings.cfg_text_scale > 1:
             negative = self._features([settings.negative_prompt] * len(prompts), shown)
-            if settings.image_scale > 1 and edit:
+            if settings.cfg_image_scale > 1 and edit:
                 branches.append(Branch(negative, given))
             branches.append(Branch(negative, [[] for _ in prompts]))
         width, height = self.vae_transform.size(size[1], size[0])

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from transformers import Qwen2_5_VLForConditionalGeneration
 
+from sgt.config.recipe import TimeShift
 from sgt.models import flow
 from sgt.models.omnigen2.config import OmniGen2Config
 from sgt.models.omnigen2.language import cross_entropy, hidden_states, see
 from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
-from sgt.study.recipe import TimeShift
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Batch:
     """Examples of one step, with every random draw of their losses.
 
     Attributes:
-        answers: chats with learned answers, if there are any.
+        answers: chats with supervised answers, if there are any.
         instructions: chats that images are made from, one per target, if there are any.
         targets, references: images (3, H, W) in [-1, 1], the latter any number per target.
         target_draws, reference_draws: the VAE's noise (z, h, w) for each of those.
@@ -195,7 +195,7 @@ class OmniGen2Network(nn.Module):
         return collate([chat]).to(self.device)
 
     def text_errors(self, rows: Rows, seen: Tensor | None = None) -> Tensor:
-        """Cross-entropy of every learned token, nats; see :func:`sgt.models.omnigen2.language.embed` for ``seen``."""
+        """Cross-entropy of every supervised token, nats; ``seen`` as in :func:`sgt.models.omnigen2.language.embed`."""
         return cross_entropy(self.mllm, hidden_states(self.mllm, rows, seen), rows.labels)
 
     def features(self, rows: Rows, seen: Tensor | None = None) -> tuple[Tensor, list[int]]:

@@ -36,7 +36,7 @@ class Rows:
         ids: int64 (B, L).
         positions: int64 (3, B, L): time, row and column of each token.
         labels: int64 (B, L): the token itself where it is learned, −100 elsewhere.
-        weights: fp32 (B, L), 1/√(tokens of that answer) of learned tokens; ones where every token counts alike.
+        weights: fp32 (B, L), 1/√(tokens of that answer) of supervised tokens; ones where every token counts alike.
         mask: bool (B, L, L), true where a query may attend a key.
         lengths: tokens per row.
         pixels: fp32 (patches, numbers per patch) of all images.
@@ -59,14 +59,14 @@ class Rows:
         return torch.arange(self.ids.shape[1], device=self.ids.device) < lengths[:, None]
 
     @property
-    def learned(self) -> Tensor:
+    def supervised(self) -> Tensor:
         """Bool (B, L): which tokens are learned."""
         return self.labels != IGNORED
 
     @property
     def learned_weights(self) -> Tensor:
-        """fp32 (learned tokens,), in the order of :func:`sgt.models.omnigen2.language.cross_entropy`."""
-        return self.weights[self.learned]
+        """fp32 (supervised tokens,), in the order of :func:`sgt.models.omnigen2.language.cross_entropy`."""
+        return self.weights[self.supervised]
 
     def to(self, device: torch.device | str) -> "Rows":
         """The rows with every tensor on ``device``."""
@@ -92,13 +92,13 @@ class Chat:
         self.splits: list[tuple[int, str]] = []
         self.position = 0
 
-    def add(self, ids: Sequence[int], images: Sequence[SeenPatches] = (), learned: bool = False) -> None:
+    def add(self, ids: Sequence[int], images: Sequence[SeenPatches] = (), supervised: bool = False) -> None:
         """Append tokens.
 
         Args:
             ids: one image token per image, which becomes as many as the image has.
             images: in order.
-            learned: the model learns to say them.
+            supervised: the model learns to say them.
 
         Raises:
             SgtError: the chat becomes longer than the language model's context.
@@ -109,8 +109,8 @@ class Chat:
                 self._add_image(next(given))
                 continue
             self.ids.append(token)
-            self.labels.append(token if learned else IGNORED)
-            self.weights.append(len(ids) ** -0.5 if learned else 0.0)
+            self.labels.append(token if supervised else IGNORED)
+            self.weights.append(len(ids) ** -0.5 if supervised else 0.0)
             self.positions.append(torch.full((3, 1), self.position))
             self.position += 1
         self.splits.append((len(self.ids) - before, "causal"))
@@ -119,10 +119,10 @@ class Chat:
             raise SgtError("prompt", problem, "use a shorter text or fewer images")
 
     def add_aside(self, question: Sequence[int], answer: Sequence[int]) -> None:
-        """Append a question and its learned answer, which nothing that follows sees or is moved by."""
+        """Append a question and its supervised answer, which nothing that follows sees or is moved by."""
         at, splits = self.position, len(self.splits)
         self.add(question)
-        self.add(answer, learned=True)
+        self.add(answer, supervised=True)
         self.position = at
         self.splits[splits:] = [(len(question) + len(answer), "aside")]
 

@@ -2,12 +2,12 @@
 
 import math
 
+from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.models import Model
+from sgt.config.recipe import Recipe
 from sgt.errors import SgtError
 from sgt.models.configs import require_multiple
 from sgt.models.omnigen2.config import OmniGen2Config, config_of
-from sgt.study.benchmarks import GenerationProtocol
-from sgt.study.models import Model
-from sgt.study.recipe import Recipe
 
 
 class OmniGen2Rules:

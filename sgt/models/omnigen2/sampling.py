@@ -37,14 +37,14 @@ def guide(velocities: Sequence[Tensor], settings: GenerationSettings) -> Tensor:
     if not others:
         return full
     if len(others) == 1:
-        return others[0] + settings.text_scale * (full - others[0])
+        return others[0] + settings.cfg_text_scale * (full - others[0])
     shown, neither = others
-    return neither + settings.image_scale * (shown - neither) + settings.text_scale * (full - shown)
+    return neither + settings.cfg_image_scale * (shown - neither) + settings.cfg_text_scale * (full - shown)
 
 
 def guides(step: int, settings: GenerationSettings) -> bool:
     """Whether guidance acts at a step: its share of all steps lies in the mirrored interval, both ends included."""
-    share, low, high = step / (settings.points - 1), 1 - settings.interval[1], 1 - settings.interval[0]
+    share, low, high = step / (settings.num_steps), 1 - settings.cfg_interval[1], 1 - settings.cfg_interval[0]
     return low - 1e-9 <= share <= high + 1e-9
 
 
@@ -69,7 +69,7 @@ def sample_latents(
     """
     read = [_read(transformer, branch) for branch in branches]
     tokens = noise[0, 0].numel() // transformer.config.patch_size**2
-    times = flow.sampling_times(settings.points, flow.shift_factor(settings.shift, tokens)).tolist()
+    times = flow.sampling_times(settings.num_steps, flow.shift_factor(settings.shift, tokens)).tolist()
     solver = SOLVERS[settings.solver]()
     x = noise
     for step, (t, after) in enumerate(pairwise(times)):

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
+from sgt.config.recipe import Part
 from sgt.models.omnigen2.checkpoint import empty_networks
 from sgt.models.omnigen2.config import config_of
 from sgt.models.sizes import ModelSizes, Stack, count_parts
-from sgt.study.recipe import Part
 
 
 def part_of(name: str) -> Part:

@@ -49,7 +49,7 @@ class OmniGen2Transformer(nn.Module):
         self.context_refiner = nn.ModuleList(TextBlock(config) for _ in refiners)
         self.layers = nn.ModuleList(TimedBlock(config) for _ in range(config.num_layers))
         self.norm_out = TimedOutput(config)
-        self.recompute = False
+        self.activation_checkpointing = False
 
     @property
     def device(self) -> torch.device:
@@ -181,7 +181,7 @@ class OmniGen2Transformer(nn.Module):
         return x
 
     def _run(self, block: Callable[..., Tensor], *given: object) -> Tensor:
-        return rerun(block, *given) if self.recompute and torch.is_grad_enabled() else block(*given)
+        return rerun(block, *given) if self.activation_checkpointing and torch.is_grad_enabled() else block(*given)
 
 
 def _tokens(parts: list[tuple[int, int, Tensor]]) -> Tokens:

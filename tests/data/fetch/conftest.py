@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.fetch import retry
 from tests.data.fetch.hub import Hub
 

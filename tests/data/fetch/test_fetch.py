@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sgt.cli import main
-from sgt.study.downloads import DOWNLOADS_FILE, Downloads
+from sgt.commands.main import main
+from sgt.config.downloads import DOWNLOADS_FILE, Downloads
 from sgt.study.load import read_yaml
 from tests.data.fetch.conftest import BIG, FILES, TOKEN, WANTED, fetched
 from tests.data.fetch.hub import COMMIT

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
 from sgt.data.shards import read_manifest

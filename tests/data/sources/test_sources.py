@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
 from sgt.data.shards import read_manifest, read_shard

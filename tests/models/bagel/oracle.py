@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from sgt.models.bagel.config import BagelConfig, LLMConfig, ViTConfig
-from sgt.models.bagel.items import Item, PackedBatch, SpecialTokens, Text, VaeImage, VitImage
+from sgt.models.bagel.items import Item, PackedBatch, SpecialTokens, TextIds, VaeImage, VitImage
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Packer
 from sgt.models.vae import VAE, VAEConfig
@@ -65,7 +65,7 @@ def samples(case: str) -> list[list[Item]]:
         for item in plan:
             match item["type"]:
                 case "text":
-                    items.append(Text(next(texts), bool(item["loss"])))
+                    items.append(TextIds(next(texts), bool(item["loss"])))
                 case "vit_image":
                     items.append(VitImage(next(images)))
                 case "vae_image":

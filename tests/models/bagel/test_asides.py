@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from sgt.models.attention import split_mask
-from sgt.models.examples import Exchange, SeenImage, Words
-from sgt.models.families import load_model
+from sgt.models.examples import InputImage, QAPair, Text
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
 
 ASKED = [("how many cubes are there", "two"), ("is there a red ball", "no"), ("which is nearer", "the ball")]
@@ -33,23 +33,23 @@ def errors(model, example) -> torch.Tensor:
 
 
 def test_each_question_is_as_if_it_were_alone(model, image):
-    alone = [errors(model, [SeenImage(image), Exchange(*exchange)]) for exchange in ASKED]
-    together = errors(model, [SeenImage(image), *(Exchange(*exchange) for exchange in ASKED)])
+    alone = [errors(model, [InputImage(image), QAPair(*exchange)]) for exchange in ASKED]
+    together = errors(model, [InputImage(image), *(QAPair(*exchange) for exchange in ASKED)])
     torch.testing.assert_close(together, torch.cat(alone), rtol=1e-5, atol=1e-5)
-    backwards = errors(model, [SeenImage(image), *(Exchange(*exchange) for exchange in reversed(ASKED))])
+    backwards = errors(model, [InputImage(image), *(QAPair(*exchange) for exchange in reversed(ASKED))])
     torch.testing.assert_close(backwards, torch.cat(alone[::-1]), rtol=1e-5, atol=1e-5)
 
 
 def test_an_exchange_alone_is_a_question_and_its_answer(model, image):
     question, answer = ASKED[0]
-    turns = [SeenImage(image), Words(question), Words(answer, learned=True)]
-    torch.testing.assert_close(errors(model, turns), errors(model, [SeenImage(image), Exchange(question, answer)]))
+    turns = [InputImage(image), Text(question), Text(answer, supervised=True)]
+    torch.testing.assert_close(errors(model, turns), errors(model, [InputImage(image), QAPair(question, answer)]))
 
 
 def test_turns_of_a_conversation_do_see_one_another(model, image):
-    turns = [part for q, a in ASKED for part in (Words(q), Words(a, learned=True))]
-    seeing = errors(model, [SeenImage(image), *turns])
-    alone = [errors(model, [SeenImage(image), Exchange(*exchange)]) for exchange in ASKED]
+    turns = [part for q, a in ASKED for part in (Text(q), Text(a, supervised=True))]
+    seeing = errors(model, [InputImage(image), *turns])
+    alone = [errors(model, [InputImage(image), QAPair(*exchange)]) for exchange in ASKED]
     assert (seeing[: len(alone[0])] - alone[0]).abs().max() < 1e-5
     assert (seeing[len(alone[0]) :] - torch.cat(alone[1:])).abs().max() > 1e-4
 
@@ -57,7 +57,7 @@ def test_turns_of_a_conversation_do_see_one_another(model, image):
 def test_training_and_answering_see_the_same(model, image):
     """The score of an answer, from the cache, is what training would have said of it."""
     for question, answer in ASKED:
-        trained = -errors(model, [SeenImage(image), Exchange(question, answer)]).sum().item()
+        trained = -errors(model, [InputImage(image), QAPair(question, answer)]).sum().item()
         assert model.score(image, question, [answer])[0] == pytest.approx(trained, abs=1e-4)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.models import weights
 from sgt.models.bagel.checkpoint import load_networks
@@ -36,12 +36,12 @@ def rewrite(path: Path, change) -> dict[str, torch.Tensor]:
 
 def test_the_7b_model_has_the_official_names_shapes_and_dtypes(capsys, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
-    assert main(["keys", "bagel-7b"]) == 0
+    assert main(["tensors", "bagel-7b"]) == 0
     ours, official = json.loads(capsys.readouterr().out), json.loads(KEYS.read_text())
     for file, group in (("ema", "model"), ("ae", "ae")):
         told = {name: {key: about[key] for key in ("shape", "dtype")} for name, about in official[group].items()}
         assert ours[file] == told
-    assert main(["keys", "bagel-8b"]) == 1
+    assert main(["tensors", "bagel-8b"]) == 1
     assert "config/models/bagel-8b.yaml: no such file" in capsys.readouterr().err
 
 

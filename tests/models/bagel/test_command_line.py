@@ -12,16 +12,16 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.models.base import GenerationSettings
-from sgt.models.families import load_model
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from tests.conftest import GENERATION, MODEL, sgt
 from tests.models.bagel.test_precision import picture
 
 WORDS = ["config/micro.yaml", "--model", "micro", "--seed", "0"]
 FINAL = Path("results/runs/micro/segmentation/seed0/final")
-SETTINGS = GenerationSettings(points=4, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0))
+SETTINGS = GenerationSettings(num_steps=3, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0))
 QUESTIONS = ["how many cubes are there", "what is left of the red ball", "is there a blue cone"]
 
 
@@ -40,7 +40,7 @@ def digest_of(model) -> str:
 IN_A_NEW_PROCESS = """
 import sys, torch
 from pathlib import Path
-from sgt.models.families import load_model
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from tests.models.bagel.test_command_line import digest_of
 torch.set_num_threads(1)

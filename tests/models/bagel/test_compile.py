@@ -7,18 +7,18 @@ import torch
 from torch import nn
 from torch._dynamo.utils import counters
 
-from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
-from sgt.models.families import load_model
+from sgt.config.recipe import Recipe
+from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from sgt.study.recipe import Recipe
 from sgt.training.trainable import make_trainable
 from tests.models.bagel.test_precision import picture
 
 
 def losses(model, count: int) -> list[float]:
     examples = [
-        [SeenImage(picture(0)), *(Exchange(f"how many of {i}", "two") for i in range(count))],
-        *[[SeenImage(picture(1)), Words("paint it"), MadeImage(picture(2))]] * count,
+        [InputImage(picture(0)), *(QAPair(f"how many of {i}", "two") for i in range(count))],
+        *[[InputImage(picture(1)), Text("paint it"), TargetImage(picture(2))]] * count,
     ]
     terms = model.loss(model.batch(examples, range(len(examples))), 1.0)
     (terms.ce + terms.mse).backward()
@@ -35,7 +35,7 @@ def test_compiled_layers_give_the_same_losses_for_packs_of_any_size(study, monke
     plain = [losses(model, count) for count in (1, 2, 4)]
     torch._dynamo.reset()
     counters.clear()
-    make_trainable(model, Recipe(steps=1, batch=3, compile=True, recompute=True), 0)
+    make_trainable(model, Recipe(steps=1, batch=3, compile=True, activation_checkpointing=True), 0)
     graphs = []
     for count, want in zip((1, 2, 4), plain, strict=True):
         assert losses(model, count) == pytest.approx(want, rel=1e-5)

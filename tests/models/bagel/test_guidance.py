@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from benchmarks import bagel_reference as reference
+from perf import bagel_reference as reference
 from sgt.models.bagel.context import Context
-from sgt.models.bagel.items import Text
+from sgt.models.bagel.items import TextIds
 from sgt.models.bagel.sampling import sample_latents
 from sgt.models.base import GenerationSettings
 from tests.models.bagel.oracle import CONFIG, SPECIAL, network
@@ -32,7 +32,7 @@ def velocity(weights, x: torch.Tensor, t: float, edited, prompt: list[int] | Non
         reference.put_image(sample, weights, SPECIAL, tokens, 1, 1, "full")
         position, split = 2, 2
     if prompt is not None:
-        position = reference.put_text(sample, weights, SPECIAL, Text(prompt), position, split)
+        position = reference.put_text(sample, weights, SPECIAL, TextIds(prompt), position, split)
     tokens = reference.latent_tokens(weights, CONFIG, x, torch.tensor(t), *SHAPE)
     reference.put_image(sample, weights, SPECIAL, tokens, position, split + 1, "noise", generation=True)
     hidden = reference.decoder(weights, CONFIG, [sample])[0, -1 - len(x) : -1]
@@ -41,7 +41,7 @@ def velocity(weights, x: torch.Tensor, t: float, edited, prompt: list[int] | Non
 
 def guided(v, v_text, v_image, settings: GenerationSettings) -> torch.Tensor:
     """One image's guidance, case by case as ``bagel.md`` 6 lists them."""
-    a, b = settings.text_scale, settings.image_scale
+    a, b = settings.cfg_text_scale, settings.cfg_image_scale
     if a <= 1:
         return v
 
@@ -58,10 +58,10 @@ def guided(v, v_text, v_image, settings: GenerationSettings) -> torch.Tensor:
 
 
 def plain_sampler(weights, noise: torch.Tensor, edited, settings: GenerationSettings) -> torch.Tensor:
-    low, high = settings.interval
+    low, high = settings.cfg_interval
     times = [
         settings.shift * u / (1 + (settings.shift - 1) * u)
-        for u in ((settings.points - 1 - i) / (settings.points - 1) for i in range(settings.points))
+        for u in ((settings.num_steps - i) / settings.num_steps for i in range(settings.num_steps + 1))
     ]
     x = noise
     for t, after in itertools.pairwise(times):
@@ -74,16 +74,16 @@ def plain_sampler(weights, noise: torch.Tensor, edited, settings: GenerationSett
 
 
 CASES = [
-    GenerationSettings(points, shift, text, image, interval, renorm, minimum)
-    for (points, shift), (text, image), interval, (renorm, minimum) in [
+    GenerationSettings(num_steps, shift, text, image, interval, renorm, minimum)
+    for (num_steps, shift), (text, image), interval, (renorm, minimum) in [
         *itertools.product(
-            [(5, 3.0)], [(4.0, 2.0)], [(0.4, 1.0), (0.0, 1.0), (0.6, 0.95)],
+            [(4, 3.0)], [(4.0, 2.0)], [(0.4, 1.0), (0.0, 1.0), (0.6, 0.95)],
             [("global", 0.0), ("channel", 0.0), ("text_channel", 0.0)],
         ),
-        ((4, 1.0), (3.0, 1.0), (0.0, 1.0), ("global", 0.0)),
-        ((4, 1.0), (3.0, 1.0), (0.0, 1.0), ("text_channel", 0.3)),
-        ((4, 1.0), (1.0, 2.0), (0.0, 1.0), ("channel", 0.0)),
-        ((4, 3.0), (4.0, 1.5), (0.0, 1.0), ("global", 1.0)),
+        ((3, 1.0), (3.0, 1.0), (0.0, 1.0), ("global", 0.0)),
+        ((3, 1.0), (3.0, 1.0), (0.0, 1.0), ("text_channel", 0.3)),
+        ((3, 1.0), (1.0, 2.0), (0.0, 1.0), ("channel", 0.0)),
+        ((3, 3.0), (4.0, 1.5), (0.0, 1.0), ("global", 1.0)),
     ]
 ]  # fmt: skip
 
@@ -106,6 +106,6 @@ def test_sampling_with_every_guidance(settings):
         want = plain_sampler(weights, noise[row], edited[row], settings)
         torch.testing.assert_close(made[row], want, rtol=1e-4, atol=1e-4)
         unguided = plain_sampler(
-            weights, noise[row], edited[row], GenerationSettings(settings.points, settings.shift, 1.0)
+            weights, noise[row], edited[row], GenerationSettings(settings.num_steps, settings.shift, 1.0)
         )
-        assert (settings.text_scale > 1) == bool((want - unguided).abs().max() > 1e-3)
+        assert (settings.cfg_text_scale > 1) == bool((want - unguided).abs().max() > 1e-3)

@@ -8,19 +8,21 @@ import pytest
 import torch
 from PIL import Image
 
+from sgt.config.models import Model
 from sgt.errors import SgtError
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.model import Bagel
 from sgt.models.base import GenerationSettings
 from sgt.models.decoding import continuations, seeded
-from sgt.models.examples import SeenImage, Words
-from sgt.models.families import load_model
+from sgt.models.examples import InputImage, Text
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from sgt.study.models import Model
 from tests.conftest import MODEL
 
 SIZES = (MODEL["vit_image"], MODEL["vae_image"])
-SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), renorm="channel")
+SETTINGS = GenerationSettings(
+    num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), renorm="channel"
+)
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_too_much_is_one_line(model):
     with pytest.raises(SgtError, match="generated image: 8x8 tokens exceed the 6x6 position table"):
         model.generate(["a"], [0], (64, 64), SETTINGS)
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
-        model.batch([[Words("long " * 600, learned=True)]], [0])
+        model.batch([[Text("long " * 600, supervised=True)]], [0])
     model.vit_transform.longest = model.vit_transform.shortest = 96
     with pytest.raises(SgtError, match="ViT image: 12x12 tokens exceed the 6x6 position table"):
         model.answer([picture(0, 96)], [["what"]], 3)
@@ -137,7 +139,7 @@ def test_images_that_are_asked_about_may_be_seen_finer(study):
     spec = load_study(study).models["micro"].model_copy(update={"vit_image": (24, 24, 8), "vqa_image": (48, 48, 8)})
     model = load_model(spec, Path("base/micro"))
     image, coarse = picture(0), load_model(spec.model_copy(update={"vqa_image": None}), Path("base/micro"))
-    asked, painted = [SeenImage(image, asked=True), Words("a")], [SeenImage(image), Words("a")]
+    asked, painted = [InputImage(image, asked=True), Text("a")], [InputImage(image), Text("a")]
     assert [len(model.batch([example], [0]).packed_vit_tokens) for example in (asked, painted)] == [36, 9]
     assert [model.tokens(example) for example in (asked, painted)] == [
         model.batch([example], [0]).tokens for example in (asked, painted)

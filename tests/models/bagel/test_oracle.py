@@ -152,11 +152,11 @@ def test_sampling_step_by_step(name):
         assert context.position.tolist() == case["expected"][f"{prefix}ropes"]
 
     settings = GenerationSettings(
-        points=case["num_timesteps"],
+        num_steps=case["num_timesteps"] - 1,
         shift=case["timestep_shift"],
-        text_scale=case["cfg_text"],
-        image_scale=case["cfg_img"],
-        interval=tuple(case["interval"]),
+        cfg_text_scale=case["cfg_text"],
+        cfg_image_scale=case["cfg_img"],
+        cfg_interval=tuple(case["interval"]),
         renorm=case["renorm"],
         renorm_min=case["cfg_renorm_min"],
     )

@@ -9,21 +9,23 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from sgt.cli import main
+from sgt.commands.main import main
+from sgt.config.recipe import Recipe
 from sgt.models.bagel.layers import RMSNorm, rotary, rotate
 from sgt.models.base import GenerationSettings
-from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
-from sgt.models.families import device_of, load_model
+from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.registry import device_of, load_model
 from sgt.models.vae import VAE
 from sgt.study.load import load_study
-from sgt.study.recipe import Recipe
 from sgt.training.trainable import make_trainable
 from tests.conftest import STUDY, write_study
 from tests.models.bagel.oracle import network, pack, vae
 from tests.training.conftest import BEFORE_ITS_END, Micro
 
 LOWER = ["bf16-autocast", "bf16"]
-SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), renorm="channel")
+SETTINGS = GenerationSettings(
+    num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), renorm="channel"
+)
 
 
 def picture(seed: int) -> Image.Image:
@@ -31,8 +33,8 @@ def picture(seed: int) -> Image.Image:
 
 
 EXAMPLES = [
-    [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
-    [SeenImage(picture(2)), Exchange("how many", "two"), Exchange("where", "left")],
+    [InputImage(picture(0)), Text("paint it"), TargetImage(picture(1))],
+    [InputImage(picture(2)), QAPair("how many", "two"), QAPair("where", "left")],
 ]
 
 
@@ -134,9 +136,9 @@ def test_a_recipe_trains_in_its_precision(precision, study):
 
 
 def test_answers_are_weighed_by_the_root_of_their_length(study):
-    """Two answers, of n₁ and n₂ learned tokens: each counts with √n of its mean."""
+    """Two answers, of n₁ and n₂ supervised tokens: each counts with √n of its mean."""
     model = load("fp32")
-    examples = [[SeenImage(picture(0)), Words("q"), Words("yes", learned=True), Words("q"), Words("on the left", True)]]
+    examples = [[InputImage(picture(0)), Text("q"), Text("yes", supervised=True), Text("q"), Text("on the left", True)]]
     make_trainable(model, Recipe(steps=1, batch=3, length_weighted=True), 0)
     batch = model.batch(examples, [0])
     with torch.no_grad():

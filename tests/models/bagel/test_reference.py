@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from benchmarks import bagel_reference
+from perf import bagel_reference
 from sgt.models import flow
-from sgt.models.bagel.items import Item, PackedBatch, Text, VaeImage, VitImage
+from sgt.models.bagel.items import Item, PackedBatch, TextIds, VaeImage, VitImage
 from sgt.models.bagel.packing import Packer
 from tests.models.bagel.oracle import CONFIG, SPECIAL, agree, cases, expected, network, pack, samples, vae
 
@@ -35,10 +35,16 @@ def draw(seed: int, sizes: tuple[tuple[int, int], ...] = ((64, 48), (32, 64))) -
 
     one, two = sizes
     plans = [
-        [Text(ids(5)), VaeImage(pixels(*one))],
-        [VaeImage(pixels(*two), loss=False), VitImage(pixels(28, 42)), Text(ids(6)), VaeImage(pixels(*two))],
-        [VitImage(pixels(42, 28)), Text(ids(4)), Text(ids(7), loss=True), Text(ids(3)), Text(ids(2), loss=True)],
-        [VitImage(pixels(28, 28)), Text(ids(3)), VaeImage(pixels(*one))],
+        [TextIds(ids(5)), VaeImage(pixels(*one))],
+        [VaeImage(pixels(*two), loss=False), VitImage(pixels(28, 42)), TextIds(ids(6)), VaeImage(pixels(*two))],
+        [
+            VitImage(pixels(42, 28)),
+            TextIds(ids(4)),
+            TextIds(ids(7), loss=True),
+            TextIds(ids(3)),
+            TextIds(ids(2), loss=True),
+        ],
+        [VitImage(pixels(28, 28)), TextIds(ids(3)), VaeImage(pixels(*one))],
     ]
     droppable = [[True, False], [True, True, True, False], [False] * 5, [True, True, False]]
     coins = iter(torch.rand(20, generator=generator).tolist())
@@ -135,7 +141,7 @@ def test_a_dropped_text_leaves_no_trace_and_a_dropped_image_one_position():
         VaeImage(torch.zeros(3, 32, 32), False),
         VaeImage(torch.zeros(3, 32, 32)),
     )
-    text = Text([1, 2, 3])
+    text = TextIds([1, 2, 3])
 
     def positions(items, dropped) -> list[int]:
         packer = Packer(CONFIG, SPECIAL)

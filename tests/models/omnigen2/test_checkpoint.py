@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen2_5_VLConfig
 
-from sgt.cli import main
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.models.omnigen2.checkpoint import empty_tensors, load_networks
 from sgt.models.omnigen2.config import OmniGen2Config, config_of
@@ -42,7 +42,7 @@ def rewrite(path: Path, change) -> dict[str, torch.Tensor]:
 
 def test_the_full_model_has_the_official_names_and_shapes(capsys, monkeypatch):
     monkeypatch.chdir(Path(__file__).parents[3])
-    assert main(["keys", "omnigen2"]) == 0
+    assert main(["tensors", "omnigen2"]) == 0
     ours, official = json.loads(capsys.readouterr().out), json.loads(KEYS.read_text())
     shapes = {name: about["shape"] for name, about in ours["transformer"].items()}
     assert shapes == {name: about["shape"] for name, about in official["transformer"].items()}

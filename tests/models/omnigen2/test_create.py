@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from sgt.models.families import create_model
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.prompts import SPECIAL
 from sgt.models.omnigen2.rows import collate
+from sgt.models.registry import create_model
 from sgt.models.tokenizer import train_tokenizer
 from sgt.models.vae import VAE, VAEConfig
 from sgt.study.load import load_model_spec

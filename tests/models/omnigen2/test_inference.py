@@ -11,7 +11,7 @@ from PIL import Image
 
 from sgt.errors import SgtError
 from sgt.models.base import GenerationSettings
-from sgt.models.examples import Exchange, MadeImage, SeenImage, Words
+from sgt.models.examples import InputImage, QAPair, TargetImage, Text
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
@@ -20,7 +20,9 @@ from tests.conftest import OMNIGEN2
 from tests.models.bagel.test_inference import picture, pixels
 
 SIZES = (OMNIGEN2["vit_image"], OMNIGEN2["vae_image"])
-SETTINGS = GenerationSettings(points=5, text_scale=3.0, image_scale=1.5, interval=(0.0, 1.0), shift="dynamic_v2")
+SETTINGS = GenerationSettings(
+    num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), shift="dynamic_v2"
+)
 
 
 @pytest.fixture
@@ -59,33 +61,33 @@ def test_a_score_is_the_log_probability_that_training_lowers_the_loss_of(model):
     options = ["one", "a red cube", "two of them"]
     scores = model.score(picture(0), "how many", options)
     for option, score in zip(options, scores, strict=True):
-        batch = model.batch([[SeenImage(picture(0)), Exchange("how many", option)]], [0])
+        batch = model.batch([[InputImage(picture(0)), QAPair("how many", option)]], [0])
         assert batch.ce_tokens == len(model.chats.ids(option)) + 1
         assert score == pytest.approx(-model.loss(batch, 1.0).ce.item(), rel=1e-4)
 
 
 def test_exchanges_on_one_image_are_learned_as_if_each_had_the_image_to_itself(model):
-    exchanges = [Exchange("how many", "two"), Exchange("where is the red ball", "left top"), Exchange("why", "so")]
-    together = model.batch([[SeenImage(picture(0)), *exchanges]], [0])
-    apart = model.batch([[SeenImage(picture(0)), one] for one in exchanges], [0, 0, 0])
+    exchanges = [QAPair("how many", "two"), QAPair("where is the red ball", "left top"), QAPair("why", "so")]
+    together = model.batch([[InputImage(picture(0)), *exchanges]], [0])
+    apart = model.batch([[InputImage(picture(0)), one] for one in exchanges], [0, 0, 0])
     assert together.ce_tokens == apart.ce_tokens and together.tokens < apart.tokens
     torch.testing.assert_close(model.loss(together, 1.0).ce, model.loss(apart, 1.0).ce)
 
 
 def test_tokens_are_counted_without_collating(model):
-    turns = [Words("what is it"), Words("a cube", learned=True), Words("which"), Words("red", learned=True)]
+    turns = [Text("what is it"), Text("a cube", supervised=True), Text("which"), Text("red", supervised=True)]
     for example in (
-        [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
-        [MadeImage(picture(1, 32))],
-        [SeenImage(picture(2, 40)), Exchange("how many", "two"), Exchange("where", "left")],
-        [SeenImage(picture(2)), *turns],
+        [InputImage(picture(0)), Text("paint it"), TargetImage(picture(1))],
+        [TargetImage(picture(1, 32))],
+        [InputImage(picture(2, 40)), QAPair("how many", "two"), QAPair("where", "left")],
+        [InputImage(picture(2)), *turns],
         turns,
     ):
         assert model.tokens(example) == model.batch([example], [0]).tokens
 
 
 def test_answers_may_weigh_as_their_length_says(model):
-    example = [SeenImage(picture(0)), Exchange("how many", "two"), Exchange("why", "because it is so")]
+    example = [InputImage(picture(0)), QAPair("how many", "two"), QAPair("why", "because it is so")]
     plain = model.batch([example], [0])
     model.length_weighted = True
     weighted = model.batch([example], [0])
@@ -100,12 +102,12 @@ def test_answers_may_weigh_as_their_length_says(model):
 @pytest.mark.parametrize(
     ("example", "without"),
     [
-        ([SeenImage(picture(0)), Exchange("how many", "two")], ("transformer.",)),
+        ([InputImage(picture(0)), QAPair("how many", "two")], ("transformer.",)),
         (
-            [SeenImage(picture(0)), MadeImage(picture(1))],
+            [InputImage(picture(0)), TargetImage(picture(1))],
             ("transformer.ref_image", "transformer.image_index", "mllm.lm_head."),
         ),
-        ([Words("what"), Words("this", learned=True)], ("transformer.", "mllm.model.visual.")),
+        ([Text("what"), Text("this", supervised=True)], ("transformer.", "mllm.model.visual.")),
     ],
 )
 def test_a_process_on_its_own_works_through_nothing_that_its_batch_lacks(example, without, model):
@@ -116,10 +118,10 @@ def test_a_process_on_its_own_works_through_nothing_that_its_batch_lacks(example
 
 
 def test_a_conversation_learns_every_answer_and_the_end_of_its_turn(model):
-    turns = [Words("what is it"), Words("a cube", learned=True), Words("which colour"), Words("red", learned=True)]
-    chat = model.chats.chat_of([SeenImage(picture(0)), *turns])
-    learned = [token for token in chat.labels if token != IGNORED]
-    text = model.tokenizer.decode(learned, skip_special_tokens=False)
+    turns = [Text("what is it"), Text("a cube", supervised=True), Text("which colour"), Text("red", supervised=True)]
+    chat = model.chats.chat_of([InputImage(picture(0)), *turns])
+    supervised = [token for token in chat.labels if token != IGNORED]
+    text = model.tokenizer.decode(supervised, skip_special_tokens=False)
     assert text == f"a cube{END}red{END}"
     # A text alone is a chat too.
     assert IGNORED in model.chats.chat_of(turns[:2]).labels
@@ -173,7 +175,7 @@ def test_too_much_is_one_line(model):
     with pytest.raises(SgtError, match="generated image: 8x8 tokens exceed the 6x6 position table"):
         model.generate(["a"], [0], (64, 64), SETTINGS)
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
-        model.batch([[Words("long " * 600, learned=True)]], [0])
+        model.batch([[Text("long " * 600, supervised=True)]], [0])
     with pytest.raises(SgtError, match="image: 4000x2 is too narrow"):
         model.answer([Image.new("RGB", (4000, 2))], [["what"]], 3)
     with pytest.raises(SgtError, match="vit_image: stride 28, the vision tower has 8 pixels per token"):
@@ -217,8 +219,8 @@ def test_images_are_scaled_between_the_bounds_of_qwen(size, bounds, want, model)
 
 def losses(model, autocast: bool = False) -> torch.Tensor:
     examples = [
-        [SeenImage(picture(0)), Words("paint it"), MadeImage(picture(1))],
-        [SeenImage(picture(2)), Exchange("how many", "two"), Exchange("where", "left")],
+        [InputImage(picture(0)), Text("paint it"), TargetImage(picture(1))],
+        [InputImage(picture(2)), QAPair("how many", "two"), QAPair("where", "left")],
     ]
     model.autocast = autocast
     terms = model.loss(model.batch(examples, [0, 1]), 1.0)

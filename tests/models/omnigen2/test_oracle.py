@@ -147,7 +147,7 @@ def chats(case: str, images: list[SeenPatches] = ()) -> list[Chat]:
                 chat.add([SPECIAL.image], [image])
                 place += image.tokens[0] * image.tokens[1]
                 continue
-            chat.add([ids[place]], learned=learned)
+            chat.add([ids[place]], supervised=learned)
             place += 1
         # One split, as a whole text has.
         chat.splits = [(length, "causal")]
@@ -194,7 +194,7 @@ def test_understanding_with_an_image():
 @pytest.mark.parametrize(("cells", "want"), cases()["euler_timesteps_8_steps"].items())
 def test_time_grids(cells, want):
     shift = flow.shift_factor("dynamic_v2", int(cells) // 4)
-    agree(1 - flow.sampling_times(9, shift)[:-1], torch.tensor(want), cells)
+    agree(1 - flow.sampling_times(8, shift)[:-1], torch.tensor(want), cells)
 
 
 def embedded(ids: torch.Tensor) -> torch.Tensor:
@@ -224,11 +224,11 @@ def test_sampling_step_by_step(name):
             branches.append(Branch([negative], [given]))
         branches.append(Branch([negative], [[]]))
     settings = GenerationSettings(
-        points=case["num_inference_steps"] + 1,
+        num_steps=case["num_inference_steps"],
         shift="dynamic_v2",
-        text_scale=case["text_guidance_scale"],
-        image_scale=case["image_guidance_scale"],
-        interval=tuple(1 - end for end in reversed(case["cfg_range"])),
+        cfg_text_scale=case["text_guidance_scale"],
+        cfg_image_scale=case["image_guidance_scale"],
+        cfg_interval=tuple(1 - end for end in reversed(case["cfg_range"])),
     )
     calls, steps = [], []
 

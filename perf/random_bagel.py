@@ -1,0 +1,105 @@
+"""A BAGEL of any size with random weights, and packs of random samples for it."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sgt.config.models import Model
+from sgt.models.attention import split_mask
+from sgt.models.bagel.config import BagelConfig, config_of
+from sgt.models.bagel.items import Item, PackedBatch, SpecialTokens, TextIds, VaeImage, VitImage
+from sgt.models.bagel.network import BagelNetwork
+from sgt.models.bagel.packing import Packer
+from sgt.models.sizes import Tokens
+from sgt.models.vae import VAE
+from sgt.study.load import load_model_spec
+from sgt.training.pretrain import VOCABULARY
+
+SPECIAL = SpecialTokens(bos=1, eos=2, start_of_image=3, end_of_image=4)
+INSTRUCTION, QUESTION, ANSWER, TURNS = 40, 20, 10, 4
+STD = 0.02
+
+
+def spec_of(name: str) -> Model:
+    """A model of ``config/models``."""
+    return load_model_spec(name, Path(__file__).parents[1] / "config/models")
+
+
+def architecture_of(spec: Model) -> dict:
+    """Its sizes; a model that is pretrained here has a small vocabulary."""
+    small = {"vocab_size": VOCABULARY} if spec.pretrain else {}
+    return {**spec.architecture, "llm": small | spec.architecture.get("llm", {})}
+
+
+def random_networks(spec: Model, dtype: torch.dtype, device: torch.device, seed: int = 0) -> tuple[BagelNetwork, VAE]:
+    """Network and VAE with normal weights, made where they are used."""
+    config = config_of(architecture_of(spec))
+    generator = torch.Generator(device).manual_seed(seed)
+    with torch.device("meta"):
+        network, vae = BagelNetwork(config).to(dtype), VAE(config.vae)
+    for module in (network, vae):
+        module.to_empty(device=device)
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if "norm" in name:
+                    parameter.fill_(float(name.endswith("weight")))
+                else:
+                    parameter.normal_(0, STD, generator=generator)
+    network.latent_pos_embed.fill()
+    network.vit_pos_embed.fill()
+    return network, vae.requires_grad_(False).eval()
+
+
+def random_samples(spec: Model, config: BagelConfig, tokens: int, seed: int = 0) -> list[list[Item]]:
+    """Two proxy samples and one of questions in turn, until they hold so many tokens."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def ids(count: int) -> list[int]:
+        return torch.randint(5, config.llm.vocab_size, (count,), generator=draw).tolist()
+
+    def pixels(side: int) -> Tensor:
+        return torch.rand(3, side, side, generator=draw) * 2 - 1
+
+    samples, length = [], 0
+    while length < tokens:
+        items: list[Item] = [VitImage(pixels(spec.vit_image[0]))]
+        length += (spec.vit_image[0] // config.vit.patch_size) ** 2 + 2
+        if len(samples) % 3 < 2:
+            items += [TextIds(ids(INSTRUCTION)), VaeImage(pixels(spec.vae_image[0]))]
+            length += INSTRUCTION + 2 + (spec.vae_image[0] // config.latent_stride) ** 2 + 2
+        else:
+            items += [t for _ in range(TURNS) for t in (TextIds(ids(QUESTION)), TextIds(ids(ANSWER), loss=True))]
+            length += TURNS * (QUESTION + ANSWER + 4)
+        samples.append(items)
+    return samples
+
+
+def pack(config: BagelConfig, samples: list[list[Item]], seed: int = 0) -> PackedBatch:
+    """The samples as one sequence, with its random draws."""
+    packer, draw = Packer(config, SPECIAL), torch.Generator().manual_seed(seed)
+    for items in samples:
+        packer.add(items)
+    vae_shape, flow_shape = packer.noise_shapes()
+    normals = torch.randn(vae_shape[0], generator=draw).tolist()
+    return packer.batch(normals, torch.randn(vae_shape, generator=draw), torch.randn(flow_shape, generator=draw))
+
+
+def tokens_of(batch: PackedBatch) -> Tokens:
+    """What a pack brings through the model, pair by pair."""
+    pairs, first = 0, 0
+    for length in batch.sample_lens:
+        last, inside = first, 0
+        while inside < length:
+            inside += batch.split_lens[last]
+            last += 1
+        pairs += int(split_mask([length], batch.split_lens[first:last], batch.attn_modes[first:last]).sum())
+        first = last
+    return Tokens(
+        text=len(batch.packed_text_ids),
+        seen=len(batch.packed_vit_tokens),
+        made=len(batch.packed_vae_token_indexes),
+        supervised=len(batch.ce_loss_indexes),
+        pairs=pairs,
+        seen_pairs=sum(count**2 for count in batch.vit_token_seqlens),
+    )

@@ -1,0 +1,118 @@
+"""Segmentation targets of photographs with many masks: images per second on one core, from annotations to PNG bytes.
+
+The baseline decodes every mask with pycocotools, paints it over the picture, and lets Pillow write the PNG. Then: how
+the cost grows with the number of masks, with the size of the image and with the number of samples.
+
+Run as ``python perf/render.py [IMAGES]`` from the repository root.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco
+from scipy.ndimage import gaussian_filter, zoom
+
+from sgt.data.images import encode_jpeg
+from sgt.data.shards import Sample, ShardWriter
+from sgt.proxies import PROXIES
+from sgt.proxies.render import encode_target, render_shard, target_of
+
+SIZE, MASKS = (1024, 1536), 100
+PROXY = PROXIES["segmentation"]
+
+
+def photograph(height: int, width: int, masks: int, seed: int) -> Sample:
+    """A smooth random picture with masks like SA-1B's: uneven blobs, a few large, most small, overlapping."""
+    rng = np.random.default_rng(seed)
+    pixels = np.stack([zoom(gaussian_filter(rng.random((64, 64)), 2), (height / 64, width / 64), order=1)] * 3, axis=-1)
+    annotations = []
+    rows, columns = np.mgrid[0:height, 0:width]
+    for number in range(masks):
+        radius = min(height, width) * np.exp(rng.uniform(np.log(0.015), np.log(0.25)))
+        y, x = rng.uniform(0, height), rng.uniform(0, width)
+        top, left = max(0, int(y - 2 * radius)), max(0, int(x - 2 * radius))
+        part = np.s_[top : int(y + 2 * radius) + 1, left : int(x + 2 * radius) + 1]
+        dy, dx = rows[part] - y, columns[part] - x
+        angle, border = np.arctan2(dy, dx), np.ones(dx.shape)
+        for wave in range(2, 40):
+            border += 0.4 / wave * np.sin(wave * angle + rng.uniform(0, 2 * np.pi))
+        mask = np.zeros((height, width), np.uint8, order="F")
+        mask[part] = np.hypot(dy, dx) < radius * border
+        code = coco.encode(mask)
+        annotations.append({"id": number, "segmentation": {"size": [height, width], "counts": code["counts"].decode()}})
+    files = {
+        "jpg": encode_jpeg(np.uint8(255 * pixels / pixels.max())),
+        "json": json.dumps({"annotations": annotations}).encode(),
+    }
+    return Sample(Path("benchmark"), f"sa_{seed}", files)
+
+
+def painted_one_by_one(sample: Sample) -> bytes:
+    """The baseline."""
+    annotations = sorted(replace(sample).json()["annotations"], key=lambda each: -int(coco.area(each["segmentation"])))
+    height, width = annotations[0]["segmentation"]["size"]
+    pixels = np.zeros((height, width), np.uint8)
+    for number, annotation in enumerate(annotations):
+        pixels[coco.decode(annotation["segmentation"]).astype(bool)] = number % 20 + 1
+    with tempfile.SpooledTemporaryFile() as file:
+        image = Image.fromarray(pixels)
+        image.putpalette([value for entry in PROXY.palette for value in entry])
+        image.save(file, "PNG")
+        file.seek(0)
+        return file.read()
+
+
+def ours(sample: Sample) -> bytes:
+    """What ``sgt render`` does with one sample, the check of the photograph included."""
+    # A copy, which has not parsed its annotations yet.
+    return encode_target(target_of(PROXY, replace(sample)))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Processor time, the shortest of three: other work on the machine does not count."""
+    taken = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
+def main() -> None:
+    """Print the ratio, then the tables."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    samples = [photograph(*SIZE, MASKS, seed) for seed in range(count)]
+    slow = seconds(lambda: [painted_one_by_one(sample) for sample in samples]) / count
+    fast = seconds(lambda: [ours(sample) for sample in samples]) / count
+    targets = [target_of(PROXY, sample) for sample in samples]
+    png = seconds(lambda: [encode_target(target) for target in targets]) / count
+    print(f"{SIZE[1]}x{SIZE[0]}, {MASKS} masks, images/s: {1 / slow:.1f} one by one, {1 / fast:.1f} ours")
+    print(f"ratio {slow / fast:.1f}")
+    print(f"of {1e3 * fast:.1f} ms, the PNG takes {1e3 * png:.1f}; it is {len(ours(samples[0])) / 1e3:.0f} kB")
+    for masks in (25, 50, 100, 200, 400):
+        taken = seconds(partial(ours, photograph(*SIZE, masks, 0)))
+        print(f"{masks:4} masks: {1e3 * taken:6.1f} ms, {1e6 * taken / masks:6.0f} us/mask")
+    for factor in (0.25, 0.5, 1, 2):
+        height, width = (round(side * factor) for side in SIZE)
+        taken = seconds(partial(ours, photograph(height, width, MASKS, 0)))
+        print(f"{width:4}x{height:4}: {1e3 * taken:6.1f} ms, {1e9 * taken / (height * width):6.1f} ns/pixel")
+    with tempfile.TemporaryDirectory() as folder:
+        for number in (4, 16, 64):
+            source = Path(folder) / "source.tar"
+            with ShardWriter(source) as shard:
+                for place in range(number):
+                    shard.add(f"key-{place}", samples[place % count].files)
+            taken = seconds(partial(render_shard, PROXY, source, Path(folder) / "targets.tar", 0.0))
+            print(f"{number:3} samples: {1e3 * taken / number:6.1f} ms each")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Arguments that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from sgt.errors import SgtError
+from sgt.study.load import LoadedStudy, Run, load_study
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the study and the three coordinates of a run."""
+    parser.add_argument("study", type=Path, help="study file")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+
+
+def load_run(args: argparse.Namespace) -> tuple[LoadedStudy, Run]:
+    """The study and the run that the arguments of :func:`add_run` name.
+
+    Raises:
+        SgtError: the study is not valid, or has no such run.
+    """
+    study = load_study(args.study)
+    return study, study.run(args.model, args.arm, args.seed)
+
+
+def require_positive(args: argparse.Namespace, *names: str) -> None:
+    """Check that integer options are at least 1.
+
+    Raises:
+        SgtError: one is not.
+    """
+    for name in names:
+        if (value := getattr(args, name)) < 1:
+            raise SgtError(f"--{name}", f"must be at least 1, got {value}", f"see `sgt {args.command} --help`")

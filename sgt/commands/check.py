@@ -1,0 +1,65 @@
+"""``sgt check``: is a study valid, and what does it ask for, of a machine and in jobs?"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from sgt.config.study import ARM_WITHOUT_TRAINING
+from sgt.study.amounts import many
+from sgt.study.load import LoadedStudy, load_study
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt check``."""
+    parser.add_argument("study", type=Path)
+    told = parser.add_mutually_exclusive_group()
+    told.add_argument("--quiet", action="store_true", help="only say what is wrong with it")
+    told.add_argument("--results", action="store_true", help="print its folder of results alone")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the study's datasets, benchmarks, models with what they take to train, runs and number of jobs.
+
+    Raises:
+        SgtError: the study, or a file it names, is not valid.
+    """
+    study = load_study(args.study)
+    if args.results:
+        print(study.results)
+    elif not args.quiet:
+        print("\n".join(describe(study)))
+
+
+def describe(study: LoadedStudy) -> list[str]:
+    """The lines that ``sgt check`` prints."""
+    # torch, which estimates are made with, takes longer to import than all the rest.
+    from sgt.study.costs import Costs
+
+    lines = [f"study {study.study.name}: valid, results in {study.results}/"]
+    for name, dataset in study.study.datasets.items():
+        lines.append(f"dataset {name}: {dataset.told} in {many(dataset.shards, 'shard')}")
+    for name, benchmark in study.benchmarks.items():
+        lines.append(f"benchmark {name} v{benchmark.version}: {benchmark.protocol.kind} on {benchmark.dataset}")
+    lines += Costs(study).lines()
+    for run in study.runs:
+        steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model, run.arm).steps
+        lines.append(f"run {run.id}: {many(steps, 'step')}")
+    jobs = job_counts(study)
+    told = ", ".join(f"{count} {stage}" for stage, count in jobs.items())
+    return [*lines, f"jobs: {told}; {sum(jobs.values())} in all"]
+
+
+def job_counts(study: LoadedStudy) -> dict[str, int]:
+    """How many jobs of the main stages a study has when nothing is made yet."""
+    rendered = {(study.images(run.proxy), study.proxy_name(run.proxy)) for run in study.runs if run.proxy}
+    trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
+    sources = [study.study.datasets[name].source for name in study.used_datasets]
+    made = Counter("toyworld" if source == "toyworld" else "shards" for source in sources)
+    evaluations = len(study.runs) * len(study.benchmarks)
+    return {
+        **made,
+        "render": sum(study.study.datasets[images].shards for images, _ in rendered),
+        "train": len(trained),
+        "predict": evaluations,
+        "score": evaluations,
+    }

@@ -1,0 +1,26 @@
+"""``sgt fetch``: fetch a dataset or model of ``config/data/downloads.yaml``, at its revision, verified."""
+
+import argparse
+from pathlib import Path
+
+from sgt.commands.arguments import require_positive
+from sgt.config.downloads import DOWNLOADS_FILE
+from sgt.data.fetch.fetch import fetch_download
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of ``sgt fetch``."""
+    parser.add_argument("name", help="an entry of the table")
+    parser.add_argument("--table", type=Path, default=DOWNLOADS_FILE, help="(%(default)s)")
+    parser.add_argument("--into", type=Path, default=Path("downloads"), help="its folder goes in here (%(default)s)")
+    parser.add_argument("--workers", type=int, default=8, help="files at a time (%(default)s)")
+    parser.add_argument("--verify", action="store_true", help="hash again what is already there")
+    parser.add_argument(
+        "--adopt", action="store_true", help="no requests: take what was copied into its folder by hand, and verify it"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fetch what is missing, verify it, and write ``fetched.json`` last."""
+    require_positive(args, "workers")
+    fetch_download(args.name, args.table, args.into, args.workers, args.verify, args.adopt)

@@ -1,0 +1,202 @@
+"""Datasets of a study and the parts they play."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from sgt.config.fields import Count, Name, Seed, Strict
+
+
+class Samples(Strict):
+    """What the samples of a dataset have besides an image; each kind of dataset says its own.
+
+    Attributes:
+        texts: ``questions`` with one right answer each, ``captions`` that name what is there, ``conversations``.
+        classes: whether annotations name their category.
+        sample_bytes, sample_pixels: about how large a sample is, for estimates of disk; of photographs, as released.
+    """
+
+    texts: ClassVar[frozenset[str]] = frozenset()
+    classes: ClassVar[bool] = False
+    sample_bytes: ClassVar[int]
+    sample_pixels: ClassVar[int]
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Extensions of their other files; ``json`` if it holds annotations."""
+        return frozenset({"json"})
+
+    @property
+    def count(self) -> int:
+        """About how many samples there are, at most."""
+        raise NotImplementedError
+
+
+class Toyworld(Samples):
+    """Built-in scenes (``sgt toyworld``). Scenes of different splits never share a seed."""
+
+    texts = frozenset({"questions", "captions"})
+    source: Literal["toyworld"]
+    split: Literal["pretrain", "proxy", "vqa", "validation", "test"]
+    scenes: Count
+    per_shard: Count = 1000
+    size: Annotated[int, Field(ge=16, le=1024)] = Field(48, description="image side, pixels")
+    seed: Seed = 0
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Annotations and depth."""
+        return frozenset({"json", "depth.png"})
+
+    @property
+    def count(self) -> int:
+        """As many as scenes."""
+        return self.scenes
+
+    @property
+    def sample_pixels(self) -> int:
+        """Of a square image."""
+        return self.size**2
+
+    @property
+    def sample_bytes(self) -> int:
+        """Mostly the record; image and depth take a quarter of a byte per pixel."""
+        return 6500 + self.sample_pixels // 4
+
+    @property
+    def shards(self) -> int:
+        """How many shards the scenes fill."""
+        return -(-self.scenes // self.per_shard)
+
+    @property
+    def told(self) -> str:
+        """How much it is."""
+        return f"{self.scenes} scenes"
+
+
+class Download(Samples):
+    """A dataset made from, or read in, the folder that ``sgt fetch`` fills."""
+
+    download: Name = Field(description="entry of config/data/downloads.yaml")
+
+
+# Images of COCO 2017, by split.
+COCO_IMAGES = {"train": 118_287, "val": 5_000}
+
+
+class SamSgt(Download):
+    """SAM-SGT: tars of SA-1B images with their annotations, read where they lie."""
+
+    sample_bytes, sample_pixels = 0, 1500 * 2250
+    source: Literal["sam-sgt"]
+    download: Name = "sam-sgt"
+    tars: Count = Field(description="how many of sam_selection-000NN.tar, from the first; each is one shard")
+
+    @property
+    def count(self) -> int:
+        """About 190,000 images lie in 27 tars."""
+        return 7_000 * self.tars
+
+    @property
+    def shards(self) -> int:
+        """One per tar."""
+        return self.tars
+
+    @property
+    def told(self) -> str:
+        """How much it is."""
+        return f"{self.tars} tars of images"
+
+
+class Coco(Download):
+    """COCO 2017: images with instances, and on demand the panoptic and stuff maps.
+
+    Subsets are drawn once per seed, and smaller ones are the beginning of larger ones.
+    """
+
+    classes = True
+    sample_bytes, sample_pixels = 180_000, 640 * 480
+    source: Literal["coco"]
+    download: Name = "coco-2017"
+    split: Literal["train", "val"] = "train"
+    images: Count = Field(description="how many, of those that have annotations")
+    per_shard: Count = 1000
+    seed: Seed = 0
+    maps: list[Literal["panoptic", "stuff"]] = Field([], description="maps to keep beside each image")
+
+    @model_validator(mode="after")
+    def _released(self) -> "Coco":
+        if self.images > COCO_IMAGES[self.split]:
+            raise ValueError(f"images: {self.split}2017 has {COCO_IMAGES[self.split]}, not {self.images}: lower it")
+        return self
+
+    @property
+    def files(self) -> frozenset[str]:
+        """Annotations and the maps that are kept."""
+        return frozenset({"json", *(f"{name}.png" for name in self.maps)})
+
+    @property
+    def count(self) -> int:
+        """As many as images."""
+        return self.images
+
+    @property
+    def shards(self) -> int:
+        """How many shards the images fill."""
+        return -(-self.images // self.per_shard)
+
+    @property
+    def told(self) -> str:
+        """How much it is."""
+        return f"{self.images} images"
+
+
+class LlavaOneVision(Download):
+    """Questions of LLaVA-OneVision-Data; ``mixture`` names how many of which (``sgt.data.sources.llava_mixtures``)."""
+
+    texts = frozenset({"conversations"})
+    sample_bytes, sample_pixels = 150_000, 640 * 480
+    source: Literal["llava-onevision"]
+    download: Name = "llava-onevision"
+    mixture: Literal["paper", "script"] = "paper"
+    samples: Count = Field(501_000, description="in all, in the mixture's proportions")
+    per_shard: Count = 1000
+    seed: Seed = 42
+
+    @property
+    def files(self) -> frozenset[str]:
+        """None: their records hold conversations, not annotations."""
+        return frozenset()
+
+    @property
+    def count(self) -> int:
+        """As many as are drawn."""
+        return self.samples
+
+    @property
+    def shards(self) -> int:
+        """How many shards the samples fill."""
+        return -(-self.samples // self.per_shard)
+
+    @property
+    def told(self) -> str:
+        """How much it is."""
+        return f"{self.samples} conversations"
+
+
+Dataset = Annotated[Toyworld | SamSgt | Coco | LlavaOneVision, Field(discriminator="source")]
+
+
+class Data(Strict):
+    """Which dataset plays which part."""
+
+    proxy: Name | None = Field(
+        None, description="dataset whose images and annotations become proxy targets; needed by proxy arms"
+    )
+    vqa: Name | None = Field(None, description="dataset of questions that every trained arm sees, and needs")
+    validation: Name | None = Field(
+        None, description="held-out dataset of images with annotations and questions, for validation losses"
+    )
+    max_bad: float = Field(
+        0.0, ge=0, lt=1, description="share of a shard's samples that may be refused, counted and reported"
+    )

@@ -1,0 +1,73 @@
+"""``config/data/downloads.yaml``: what ``sgt fetch`` can fetch, from where, at which revision."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, RootModel
+
+from sgt.config.fields import Name, Strict
+from sgt.config.files import read_yaml
+from sgt.errors import SgtError
+
+DOWNLOADS_FILE = Path("config/data/downloads.yaml")
+# The record that `sgt fetch` leaves in a folder, written last.
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class HubDownload(Strict):
+    """Files of a repository on a hub that speaks Hugging Face's protocol."""
+
+    host: Literal["hub"]
+    kind: Literal["dataset", "model"]
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    revision: str | None = Field(
+        None, description="commit; without it the one found first is recorded in lock.json and kept to from then on"
+    )
+    files: Annotated[list[str], Field(min_length=1)] = Field(["*"], description="patterns of paths, * crosses folders")
+    sha256: dict[str, Digest] = Field({}, description="of files, by path, where more than the hub's word is wanted")
+    licence: str
+    gigabytes: float | None = Field(None, gt=0, description="about how much it is")
+
+
+class WebFile(Strict):
+    """One file at an address."""
+
+    url: str = Field(pattern=r"^https?://")
+    sha256: Digest | None = Field(None, description="without it the first one fetched is recorded and kept to")
+    md5: str | None = Field(None, pattern=r"^[0-9a-f]{32}$", description="checked besides, where others publish it")
+    size: int | None = Field(None, ge=1, description="bytes")
+
+    @property
+    def path(self) -> str:
+        """The last part of the address, without what is asked after a ``?``."""
+        return urlsplit(self.url).path.rsplit("/", 1)[-1]
+
+
+class WebDownload(Strict):
+    """Files at addresses."""
+
+    host: Literal["web"]
+    kind: Literal["dataset", "model"]
+    files: Annotated[list[WebFile], Field(min_length=1)]
+    licence: str
+    gigabytes: float | None = Field(None, gt=0, description="about how much it is")
+
+
+Download = Annotated[HubDownload | WebDownload, Field(discriminator="host")]
+
+
+class Downloads(RootModel[dict[Name, Download]]):
+    """Every entry by name."""
+
+
+def load_download(name: str, table: Path = DOWNLOADS_FILE) -> HubDownload | WebDownload:
+    """One entry of the table.
+
+    Raises:
+        SgtError: the table is not valid, or has no such entry.
+    """
+    entries = read_yaml(table, Downloads).root
+    if name not in entries:
+        raise SgtError(table, f"nothing is called {name!r}", f"use one of {', '.join(entries)}")
+    return entries[name]

@@ -1,0 +1,107 @@
+"""``config/models/NAME.yaml``: a model family at a size."""
+
+from math import isqrt
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from sgt.config.fields import Count, Folder, Name, Precision, Strict
+from sgt.config.recipe import Optimizer
+
+
+class Resources(Strict):
+    """What one job of a model needs; the workflow passes it to the scheduler."""
+
+    gpu: int = Field(0, ge=0, description="GPUs per node; 0 runs on the CPU")
+    nodes: Count = Field(1, description="nodes of a training job, with SLURM")
+    threads: Count = Field(1, description="CPU threads per node")
+    mem_mb: Count = Field(2000, description="host memory, MB")
+    runtime: Count = Field(60, description="time limit, minutes")
+
+    @model_validator(mode="after")
+    def _whole_nodes(self) -> "Resources":
+        if self.nodes > 1 and self.gpu < 2:
+            raise ValueError(f"nodes: {self.nodes} nodes of {self.gpu} GPUs: use one node, or several GPUs on each")
+        return self
+
+
+class Pretrain(Strict):
+    """How a base model is made from nothing (tiny models only; the 7B bases are fetched)."""
+
+    dataset: Name
+    vae_of: Name | None = Field(None, description="model whose VAE is taken, instead of training one")
+    vae_steps: Count | None = None
+    vae_batch: Count = 32
+    vae_lr: float = Field(2e-3, gt=0)
+    steps: Count
+    vqa_batch: Count = Field(description="image-and-questions samples per step")
+    image_batch: Count = Field(description="text-to-image samples per step")
+    optimizer: Optimizer
+    save_every: Count = 500
+
+    @model_validator(mode="after")
+    def _one_vae(self) -> "Pretrain":
+        if (self.vae_of is None) == (self.vae_steps is None):
+            raise ValueError("vae_of and vae_steps: give one: a VAE is either taken or trained")
+        return self
+
+
+# The files of each family's layout that post-training changes.
+WEIGHTS = {
+    "bagel": ("ema.safetensors",),
+    "omnigen2": ("transformer/diffusion_pytorch_model.safetensors", "mllm/model.safetensors"),
+}
+
+
+class Model(Strict):
+    """``config/models/NAME.yaml``: a model family at a size."""
+
+    name: Name
+    family: Literal["bagel", "omnigen2"]
+    checkpoint: Folder = Field(description="folder of the base weights in the official layout")
+    overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
+    architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
+    pretrain: Pretrain | None = None
+    vit_image: tuple[Count, Count, Count] = Field(
+        description="images that are shown. bagel: longest side, shortest side, stride; "
+        "omnigen2: most pixels, fewest pixels, stride"
+    )
+    vqa_image: tuple[Count, Count, Count] | None = Field(
+        None, description="bagel: images that are asked about, if they are seen at another size than vit_image"
+    )
+    vae_image: tuple[Count, Count, Count] = Field(
+        description="images that are made. bagel: longest side, shortest side, stride; "
+        "omnigen2: most pixels, longest side, stride"
+    )
+    precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
+    train: Resources = Resources()
+    predict: Resources = Resources()
+
+    @property
+    def largest_sides(self) -> tuple[int, int]:
+        """Side of the largest square image that it is shown and that it makes, pixels."""
+        if self.family == "omnigen2":
+            return isqrt(self.vit_image[0]), min(isqrt(self.vae_image[0]), self.vae_image[1])
+        return self.vit_image[0], self.vae_image[0]
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The files, in the layout's folder, that post-training changes."""
+        return WEIGHTS[self.family]
+
+    @model_validator(mode="after")
+    def _seen_at_one_size(self) -> "Model":
+        if self.vqa_image and self.family != "bagel":
+            raise ValueError(f"vqa_image: {self.family} sees all images at vit_image: remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _pretrainable(self) -> "Model":
+        if self.pretrain and self.architecture is None:
+            raise ValueError("pretrain needs architecture: give the sizes of the model, or remove pretrain")
+        if self.pretrain and "vae" not in self.architecture:
+            raise ValueError("pretrain needs architecture.vae: give the sizes of the VAE, or remove pretrain")
+        if self.pretrain and self.pretrain.vae_of == self.name:
+            raise ValueError("pretrain.vae_of: it has no VAE before it is trained: name another model, or vae_steps")
+        return self

@@ -1,0 +1,96 @@
+"""What a study file may say: the one source of truth for its fields, types and defaults.
+
+A study names its models and benchmarks; each is a file of its own beside it (``models/NAME.yaml``,
+``benchmarks/NAME.yaml``). What can be chosen about each proxy is the proxy's own: :mod:`sgt.study.schema` adds it.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError, model_validator
+
+from sgt.config.datasets import Data, Dataset
+from sgt.config.fields import Folder, Name, Seed, Strict
+from sgt.config.logging import Logging
+from sgt.config.proxies import ProxyOptions
+from sgt.config.recipe import Recipe
+from sgt.config.variants import Variant
+
+ARM_WITHOUT_TRAINING = "base"
+ARM_WITHOUT_PROXY = "sft"
+
+
+class Study(Strict):
+    """A study: models × arms × seeds × benchmarks."""
+
+    name: Name
+    results: Folder = Field("results", description="folder of everything the study makes, and of no other study")
+    models: Annotated[list[Name], Field(min_length=1)]
+    arms: Annotated[list[Name], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
+    recipe: Recipe
+    recipes: dict[Name, Recipe] = Field({}, description="recipes of models that need their own")
+    proxies: dict[Name, ProxyOptions] = Field(
+        {},
+        description="proxies with what is chosen about them, by a name for arms; a task's own name changes it",
+    )
+    variants: dict[Name, Variant] = Field({}, description="arms that are a proxy at another ratio or on other images")
+    downloads: Folder = Field("downloads", description="folder of what `sgt fetch` fetches")
+    datasets: dict[Name, Dataset]
+    data: Data
+    benchmarks: Annotated[list[Name], Field(min_length=1)]
+    logging: Logging = Logging()
+
+    @model_validator(mode="after")
+    def _unique(self) -> "Study":
+        for field in ("models", "arms", "seeds", "benchmarks"):
+            values = getattr(self, field)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{field} lists a value twice: {values}")
+        for model in self.recipes:
+            if model not in self.models:
+                raise ValueError(f"recipes: {model!r} is not one of the study's models")
+        return self
+
+    @model_validator(mode="after")
+    def _variants(self) -> "Study":
+        for name, variant in self.variants.items():
+            if variant.images and variant.images not in self.datasets:
+                raise ValueError(f"variants.{name}: no dataset {variant.images!r}: define it under datasets")
+            for recipe in (self.recipe, *self.recipes.values()):
+                try:
+                    variant.changed(recipe)
+                except ValidationError as error:
+                    message = error.errors()[0]["msg"].removeprefix("Value error, ")
+                    raise ValueError(f"variants.{name}: {message}: change ratio or batch") from None
+                except ValueError as error:
+                    raise ValueError(f"variants.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _with_data(self) -> "Study":
+        for part in ("proxy", "vqa", "validation"):
+            name = getattr(self.data, part)
+            if name is not None and name not in self.datasets:
+                raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")
+        for arm in self.arms:
+            if arm == ARM_WITHOUT_TRAINING:
+                continue
+            if self.data.vqa is None:
+                raise ValueError(f"data.vqa: arm {arm!r} is trained on questions: name a dataset of them")
+            if arm == ARM_WITHOUT_PROXY or (arm in self.variants and self.variants[arm].images):
+                continue
+            if self.data.proxy is None:
+                raise ValueError(f"data.proxy: arm {arm!r} is rendered from images: name a dataset of them")
+        return self
+
+    @model_validator(mode="after")
+    def _apart(self) -> "Study":
+        if Path(self.results) == Path(self.downloads):
+            raise ValueError(f"results and downloads are both {self.results!r}: give one another folder")
+        rules = {}
+        for name in self.datasets:
+            # The workflow names a rule after each dataset, and rules are named like variables.
+            if (other := rules.setdefault(name.replace("-", "_"), name)) != name:
+                raise ValueError(f"datasets: {other!r} and {name!r} differ in - and _ alone: rename one")
+        return self

@@ -1,0 +1,116 @@
+"""Making a dataset of a study from what was fetched, with several processes."""
+
+import logging
+import multiprocessing
+import shutil
+from collections import Counter
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from sgt.atomic import write_json
+from sgt.config.datasets import Download
+from sgt.data.fetch.lock import read_fetched
+from sgt.data.identity import dataset_identity
+from sgt.data.shards import MANIFEST, shard_name, write_manifest
+from sgt.data.sources import SOURCES
+from sgt.data.sources.base import ShardReport, Source
+from sgt.errors import SgtError
+from sgt.progress import Progress
+
+log = logging.getLogger("sgt")
+REPORT = "report.json"
+
+
+def make_shards(spec: Download, folder: Path, download: Path, workers: int, max_bad: float) -> None:
+    """Write a dataset with this many processes; the bytes do not depend on how many.
+
+    Args:
+        spec: the dataset, as a study describes it.
+        folder: of the shards.
+        download: folder of what was fetched for it.
+        workers: processes.
+        max_bad: share of a shard's samples that may be refused.
+
+    Raises:
+        SgtError: what it is made from is missing or damaged, or too many samples of a shard had to be refused.
+    """
+    about = read_fetched(download, spec.download)
+    work = folder / ".work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    # What was said of an earlier dataset must not vouch for shards that are being replaced.
+    for record in (MANIFEST, REPORT):
+        (folder / record).unlink(missing_ok=True)
+    try:
+        source = SOURCES[spec.source](spec, download, work, about["files"], max_bad)
+        source.prepare()
+        reports = _written(source, folder, workers)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    _report(folder, reports, source.archives)
+    _judge(folder, reports, max_bad)
+    counts = {shard: report.count for shard, report in reports.items()}
+    subsets = dict(sorted(sum((report.subsets for report in reports.values()), Counter()).items()))
+    for subset, count in subsets.items():
+        log.info("%s: %d samples", subset, count)
+    about |= {"subsets": subsets, "absent_subsets": source.absent, "identity": dataset_identity(spec, download)}
+    write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), **about)
+
+
+def _written(source: Source, folder: Path, workers: int) -> dict[str, ShardReport]:
+    progress = Progress("shards", source.spec.shards)
+    reports: dict[str, ShardReport] = {}
+    with _pool(min(workers, source.spec.shards)) as pool:
+        jobs: dict[Future, str] = {}
+        for index in range(source.spec.shards):
+            path = folder / shard_name(index)
+            if pool is None:
+                reports[path.name] = source.write(index, path)
+                progress.add()
+            else:
+                jobs[pool.submit(source.write, index, path)] = path.name
+        try:
+            for job in as_completed(jobs):
+                reports[jobs[job]] = job.result()
+                progress.add()
+        except (SgtError, OSError):
+            pool.shutdown(cancel_futures=True)
+            raise
+    return dict(sorted(reports.items()))
+
+
+def _report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, dict]) -> None:
+    """Write ``report.json``, and say what was passed over or refused."""
+    told = {
+        shard: {
+            "images": report.count,
+            "masks_per_image": round(report.masks / report.count, 3) if report.count else None,
+            "refused": report.refused,
+        }
+        for shard, report in reports.items()
+    }
+    write_json(folder / REPORT, {**told, "archives": archives})
+    for archive, about in archives.items():
+        counts = {what: count for what, count in about.items() if what != "examples" and count}
+        if counts:
+            noted = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in counts.items())
+            log.info("%s: %s", archive, ", e.g. ".join([noted, *about["examples"][:1]]))
+    if refused := sum(len(report.refused) for report in reports.values()):
+        log.warning("%d samples refused: see %s", refused, folder / REPORT)
+
+
+def _judge(folder: Path, reports: dict[str, ShardReport], max_bad: float) -> None:
+    """Refuse a shard of which too much had to be refused, or of which nothing is left."""
+    for shard, report in reports.items():
+        seen = report.count + len(report.refused)
+        if report.refused and (len(report.refused) > max_bad * seen or not report.count):
+            problem = f"{report.refused[0]['reason']} ({len(report.refused)} of {seen} samples refused)"
+            raise SgtError(folder / shard, problem, "mend the download, or allow more in data.max_bad")
+
+
+def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
+    """Processes that share nothing with this one, whose libraries may have threads; None for one worker."""
+    if workers == 1:
+        return nullcontext()
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))

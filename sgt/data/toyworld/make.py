@@ -1,0 +1,39 @@
+"""Making the built-in scenes and questions as shards, with several processes."""
+
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from sgt.config.datasets import Toyworld
+from sgt.data.shards import MANIFEST, shard_name
+from sgt.data.toyworld.dataset import write_shard, write_toyworld_manifest
+from sgt.errors import SgtError
+from sgt.progress import Progress
+
+
+def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
+    """Write a dataset with this many processes; the bytes do not depend on how many.
+
+    Raises:
+        SgtError: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SgtError(folder, f"cannot be made ({error.strerror})", "name a folder that can be written") from None
+    # A manifest of an earlier dataset must not vouch for shards that are being replaced.
+    (folder / MANIFEST).unlink(missing_ok=True)
+    progress = Progress("scenes", spec.scenes)
+    counts: dict[str, int] = {}
+    with ProcessPoolExecutor(min(workers, spec.shards)) as pool:
+        names = {
+            pool.submit(write_shard, folder / shard_name(index), spec, index): shard_name(index)
+            for index in range(spec.shards)
+        }
+        try:
+            for future in as_completed(names):
+                counts[names[future]] = future.result()
+                progress.add(future.result())
+        except OSError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    write_toyworld_manifest(folder, spec, counts)

@@ -1,0 +1,65 @@
+"""A proxy arm makes the targets it was trained on, for a few held-out scenes."""
+
+import torch
+
+from sgt.atomic import sha256
+from sgt.data.dataset import open_dataset
+from sgt.data.images import encode_png
+from sgt.data.mixture import generator
+from sgt.data.shards import ShardWriter
+from sgt.errors import SgtError
+from sgt.evaluation.predict import generation_settings
+from sgt.identity import write_record
+from sgt.models.registry import load_model, made_image
+from sgt.proxies.render import target_of
+from sgt.study.identity import drawing_identity
+from sgt.study.load import LoadedStudy, Run
+from sgt.study.record import checkpoint_of, read_run
+from sgt.study.results import Results, require_current
+from sgt.training.examples import image_of
+
+
+def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> None:
+    """Write ``predictions/RUN/targets/images.tar``: the image shown, its true target, and what the run made.
+
+    Args:
+        study, run: a proxy arm's run.
+        count: how many scenes.
+        command: the command line, for the record.
+
+    Raises:
+        SgtError: the run has no proxy or the study no generation benchmark; or the run or the dataset is not there,
+            or not of the study as it is.
+    """
+    if run.proxy is None:
+        raise SgtError(run.id, "has no proxy whose targets it could make", "choose a proxy arm")
+    spec, proxy = study.models[run.model], study.proxy(run.proxy)
+    torch.set_num_threads(spec.predict.threads)
+    benchmark = study.drawing_benchmark
+    if benchmark is None:
+        raise SgtError(study.path, "no generation benchmark", "add one: its scenes and sampler are used")
+    results = Results(study)
+    require_current(results.dataset(benchmark.dataset), results.run(run))
+    record = read_run(study, run)
+    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
+    samples = [dataset[index] for index in range(min(count, len(dataset)))]
+    shown = [
+        proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
+        for place, sample in enumerate(samples)
+    ]
+    width, height = made_image(spec).size(*shown[0].size)
+    model = load_model(spec, checkpoint_of(study, run))
+    seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
+    prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
+    made = model.generate(prompts, seeds, (height, width), settings, shown)
+    images = study.prediction_dir(run, "targets") / "images.tar"
+    with ShardWriter(images) as shard:
+        for sample, seen, image in zip(samples, shown, made, strict=True):
+            target = target_of(proxy, sample).convert("RGB")
+            shard.add(
+                sample.key,
+                {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(seen)},
+            )
+    about = {"identity": drawing_identity(study, run, record["checkpoint_sha256"]), "command": command}
+    about |= {"file": images.name, "count": shard.count, "predictions_sha256": sha256(images)}
+    write_record(images.with_name("meta.json"), about)

@@ -1,0 +1,180 @@
+"""What a recipe asks of a machine: memory per device, operations and time per step, disk; from sizes alone.
+
+Weights, gradients, optimizer state and average are exact. Activations are what the layers keep for the backward pass,
+counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fits`` asks for some room beside it.
+"""
+
+import math
+from dataclasses import dataclass
+
+from sgt.config.models import Model
+from sgt.config.recipe import Recipe
+from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
+
+GB = 1e9
+# Text tokens that a sample is taken to bring, and how many of them it is taken to learn.
+INSTRUCTION, CONVERSATION, SUPERVISED = 40, 200, 100
+# Share of a device that the sum may take: the rest is for the driver, workspaces and fragmentation.
+USABLE = 0.92
+# Dense bf16 operations per second of an H100 or H200, and the share of them that time is told for.
+PEAK_FLOPS, MFU = 989e12, 0.4
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on each device while a recipe trains.
+
+    Attributes:
+        weights: of network and VAE, as they lie there.
+        gradients, optimizer, average: of what is trained.
+        gathered: weights of other devices' shares, or in another precision, that a pass needs at once.
+        activations: what a pass keeps.
+        logits: of supervised text tokens, and their gradients.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    average: int
+    gathered: int
+    activations: int
+    logits: int
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return sum(vars(self).values())
+
+    def fits(self, gigabytes: float) -> bool:
+        """Whether a device of that size holds it, with room for what is not counted."""
+        return self.total <= USABLE * gigabytes * GB
+
+
+def trainable_values(sizes: ModelSizes, recipe: Recipe) -> int:
+    """How many values a recipe trains."""
+    if recipe.lora:
+        return recipe.lora.rank * sum(sizes.adapters[part] for part in recipe.lora.parts)
+    return sum(sizes.parameters[part] for part in recipe.trains)
+
+
+def step_samples(recipe: Recipe, draws: bool = True) -> tuple[int, int]:
+    """Proxy and VQA samples of an optimizer step, on average; of an arm that draws nothing, those of VQA alone."""
+    if recipe.sampling_weights:
+        chance = recipe.sampling_weights[0] / sum(recipe.sampling_weights)
+        proxies = 1 + round((recipe.batch - 2) * chance)
+        questions = recipe.batch - proxies
+    else:
+        proxies, questions = recipe.samples
+    return (proxies if draws else 0), questions
+
+
+def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe, draws: bool = True) -> Tokens:
+    """Tokens of an optimizer step: square images at the longest side, texts of a usual length.
+
+    Args:
+        spec, sizes, recipe: of the model.
+        draws: whether the arm has a proxy.
+    """
+    seen, made = (
+        (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
+    )
+    asked = (spec.vqa_image[0] // sizes.patch) ** 2 if spec.vqa_image else seen
+    proxies, questions = step_samples(recipe, draws)
+    lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, asked + 2 + CONVERSATION)]
+    return Tokens(
+        text=proxies * (INSTRUCTION + 4) + questions * (CONVERSATION + 2),
+        seen=proxies * seen + questions * asked,
+        made=proxies * made,
+        supervised=questions * SUPERVISED,
+        pairs=sum(count * length**2 // 2 for count, length in lengths),
+        seen_pairs=proxies * seen**2 + questions * asked**2,
+    )
+
+
+def share(tokens: Tokens, devices: int) -> Tokens:
+    """What each of some devices works through, if samples are dealt evenly."""
+    return Tokens(**{name: -(-count // devices) for name, count in vars(tokens).items()})
+
+
+def pack(tokens: Tokens, recipe: Recipe) -> Tokens:
+    """What a device has in memory at once of its share of a step: all of it, or a pack of it."""
+    part = min(1.0, recipe.max_tokens_per_pack / tokens.all) if recipe.max_tokens_per_pack else 1.0
+    return Tokens(**{name: math.ceil(part * count) for name, count in vars(tokens).items()})
+
+
+def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int, devices: int = 1) -> Memory:
+    """Bytes on each of some devices among which the weights are spread by rows.
+
+    Args:
+        sizes: of the model.
+        recipe: its precision, adapters, average, and whether activations are recomputed.
+        tokens: that one device works through at once.
+        image_pixels: of the largest image that the VAE encodes.
+        devices: how many.
+    """
+    stored = 2 if recipe.precision == "bf16" else 4
+    computed = 4 if recipe.precision == "fp32" else 2
+    trained = trainable_values(sizes, recipe)
+    added = trained if recipe.lora else 0
+    gathered = 0
+    if devices > 1:
+        gathered = computed * (2 * sizes.block + sizes.parameters["vocabulary"])
+    elif recipe.precision == "bf16-autocast":
+        gathered = computed * (sizes.total + added)
+    encoded = 3 * 4 * sizes.autoencoder_width * image_pixels if tokens.made else 0
+    kept = _kept(sizes.decoder, recipe, tokens.all, stored, computed)
+    kept += _kept(sizes.encoder, recipe, tokens.seen, stored, computed)
+    return Memory(
+        weights=stored * (sizes.total + added) // devices + 4 * sizes.autoencoder,
+        gradients=stored * trained // devices,
+        optimizer=2 * stored * trained // devices,
+        average=4 * trained // devices if recipe.ema else 0,
+        gathered=gathered,
+        activations=max(kept, encoded),
+        logits=(computed + 8 + computed) * tokens.supervised * sizes.vocabulary,
+    )
+
+
+def kept_per_token(stack: Stack, stored: int, computed: int) -> int:
+    """Bytes that a layer keeps per token for the backward pass.
+
+    Args:
+        stack: of such layers.
+        stored, computed: bytes of a weight and of a factor in a matrix product.
+    """
+    # Under autocast each product casts its input for itself: three for heads, and those into the MLP.
+    casts = 3 + stack.matrices - 1 if stored != computed else 2
+    kept = casts * computed * stack.width + 5 * computed * stack.queries
+    if stack.matrices == 2:
+        return kept + 2 * stored * stack.width + 2 * computed * stack.hidden
+    # RMS norms keep their input in fp32 and their quotient; those of queries and keys, their heads too.
+    norms = 2 * (4 + stored) * stack.width + (4 + computed) * (stack.queries + stack.keys)
+    return kept + norms + 4 * computed * stack.hidden
+
+
+def _kept(stack: Stack, recipe: Recipe, tokens: int, stored: int, computed: int) -> int:
+    layer = kept_per_token(stack, stored, computed)
+    per_token = stored * stack.width * stack.layers + layer if recipe.activation_checkpointing else layer * stack.layers
+    return per_token * tokens
+
+
+def step_flops(sizes: ModelSizes, recipe: Recipe, tokens: Tokens) -> int:
+    """Operations of an optimizer step. Frozen weights take no gradient; recomputed activations are not counted."""
+    return (2 if recipe.lora else 3) * forward_flops(sizes, tokens)
+
+
+def flops_per_token(spec: Model, sizes: ModelSizes, recipe: Recipe) -> float:
+    """Operations of training, per token of a proxy arm's step."""
+    tokens = step_tokens(spec, sizes, recipe)
+    return step_flops(sizes, recipe, tokens) / tokens.all
+
+
+def checkpoint_bytes(sizes: ModelSizes) -> int:
+    """Of a finished run: the network in bf16, the VAE in fp32."""
+    return 2 * sizes.total + 4 * sizes.autoencoder
+
+
+def progress_bytes(sizes: ModelSizes, recipe: Recipe) -> int:
+    """Of one resumable checkpoint: what is trained, its moments, and its average."""
+    stored = 2 if recipe.precision == "bf16" else 4
+    return (3 * stored + (4 if recipe.ema else 0)) * trainable_values(sizes, recipe)

@@ -1,0 +1,132 @@
+"""Whether the parts of a study fit together: what its arms, models and benchmarks need of its datasets and recipes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.datasets import Samples
+from sgt.config.files import read_yaml
+from sgt.config.models import Model
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.data.toyworld.questions import KINDS
+from sgt.errors import SgtError
+from sgt.models.rules import RULES
+
+if TYPE_CHECKING:
+    from sgt.study.load import LoadedStudy
+
+Part = TypeVar("Part")
+# The reader of scenes proves itself on images of this side, and on no smaller ones.
+SMALLEST_READ = 40
+
+
+def check_parts(study: "LoadedStudy") -> None:
+    """Refuse what would end a job of the study, however late.
+
+    Raises:
+        SgtError: one line naming the file, the field and the remedy.
+    """
+    for benchmark in study.benchmarks.values():
+        _check_benchmark(study, benchmark)
+    for model in study.models.values():
+        _check_model(study, model)
+    _check_data(study)
+
+
+def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
+    dataset = study.study.datasets.get(benchmark.dataset)
+    if dataset is None:
+        problem = f"benchmark {benchmark.name} needs dataset {benchmark.dataset!r}"
+        raise SgtError(study.path, problem, "define it under datasets")
+    file, where = study.benchmark_file(benchmark.name), f"{study.path}: datasets.{benchmark.dataset}"
+    generates = isinstance(benchmark.protocol, GenerationProtocol)
+    texts = "captions" if generates else "questions"
+    if texts not in dataset.texts:
+        problem = f"{dataset.source} has no {texts}, which benchmark {benchmark.name} asks"
+        raise SgtError(where, problem, "use a dataset that has some, such as toyworld")
+    if not generates:
+        _check_groups(benchmark, file)
+        return
+    wanted = benchmark.protocol.prompts
+    if dataset.count < wanted:
+        problem = f"{dataset.count} scenes, benchmark {benchmark.name} has {wanted} prompts, one per scene"
+        raise SgtError(f"{where}.scenes", problem, f"make more, or lower protocol.prompts in {file}")
+    for model in study.models.values():
+        rules = RULES[model.family]
+        _in_file(f"{file}: protocol", rules.check_generation, benchmark.protocol, f" (model {model.name})")
+        side = rules.made_side(model, dataset.size)
+        if side < SMALLEST_READ:
+            problem = f"{dataset.size}, which {model.name} makes {side} pixels wide; they are read from {SMALLEST_READ}"
+            remedy = f"make them larger, or vae_image in {study.model_file(model.name)}"
+            raise SgtError(f"{where}.size", problem, remedy)
+
+
+def _check_groups(benchmark: Benchmark, file: Path) -> None:
+    for group, kinds in benchmark.groups.items():
+        if group in KINDS:
+            raise SgtError(f"{file}: groups.{group}", "is the name of a kind of question", "rename the group")
+        if unknown := [kind for kind in kinds if kind not in KINDS]:
+            raise SgtError(f"{file}: groups.{group}", f"no kind {unknown[0]!r}", f"use some of {', '.join(KINDS)}")
+
+
+def _check_model(study: "LoadedStudy", model: Model) -> None:
+    file, rules = study.model_file(model.name), RULES[model.family]
+    _in_file(str(file), rules.check_model, model)
+    if model.pretrain:
+        _check_pretrain(study, model, file)
+    arms = [arm for arm in study.study.arms if arm != ARM_WITHOUT_TRAINING]
+    if not arms:
+        return
+    recipe = study.recipe(model.name)
+    own = f"recipes.{model.name}" if model.name in study.study.recipes else "recipe"
+    _in_file(f"{study.path}: {own}", rules.check_recipe, recipe, f" (model {model.name})")
+    trained = recipe.lora.parts if recipe.lora else recipe.trains
+    if ARM_WITHOUT_PROXY in arms and set(trained) == {"generation"}:
+        field = "lora.parts" if recipe.lora else "trains"
+        problem = f"generation alone, which arm {ARM_WITHOUT_PROXY!r} does not use: it would train nothing"
+        raise SgtError(f"{study.path}: {own}.{field}", problem, "train another part too")
+
+
+def _check_pretrain(study: "LoadedStudy", model: Model, file: Path) -> None:
+    recipe = model.pretrain
+    dataset = study.study.datasets.get(recipe.dataset)
+    if dataset is None:
+        raise SgtError(study.path, f"model {model.name} pretrains on {recipe.dataset!r}", "define it under datasets")
+    if not dataset.texts >= {"captions", "questions"}:
+        problem = f"{recipe.dataset!r} is {dataset.source}, which has no captions and questions"
+        raise SgtError(f"{file}: pretrain.dataset", problem, "pretrain on toyworld")
+    if recipe.vae_of:
+        owner = read_yaml(study.model_file(recipe.vae_of), Model)
+        sizes = (owner.architecture or {}).get("vae")
+        if sizes is not None and sizes != model.architecture["vae"]:
+            where = f"{file}: architecture.vae"
+            raise SgtError(where, f"{owner.name}'s VAE, which it takes, has other sizes", "make them equal")
+
+
+def _check_data(study: "LoadedStudy") -> None:
+    data, trained = study.study.data, set(study.study.arms) - {ARM_WITHOUT_TRAINING}
+    for part in ("vqa", "validation") if trained else ():
+        name = getattr(data, part)
+        if name is not None and not study.study.datasets[name].texts & {"questions", "conversations"}:
+            problem = f"{name!r} is {study.study.datasets[name].source}, which asks nothing"
+            raise SgtError(f"{study.path}: data.{part}", problem, "name a dataset of questions or conversations")
+    for arm in study.proxy_arms:
+        _check_images(study, arm, study.images(arm), "its images")
+        if data.validation:
+            _check_images(study, arm, data.validation, "data.validation")
+
+
+def _check_images(study: "LoadedStudy", arm: str, name: str, part: str) -> None:
+    dataset: Samples = study.study.datasets[name]
+    if (missing := study.proxy(arm).lacks(dataset)) is not None:
+        problem = f"arm {arm!r} is rendered from {missing}, and {part} ({name!r}, {dataset.source}) have none"
+        raise SgtError(f"{study.path}: datasets.{name}", problem, "use another dataset, or leave the arm out")
+
+
+def _in_file(where: str, check: Callable[[Part], None], part: Part, whose: str = "") -> None:
+    try:
+        check(part)
+    except SgtError as error:
+        joint = ": " if where.endswith(".yaml") else "."
+        raise SgtError(f"{where}{joint}{error.where}", f"{error.problem}{whose}", error.remedy) from None

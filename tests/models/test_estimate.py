@@ -1,0 +1,159 @@
+"""Estimates against what is really allocated, kept and multiplied."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sgt.config.recipe import Recipe
+from sgt.models import estimate
+from sgt.models.attention import dense_layout
+from sgt.models.bagel.checkpoint import empty_networks
+from sgt.models.bagel.config import LLMConfig, ViTConfig
+from sgt.models.bagel.layers import MoTDecoderLayer, ViTLayer, rotary
+from sgt.models.bagel.sizes import bagel_sizes
+from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.registry import load_model
+from sgt.models.sizes import Stack, Tokens, forward_flops
+from sgt.study.load import load_model_spec, load_study
+from sgt.training.optimizer import WeightAverage, make_adamw
+from sgt.training.trainable import make_trainable
+from tests.conftest import MODEL
+from tests.models.bagel.test_precision import picture
+
+ROOT = Path(__file__).parents[2]
+LORA = {"rank": 4, "alpha": 8.0, "parts": ["understanding", "generation"]}
+EXAMPLES = [
+    [InputImage(picture(0)), Text("paint it"), TargetImage(picture(1))],
+    [InputImage(picture(2)), QAPair("how many", "two")],
+]
+
+
+def sizes_of(model):
+    """Of a loaded micro model, with the vocabulary that its tokenizer has."""
+    rows = model.network.config.llm.vocab_size
+    return bagel_sizes({**MODEL["architecture"], "llm": {**MODEL["architecture"]["llm"], "vocab_size": rows}})
+
+
+def size(tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"precision": "bf16", "ema": 0.99},
+        {"precision": "bf16-autocast", "trains": ["generation", "vision"], "ema": 0.9},
+        {"precision": "bf16", "lora": LORA},
+        {"lora": {**LORA, "parts": ["generation"]}, "ema": 0.9},
+    ],
+    ids=str,
+)
+def test_state_is_estimated_to_the_byte(changes, study):
+    recipe = Recipe(steps=1, batch=3, **changes)
+    model = load_model(load_study(study).models["micro"], Path("base/micro"), recipe.precision)
+    sizes = sizes_of(model)
+    make_trainable(model, recipe, 0)
+    parameters = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
+    optimizer = make_adamw(parameters.values(), recipe.optimizer)
+    average = WeightAverage(recipe.ema, parameters) if recipe.ema else None
+    terms = model.loss(model.batch(EXAMPLES, range(len(EXAMPLES))), 1.0)
+    (terms.ce + terms.mse).backward()
+    optimizer.step()
+    memory = estimate.memory(sizes, recipe, Tokens(1, 1, 1, 1, 1, 1), 48 * 48)
+    assert memory.weights == size([*model.network.parameters(), *model.vae.parameters()])
+    assert memory.gradients == size(p.grad for p in parameters.values())
+    moments = [v for state in optimizer.state.values() for name, v in state.items() if name != "step"]
+    assert memory.optimizer == size(moments)
+    assert memory.average == (size(average.weights.values()) if average else 0)
+    assert estimate.progress_bytes(sizes, recipe) == size(parameters.values()) + memory.optimizer + memory.average
+    final = sum(path.stat().st_size for path in Path("base/micro").glob("*.safetensors"))
+    assert estimate.checkpoint_bytes(sizes) == pytest.approx(final, rel=0.2)
+
+
+def kept_bytes(layer, run) -> int:
+    """Bytes that a layer saves for its backward pass, its own weights and their copies apart."""
+    weights = {tuple(p.shape) for p in layer.parameters()} | {tuple(p.shape[::-1]) for p in layer.parameters()}
+    found = {}
+
+    def keep(tensor):
+        if tuple(tensor.shape) not in weights:
+            found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        run()
+    return sum(found.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16-autocast", "bf16"])
+def test_activations_kept_by_a_layer_are_estimated_to_a_tenth(precision):
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    stored, computed = dtype.itemsize, 4 if precision == "fp32" else 2
+    count = 250
+    llm, vit = LLMConfig(100, 128, 384, 1, 4, 2), ViTConfig(128, 384, 1, 4)
+    layout = dense_layout(torch.arange(count), [count // 2] * 2, [count // 2] * 2, ["causal"] * 2)
+    x = torch.randn(count, 128, dtype=dtype, requires_grad=True)
+    decoder, encoder = MoTDecoderLayer(llm).to(dtype), ViTLayer(vit).to(dtype)
+    rotation = rotary(torch.arange(count), 32, 1e6)
+    runs = [
+        (decoder, Stack(1, 128, 128, 64, 384, 3), lambda: decoder(x.split([50, 200]), rotation, layout, None)),
+        (encoder, Stack(1, 128, 128, 128, 384, 2), lambda: encoder(x, layout)),
+    ]
+    for layer, stack, run in runs:
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-autocast"):
+            kept = kept_bytes(layer, run)
+        assert estimate.kept_per_token(stack, stored, computed) * count == pytest.approx(kept, rel=0.1)
+
+
+def test_operations_are_those_that_torch_counts(study):
+    model = load_model(load_study(study).models["micro"], Path("base/micro"))
+    batch = model.batch(EXAMPLES, range(len(EXAMPLES)))
+    seen, made = len(batch.packed_vit_tokens), len(batch.packed_vae_token_indexes)
+    tokens = Tokens(
+        text=len(batch.packed_text_ids),
+        seen=seen,
+        made=made,
+        supervised=len(batch.ce_loss_indexes),
+        pairs=0,
+        seen_pairs=0,
+    )
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.network(batch, torch.zeros(1, 4, 12, 12), 1.0)
+    # Torch does not count attention on the CPU.
+    sizes = sizes_of(model)
+    assert forward_flops(sizes, tokens) == pytest.approx(counter.get_total_flops(), rel=0.05)
+    met = replace(tokens, pairs=7, seen_pairs=5)
+    # A pair takes a product of queries and keys and one of weights and values: 4 · 32 numbers in each of the layers.
+    assert forward_flops(sizes, met) - forward_flops(sizes, tokens) == 4 * 32 * (2 * 7 + 1 * 5)
+
+
+def test_7b_on_one_gpu_of_141_gb_and_adapters_on_one_of_80():
+    spec = load_model_spec("bagel-7b", ROOT / "config/models")
+    sizes = bagel_sizes({})
+    whole = empty_networks({})["ema"][0]
+    assert sizes.total == sum(p.numel() for p in whole.parameters()) == 14_607_260_128
+    assert sizes.autoencoder == 83_819_683
+
+    def memory(devices: int = 1, **recipe) -> estimate.Memory:
+        recipe = Recipe(steps=1, batch=3, activation_checkpointing=True, **recipe)
+        tokens = estimate.share(estimate.step_tokens(spec, sizes, recipe), devices)
+        return estimate.memory(sizes, recipe, tokens, 1024**2, devices)
+
+    assert memory(precision="bf16").fits(141) and not memory(precision="bf16").fits(80)
+    assert memory(precision="bf16", lora=LORA).fits(80)
+    assert not memory(precision="bf16-autocast").fits(141)
+    assert memory(8, precision="bf16-autocast", ema=0.9999).fits(80)
+
+
+def test_a_pack_is_a_part_of_a_devices_share():
+    tokens = Tokens(text=10, seen=30, made=60, supervised=4, pairs=1000, seen_pairs=900)
+    assert (
+        estimate.pack(tokens, Recipe(steps=1, batch=3))
+        == estimate.pack(tokens, Recipe(steps=1, batch=3, max_tokens_per_pack=200))
+        == tokens
+    )
+    assert estimate.pack(tokens, Recipe(steps=1, batch=3, max_tokens_per_pack=50)) == Tokens(5, 15, 30, 2, 500, 450)

@@ -1,0 +1,180 @@
+"""What would end a job of a study is refused before there is one."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgt.config.models import WEIGHTS, Model
+from sgt.evaluation.scene_reader import SceneReader
+from sgt.models.registry import FAMILIES, made_image
+from sgt.models.rules import RULES
+from sgt.study.compatibility import SMALLEST_READ
+from sgt.study.load import load_study
+from tests.conftest import GENERATION, MODEL, OMNIGEN2, STUDY
+
+STUDY_FILE = "config/micro.yaml"
+MODEL_FILE, OMNIGEN2_FILE = "config/models/micro.yaml", "config/models/micro-omnigen2.yaml"
+GENERATION_FILE = "config/benchmarks/toyworld-gen.yaml"
+DATASETS, RECIPE = STUDY["datasets"], STUDY["recipe"]
+SAM = {"source": "sam-sgt", "tars": 1}
+COCO = {"source": "coco", "images": 10, "maps": ["stuff"]}
+TALK = {"source": "llava-onevision", "samples": 10}
+
+
+def write(file: str, content: dict) -> None:
+    Path(file).write_text(yaml.safe_dump(content))
+
+
+def changed(content: dict, path: str, value: object) -> dict:
+    """A copy with one field, named by its path, changed; None takes it away."""
+    content = copy.deepcopy(content)
+    *parents, last = path.split(".")
+    inner = content
+    for parent in parents:
+        inner = inner[parent]
+    if value is None:
+        inner.pop(last)
+    else:
+        inner[last] = value
+    return content
+
+
+def test_every_family_has_rules_and_weights():
+    assert list(FAMILIES) == list(RULES) == list(WEIGHTS) == list(Model.model_fields["family"].annotation.__args__)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "said"),
+    [
+        ({"datasets": {**DATASETS, "few": {**DATASETS["test"], "scenes": 5}}}, None, None),
+        ({"datasets": {**DATASETS, "test": {**DATASETS["test"], "scenes": 5}}}, "datasets.test.scenes",
+         "5 scenes, benchmark toyworld-gen has 6 prompts"),
+        ({"datasets": {**DATASETS, "test": {**DATASETS["test"], "size": 20}}, "models": ["micro-omnigen2"]},
+         "datasets.test.size", "20, which micro-omnigen2 makes 16 pixels wide; they are read from 40"),
+        ({"datasets": {**DATASETS, "test": COCO}}, "datasets.test", "coco has no questions, which benchmark"),
+        ({"datasets": {**DATASETS, "test": TALK}, "benchmarks": ["toyworld-gen"]}, "datasets.test", "no captions"),
+        ({"datasets": {**DATASETS, "questions": SAM}}, "data.vqa", "'questions' is sam-sgt, which asks nothing"),
+        ({"data": {"proxy": "scenes", "vqa": "questions", "validation": "photos"},
+          "datasets": {**DATASETS, "photos": COCO}}, "data.validation", "asks nothing"),
+        ({"data": {"proxy": "scenes", "vqa": "questions", "validation": "talk"},
+          "datasets": {**DATASETS, "talk": TALK}}, "datasets.talk", "arm 'segmentation' is rendered from annotations"),
+        ({"datasets": {**DATASETS, "scenes": SAM}}, "datasets.scenes", "arm 'depth' is rendered from depth.png"),
+        ({"proxies": {"segmentation": {"task": "segmentation", "granularity": "panoptic"}}}, "datasets.scenes",
+         "arm 'segmentation' is rendered from panoptic.png, and its images ('scenes', toyworld) have none"),
+        ({"proxies": {"segmentation": {"task": "segmentation", "granularity": "semantic"}}}, "datasets.scenes",
+         "rendered from classes"),
+        ({"recipe": {**RECIPE, "trains": ["generation"]}}, "recipe.trains", "arm 'sft' does not use"),
+        ({"recipe": {**RECIPE, "lora": {"rank": 1, "alpha": 1, "parts": ["generation"]}}}, "recipe.lora.parts",
+         "train another part too"),
+        ({"recipe": {**RECIPE, "trains": ["generation"]}, "arms": ["base"]}, None, None),
+        ({"recipe": {**RECIPE, "timestep_shift": "dynamic_v1"}}, "recipe.timestep_shift", "is OmniGen2's"),
+        ({"recipe": {**RECIPE, "time_sampling": "stratified_uniform"}}, "recipe.time_sampling", "is OmniGen2's"),
+        ({"recipe": {**RECIPE, "compile": True}, "models": ["micro-omnigen2"]}, "recipe.compile", "not compiled"),
+        ({"recipe": {**RECIPE, "compile": True}, "models": ["micro"]}, None, None),
+        ({"recipes": {"micro-omnigen2": {**RECIPE, "compile": True}}, "models": ["micro", "micro-omnigen2"]},
+         "recipes.micro-omnigen2.compile", "not compiled (model micro-omnigen2)"),
+        ({"recipes": {"micro-omnigen2": {**RECIPE, "compile": False}}, "recipe": {**RECIPE, "compile": True},
+          "models": ["micro", "micro-omnigen2"]}, None, None),
+        ({"data": {"vqa": "questions"}}, None, "data.proxy: arm 'segmentation' is rendered from images"),
+        ({"data": {"proxy": "scenes"}}, None, "data.vqa: arm 'sft' is trained on questions: name a dataset"),
+        ({"data": {"vqa": "questions"}, "arms": ["base", "sft"]}, None, None),
+        ({"data": {}, "arms": ["base"]}, None, None),
+        ({"data": {"vqa": "questions"}, "arms": ["sft", "e"], "variants": {"e": {"proxy": "edge", "images": "scenes"}}},
+         None, None),
+        ({"data": {"proxy": "scenes", "vqa": "questions", "max_bad": 1.0}}, "data.max_bad", "less than 1"),
+        ({"datasets": {**DATASETS, "c": {"source": "coco", "images": 5001, "split": "val"}}}, "datasets.c.coco",
+         "images: val2017 has 5000, not 5001"),
+        ({"datasets": {**DATASETS, "a-b": DATASETS["test"], "a_b": DATASETS["test"]}}, None, "differ in - and _ alone"),
+        ({"seeds": [2**32]}, "seeds.0", "less than 4294967296"),
+        ({"name": "x" * 101}, "name", "at most 100 characters"),
+        ({"results": "downloads"}, None, "results and downloads are both"),
+    ],
+)  # fmt: skip
+def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
+    path = written(**changes)
+    if said is None:
+        checked.valid(path)
+    else:
+        checked.refused(path, f"{STUDY_FILE}: {field}" if field else STUDY_FILE, said)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "path", "value", "field", "said"),
+    [
+        (MODEL_FILE, MODEL, "vit_image", [48, 48, 16], "vit_image", "stride 16, a patch has 8 pixels"),
+        (MODEL_FILE, MODEL, "vit_image", [56, 48, 8], "vit_image", "56 pixels are 7 tokens, the position table has 6"),
+        (MODEL_FILE, MODEL, "vqa_image", [56, 48, 8], "vqa_image", "56 pixels are 7 tokens"),
+        (MODEL_FILE, MODEL, "vae_image", [48, 48, 12], "vae_image", "12 is not a multiple of 8"),
+        (MODEL_FILE, MODEL, "vae_image", [64, 48, 8], "vae_image", "64 pixels are 8 tokens, the position table has 6"),
+        (MODEL_FILE, MODEL, "vae_image", [48, 48, 16], None, None),
+        (MODEL_FILE, MODEL, "architecture.llm.hidden_size", 34, "architecture.llm.hidden_size", "not a multiple of 8"),
+        (MODEL_FILE, MODEL, "architecture.llm.hidden_size", "32", "architecture.llm.hidden_size", "no such value as"),
+        (MODEL_FILE, MODEL, "architecture.llm.heads", 4, "architecture.llm.heads", "unknown key"),
+        (MODEL_FILE, MODEL, "architecture.vae.norm_groups", 3, "architecture.vae.ch", "8 is not a multiple of 3"),
+        (MODEL_FILE, MODEL, "architecture.vae", None, None, "pretrain needs architecture.vae"),
+        (MODEL_FILE, MODEL, "pretrain.dataset", "photos", "pretrain.dataset", "has no captions and questions"),
+        (MODEL_FILE, MODEL, "train", {"gpu": 2}, None, None),
+        (OMNIGEN2_FILE, OMNIGEN2, "vit_image", [2304, 2304, 16], "vit_image", "a token of the vision tower has 8"),
+        (OMNIGEN2_FILE, OMNIGEN2, "vit_image", [100, 2304, 8], "vit_image", "fewest pixels 2304, most 100"),
+        (OMNIGEN2_FILE, OMNIGEN2, "vae_image", [2304, 48, 12], "vae_image", "12 is not a multiple of 8"),
+        (OMNIGEN2_FILE, OMNIGEN2, "vae_image", [4096, 64, 8], "vae_image", "64 pixels are 8 tokens"),
+        (OMNIGEN2_FILE, OMNIGEN2, "architecture.transformer.text_feat_dim", 16,
+         "architecture.transformer.text_feat_dim", "16, the width of the language model is 32"),
+        (OMNIGEN2_FILE, OMNIGEN2, "architecture.transformer.axes_dim_rope", [4, 4, 2],
+         "architecture.transformer.axes_dim_rope", "10, the numbers of a head is 8"),
+        (OMNIGEN2_FILE, OMNIGEN2, "architecture.mllm.rope_scaling", {"type": "mrope", "mrope_section": [2, 2, 2]},
+         "architecture.mllm.rope_scaling.mrope_section", "6, the pairs of numbers of a head is 4"),
+        (OMNIGEN2_FILE, OMNIGEN2, "architecture.mllm.vision_config.depht", 1,
+         "architecture.mllm.vision_config.depht", "unknown key"),
+        (GENERATION_FILE, GENERATION, "protocol.system", "Think.", "protocol.system", "does not think"),
+        (GENERATION_FILE, GENERATION, "protocol.solver", "dpmsolver++", "protocol.solver", "not BAGEL's"),
+        (GENERATION_FILE, GENERATION, "protocol.negative_prompt", "blur", "protocol.negative_prompt", "not BAGEL's"),
+        (GENERATION_FILE, GENERATION, "protocol.cfg_interval", [0.8, 0.2], "protocol.generation", "0.8 is above 0.2"),
+        (GENERATION_FILE, GENERATION, "name", "targets", "name", "is the folder of what proxy arms draw"),
+        ("config/benchmarks/toyworld-qa.yaml",
+         {"name": "toyworld-qa", "version": 1, "dataset": "test", "protocol": {"kind": "questions"}, "groups": {}},
+         "groups", {"seeing": ["colour"]}, "groups.seeing", "no kind 'colour'; use some of"),
+    ],
+)  # fmt: skip
+def test_a_model_or_benchmark_that_does_not_fit(file, content, path, value, field, said, checked, written):
+    study = written(
+        models=["micro", "micro-omnigen2"], datasets={**DATASETS, "photos": COCO}, arms=["base", "sft", "edge"]
+    )
+    checked.valid(study)
+    write(file, changed(content, path, value))
+    if said is None:
+        checked.valid(study)
+    elif "processes" in said:
+        checked.refused(study, f"{STUDY_FILE}: recipe.batch", said)
+    else:
+        checked.refused(study, f"{file}: {field}" if field else file, said)
+
+
+def test_a_vae_is_taken_from_a_model_that_has_one_of_these_sizes(checked, written):
+    study = written(models=["micro-omnigen2"])
+    pretrain = {**OMNIGEN2["pretrain"], "vae_of": "micro"}
+    pretrain.pop("vae_steps")
+    write(OMNIGEN2_FILE, {**OMNIGEN2, "pretrain": pretrain})
+    checked.valid(study)
+    write(MODEL_FILE, changed(MODEL, "architecture.vae.ch", 16))
+    checked.refused(study, f"{OMNIGEN2_FILE}: architecture.vae", "micro's VAE, which it takes, has other sizes")
+    Path(MODEL_FILE).unlink()
+    checked.refused(study, MODEL_FILE, "no such file")
+    write(OMNIGEN2_FILE, {**OMNIGEN2, "pretrain": {**pretrain, "vae_of": "micro-omnigen2"}})
+    checked.refused(study, OMNIGEN2_FILE, "it has no VAE before it is trained")
+
+
+def test_made_sides_are_those_of_the_transforms(checked, written):
+    load = load_study(written(models=["micro", "micro-omnigen2"]))
+    for spec in load.models.values():
+        for bounds in ([48, 48, 8], [64, 32, 16], [1000, 40, 24]):
+            bounds = bounds if spec.family == "bagel" else [bounds[0] * bounds[1], *bounds[::2]]
+            changed = spec.model_copy(update={"vae_image": tuple(bounds)})
+            for side in (16, 20, 33, 47, 48, 63, 100, 512):
+                assert made_image(changed).size(side, side) == (RULES[spec.family].made_side(changed, side),) * 2
+
+
+def test_scenes_are_read_from_the_size_that_a_study_may_have():
+    assert SceneReader(SMALLEST_READ).self_check().shape >= 0.9
