@@ -122,7 +122,8 @@ up)
     configure
     start_munge
     rm -f "$folder/ctld/clustername"
-    slurmctld
+    # -c: without the jobs and node states that an earlier run left.
+    slurmctld -c
     await 30 slurmctld scontrol ping
     for number in $(seq "$nodes"); do slurmd -N "rig$number"; done
     await 30 nodes sh -c "[ \$(sinfo -h -N -t idle | wc -l) = $nodes ]"

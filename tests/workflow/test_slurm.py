@@ -107,12 +107,25 @@ def begin(here: Clone) -> tuple[subprocess.Popen, int, str]:
     (process,) = [
         int(path.parent.name)
         for path in Path("/proc").glob("[0-9]*/cmdline")
-        if path.read_bytes().split(b"\0")[1:4] == [b"-m", b"sgt", b"train"]
-        and here.folder.samefile(path.parent / "cwd")
+        if content_of(path).split(b"\0")[1:4] == [b"-m", b"sgt", b"train"] and here.folder.samefile(path.parent / "cwd")
     ]
     os.kill(process, signal.SIGSTOP)
     (job,) = [job["JobId"] for job in of_rule(here, "train") if job["JobState"] == "RUNNING"]
     return workflow, process, job
+
+
+def steps_on_nodes(job: str) -> list[Path]:
+    """Processes with which SLURM runs a job on its nodes: while one is there, the node refuses to run the job again."""
+    commands = Path("/proc").glob("[0-9]*/cmdline")
+    return [path for path in commands if content_of(path).startswith(f"slurmstepd: [{job}.".encode())]
+
+
+def content_of(path: Path) -> bytes:
+    """What a file in /proc holds, nothing if its process has just ended."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def let_go_once_told(process: int) -> bool:
@@ -133,8 +146,9 @@ def test_a_run_that_is_stopped_goes_on_in_another_job_and_ends_with_the_same_bit
     workflow, process, job = begin(here)
     if how == "node failure":
         node = slurm("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
+        assert steps_on_nodes(job)
         slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-        until(lambda: not Path(f"/proc/{process}").exists(), workflow)
+        until(lambda: not Path(f"/proc/{process}").exists() and not steps_on_nodes(job), workflow)
         slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
     else:
         # Of one minute, all of it is within the warning time.
