@@ -61,7 +61,7 @@ def after_module(words: list[str]) -> None:
 
 
 def python(words: list[str]) -> None:
-    if words[1] == "-m" and words[2].startswith("benchmarks."):
+    if words[1] == "-m" and words[2].startswith("perf."):
         # Every option is read before the help is printed.
         with pytest.raises(SystemExit) as ended:
             importlib.import_module(words[2]).main([*words[3:], "--help"])
