@@ -9,7 +9,7 @@ from sgt.errors import REQUEUE_STATUS
 from tests.conftest import STUDY, write_study
 from tests.training.events import Event
 
-STEP = "sgt.training.loop.Training._step"
+STEP = "sgt.training.trainer.Trainer._train_batch"
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
 
@@ -39,8 +39,8 @@ def test_stopped_by_each_signal_in_turn_it_ends_as_if_it_had_not_been(long_run):
 @pytest.mark.parametrize(
     ("point", "saved"),
     [
-        (Event("sgt.training.loop.Training._dry_run", "SIGTERM"), 1),
-        (Event("sgt.training.watch.MetricsFile.write", "SIGTERM", call=2), 2),
+        (Event("sgt.training.trainer.Trainer._dry_run", "SIGTERM"), 1),
+        (Event("sgt.training.callbacks.recorders.MetricsFile.log_metrics", "SIGTERM", call=2), 2),
         (Event("sgt.training.checkpoints.save_tensors", "SIGTERM"), 3),
     ],
 )

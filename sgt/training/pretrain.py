@@ -17,9 +17,12 @@ from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
 from sgt.study.load import LoadedStudy, load_model_spec
 from sgt.training.autoencoder import train_vae
+from sgt.training.callbacks.checkpointing import Checkpointing
+from sgt.training.callbacks.recorders import recorders
+from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
 from sgt.training.examples import caption_supply, vqa_supply
-from sgt.training.loop import Plan, Training
 from sgt.training.stream import Stream
+from sgt.training.trainer import Trainer, TrainerConfig
 
 log = logging.getLogger("sgt")
 TOKENIZER_SAMPLES = 1000
@@ -74,7 +77,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], seed
     )
     supplies = {"vqa": vqa_supply(dataset), "caption": caption_supply(dataset, seed, TEXT_DROPOUT)}
-    plan = Plan(
+    config = TrainerConfig(
         run=f"base {spec.name}",
         steps=recipe.steps,
         optimizer=recipe.optimizer,
@@ -82,14 +85,15 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         mse_weight=1.0,
         timestep_shift=1.0,
         ema=0.0,
-        save_every=recipe.save_every,
-        keep=2,
-        validate_every=0,
         seed=seed,
-        fingerprint=_digest(identity),
-        watch=study.study.logging,
     )
-    Training(model, Stream(model, mixture, supplies, seed), plan, work).run()
+    callbacks = [
+        Checkpointing(_digest(identity), recipe.save_every, keep_last=2),
+        SpeedMonitor(),
+        *recorders(study.study.logging, work, config.run),
+        ConsoleProgress(),
+    ]
+    Trainer(model, Stream(model, mixture, supplies, seed), config, work, callbacks=callbacks).fit()
     with atomic_dir(out / "final") as folder:
         model.save_checkpoint(folder)
     copy_file(work / "metrics.jsonl", out / "metrics.jsonl")

@@ -4,12 +4,10 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from sgt.config.logging import Logging
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_TRAINING
@@ -17,19 +15,24 @@ from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest, write_record
 from sgt.lock import locked
+from sgt.models.base import UnifiedModel
 from sgt.models.estimate import flops_per_token
 from sgt.models.registry import device_of, load_model, sizes_of, weight_hashes, weights_sha256
 from sgt.revision import code_revision
 from sgt.study.identity import base_content, run_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.results import Results, require_current
+from sgt.training.callbacks.callback import Callback
+from sgt.training.callbacks.checkpointing import Checkpointing
+from sgt.training.callbacks.recorders import recorders
+from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
+from sgt.training.callbacks.validation import Validation
 from sgt.training.finished import clear, final_weights, finish, is_finished
-from sgt.training.loop import Plan, Training
 from sgt.training.sharding import shard, whole_weights
 from sgt.training.sources import screen_data, training_sources, validation_supplies
 from sgt.training.stream import Stream
 from sgt.training.trainable import make_trainable
-from sgt.training.validation import Validation
+from sgt.training.trainer import Trainer, TrainerConfig
 from sgt.training.world import World, join_world, leave_world
 
 log = logging.getLogger("sgt")
@@ -90,7 +93,7 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
     """Train a run to its end and write ``final/``; returns what ``run.json`` tells of it.
 
     Raises:
-        SgtError: see :meth:`Training.run`.
+        SgtError: see :meth:`Trainer.fit`.
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
@@ -99,21 +102,9 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
     shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
     stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens_per_pack, world)
-    plan = plan_of(recipe, run, sources.steps, fingerprint, study.study.logging)
-    sizes = sizes_of(spec)
-    if sizes:
-        plan = replace(plan, flops_per_token=flops_per_token(spec, sizes, recipe))
-    held_out = validation_supplies(study, run, recipe)
-    validate = held_out and Validation(
-        model,
-        held_out,
-        recipe.validate_samples,
-        max(1, recipe.samples[1]),
-        recipe.timestep_shift,
-        recipe.max_tokens_per_pack,
-        world,
-    )
-    average = Training(model, stream, plan, folder / "work", world, validate or None).run()
+    config = trainer_config(recipe, run, sources.steps)
+    callbacks = _callbacks(study, run, recipe, model, fingerprint, world)
+    average = Trainer(model, stream, config, folder / "work", world, callbacks).fit()
     weights = whole_weights(model.network, average, world)
     record = {"steps": sources.steps, "processes": world.size, "recipe": recipe.model_dump()}
     if world.is_main:
@@ -129,9 +120,9 @@ def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprin
     return record
 
 
-def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Logging) -> Plan:
-    """The loop's plan for a recipe."""
-    return Plan(
+def trainer_config(recipe: Recipe, run: Run, steps: int) -> TrainerConfig:
+    """The options of the training loop for a recipe."""
+    return TrainerConfig(
         run=run.id,
         steps=steps,
         optimizer=recipe.optimizer,
@@ -139,13 +130,35 @@ def plan_of(recipe: Recipe, run: Run, steps: int, fingerprint: str, watch: Loggi
         mse_weight=recipe.flow_weight,
         timestep_shift=recipe.timestep_shift,
         ema=recipe.ema,
-        save_every=recipe.save_every,
-        keep=recipe.keep_last,
-        validate_every=recipe.validate_every,
         seed=run.seed,
-        fingerprint=fingerprint,
-        watch=watch,
     )
+
+
+def _callbacks(
+    study: LoadedStudy, run: Run, recipe: Recipe, model: UnifiedModel, fingerprint: str, world: World
+) -> list[Callback]:
+    """Those of a run, in this process; the first process alone writes metrics."""
+    callbacks: list[Callback] = [Checkpointing(fingerprint, recipe.save_every, recipe.keep_last)]
+    held_out = validation_supplies(study, run, recipe)
+    if held_out:
+        callbacks.append(
+            Validation(
+                model,
+                held_out,
+                recipe.validate_every,
+                recipe.validate_samples,
+                max(1, recipe.samples[1]),
+                recipe.timestep_shift,
+                recipe.max_tokens_per_pack,
+                world,
+            )
+        )
+    spec = study.models[run.model]
+    sizes = sizes_of(spec)
+    callbacks.append(SpeedMonitor(flops_per_token(spec, sizes, recipe) if sizes else 0.0))
+    if world.is_main:
+        callbacks += [*recorders(study.study.logging, study.run_dir(run) / "work", run.id), ConsoleProgress()]
+    return callbacks
 
 
 def _identity_of(study: LoadedStudy, run: Run) -> Identity:

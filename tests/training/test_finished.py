@@ -96,7 +96,7 @@ def test_another_recipe_is_trained_and_the_record_is_never_that_of_other_weights
 
 
 def test_two_trainings_of_one_run_are_refused_in_one_line(run, study):
-    process = run.start(events=[Event("sgt.training.loop.Training._step", "SIGSTOP", call=3)])
+    process = run.start(events=[Event("sgt.training.trainer.Trainer._train_batch", "SIGSTOP", call=3)])
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
     before = snapshot(run.folder)
     status, said = run.meet()
@@ -115,7 +115,7 @@ def test_two_trainings_of_one_run_are_refused_in_one_line(run, study):
 
 
 def test_a_second_training_in_two_processes_is_refused_without_a_traceback_of_ours(run, study):
-    process = run.start(events=[Event("sgt.training.loop.Training._step", "SIGSTOP", call=1)])
+    process = run.start(events=[Event("sgt.training.trainer.Trainer._train_batch", "SIGSTOP", call=1)])
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
     status, said = run.finish(processes=2)
     assert status != 0

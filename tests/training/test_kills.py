@@ -18,7 +18,7 @@ RENAME, UNLINK, RECORD = "pathlib.Path.rename", "os.unlink", "sgt.training.finis
 # The third of four saves, which is the first that has an old one to remove.
 NEW, OLD = ".step-0000003.tmp", "step-0000001"
 POINTS = {
-    "in the first step": Event("sgt.training.loop.Training._step"),
+    "in the first step": Event("sgt.training.trainer.Trainer._train_batch"),
     "before the first save": Event(SAVE),
     "before a save": Event(SAVE, call=3),
     "before its first file": Event(FILE, naming=f"{NEW}/weights"),
@@ -91,7 +91,7 @@ def test_killed_at_a_point_it_ends_in_the_same_bits(point, whole):
 
 
 def test_kills_at_random_moments_change_no_bit(study):
-    script = ROOT / "benchmarks" / "kill_training.py"
+    script = ROOT / "perf" / "kill_training.py"
     words = [str(study), "--model", "micro", "--arm", "segmentation", "--steps", "6", "--kills", str(RANDOM_KILLS)]
     done = subprocess.run([sys.executable, script, *words], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

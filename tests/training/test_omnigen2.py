@@ -12,7 +12,6 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sgt.commands.main import main
-from sgt.config.logging import Logging
 from sgt.config.recipe import Recipe
 from sgt.data.shards import read_shard
 from sgt.models import flow
@@ -23,7 +22,7 @@ from sgt.study.identity import base_content
 from sgt.study.load import load_study
 from sgt.training.sources import training_sources
 from sgt.training.stream import Stream
-from sgt.training.train import plan_of
+from sgt.training.train import trainer_config
 from sgt.training.trainable import make_trainable
 from sgt.training.world import World
 from tests.conftest import STUDY, sgt, write_study
@@ -181,10 +180,10 @@ def test_adapters_change_the_layers_they_are_on_and_nothing_else(study_omnigen2)
 def test_the_fault_of_the_official_loss_balance_is_an_option_and_off(study_omnigen2):
     study = load_study(study_omnigen2)
     recipe, run = study.recipe(NAME), study.run(NAME, "segmentation", 0)
-    assert plan_of(recipe, run, 1, "", Logging()).mse_weight == recipe.mse_weight == 1.0
+    assert trainer_config(recipe, run, 1).mse_weight == recipe.mse_weight == 1.0
     faulty = recipe.model_copy(update={"official_accumulation": 30, "mse_weight": 0.5})
-    plan = plan_of(faulty, run, 1, "", Logging())
-    assert (plan.mse_weight, plan.ce_weight) == (15.0, recipe.ce_weight)
+    config = trainer_config(faulty, run, 1)
+    assert (config.mse_weight, config.ce_weight) == (15.0, recipe.ce_weight)
 
 
 def test_times_are_stratified_among_the_images_of_a_batch(study_omnigen2):

@@ -45,7 +45,7 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
         raise AssertionError("trained again")
 
     monkeypatch.setattr(pretrain, "train_vae", never)
-    monkeypatch.setattr(pretrain, "Training", never)
+    monkeypatch.setattr(pretrain, "Trainer", never)
     # Nor do resources, places and dashboards decide anything.
     change(train={"mem_mb": 9000, "runtime": 7}, predict={"threads": 2}, checkpoint="elsewhere", device="auto")
     change(pretrain={"save_every": 2})

@@ -5,6 +5,7 @@ import math
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,13 +19,15 @@ from sgt.errors import SgtError
 from sgt.models.bagel.model import Bagel
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
+from sgt.training.callbacks.callback import Callback
+from sgt.training.callbacks.recorders import recorders
 from sgt.training.sources import validation_supplies
 from sgt.training.stream import example_seed
-from sgt.training.watch import recorders
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END
 from tests.training.events import Event
 
+RECORDERS, TRAINER = "sgt.training.callbacks.recorders", "sgt.training.trainer"
 HELD_OUT = {"validation": {"source": "toyworld", "split": "validation", "scenes": 16}}
 
 
@@ -162,12 +165,21 @@ def test_tensorboard_gets_the_numbers_and_changes_none(run):
     assert [event.value for event in events.Scalars("ce")] == pytest.approx([line["ce"] for line in lines(run)])
 
 
+def recorded(callbacks: list[Callback], metrics: dict[str, float]) -> None:
+    """Let recorders log one step, without a trainer."""
+    for callback in callbacks:
+        callback.trainer = SimpleNamespace(step=0)
+        callback.pre_train()
+    for callback in callbacks:
+        callback.log_metrics(0, metrics)
+    for callback in callbacks:
+        callback.close()
+
+
 def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    with recorders(Logging(wandb="sgt"), tmp_path, "micro/sft/seed0", 0) as writers:
-        for writer in writers:
-            writer.write(0, {"loss": 2.5})
+    recorded(recorders(Logging(wandb="sgt"), tmp_path, "micro/sft/seed0"), {"loss": 2.5})
     (log,) = tmp_path.glob("wandb/offline-run-*/run-micro-sft-seed0.wandb")
     assert b"loss" in log.read_bytes()
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 0, "loss": 2.5}
@@ -177,12 +189,9 @@ def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
 def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch):
     for module in ("tensorboard", "torch.utils.tensorboard", "wandb"):
         monkeypatch.setitem(__import__("sys").modules, module, None)
-    watch = Logging(**{name: True if name == "tensorboard" else "sgt"})
-    with (
-        pytest.raises(SgtError, match=f"logging.{name}: is not installed; run `pip install {name}`"),
-        recorders(watch, tmp_path, "run", 0),
-    ):
-        pytest.fail("started")
+    config = Logging(**{name: True if name == "tensorboard" else "sgt"})
+    with pytest.raises(SgtError, match=f"logging.{name}: is not installed; run `pip install {name}`"):
+        recorded(recorders(config, tmp_path, "run"), {})
 
 
 def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study, tmp_path, monkeypatch):
@@ -202,10 +211,10 @@ def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study
     assert [line["step"] for line in lines(run)] == list(range(6))
 
 
-@pytest.mark.parametrize("method", ["write", "close"])
+@pytest.mark.parametrize("method", ["log_metrics", "close"])
 def test_a_dashboard_that_fails_later_is_switched_off_and_ends_no_run(method, run, study):
     write_study(Path(), logging={"tensorboard": True})
-    status, said = run.meet(Event(f"sgt.training.watch.TensorBoard.{method}", "raise", call=0))
+    status, said = run.meet(Event(f"{RECORDERS}.TensorBoard.{method}", "raise", call=0))
     assert status == 0, said
     assert said.count("TensorBoard is switched off (OSError: the dashboard is gone); training goes on") == 1
     assert "Traceback" not in said
@@ -216,7 +225,7 @@ def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypat
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     write_study(Path(), logging={"wandb": "sgt"})
-    status, said = run.finish(events=[Event("sgt.training.watch.WeightsAndBiases.write", "kill children", call=3)])
+    status, said = run.finish(events=[Event(f"{RECORDERS}.WeightsAndBiases.log_metrics", "kill children", call=3)])
     assert status == 0, said
     assert said.count("Weights & Biases is switched off (") == 1 and "Traceback" not in said
     assert [line["step"] for line in lines(run)] == list(range(6))
@@ -224,11 +233,14 @@ def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypat
 
 @pytest.mark.parametrize(
     "end",
-    [Event("sgt.training.loop.Training._step", "SIGTERM", call=3), Event("sgt.training.loop._whole_norm", "raise")],
+    [
+        Event(f"{TRAINER}.Trainer._train_batch", "SIGTERM", call=3),
+        Event(f"{TRAINER}._full_norm", "raise"),
+    ],
 )
 def test_recorders_are_closed_however_a_run_ends(end, run, study):
     """TensorBoard writes from a thread of its own, once in two minutes and when it is closed."""
     write_study(Path(), logging={"tensorboard": True})
-    status, said = run.meet(end, Event("sgt.training.watch.TensorBoard.close", "print", moment="after"))
+    status, said = run.meet(end, Event(f"{RECORDERS}.TensorBoard.close", "print", moment="after"))
     assert status != 0, said
-    assert said.count("now: sgt.training.watch.TensorBoard.close") == 1
+    assert said.count(f"now: {RECORDERS}.TensorBoard.close") == 1

@@ -6,20 +6,21 @@ import torch
 
 from sgt.data.mixture import Epoch, Source
 from sgt.models.base import UnifiedModel
-from sgt.training.stream import Stream, Supply
-from sgt.training.watch import Numbers
+from sgt.training.callbacks.callback import Callback, Metrics
+from sgt.training.stream import Step, Stream, Supply
 from sgt.training.world import World
 
 log = logging.getLogger("sgt")
 SEED = 0
 
 
-class Validation:
-    """The first samples of a held-out dataset, as every kind of example that the run learns from.
+class Validation(Callback):
+    """Adds the losses of the first samples of a held-out dataset to the metrics, one loss for each kind of example.
 
     Args:
         model: that is trained.
         supplies: of held-out examples, by name of the kind.
+        every: steps between validations; 0 validates after the last step alone.
         samples: how many of each kind; all of a kind that has fewer.
         batch: samples at once, over all processes.
         timestep_shift: as in training.
@@ -31,6 +32,7 @@ class Validation:
         self,
         model: UnifiedModel,
         supplies: dict[str, Supply],
+        every: int,
         samples: int,
         batch: int,
         timestep_shift: float,
@@ -38,14 +40,22 @@ class Validation:
         world: World,
     ) -> None:
         self.model, self.world, self.timestep_shift = model, world, timestep_shift
-        self._batch, self._capacity = batch, capacity
+        self._every, self._batch, self._capacity = every, batch, capacity
         self._counts = {name: min(samples, supply.size) for name, supply in supplies.items()}
         self._streams = {name: self._stream(name, supply) for name, supply in supplies.items()}
         for name, count in self._counts.items():
             if count < samples and world.is_main:
                 log.warning("validation_%s is over the %d samples that there are, not %d", name, count, samples)
 
-    def __call__(self) -> Numbers:
+    def post_train_batch(self, batch: Step) -> None:
+        """See :class:`Callback`."""
+        due = self._every and self.trainer.step % self._every == 0
+        if due or self.trainer.is_finished:
+            self.model.network.eval()
+            self.trainer.metrics |= self.losses()
+            self.model.network.train()
+
+    def losses(self) -> Metrics:
         """Mean losses, as ``validation_KIND``: nats per token of questions, mean square of images."""
         return {f"validation_{name}": self._loss(name) for name in self._streams}
 
