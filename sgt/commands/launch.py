@@ -15,7 +15,7 @@ from pathlib import Path
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.study.load import load_study
-from sgt.training.workers import Place, run_workers
+from sgt.training.workers import Node, run_workers
 
 # Jobs that share a node need ports of their own. Below the range from which systems hand out ports.
 FIRST_PORT, PORTS = 20000, 10000
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace) -> None:
         command = srun_command(nodes, processes, args.words, int(job))
         print(f"$ {shlex.join(command)}", file=sys.stderr, flush=True)
         _become(command)
-    place = Place(nodes, processes)
+    node = Node(nodes, processes)
     if nodes > 1:
         host, _, port = args.meeting.rpartition(":")
-        place = Place(nodes, processes, int(os.environ["SLURM_NODEID"]), host, int(port))
-    status = run_workers(args.words, place)
+        node = Node(nodes, processes, int(os.environ["SLURM_NODEID"]), host, int(port))
+    status = run_workers(args.words, node)
     if status:
         raise SystemExit(status)
 

@@ -1,4 +1,4 @@
-"""Training the VAE of a small model: reconstruction of scenes and of every kind of target."""
+"""Training the VAE of a small model, on scenes and on targets."""
 
 import logging
 from collections.abc import Sequence
@@ -16,18 +16,18 @@ from sgt.atomic import atomic_path, save_tensors
 from sgt.config.models import Pretrain
 from sgt.config.recipe import Optimizer
 from sgt.data.dataset import ShardDataset
+from sgt.data.images import image_of
 from sgt.data.mixture import generator
 from sgt.models.base import MadeTransform
 from sgt.models.vae import VAE, VAEConfig
 from sgt.progress import Progress
 from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
-from sgt.training.examples import image_of
 from sgt.training.optimizer import learning_rate, make_adamw
 
 log = logging.getLogger("sgt")
 KL_WEIGHT = 1e-4
-# One proxy for each way a target can look: flat colours, smooth grey, lines.
+# One proxy for each kind of image: flat colours, smooth grey, lines.
 TARGETS = ("segmentation", "depth", "edge")
 CALIBRATION_IMAGES = 256
 
@@ -41,24 +41,24 @@ def train_vae(
     saved: Path,
     identity: str,
 ) -> VAE:
-    """Train a VAE from nothing, or read it if ``saved`` holds it already.
+    """Train a VAE from scratch, or load it from ``saved`` if it was trained before.
 
-    Half of every batch are scenes, half are proxy targets, because it will have to make both. Its scale and shift are
-    then set so that latents have zero mean and unit variance.
+    Half of every batch are scenes and half are proxy targets, because it will encode both. Its scale and shift are then
+    set so that latents have zero mean and unit variance.
 
     Args:
         sizes: fields of :class:`VAEConfig`.
         recipe: steps, batch and learning rate.
         dataset: scenes with annotations and depth.
-        transform: to the size the model makes.
-        seed: of everything.
+        transform: to the size of the images that the model makes.
+        seed: of every random draw.
         saved: file for the weights; the scale and shift are stored beside them.
-        identity: of all that decides the weights; what ``saved`` holds of another one is replaced.
+        identity: of all that decides the weights; a file with another identity is replaced.
     """
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
     config = VAEConfig(**sizes)
     if _identity(saved) == identity:
-        return _read(config, saved)
+        return _load(config, saved)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         vae = VAE(config)
@@ -83,11 +83,11 @@ def train_vae(
     with atomic_path(saved) as temporary:
         tensors = {**vae.state_dict(), "scale_factor": scale, "shift_factor": shift}
         save_tensors(temporary, tensors, {"identity": identity})
-    return _read(config, saved)
+    return _load(config, saved)
 
 
 def _identity(saved: Path) -> str | None:
-    """The identity that a file of weights was written with, if there is such a file."""
+    """The identity in a weight file's metadata; None if there is no such file."""
     try:
         with safe_open(saved, framework="pt") as file:
             return (file.metadata() or {}).get("identity")
@@ -95,7 +95,7 @@ def _identity(saved: Path) -> str | None:
         return None
 
 
-def _read(config: VAEConfig, saved: Path) -> VAE:
+def _load(config: VAEConfig, saved: Path) -> VAE:
     weights = load_file(saved)
     scale, shift = (weights.pop(name).item() for name in ("scale_factor", "shift_factor"))
     vae = VAE(replace(config, scale_factor=scale, shift_factor=shift))

@@ -1,7 +1,7 @@
-"""Checkpoints of several configurations of one run in its work folder: each is kept for the one it belongs to.
+"""Checkpoints of several configurations of one run in its work folder, each kept for its own configuration.
 
-Those of the configuration that is trained now lie in ``work/``. Another one's lie in ``work/other-XXXXXXXXXXXX/``,
-named by the beginning of its fingerprint, with what was written down while it was trained.
+Those of the current configuration are in ``work/``. Those of another one are in ``work/other-XXXXXXXXXXXX/``, named by
+the beginning of its fingerprint, with the metrics of its steps.
 """
 
 import json
@@ -12,27 +12,27 @@ from pathlib import Path
 
 log = logging.getLogger("sgt")
 MANIFEST = "state.json"
-# Written step by step beside the checkpoints, so of no use without them.
-RECORDS = ("metrics.jsonl", "tensorboard")
+# Written at every step beside the checkpoints, and moved with them.
+METRICS = ("metrics.jsonl", "tensorboard")
 
 
 def saved_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, whole or not, the newest first."""
+    """The checkpoints in a folder, complete or not, the newest first."""
     return sorted(folder.glob("step-*"), reverse=True)
 
 
 def fingerprint_of(checkpoint: Path) -> str | None:
-    """Of what a checkpoint is; None if that cannot be read, so that it is none."""
+    """Fingerprint of the configuration that a checkpoint belongs to; None if its manifest cannot be read."""
     try:
         return str(json.loads((checkpoint / MANIFEST).read_text())["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def make_way(work: Path, fingerprint: str) -> None:
-    """Set aside what belongs to other configurations, and take back what was set aside of this one.
+def switch_configuration(work: Path, fingerprint: str) -> None:
+    """Set the checkpoints of other configurations aside, and restore those of this one that were set aside.
 
-    Nothing is lost if the process is killed in between: the next call goes on.
+    Nothing is lost if the process is killed meanwhile: the next call completes it.
 
     Args:
         work: the run's folder.
@@ -42,11 +42,11 @@ def make_way(work: Path, fingerprint: str) -> None:
         owner = fingerprint_of(checkpoint)
         if owner not in (None, fingerprint):
             _set_aside(work, owner)
-    _take_back(work, fingerprint)
+    _restore(work, fingerprint)
 
 
 def remove_checkpoints(work: Path, fingerprint: str) -> None:
-    """Remove the checkpoints of a configuration that are not set aside, and what is left of torn ones."""
+    """Remove the checkpoints of a configuration that are not set aside, and incomplete ones."""
     for checkpoint in saved_checkpoints(work):
         if fingerprint_of(checkpoint) in (None, fingerprint):
             remove_checkpoint(checkpoint)
@@ -54,43 +54,43 @@ def remove_checkpoints(work: Path, fingerprint: str) -> None:
 
 
 def remove_checkpoint(checkpoint: Path) -> None:
-    """Remove one checkpoint. Without its manifest a folder is no checkpoint, however much of it is left."""
+    """Remove a checkpoint, its manifest first: without it, the rest of the folder does not count as a checkpoint."""
     (checkpoint / MANIFEST).unlink(missing_ok=True)
     shutil.rmtree(checkpoint)
 
 
 def remove_unfinished(work: Path) -> None:
-    """Remove what a killed process had not finished writing."""
+    """Remove temporary folders that killed processes have left."""
     for temporary in work.glob(".step-*.tmp"):
         shutil.rmtree(temporary)
 
 
 def _folder_of(work: Path, fingerprint: str) -> Path:
-    # A manifest is data: nothing in it may lead out of the folder.
+    # A manifest is untrusted data: the name must not lead out of the folder.
     return work / ("other-" + "".join(filter(str.isalnum, fingerprint))[:12])
 
 
 def _set_aside(work: Path, owner: str) -> None:
-    """Move one configuration's checkpoints out of the way, after the records of its steps."""
+    """Move one configuration's metrics, then its checkpoints, to its own folder."""
     folder = _folder_of(work, owner)
     folder.mkdir(exist_ok=True)
-    for name in RECORDS:
-        # Those that are there already are its own: what lies here was written after them.
+    for name in METRICS:
+        # If its folder has metrics already, a killed call moved them, and those in ``work`` are later.
         if (work / name).exists() and not (folder / name).exists():
             (work / name).rename(folder / name)
     checkpoints = [saved for saved in saved_checkpoints(work) if fingerprint_of(saved) == owner]
     for checkpoint in checkpoints:
         checkpoint.rename(folder / checkpoint.name)
     log.warning(
-        "%s: moved to %s, of other data or another configuration, which goes on from there if it is trained again; "
-        "delete that folder if it will not be",
+        "%s: moved to %s, because they belong to other data or another configuration, which will resume from there; "
+        "delete that folder if you will not train it again",
         _names(checkpoints),
         folder,
     )
 
 
-def _take_back(work: Path, fingerprint: str) -> None:
-    """Move this configuration's checkpoints back, then the records of its steps."""
+def _restore(work: Path, fingerprint: str) -> None:
+    """Move this configuration's checkpoints back, then its metrics."""
     folder = _folder_of(work, fingerprint)
     if not folder.is_dir():
         return
@@ -98,10 +98,10 @@ def _take_back(work: Path, fingerprint: str) -> None:
     for checkpoint in checkpoints:
         place = work / checkpoint.name
         if place.exists():
-            # Whatever else was whole has been set aside.
+            # Incomplete: complete ones of other configurations have been set aside.
             remove_checkpoint(place)
         checkpoint.rename(place)
-    for name in RECORDS:
+    for name in METRICS:
         if (folder / name).exists():
             if (work / name).is_dir():
                 shutil.rmtree(work / name)
@@ -109,7 +109,7 @@ def _take_back(work: Path, fingerprint: str) -> None:
     if not os.listdir(folder):
         folder.rmdir()
     if checkpoints:
-        log.info("%s: taken back from %s, of this configuration", _names(checkpoints), folder)
+        log.info("%s: moved back from %s, because they belong to this configuration", _names(checkpoints), folder)
 
 
 def _names(checkpoints: list[Path]) -> str:

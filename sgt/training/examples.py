@@ -1,4 +1,4 @@
-"""From stored samples to training examples: what the model is shown, told, and asked to make."""
+"""Training examples made from stored samples."""
 
 from collections.abc import Callable
 
@@ -13,83 +13,85 @@ from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.proxies.base import Proxy
-from sgt.training.stream import Supply
+from sgt.training.batch_loader import ExampleSource
 
 
-def vqa_example(sample: Sample, look: Callable[[Sample], Image.Image] = image_of) -> Example:
-    """What is asked, about an image if there is one; answers are learned, questions are not.
+def vqa_example(sample: Sample, load_image: Callable[[Sample], Image.Image] = image_of) -> Example:
+    """Questions with answers, about an image if there is one; only answers are supervised.
 
-    Listed ``questions`` are independent, so none sees another: a question tells what is in the picture. A
-    conversation (LLaVA-OneVision records) is one text in the order of its turns, the image where ``<image>`` stands,
-    or before everything if it stands nowhere.
+    Listed ``questions`` are independent, and none attends to another, since a question tells something about the image.
+    A conversation (LLaVA-OneVision records) is one sequence in the order of its turns; the image is where ``<image>``
+    is, or first if there is no such mark.
 
     Args:
-        sample: with its record.
-        look: gives the sample's picture.
+        sample: with its JSON record.
+        load_image: decodes the sample's image.
 
     Raises:
-        SgtError: the record has neither, is no conversation, or lacks a text.
+        SgtError: the record has neither of the two, or a malformed one.
     """
     record, where = sample.json(), f"{sample.shard}: {sample.key}.json"
-    shown = [InputImage(look(sample), asked=True)] if sample.has_image else []
+    image = [InputImage(load_image(sample), asked=True)] if sample.has_image else []
     if "questions" in record:
-        asked = check_questions(record["questions"], where)
+        questions = check_questions(record["questions"], where)
         if "caption" in record:
-            asked.append((CAPTION_REQUEST, caption_of(sample)))
-        if not asked:
+            questions.append((CAPTION_REQUEST, caption_of(sample)))
+        if not questions:
             raise SgtError(where, "no questions", "leave this sample out")
-        return shown + [QAPair(question, answer) for question, answer in asked]
+        return image + [QAPair(question, answer) for question, answer in questions]
     if not record.get("conversations"):
         raise SgtError(where, "no questions", "use a dataset of questions")
     parts: list[InputImage | Text] = []
-    for turn in check_conversation(record["conversations"], bool(shown), where):
+    for turn in check_conversation(record["conversations"], bool(image), where):
         if turn["from"] == "gpt":
             parts.append(Text(turn["value"].strip(), supervised=True))
             continue
         before, mark, after = turn["value"].partition(IMAGE_MARK)
-        for part in (Text(before.strip()), *(shown if mark else []), Text(after.strip())):
+        for part in (Text(before.strip()), *(image if mark else []), Text(after.strip())):
             if part != Text(""):
                 parts.append(part)
-    return parts if any(isinstance(part, InputImage) for part in parts) else shown + parts
+    return parts if any(isinstance(part, InputImage) for part in parts) else image + parts
 
 
 def proxy_example(
     proxy: Proxy, sample: Sample, target: Image.Image, draw: Draw, seed: int, text_dropout: float
 ) -> Example:
-    """The proxy's view of the image, one of its instructions, and the rendered target.
+    """The conditioned image, one of the proxy's prompts, and the rendered target.
 
-    The instruction, its dropout and the degradation are drawn from (seed, draw) alone.
+    The prompt, its dropout and the conditioning are drawn from (seed, draw) alone.
     """
     rng = generator(seed, f"proxy {proxy.name}", draw.number)
     prompt = proxy.prompts[rng.integers(len(proxy.prompts))]
     dropped = rng.random() < text_dropout
-    seen = InputImage(proxy.condition(image_of(sample), rng))
-    return [seen, *([] if dropped else [Text(prompt)]), TargetImage(target)]
+    image = InputImage(proxy.condition(image_of(sample), rng))
+    return [image, *([] if dropped else [Text(prompt)]), TargetImage(target)]
 
 
 def caption_of(sample: Sample) -> str:
-    """What a sample's record says is in the picture.
+    """The caption in a sample's record.
 
     Raises:
-        SgtError: it has no such text.
+        SgtError: it has none.
     """
     return check_text(sample.json().get("caption"), "caption", f"{sample.shard}: {sample.key}.json")
 
 
 def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) -> Example:
-    """Text to image: the caption, sometimes dropped, and the image."""
+    """Text to image: the caption, dropped at random, and the image."""
     dropped = generator(seed, "caption", draw.number).random() < text_dropout
     return [*([] if dropped else [Text(caption_of(sample))]), TargetImage(image_of(sample))]
 
 
-def vqa_supply(dataset: ShardDataset) -> Supply:
+def vqa_source(dataset: ShardDataset) -> ExampleSource:
     """Examples of a dataset of questions."""
-    return Supply(lambda draw: vqa_example(dataset[draw.index]), lambda draw: dataset.name(draw.index), len(dataset))
+    return ExampleSource(
+        lambda draw: vqa_example(dataset[draw.index]), lambda draw: dataset.name(draw.index), len(dataset)
+    )
 
 
-def caption_supply(dataset: ShardDataset, seed: int, text_dropout: float) -> Supply:
+def caption_source(dataset: ShardDataset, seed: int, text_dropout: float) -> ExampleSource:
     """Text-to-image examples of a captioned dataset."""
-    return Supply(
+    return ExampleSource(
         lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout),
         lambda draw: dataset.name(draw.index),
         len(dataset),
@@ -97,19 +99,19 @@ def caption_supply(dataset: ShardDataset, seed: int, text_dropout: float) -> Sup
     )
 
 
-def proxy_supply(
+def proxy_source(
     proxy: Proxy, source: ShardDataset, target_of: Callable[[int], Image.Image], seed: int, text_dropout: float
-) -> Supply:
+) -> ExampleSource:
     """Examples of a proxy.
 
     Args:
-        proxy: for its instructions and degradation.
-        source: the images that are shown.
-        target_of: the image to make from the source's sample of an index.
+        proxy: for its prompts and conditioning.
+        source: the input images.
+        target_of: the target image of the sample of an index.
         seed, text_dropout: see :func:`proxy_example`.
     """
 
     def make(draw: Draw) -> Example:
         return proxy_example(proxy, source[draw.index], target_of(draw.index), draw, seed, text_dropout)
 
-    return Supply(make, lambda draw: source.name(draw.index), len(source), makes_image=True)
+    return ExampleSource(make, lambda draw: source.name(draw.index), len(source), makes_image=True)

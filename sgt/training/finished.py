@@ -1,7 +1,7 @@
-"""The end of a run: how it is recorded, and how a run that is at its end already is known by it.
+"""Recording that a run is finished, and finding out whether it is.
 
-A run is finished when ``run.json`` is there; its weights are then whole. A copy lies in ``work/``, because the
-workflow takes ``run.json`` away before it runs a job again, and training again what is trained would cost days.
+A run is finished when ``run.json`` exists; its weights are then complete. A copy is kept in ``work/``, because
+Snakemake deletes ``run.json`` before it repeats a job, and training the run once more could take days.
 """
 
 import logging
@@ -23,24 +23,24 @@ RECORD, COPY, METRICS = "run.json", "finished.json", "metrics.jsonl"
 
 @contextmanager
 def final_weights(run_dir: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``final/`` when the block ends; until then all is as an earlier end left it.
+    """A temporary folder that becomes ``final/`` when the block ends; until then an earlier result is kept as it is.
 
-    What a killed process left of such a folder goes.
+    Temporary folders that killed processes have left are removed.
     """
-    for left in run_dir.glob(".final.*.tmp"):
-        shutil.rmtree(left)
+    for temporary in run_dir.glob(".final.*.tmp"):
+        shutil.rmtree(temporary)
     with atomic_dir(run_dir / "final") as folder:
         yield folder
-        # An earlier end, of another configuration, is over before its weights are.
+        # The record of an earlier result goes before its weights are replaced.
         for path in _records(run_dir):
             path.unlink(missing_ok=True)
 
 
 def finish(run_dir: Path, record: dict) -> None:
-    """Record that a run is finished, after its ``final/`` is whole.
+    """Record that a run is finished; called after ``final/`` is complete.
 
     Args:
-        run_dir: of the run.
+        run_dir: the run's folder.
         record: with at least its ``identity`` and the hashes of the ``files`` in ``final/``.
     """
     copy_file(run_dir / "work" / METRICS, run_dir / METRICS)
@@ -49,9 +49,9 @@ def finish(run_dir: Path, record: dict) -> None:
 
 
 def is_finished(run_dir: Path, spec: Model, identity: Identity) -> bool:
-    """Whether a run has come to its end as it is asked for now: its record says so, and its weights are the record's.
+    """Whether a run of this identity is finished, and its weights have the hashes in its record.
 
-    A ``run.json`` that was taken away is put back.
+    A ``run.json`` that was deleted is restored from its copy.
     """
     public = run_dir / RECORD
     for path in _records(run_dir):
@@ -63,8 +63,8 @@ def is_finished(run_dir: Path, spec: Model, identity: Identity) -> bool:
     return False
 
 
-def clear(run_dir: Path, fingerprint: str) -> None:
-    """Remove the checkpoints of a finished run, which nothing goes on from any more."""
+def remove_resumable(run_dir: Path, fingerprint: str) -> None:
+    """Remove the resumable checkpoints of a finished run."""
     try:
         remove_checkpoints(run_dir / "work", fingerprint)
     except OSError as error:
@@ -72,7 +72,7 @@ def clear(run_dir: Path, fingerprint: str) -> None:
 
 
 def _record_of(path: Path, identity: Identity) -> dict | None:
-    """What is recorded there of a run of this identity."""
+    """The record in a file, if it is of this identity."""
     try:
         record = read_record(path)
         return record if record["identity"] == identity else None

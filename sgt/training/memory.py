@@ -1,4 +1,4 @@
-"""How much memory a process has used, and one line when there is not enough."""
+"""Memory that a process has used, and a one-line error when there is not enough."""
 
 import resource
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from sgt.errors import SgtError
 
 
 def peak_memory(device: torch.device) -> int:
-    """Largest memory so far, bytes: of the device on CUDA, else of the process."""
+    """Peak memory so far, bytes: of the device on CUDA, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager
-def told_if_out_of_memory(where: Path) -> Iterator[None]:
-    """Turn an allocation that fails into one line.
+def report_out_of_memory(where: Path) -> Iterator[None]:
+    """Turn a failed allocation into an error of one line.
 
     Raises:
         SgtError: memory ran out.
@@ -27,15 +27,15 @@ def told_if_out_of_memory(where: Path) -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _told(where, error) from None
+        raise _out_of_memory(where, error) from None
     except RuntimeError as error:
-        # The CPU allocator has no exception of its own.
+        # The CPU allocator has no exception class of its own.
         if "DefaultCPUAllocator" not in str(error):
             raise
-        raise _told(where, error) from None
+        raise _out_of_memory(where, error) from None
 
 
-def _told(where: Path, error: Exception) -> SgtError:
+def _out_of_memory(where: Path, error: Exception) -> SgtError:
     first = str(error).strip().splitlines()[0] if str(error) else "no memory left"
     remedy = (
         "lower recipe.max_tokens_per_pack, set recipe.activation_checkpointing or recipe.lora, or use more devices"

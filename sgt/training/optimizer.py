@@ -1,4 +1,4 @@
-"""AdamW, its schedule, and the average of the weights."""
+"""AdamW, its learning-rate schedule, and the moving average of the weights."""
 
 import math
 from collections.abc import Iterable
@@ -8,11 +8,11 @@ from torch import nn
 
 from sgt.config.recipe import Optimizer
 from sgt.training.rounding import RoundingAdamW
-from sgt.training.sharding import local
+from sgt.training.sharding import local_rows
 
 
 def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer of a recipe; its learning rate is set every step by :func:`learning_rate`."""
+    """The optimizer of a recipe. The trainer sets its learning rate every step, to :func:`learning_rate`."""
     values = {"lr": recipe.lr, "betas": recipe.betas, "eps": recipe.eps, "weight_decay": recipe.weight_decay}
     if recipe.rounding == "stochastic":
         return RoundingAdamW(parameters, **values)
@@ -33,7 +33,7 @@ class WeightAverage:
     """Exponential moving average of trainable weights, in fp32; each process keeps the rows it holds.
 
     Args:
-        decay: share of the old average kept at every step.
+        decay: weight of the previous average at every step.
         parameters: by name.
 
     Attributes:
@@ -42,10 +42,10 @@ class WeightAverage:
 
     def __init__(self, decay: float, parameters: dict[str, nn.Parameter]) -> None:
         self.decay = decay
-        self.weights = {name: local(parameter).detach().float().clone() for name, parameter in parameters.items()}
+        self.weights = {name: local_rows(parameter).detach().float().clone() for name, parameter in parameters.items()}
 
     @torch.no_grad()
     def update(self, parameters: dict[str, nn.Parameter]) -> None:
         """Move the average towards the current weights."""
         for name, parameter in parameters.items():
-            self.weights[name].lerp_(local(parameter).detach().float(), 1 - self.decay)
+            self.weights[name].lerp_(local_rows(parameter).detach().float(), 1 - self.decay)

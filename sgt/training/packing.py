@@ -1,10 +1,10 @@
-"""Filling packs with examples: none is cut, left out or used twice."""
+"""Packing examples: none is truncated, dropped or used twice."""
 
 from collections.abc import Sequence
 
 
 def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Split examples into few packs of at most ``capacity`` tokens: the longest first, each into the first that fits.
+    """Split examples into few packs of at most ``capacity`` tokens: the longest first, each into the first it fits.
 
     Args:
         lengths: tokens per example, none above ``capacity``.
@@ -26,7 +26,7 @@ def first_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int
 
 
 def split(packs: list[list[int]], count: int) -> list[list[int]]:
-    """The same examples in exactly ``count`` packs, which is not fewer: processes work through equally many.
+    """The same examples in exactly ``count`` packs, at least ``len(packs)``, so that every process has equally many.
 
     A pack is empty only if there are fewer examples than packs.
     """

@@ -1,4 +1,4 @@
-"""A base model from nothing, so that a small study has one: captions, questions, text to image."""
+"""Pretraining a small base model from scratch, on questions and on images from captions."""
 
 import hashlib
 import json
@@ -17,42 +17,42 @@ from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
 from sgt.study.load import LoadedStudy, load_model_spec
 from sgt.training.autoencoder import train_vae
+from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.checkpointing import Checkpointing
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
-from sgt.training.examples import caption_supply, vqa_supply
-from sgt.training.stream import Stream
+from sgt.training.examples import caption_source, vqa_source
 from sgt.training.trainer import Trainer, TrainerConfig
 
 log = logging.getLogger("sgt")
 TOKENIZER_SAMPLES = 1000
 TEXT_DROPOUT = 0.1
-# What a family says around every prompt is as frequent as one text in so many.
+# The tokenizer's training texts have each of the family's prompt texts once per so many other texts.
 PROMPT_TEXT_SHARE = 10
 RECORD, IDENTITY = "run.json", "identity.json"
 OF_VAE = {"vae_steps", "vae_batch", "vae_lr"}
 
 
 def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
-    """Tokenizer, VAE, network; then ``final/`` in the official layout and, last, ``run.json``.
+    """Train tokenizer, VAE and network; write ``final/`` in the official layout and then ``run.json``.
 
-    What an earlier call made is taken up if nothing that decides it has changed since, and made anew otherwise.
+    Stages that an earlier call finished are reused if nothing that decides their result has changed.
 
     Args:
-        study: names the dataset and the arms whose instructions the tokenizer knows.
+        study: for the dataset, and the arms whose prompts the tokenizer is trained on.
         spec: a model with a pretrain recipe.
         out: folder for ``final/`` and, meanwhile, ``work/``.
-        seed: of everything random.
+        seed: of every random draw.
 
     Raises:
-        SgtError: the dataset, or the checkpoint whose VAE is taken, is missing.
+        SgtError: the dataset, or the checkpoint whose VAE is reused, is missing.
     """
     recipe, work = spec.pretrain, out / "work"
     identity = pretrain_identity(study, spec, seed)
     if _is_finished(out, identity):
-        log.info("%s is finished already, and nothing that decides it has changed", out)
+        log.info("%s: already finished, and nothing that decides it has changed", out)
         return
-    # It must not vouch for weights that are being replaced.
+    # The record must not outlive the weights that it describes.
     (out / RECORD).unlink(missing_ok=True)
     work.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset(study.dataset_dir(recipe.dataset))
@@ -62,21 +62,21 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
     if recipe.vae_of:
-        vae = _taken_vae(load_model_spec(recipe.vae_of, study.path.parent / "models"), spec)
+        vae = _vae_of(load_model_spec(recipe.vae_of, study.path.parent / "models"), spec)
     else:
         sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
         vae = train_vae(sizes, recipe, dataset, made_image(spec), seed, saved, _digest(identity["vae"]))
-    begun = {stage: identity[stage] for stage in ("vae", "start")}
-    if _read(work / "start" / IDENTITY) != begun:
+    start = {stage: identity[stage] for stage in ("vae", "start")}
+    if _read_json(work / "start" / IDENTITY) != start:
         with atomic_dir(work / "start") as folder:
             create_model(spec, tokenizer, vae, folder, seed)
-            write_json(folder / IDENTITY, begun)
+            write_json(folder / IDENTITY, start)
     model = load_model(spec, work / "start")
 
     mixture = Mixed(
         [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], seed
     )
-    supplies = {"vqa": vqa_supply(dataset), "caption": caption_supply(dataset, seed, TEXT_DROPOUT)}
+    sources = {"vqa": vqa_source(dataset), "caption": caption_source(dataset, seed, TEXT_DROPOUT)}
     config = TrainerConfig(
         run=f"base {spec.name}",
         steps=recipe.steps,
@@ -93,7 +93,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         *recorders(study.study.logging, work, config.run),
         ConsoleProgress(),
     ]
-    Trainer(model, Stream(model, mixture, supplies, seed), config, work, callbacks=callbacks).fit()
+    Trainer(model, BatchLoader(model, mixture, sources, seed), config, work, callbacks=callbacks).fit()
     with atomic_dir(out / "final") as folder:
         model.save_checkpoint(folder)
     copy_file(work / "metrics.jsonl", out / "metrics.jsonl")
@@ -102,18 +102,18 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
 
 
 def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
-    """What decides a base model, as plain data: contents and options, no resources, device, paths or names.
+    """What decides a base model: contents and options, no resources, devices, paths or names.
 
     Args:
-        study: names the dataset, and the arms whose instructions the tokenizer knows.
+        study: for the dataset, and the arms whose prompts the tokenizer is trained on.
         spec: a model with a pretrain recipe.
-        seed: of everything random.
+        seed: of every random draw.
 
     Returns:
-        By stage: ``vae``, ``start`` (tokenizer and untrained weights), ``training``; each depends on those before.
+        By stage: ``vae``, ``start`` (tokenizer and initial weights), ``training``; each depends on the earlier ones.
 
     Raises:
-        SgtError: the dataset, or the checkpoint whose VAE is taken, is missing.
+        SgtError: the dataset, or the checkpoint whose VAE is reused, is missing.
     """
     recipe, folder = spec.pretrain, study.dataset_dir(spec.pretrain.dataset)
     read_manifest(folder)
@@ -128,7 +128,7 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
         **common,
         "architecture": spec.architecture,
         "vit_image": list(spec.vit_image),
-        "instructions_sha256": _digest(_instructions(study)),
+        "instructions_sha256": _digest(_prompts(study)),
     }
     training = {
         **common,
@@ -145,8 +145,8 @@ def _digest(value: object) -> str:
 
 
 def _is_finished(out: Path, identity: dict) -> bool:
-    """Whether a base model of this identity is there, whole."""
-    record = _read(out / RECORD)
+    """Whether a complete base model of this identity exists."""
+    record = _read_json(out / RECORD)
     return record is not None and record.get("identity") == identity and record.get("sha256") == _hashes(out / "final")
 
 
@@ -155,8 +155,8 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in files}
 
 
-def _read(path: Path) -> dict | None:
-    """A record that was written here, or None if there is none that can be read."""
+def _read_json(path: Path) -> dict | None:
+    """A JSON object; None if the file is missing or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -164,15 +164,15 @@ def _read(path: Path) -> dict | None:
     return record if isinstance(record, dict) else None
 
 
-def _taken_vae(owner: Model, spec: Model) -> VAE:
-    """The VAE of another base model, as the published families share theirs.
+def _vae_of(owner: Model, spec: Model) -> VAE:
+    """The VAE of another base model; the published families share theirs, too.
 
     Raises:
         SgtError: its checkpoint is missing, or the sizes differ.
     """
     vae = load_model(owner, Path(owner.checkpoint)).vae
-    wanted = replace(vae.config, **{key: _frozen(value) for key, value in spec.architecture["vae"].items()})
-    if wanted != vae.config:
+    required = replace(vae.config, **{key: _frozen(value) for key, value in spec.architecture["vae"].items()})
+    if required != vae.config:
         raise SgtError(f"model {spec.name}: pretrain.vae_of", f"{owner.name}'s VAE has other sizes", "make them equal")
     return vae
 
@@ -182,11 +182,11 @@ def _frozen(value: object) -> object:
 
 
 def _texts(dataset: ShardDataset, study: LoadedStudy) -> list[str]:
-    """Everything the tokenizer should know as whole words."""
+    """Training texts of the tokenizer."""
     samples = (dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset))))
-    said = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
-    return said + _instructions(study)
+    turns = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
+    return turns + _prompts(study)
 
 
-def _instructions(study: LoadedStudy) -> list[str]:
+def _prompts(study: LoadedStudy) -> list[str]:
     return [prompt for arm in study.proxy_arms for prompt in study.proxy(arm).prompts]

@@ -1,8 +1,8 @@
-"""AdamW for bf16 weights: worked out in fp32, then rounded up or down by chance so that small updates are not lost.
+"""AdamW for bf16 weights: computed in fp32, then rounded stochastically so that small updates are not lost.
 
 A bf16 number has eight significant bits: an update below 1/512 of its weight would vanish under rounding to nearest,
-step after step. Rounded by chance, in proportion to what is left over, it arrives on average. Nothing is kept in fp32,
-so weights, gradients and moments take eight bytes per value.
+step after step. Rounded up with a probability equal to the remainder, it is applied on average. Nothing is kept in
+fp32, so weights, gradients and moments take eight bytes per value.
 """
 
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from sgt.training.sharding import local
+from sgt.training.sharding import local_rows
 
-# Values that are worked out at once: what a step takes beside its state is a few fp32 numbers for each of them.
+# Values computed at once; a step needs a few fp32 numbers for each of them beside the optimizer's state.
 CHUNK = 2**25
 
 
 class RoundingAdamW(torch.optim.Optimizer):
-    """AdamW whose weights and moments keep their own dtype; draws from the global generator of their device.
+    """AdamW whose weights and moments keep their own dtype; random draws are from their device's global generator.
 
     Args:
         parameters: of dtype bf16, or fp32, which is not rounded.
@@ -31,7 +31,7 @@ class RoundingAdamW(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """Move every weight that has a gradient."""
+        """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -59,12 +59,12 @@ def _step(weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step:
 
 
 def rounded(x: Tensor) -> Tensor:
-    """fp32 → bf16, to the number above or below with chances that make the result right on average."""
+    """fp32 → bf16, rounded up or down with probabilities that make the expected value equal the input."""
     bits = x.contiguous().view(torch.int32)
     noise = torch.randint(0, 2**16, bits.shape, dtype=torch.int32, device=x.device)
     return ((bits + noise) & -(2**16)).view(torch.float32).bfloat16()
 
 
 def _flat(tensor: Tensor) -> Tensor:
-    """What this process holds of a tensor, as one row that shares its memory."""
-    return local(tensor).view(-1)
+    """This process's rows of a tensor, flattened; shares its memory."""
+    return local_rows(tensor).view(-1)

@@ -1,8 +1,8 @@
-"""Which samples of a dataset the models of a study cannot take, found before anything is learned.
+"""Finding the samples of a dataset that the models of a study cannot take, before anything is trained.
 
 A sample that one model cannot take is left out for every model and arm, so that all are compared on the same data. The
-verdict stands in ``screened.json`` beside the shards; it holds for the dataset, models and limits that it was made
-for, and is made anew for others.
+result is ``screened.json`` beside the shards. It is valid for one state of the dataset, models and limits, and is
+replaced when any of them changes.
 """
 
 import hashlib
@@ -26,28 +26,28 @@ from sgt.data.shards import MANIFEST, SCREENED, read_manifest, scan_shard
 from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.study.load import LoadedStudy
-from sgt.training.judging import Judge, Refusal, Use, most_tokens, uses_of
+from sgt.training.sample_checks import DatasetUse, RefusedSample, SampleChecker, pack_limit, uses_of
 
 log = logging.getLogger("sgt")
-# A process of its own takes seconds to start; it judges so many samples meanwhile.
+# Fewer samples are checked in less time than a worker process takes to start.
 _PER_PROCESS = 2000
-# How many keys a message names.
+# Number of keys in a message.
 _NAMED = 5
 
 
 @dataclass(frozen=True)
 class Screening:
-    """The verdict on a dataset.
+    """Result of screening a dataset.
 
     Attributes:
         folder: of the dataset.
-        counts: samples by the name of a shard's file.
+        counts: number of samples by file name of the shard.
         refused: in the order of the dataset.
     """
 
     folder: Path
     counts: dict[str, int]
-    refused: list[Refusal]
+    refused: list[RefusedSample]
 
     @property
     def left_out(self) -> set[tuple[str, str]]:
@@ -55,41 +55,41 @@ class Screening:
         return {(one.shard, one.key) for one in self.refused if one.in_training}
 
     def check_training(self, max_bad: float) -> None:
-        """See that training leaves out no more samples of a shard than may be refused.
+        """Check that training leaves out no more samples of any shard than allowed.
 
         Raises:
-            SgtError: it does.
+            SgtError: it leaves out more.
         """
         for shard, count in self.counts.items():
             bad = [one for one in self.refused if one.in_training and one.shard == shard]
             if len(bad) > max_bad * count:
-                problem = _told(bad, f"{len(bad)} of {count} samples")
-                raise SgtError(self.folder / shard, problem, "mend the data, or allow more in data.max_bad")
+                problem = _summary(bad, f"{len(bad)} of {count} samples")
+                raise SgtError(self.folder / shard, problem, "correct the data, or allow more in data.max_bad")
 
 
 def screened(study: LoadedStudy, name: str, workers: int | None = None) -> Screening:
-    """The verdict on a dataset: the one that stands beside it, if that was made for this study, or a new one.
+    """Screen a dataset, unless its ``screened.json`` is valid for this study.
 
     Args:
-        study: whose models' base checkpoints must be there.
+        study: its models' base checkpoints must exist.
         name: of the dataset.
-        workers: processes, at most; None for as many as there are processors.
+        workers: processes, at most; None for the number of processors.
 
     Raises:
         SgtError: the dataset or a checkpoint is missing or damaged.
     """
     folder = study.dataset_dir(name)
     counts = {shard["file"]: shard["count"] for shard in read_manifest(folder)["shards"]}
-    judged_for = _judged_for(study, name)
-    refused = _read(folder / SCREENED, judged_for)
+    conditions = _conditions(study, name)
+    refused = _read(folder / SCREENED, conditions)
     if refused is None:
-        refused = _judged(study, name, counts, workers or processors())
+        refused = _check_samples(study, name, counts, workers or processors())
         if refused:
             log.warning("%s: %d of %d samples are refused", folder / SCREENED, len(refused), sum(counts.values()))
         write_json(
             folder / SCREENED,
             {
-                "judged_for": judged_for,
+                "judged_for": conditions,
                 "samples": sum(counts.values()),
                 "refused": [asdict(one) for one in refused],
                 "left_out": sorted({(one.shard, one.key) for one in refused if one.in_training}),
@@ -99,49 +99,49 @@ def screened(study: LoadedStudy, name: str, workers: int | None = None) -> Scree
 
 
 def check_items(study: LoadedStudy, benchmark: Benchmark, dataset: ShardDataset) -> None:
-    """See that every model of the study can take all items of a benchmark, none of which may be left out.
+    """Check that every model of the study can take all items of a benchmark, none of which may be left out.
 
     Raises:
-        SgtError: one cannot take some, or as :func:`screened` does.
+        SgtError: a model cannot take an item; or see :func:`screened`.
     """
     protocol = benchmark.protocol
     items = min(protocol.prompts, len(dataset)) if isinstance(protocol, GenerationProtocol) else len(dataset)
     places = {dataset.place(index) for index in range(items)}
     screening = screened(study, benchmark.dataset)
-    use = Use("benchmark", benchmark=benchmark).name
+    use = DatasetUse("benchmark", benchmark=benchmark).name
     bad = [one for one in screening.refused if use in one.uses and (one.shard, one.key) in places]
     if bad:
-        problem = _told(bad, f"{len(bad)} of {items} items of {use}")
-        raise SgtError(screening.folder / bad[0].shard, problem, "mend the data: items must not change silently")
+        problem = _summary(bad, f"{len(bad)} of {items} items of {use}")
+        raise SgtError(screening.folder / bad[0].shard, problem, "correct the data: items are never left out")
 
 
 def screened_dataset(study: LoadedStudy, name: str) -> ShardDataset:
     """The samples of a dataset that every model of the study can be trained on, in their order.
 
     Raises:
-        SgtError: more are left out than ``data.max_bad`` allows, or as :func:`screened` does.
+        SgtError: more are left out than ``data.max_bad`` allows; or see :func:`screened`.
     """
     return open_dataset(study.dataset_dir(name)).without(left_out(study, name))
 
 
 def left_out(study: LoadedStudy, name: str) -> set[tuple[str, str]]:
-    """Shard and key of the samples that :func:`screened_dataset` lacks; raises as it does."""
+    """Shard and key of the samples that :func:`screened_dataset` leaves out; raises the same errors."""
     screening = screened(study, name)
     screening.check_training(study.study.data.max_bad)
     return screening.left_out
 
 
-def _judged_for(study: LoadedStudy, name: str) -> dict:
-    """What decides a verdict, as JSON gives it back."""
+def _conditions(study: LoadedStudy, name: str) -> dict:
+    """What decides the result of screening, as it is read from JSON."""
     models = {
-        spec.name: {**_sight(spec), "max_tokens": most_tokens(study, spec.name)} for spec in study.models.values()
+        spec.name: {**_limits(spec), "max_tokens": pack_limit(study, spec.name)} for spec in study.models.values()
     }
     uses = [use.identity for use in uses_of(study, name)]
     about = {"manifest_sha256": sha256(study.dataset_dir(name) / MANIFEST), "uses": uses, "models": models}
     return json.loads(json.dumps(about))
 
 
-def _sight(spec: Model) -> dict:
+def _limits(spec: Model) -> dict:
     """What decides which examples a model can take: its images, and its tokenizer and sizes by hash."""
     folder, digest = Path(spec.checkpoint), hashlib.sha256()
     for path in sorted(folder.rglob("*.json")):
@@ -150,30 +150,30 @@ def _sight(spec: Model) -> dict:
     return {**spec.model_dump(include={"family", "vit_image", "vqa_image", "vae_image"}), "files": digest.hexdigest()}
 
 
-def _read(path: Path, judged_for: dict) -> list[Refusal] | None:
-    """The refusals of a verdict that was made for the same, if there is one."""
+def _read(path: Path, conditions: dict) -> list[RefusedSample] | None:
+    """The refused samples in a ``screened.json``; None if it is missing, damaged or of other conditions."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return [Refusal(**one) for one in content["refused"]] if content["judged_for"] == judged_for else None
+        return [RefusedSample(**one) for one in content["refused"]] if content["judged_for"] == conditions else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def _judged(study: LoadedStudy, name: str, counts: dict[str, int], workers: int) -> list[Refusal]:
+def _check_samples(study: LoadedStudy, name: str, counts: dict[str, int], workers: int) -> list[RefusedSample]:
     if not uses_of(study, name):
         return []
     folder, total = study.dataset_dir(name), sum(counts.values())
-    progress = Progress(f"samples of {name} judged", total)
+    progress = Progress(f"samples of {name} checked", total)
     workers = min(workers, len(counts), max(1, total // _PER_PROCESS))
     refused = []
     if workers == 1:
-        judge = Judge(study, name)
+        checker = SampleChecker(study, name)
         for shard in counts:
-            for verdict in _verdicts(judge, folder / shard):
-                refused += [verdict] if verdict else []
+            for result in _check_shard(checker, folder / shard):
+                refused += [result] if result else []
                 progress.add()
         return refused
-    # Processes that share nothing with this one, whose libraries may have threads.
+    # Spawned, not forked: libraries of this process may have started threads.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, _start_worker, (study, name)) as pool:
         for shard, found in zip(counts, pool.map(_refused_of, [folder / shard for shard in counts]), strict=True):
@@ -182,25 +182,25 @@ def _judged(study: LoadedStudy, name: str, counts: dict[str, int], workers: int)
     return refused
 
 
-def _verdicts(judge: Judge, shard: Path) -> Iterator[Refusal | None]:
+def _check_shard(checker: SampleChecker, shard: Path) -> Iterator[RefusedSample | None]:
     for key, members in groupby(scan_shard(shard), key=lambda member: member.key):
-        yield judge.judge(shard, key, list(members))
+        yield checker.check(shard, key, list(members))
 
 
 def _start_worker(study: LoadedStudy, name: str) -> None:
-    global _judge
+    global _checker
     torch.set_num_threads(1)
-    _judge = Judge(study, name)
+    _checker = SampleChecker(study, name)
 
 
-def _refused_of(shard: Path) -> list[Refusal]:
-    return [verdict for verdict in _verdicts(_judge, shard) if verdict]
+def _refused_of(shard: Path) -> list[RefusedSample]:
+    return [result for result in _check_shard(_checker, shard) if result]
 
 
-def _told(refused: list[Refusal], many: str) -> str:
-    """Why the first is refused, and how many are."""
+def _summary(refused: list[RefusedSample], count: str) -> str:
+    """Why the first sample is refused, and how many are."""
     keys = ", ".join(one.key for one in refused[:_NAMED]) + (", …" if len(refused) > _NAMED else "")
-    return f"{refused[0].reason} (for {', '.join(refused[0].models)}; {many} refused: {keys})"
+    return f"{refused[0].reason} (for {', '.join(refused[0].models)}; {count} refused: {keys})"
 
 
 def processors() -> int:

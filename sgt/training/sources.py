@@ -1,4 +1,4 @@
-"""What the runs of a study learn from: their mixture, and the examples of each of its sources."""
+"""The training and validation data of a run: its mixture, and the examples of each source."""
 
 from dataclasses import dataclass
 
@@ -6,37 +6,38 @@ from PIL import Image
 
 from sgt.config.recipe import Recipe
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
+from sgt.data.images import image_of
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
 from sgt.data.shards import dataset_shards
 from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
-from sgt.training.examples import image_of, proxy_supply, vqa_supply
+from sgt.training.batch_loader import ExampleSource
+from sgt.training.examples import proxy_source, vqa_source
 from sgt.training.screening import left_out, screened_dataset
-from sgt.training.stream import Supply
 
 PROXY, VQA = "proxy", "vqa"
 
 
 @dataclass(frozen=True)
-class Sources:
-    """A run's data.
+class TrainingData:
+    """The training data of a run.
 
     Attributes:
-        mixture: which samples each step sees.
-        supplies: how they become examples.
-        steps: optimizer steps.
+        mixture: decides which samples each step has.
+        sources: of examples, by name of the mixture's source.
+        steps: number of optimizer steps.
     """
 
     mixture: Mixture
-    supplies: dict[str, Supply]
+    sources: dict[str, ExampleSource]
     steps: int
 
 
 def screen_data(study: LoadedStudy, run: Run) -> list[str]:
-    """Judge the datasets of a run, unless that was done; returns the samples that it does not learn from, in words.
+    """Screen the datasets of a run, unless that is done; returns "DATASET SHARD KEY" of each sample that is left out.
 
     Raises:
-        SgtError: more cannot be used than ``data.max_bad`` allows.
+        SgtError: more samples are unusable than ``data.max_bad`` allows.
     """
     data = study.study.data
     if data.validation:
@@ -45,41 +46,41 @@ def screen_data(study: LoadedStudy, run: Run) -> list[str]:
     return [f"{name} {shard} {key}" for name in names for shard, key in sorted(left_out(study, name))]
 
 
-def training_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> Sources:
-    """The data of a run. Arms of one seed see the same questions in the same order; a proxy arm more beside them."""
+def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
+    """The training data of a run. All arms of a seed have the same questions in the same order."""
     questions = screened_dataset(study, study.study.data.vqa)
-    supplies, scenes = {VQA: vqa_supply(questions)}, None
+    sources, scenes = {VQA: vqa_source(questions)}, None
     if run.proxy:
         images = study.images(run.proxy)
         folder = study.dataset_dir(images)
         names = [shard.name for shard in dataset_shards(folder)]
-        left = left_out(study, images)
-        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names, left)
+        excluded = left_out(study, images)
+        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names, excluded)
 
-        def made(index: int) -> Image.Image:
+        def target(index: int) -> Image.Image:
             return read_target(targets[index]) if recipe.supervise == "target" else image_of(scenes[index])
 
-        supplies[PROXY] = proxy_supply(study.proxy(run.proxy), scenes, made, run.seed, recipe.text_dropout)
-    return Sources(supplies=supplies, **_mixture(recipe, run.seed, len(questions), scenes))
+        sources[PROXY] = proxy_source(study.proxy(run.proxy), scenes, target, run.seed, recipe.text_dropout)
+    return TrainingData(sources=sources, **_mixture(recipe, run.seed, len(questions), scenes))
 
 
-def validation_supplies(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[str, Supply]:
-    """Held-out examples of the same kinds; targets are rendered as they are needed. Empty without such a dataset."""
+def validation_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[str, ExampleSource]:
+    """Held-out examples of the same kinds; targets are rendered on the fly. Empty without a validation dataset."""
     name = study.study.data.validation
     if name is None:
         return {}
     dataset = screened_dataset(study, name)
-    supplies = {VQA: vqa_supply(dataset)}
+    sources = {VQA: vqa_source(dataset)}
     if run.proxy:
         proxy = study.proxy(run.proxy)
-        supplies[PROXY] = proxy_supply(
+        sources[PROXY] = proxy_source(
             proxy, dataset, lambda index: target_of(proxy, dataset[index]), run.seed, recipe.text_dropout
         )
-    return supplies
+    return sources
 
 
 def _mixture(recipe: Recipe, seed: int, questions: int, scenes: ShardDataset | None) -> dict:
-    """The mixture of an arm and its number of steps; without scenes, what a proxy arm has beside its proxy."""
+    """Mixture and number of steps of an arm. Without scenes (the control): a proxy arm's questions alone."""
     proxies = len(scenes) if scenes is not None else 1
     if recipe.sampling_weights:
         shares = zip((PROXY, VQA), (proxies, questions), recipe.sampling_weights, strict=True)
@@ -95,6 +96,6 @@ def _mixture(recipe: Recipe, seed: int, questions: int, scenes: ShardDataset | N
         return {"mixture": Mixed(sources, seed), "steps": recipe.steps}
     if scenes is not None:
         return {"mixture": Sequential(sources, seed, recipe.steps), "steps": recipe.steps}
-    # The questions alone, as many per step as in the second part of a proxy arm.
-    alone = [Source(VQA, questions, recipe.batch)]
-    return {"mixture": Mixed(alone, seed), "steps": recipe.steps * vqa_samples // recipe.batch}
+    # As many questions per step as in the second part of a proxy arm.
+    questions_only = [Source(VQA, questions, recipe.batch)]
+    return {"mixture": Mixed(questions_only, seed), "steps": recipe.steps * vqa_samples // recipe.batch}

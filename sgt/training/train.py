@@ -22,26 +22,26 @@ from sgt.revision import code_revision
 from sgt.study.identity import base_content, run_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.results import Results, require_current
+from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.callback import Callback
 from sgt.training.callbacks.checkpointing import Checkpointing
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
 from sgt.training.callbacks.validation import Validation
-from sgt.training.finished import clear, final_weights, finish, is_finished
-from sgt.training.sharding import shard, whole_weights
-from sgt.training.sources import screen_data, training_sources, validation_supplies
-from sgt.training.stream import Stream
+from sgt.training.distributed import DistributedContext, init_distributed, shutdown_distributed
+from sgt.training.finished import final_weights, finish, is_finished, remove_resumable
+from sgt.training.sharding import full_weights, shard
+from sgt.training.sources import screen_data, training_data, validation_sources
 from sgt.training.trainable import make_trainable
 from sgt.training.trainer import Trainer, TrainerConfig
-from sgt.training.world import World, join_world, leave_world
 
 log = logging.getLogger("sgt")
 
 
 def train_run(study: LoadedStudy, run: Run, command: str) -> None:
-    """Train, then write ``final/`` and ``run.json``, and last remove the checkpoints; a finished run stays as it is.
+    """Train a run, write ``final/`` and ``run.json``, and remove its checkpoints; a finished run is left as it is.
 
-    The arm ``base`` only points at the base weights.
+    For the arm ``base``, ``run.json`` only names the base weights.
 
     Args:
         study, run: what to train.
@@ -53,61 +53,63 @@ def train_run(study: LoadedStudy, run: Run, command: str) -> None:
     spec = study.models[run.model]
     torch.set_num_threads(spec.train.threads)
     base = Path(spec.checkpoint)
-    about = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
-    about |= {"environment": environment(), "command": command}
+    common = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
+    common |= {"environment": environment(), "command": command}
     if run.arm == ARM_WITHOUT_TRAINING:
-        # The hash of all that it is read from: the same weights beside another VAE are another base.
+        # The hash of all files that are read: the same weights with another VAE are another base.
         identity = _identity_of(study, run)
         record = {"identity": identity, "checkpoint": str(base), "checkpoint_sha256": identity["base"], "steps": 0}
-        write_record(study.run_dir(run) / "run.json", {**about, **record})
+        write_record(study.run_dir(run) / "run.json", {**common, **record})
         return
-    world, folder = join_world(device_of(spec)), study.run_dir(run)
-    with _alone(folder / "work" / "lock", run, world):
-        # By one process, for all: hashing the files of a 7B model takes half a minute, judging its data minutes.
-        identity = world.from_main(lambda: _identity_of(study, run))
-        if world.gathered(world.is_main and is_finished(folder, spec, identity))[0]:
-            if world.is_main:
-                log.info("%s: finished already; to train it again, delete %s", run.id, folder)
+    context, folder = init_distributed(device_of(spec)), study.run_dir(run)
+    with _locked(folder / "work" / "lock", run, context):
+        # In one process for all: hashing the files of a 7B model takes half a minute, screening its data minutes.
+        identity = context.broadcast_from_main(lambda: _identity_of(study, run))
+        if context.all_gather(context.is_main and is_finished(folder, spec, identity))[0]:
+            if context.is_main:
+                log.info("%s: already finished; to train it again, delete %s", run.id, folder)
         else:
-            record = post_train(study, run, spec, base, digest(identity), world)
-            if world.is_main:
-                finish(folder, {**about, "identity": identity, **record})
-        if world.is_main:
-            clear(folder, digest(identity))
-    leave_world(world)
+            record = post_train(study, run, spec, base, digest(identity), context)
+            if context.is_main:
+                finish(folder, {**common, "identity": identity, **record})
+        if context.is_main:
+            remove_resumable(folder, digest(identity))
+    shutdown_distributed(context)
 
 
 @contextmanager
-def _alone(lock: Path, run: Run, world: World) -> Iterator[None]:
-    """Hold a run's lock in the first process, for all of them.
+def _locked(lock: Path, run: Run, context: DistributedContext) -> Iterator[None]:
+    """Hold a run's lock, in the main process for all of them.
 
     Raises:
-        SgtError: another process is training the run; in all processes alike.
+        SgtError: the run is being trained already; raised in all processes.
     """
-    with ExitStack() as held:
-        world.from_main(lambda: held.enter_context(locked(lock, run.id, "is being trained")))
+    with ExitStack() as stack:
+        context.broadcast_from_main(lambda: stack.enter_context(locked(lock, run.id, "is being trained")))
         yield
 
 
-def post_train(study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprint: str, world: World) -> dict:
-    """Train a run to its end and write ``final/``; returns what ``run.json`` tells of it.
+def post_train(
+    study: LoadedStudy, run: Run, spec: Model, base: Path, fingerprint: str, context: DistributedContext
+) -> dict:
+    """Train a run to its end and write ``final/``; returns its part of ``run.json``.
 
     Raises:
         SgtError: see :meth:`Trainer.fit`.
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
-    sources = training_sources(study, run, recipe)
-    model = load_model(spec, base, recipe.precision, world.device)
+    data = training_data(study, run, recipe)
+    model = load_model(spec, base, recipe.precision, context.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)
-    shard(model.network, model.blocks, world, torch.bfloat16 if model.autocast else None)
-    stream = Stream(model, sources.mixture, sources.supplies, run.seed, recipe.max_tokens_per_pack, world)
-    config = trainer_config(recipe, run, sources.steps)
-    callbacks = _callbacks(study, run, recipe, model, fingerprint, world)
-    average = Trainer(model, stream, config, folder / "work", world, callbacks).fit()
-    weights = whole_weights(model.network, average, world)
-    record = {"steps": sources.steps, "processes": world.size, "recipe": recipe.model_dump()}
-    if world.is_main:
+    shard(model.network, model.blocks, context, torch.bfloat16 if model.autocast else None)
+    loader = BatchLoader(model, data.mixture, data.sources, run.seed, recipe.max_tokens_per_pack, context)
+    config = trainer_config(recipe, run, data.steps)
+    callbacks = _callbacks(study, run, recipe, model, fingerprint, context)
+    average = Trainer(model, loader, config, folder / "work", context, callbacks).fit()
+    weights = full_weights(model.network, average, context)
+    record = {"steps": data.steps, "processes": context.size, "recipe": recipe.model_dump()}
+    if context.is_main:
         with final_weights(folder) as final:
             model.save_checkpoint(final, weights)
         files = weight_hashes(spec, folder / "final")
@@ -135,11 +137,11 @@ def trainer_config(recipe: Recipe, run: Run, steps: int) -> TrainerConfig:
 
 
 def _callbacks(
-    study: LoadedStudy, run: Run, recipe: Recipe, model: UnifiedModel, fingerprint: str, world: World
+    study: LoadedStudy, run: Run, recipe: Recipe, model: UnifiedModel, fingerprint: str, context: DistributedContext
 ) -> list[Callback]:
-    """Those of a run, in this process; the first process alone writes metrics."""
+    """The callbacks of a run in this process; only the main process writes metrics."""
     callbacks: list[Callback] = [Checkpointing(fingerprint, recipe.save_every, recipe.keep_last)]
-    held_out = validation_supplies(study, run, recipe)
+    held_out = validation_sources(study, run, recipe)
     if held_out:
         callbacks.append(
             Validation(
@@ -150,28 +152,28 @@ def _callbacks(
                 max(1, recipe.samples[1]),
                 recipe.timestep_shift,
                 recipe.max_tokens_per_pack,
-                world,
+                context,
             )
         )
     spec = study.models[run.model]
     sizes = sizes_of(spec)
     callbacks.append(SpeedMonitor(flops_per_token(spec, sizes, recipe) if sizes else 0.0))
-    if world.is_main:
+    if context.is_main:
         callbacks += [*recorders(study.study.logging, study.run_dir(run) / "work", run.id), ConsoleProgress()]
     return callbacks
 
 
 def _identity_of(study: LoadedStudy, run: Run) -> Identity:
-    """What decides a run's weights, when all it starts and learns from is there and judged.
+    """What decides a run's weights, after checking that its inputs exist, are current, and are screened.
 
     Raises:
-        SgtError: base weights, data or targets are not there, or data or targets are not of the study as it is; or
-            more samples cannot be used than the study allows.
+        SgtError: base weights, data or targets are missing, data or targets are outdated, or more samples are unusable
+            than the study allows.
     """
     spec = study.models[run.model]
     if base_content(spec) == UNKNOWN:
         remedy = f"`make study STUDY={study.path}` fetches those that are published; or correct the model's file"
-        raise SgtError(spec.checkpoint, "no weights are there", remedy)
+        raise SgtError(spec.checkpoint, "has no weights", remedy)
     if run.arm != ARM_WITHOUT_TRAINING:
         results = Results(study)
         names = dict.fromkeys([study.study.data.vqa, *([study.images(run.proxy)] if run.proxy else [])])

@@ -1,4 +1,4 @@
-"""What of a model a recipe trains: parts, adapters, how activations are kept, and how answers are weighed."""
+"""Applies a recipe to a model: which parts are trained, adapters, activation checkpointing, weights in the loss."""
 
 from sgt.config.recipe import Recipe
 from sgt.errors import SgtError
@@ -7,7 +7,7 @@ from sgt.models.lora import add_lora
 
 
 def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images: bool = True) -> None:
-    """Freeze what the recipe does not train, add its adapters, and set how the loss is worked out.
+    """Freeze what the recipe does not train, add its adapters, and set the options of the loss.
 
     A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.
 
@@ -15,8 +15,8 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
         model: changed in place.
         recipe: its ``trains``, ``lora``, ``activation_checkpointing``, ``compile``, ``length_weighted`` and
             ``time_sampling``.
-        seed: of initial adapters.
-        makes_images: whether the arm has images to make; if not, the generation part gets no gradient and is frozen.
+        seed: of the adapters' initial weights.
+        makes_images: whether the arm has target images; if not, the generation part has no gradient and is frozen.
     """
     idle = () if makes_images else ("generation",)
     if recipe.lora:
@@ -28,7 +28,7 @@ def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images:
             part = model.part(name)
             parameter.requires_grad_(parameter.requires_grad and part in recipe.trains and part not in idle)
     if not any(parameter.requires_grad for parameter in model.network.parameters()):
-        raise SgtError("recipe", "trains nothing in an arm without images to make", "train another part too")
+        raise SgtError("recipe", "trains nothing in an arm without target images", "train another part too")
     model.activation_checkpointing(recipe.activation_checkpointing)
     if recipe.compile:
         model.compile()

@@ -16,11 +16,11 @@ from sgt.config.recipe import Optimizer, TimeShift
 from sgt.errors import Interrupted, SgtError
 from sgt.models.base import UnifiedModel
 from sgt.signals import StopRequest
+from sgt.training.batch_loader import BatchLoader, StepBatch
 from sgt.training.callbacks.callback import Callback, Metrics
-from sgt.training.memory import told_if_out_of_memory
+from sgt.training.distributed import DistributedContext
+from sgt.training.memory import report_out_of_memory
 from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
-from sgt.training.stream import Step, Stream
-from sgt.training.world import World
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Trainer:
 
     Args:
         model: its trainable parameters change.
-        stream: loads the batch of each step.
+        loader: loads the batch of each step.
         config: of the loop.
         work: folder for checkpoints and metrics.
-        world: the processes, among which the weights are already sharded.
+        context: the processes, over which the weights are already sharded.
         callbacks: called in this order. Without :class:`Checkpointing` among them nothing is saved or resumed.
 
     Attributes:
@@ -69,14 +69,14 @@ class Trainer:
     def __init__(
         self,
         model: UnifiedModel,
-        stream: Stream,
+        loader: BatchLoader,
         config: TrainerConfig,
         work: Path,
-        world: World | None = None,
+        context: DistributedContext | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> None:
-        self.model, self.stream, self.config, self.work = model, stream, config, work
-        self.world, self.callbacks = world or World(), callbacks
+        self.model, self.loader, self.config, self.work = model, loader, config, work
+        self.context, self.callbacks = context or DistributedContext(), callbacks
         self.parameters = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
         self.optimizer = make_adamw(self.parameters.values(), config.optimizer)
         self.average = WeightAverage(config.ema, self.parameters) if config.ema else None
@@ -109,7 +109,7 @@ class Trainer:
             except OSError as error:
                 remedy = "free some space or correct its permissions, and run again"
                 raise SgtError(self.work, f"cannot be used ({error})", remedy) from None
-            stack.enter_context(told_if_out_of_memory(self.work))
+            stack.enter_context(report_out_of_memory(self.work))
             self._train(stack.enter_context(StopRequest()))
         self.model.network.eval()
         return self.average.weights if self.average else None
@@ -129,7 +129,7 @@ class Trainer:
                 callback.post_train_batch(batch)
             for callback in self.callbacks:
                 callback.log_metrics(self.step - 1, self.metrics)
-            self.stopping = self.world.any(stop.received is not None)
+            self.stopping = self.context.any_process(stop.received is not None)
             for callback in self.callbacks:
                 callback.post_step()
             if self.stopping and not self.is_finished:
@@ -137,18 +137,18 @@ class Trainer:
                 problem = f"stopped by {name}, saved at step {self.step}"
                 raise Interrupted(self.config.run, problem, "run it again to go on")
 
-    def _batches(self) -> Iterator[Step]:
+    def _batches(self) -> Iterator[StepBatch]:
         """The batches of the steps that are left."""
-        batches = self.stream.steps(self.step, self.config.steps)
+        batches = self.loader.iterate(self.step, self.config.steps)
         while not self.is_finished:
             for callback in self.callbacks:
                 callback.pre_load_batch()
             yield next(batches)
 
-    def _train_batch(self, batch: Step) -> Metrics:
+    def _train_batch(self, batch: StepBatch) -> Metrics:
         """One optimizer step; returns its losses, gradient norm and learning rate."""
         config = self.config
-        _seed_everything(config.seed, self.step, self.world.rank)
+        _seed_everything(config.seed, self.step, self.context.rank)
         rate = learning_rate(config.optimizer, self.step, config.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -156,7 +156,7 @@ class Trainer:
         loss = config.ce_weight * ce + config.mse_weight * mse
         norm = _full_norm(torch.nn.utils.clip_grad_norm_(self.parameters.values(), config.optimizer.clip))
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            keys = ", ".join(key for pack in batch.keys for key in pack)
+            keys = ", ".join(key for keys in batch.keys for key in keys)
             problem = f"loss {loss}, gradient norm {norm} at step {self.step}"
             raise SgtError(self.work, problem, f"lower the learning rate or look at the samples: {keys}")
         self.optimizer.step()
@@ -165,23 +165,23 @@ class Trainer:
             self.average.update(self.parameters)
         return {"loss": loss, "ce": ce, "mse": mse, "grad_norm": norm, "lr": rate}
 
-    def _backward(self, batch: Step) -> tuple[float, float]:
+    def _backward(self, batch: StepBatch) -> tuple[float, float]:
         """Accumulate the gradients of a step's loss; returns its two parts, each a mean over all processes.
 
         Each part is a mean over the tokens of the whole step, however it is divided into packs. FSDP averages gradients
         over processes, so each process's share of the sum is multiplied by the number of processes.
         """
-        scale = self.world.size / max(batch.ce_tokens, 1), self.world.size / max(batch.mse_tokens, 1)
+        scale = self.context.size / max(batch.ce_tokens, 1), self.context.size / max(batch.mse_tokens, 1)
         sums = torch.zeros(2, dtype=torch.float64)
-        for pack in batch.batches:
-            losses = self.model.loss(pack, self.config.timestep_shift)
+        for micro_batch in batch.micro_batches:
+            losses = self.model.loss(micro_batch, self.config.timestep_shift)
             loss = self.config.ce_weight * scale[0] * losses.ce + self.config.mse_weight * scale[1] * losses.mse
             loss.backward()
             sums += torch.stack([losses.ce, losses.mse]).detach().double().cpu()
-        ce, mse = self.world.summed(sums.tolist())
+        ce, mse = self.context.all_reduce_sum_on_device(sums.tolist())
         return ce / max(batch.ce_tokens, 1), mse / max(batch.mse_tokens, 1)
 
-    def _dry_run(self, batch: Step) -> None:
+    def _dry_run(self, batch: StepBatch) -> None:
         """Compute the first step's gradients without an update: if memory is too small, fail before the first step."""
         self._backward(batch)
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,15 +13,15 @@ import psutil
 import pytest
 
 from sgt.atomic import sha256
-from tests.training import events as happenings
+from tests.training import events as event_runner
 from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
-# Its processes have everything imported already, and nothing of torch running.
+# Its processes start with everything imported, and before torch has started any threads.
 FORKED = multiprocessing.get_context("forkserver")
 FORKED.set_forkserver_preload(["sgt.training.train"])
-# All steps are done and saved, and the checkpoints are there still.
-BEFORE_ITS_END = Event("sgt.training.train.whole_weights")
+# After the last step is saved, before the checkpoints are removed.
+BEFORE_ITS_END = Event("sgt.training.train.full_weights")
 
 
 class Micro:
@@ -33,41 +33,41 @@ class Micro:
         self.work = self.folder / "work"
 
     def start(self, processes: int = 1, prefix: tuple[str, ...] = (), events: Sequence[Event] = ()) -> subprocess.Popen:
-        """Start it in processes of its own, in which the events happen."""
+        """Start it in new processes in which the events are injected."""
         launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-        what = [happenings.__file__, json.dumps([vars(event) for event in events])] if events else ["-m", "sgt"]
-        python = [sys.executable, *(launcher if processes > 1 else []), *what]
+        entry = [event_runner.__file__, json.dumps([vars(event) for event in events])] if events else ["-m", "sgt"]
+        python = [sys.executable, *(launcher if processes > 1 else []), *entry]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         return subprocess.Popen(
             [*prefix, *python, *self.words], stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
         )
 
     def finish(self, processes: int = 1, prefix: tuple[str, ...] = (), events: Sequence[Event] = ()) -> tuple[int, str]:
-        """Start it and wait; its exit status and what it said."""
+        """Start it and wait; returns its exit status and its output on stderr."""
         process = self.start(processes, prefix, events)
         try:
-            _, said = process.communicate(timeout=180)
+            _, output = process.communicate(timeout=180)
         finally:
             if process.poll() is None:
-                # A launcher's processes are in sessions of their own.
-                for one in (*psutil.Process(process.pid).children(recursive=True), process):
-                    one.kill()
-        return process.returncode, said
+                # A launcher starts its processes in their own sessions.
+                for child in (*psutil.Process(process.pid).children(recursive=True), process):
+                    child.kill()
+        return process.returncode, output
 
-    def meet(self, *events: Event) -> tuple[int, str]:
-        """Run it in a forked process in which the events happen; its exit status (negative: a signal) and its words."""
-        said = Path("said").resolve()
-        process = FORKED.Process(target=happenings.run, args=(Path.cwd(), events, self.words, said))
+    def run_with(self, *events: Event) -> tuple[int, str]:
+        """Run it in a forked process with injected events; its exit status (negative: a signal) and output."""
+        log = Path("output.log").resolve()
+        process = FORKED.Process(target=event_runner.run, args=(Path.cwd(), events, self.words, log))
         process.start()
         process.join()
-        words = said.read_text()
-        said.unlink()
-        return process.exitcode, words
+        output = log.read_text()
+        log.unlink()
+        return process.exitcode, output
 
     def killed(self, event: Event) -> None:
         """Run it in a forked process until the event kills it."""
-        status, said = self.meet(event)
-        assert status == -signal.SIGKILL, said
+        status, output = self.run_with(event)
+        assert status == -signal.SIGKILL, output
 
     def losses(self) -> list[tuple]:
         """Step, losses and gradient norm of every step."""
@@ -75,7 +75,7 @@ class Micro:
         return [(line["step"], line["ce"], line["mse"], line["grad_norm"]) for line in lines]
 
     def result(self) -> tuple:
-        """What must be the same bit by bit."""
+        """What must be bit-identical: the hash of the weights, and the losses."""
         return sha256(self.folder / "final/ema.safetensors"), self.losses()
 
     def checkpoints(self) -> list[str]:

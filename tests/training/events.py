@@ -1,8 +1,8 @@
-"""``sgt`` with something that happens at a chosen point of its work, however fast or slow the machine is.
+"""Runs ``sgt`` with faults injected at chosen points of its work, however fast or slow the machine is.
 
     python tests/training/events.py '[{"at": "sgt.training.checkpoints.write_json", "do": "SIGKILL"}]' train STUDY …
 
-Functions are wrapped in the process that this starts; the product knows nothing of it.
+Functions of ``sgt`` are wrapped in this process; its code has no hooks for it.
 """
 
 import json
@@ -24,14 +24,14 @@ from sgt.commands.main import main
 
 @dataclass(frozen=True)
 class Event:
-    """What happens, and when.
+    """An injected event, and the call at which it happens.
 
     Attributes:
-        at: the function, by its full name where it is looked up.
+        at: full name of the function, in the module that calls it.
         do: the signal that the process sends itself, or ``sleep``, ``raise``, ``print``, ``kill children``.
         call: at which call of it, from 1 on; 0 at every call.
-        naming: only calls with this in the text of their arguments count.
-        moment: ``before`` or ``after`` the call, or ``within``: after half of the file that an argument names.
+        naming: count only calls whose arguments contain this text.
+        moment: ``before`` or ``after`` the call, or ``within``: the file that it writes is truncated to half its size.
         rank: only in this process of those that a launcher started; None for all.
         seconds: of sleep.
     """
@@ -45,8 +45,8 @@ class Event:
     seconds: float = 0.0
 
 
-def arrange(event: Event) -> None:
-    """See that an event happens in this process."""
+def inject(event: Event) -> None:
+    """Wrap the function of an event, in this process."""
     if event.rank not in (None, int(os.environ.get("RANK", 0))):
         return
     owner, _, name = event.at.rpartition(".")
@@ -60,20 +60,20 @@ def arrange(event: Event) -> None:
         calls += due
         due = due and event.call in (0, calls)
         if due and event.moment == "before":
-            happen(event)
+            trigger(event)
         result = function(*args, **kwargs)
         if due and event.moment == "within":
             path = Path(next(value for value in reversed(args) if isinstance(value, str | Path)))
             os.truncate(path, path.stat().st_size // 2)
         if due and event.moment != "before":
-            happen(event)
+            trigger(event)
         return result
 
     setattr(owner, name, wrapped)
 
 
-def happen(event: Event) -> None:
-    """Let it happen."""
+def trigger(event: Event) -> None:
+    """Do what an event says."""
     match event.do:
         case "sleep":
             time.sleep(event.seconds)
@@ -88,18 +88,18 @@ def happen(event: Event) -> None:
             os.kill(os.getpid(), signal.Signals[event.do])
 
 
-def run(folder: Path, events: Sequence[Event], words: Sequence[str], said: Path) -> None:
-    """The command in a folder, with the events, in a forked process: what it says goes to a file."""
+def run(folder: Path, events: Sequence[Event], words: Sequence[str], output: Path) -> None:
+    """Run the command in a folder, with the events, in a forked process whose stderr goes to a file."""
     os.chdir(folder)
-    with open(said, "ab") as file:
+    with open(output, "ab") as file:
         os.dup2(file.fileno(), 2)
     start(events, words)
 
 
 def start(events: Sequence[Event], words: Sequence[str]) -> None:
-    """The command with the events; ends the process."""
+    """Run the command with the events; ends the process."""
     for event in events:
-        arrange(event)
+        inject(event)
     sys.exit(main(list(words)))
 
 

@@ -1,4 +1,4 @@
-"""What is written down while a run trains, and that watching it changes nothing."""
+"""Metrics, validation and recorders of a run, and that they do not change its result."""
 
 import json
 import math
@@ -19,10 +19,10 @@ from sgt.errors import SgtError
 from sgt.models.bagel.model import Bagel
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
+from sgt.training.batch_loader import example_seed
 from sgt.training.callbacks.callback import Callback
 from sgt.training.callbacks.recorders import recorders
-from sgt.training.sources import validation_supplies
-from sgt.training.stream import example_seed
+from sgt.training.sources import validation_sources
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END
 from tests.training.events import Event
@@ -44,7 +44,7 @@ def held_out(study):
     write_study(Path(), recipe=recipe, datasets=datasets, data={**STUDY["data"], "validation": "validation"})
 
 
-def test_every_step_says_what_it_cost(run):
+def test_every_step_has_its_metrics(run):
     write_study(Path(), recipe={**STUDY["recipe"], "max_tokens_per_pack": 330})
     sgt(*run.words)
     for step, line in enumerate(lines(run)):
@@ -66,7 +66,7 @@ def test_validation_is_the_same_every_time_and_leaves_training_alone(run, reques
     validated = {line["step"]: line for line in lines(run) if "validation_vqa" in line}
     assert list(validated) == [3, 5]
     assert validated[3]["validation_proxy"] != validated[5]["validation_proxy"]
-    # Killed before the last step and gone on with, the last validation says the same.
+    # After a kill before the last save and a restart, the last validation gives the same losses.
     shutil.rmtree(run.folder)
     run.killed(Event("sgt.training.checkpoints.Checkpoints.save", call=3))
     sgt(*run.words)
@@ -80,8 +80,8 @@ def test_two_processes_validate_as_one_does(run, held_out):
     assert run.finish()[0] == 0
     one = lines(run)[5]
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     other = lines(run)[5]
     for name in ("validation_vqa", "validation_proxy"):
         assert other[name] == pytest.approx(one[name], rel=1e-4)
@@ -98,21 +98,21 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
     sgt(*run.words)
     found = {name: value for name, value in lines(run)[0].items() if name.startswith("validation_")}
     assert found.keys() == {"validation_vqa", "validation_proxy"}
-    told = [record.message for record in caplog.records if "samples that there are" in record.message]
+    messages = [record.message for record in caplog.records if "samples that there are" in record.message]
     want = [f"{name} is over the 16 samples that there are, not {samples}" for name in found] if samples > 16 else []
-    assert sorted(told) == sorted(want)
-    # The trained model's losses over these samples, one after another, worked out here.
+    assert sorted(messages) == sorted(want)
+    # The trained model's losses over these samples, computed here one sample at a time.
     loaded = load_study("config/micro.yaml")
     model = load_model(loaded.models["micro"], run.folder / "final")
     model.network.load_state_dict(weights, strict=False)
-    supplies = validation_supplies(loaded, loaded.run("micro", "segmentation", 0), loaded.recipe("micro"))
-    for name, supply in supplies.items():
+    sources = validation_sources(loaded, loaded.run("micro", "segmentation", 0), loaded.recipe("micro"))
+    for name, source in sources.items():
         count = min(samples, 16)
         draws = Mixed([Source(name, count, 1)], 0)
         sums, tokens = 0.0, 0.0
         for step in range(count):
             (draw,) = draws.step(step)
-            batch = model.batch([supply.make(draw)], [example_seed(0, draw)])
+            batch = model.batch([source.make(draw)], [example_seed(0, draw)])
             sums += sum(value.item() for value in vars(model.loss(batch, 1.0)).values())
             tokens += batch.ce_tokens + batch.mse_tokens
         assert found[f"validation_{name}"] == pytest.approx(sums / tokens, rel=1e-4)
@@ -123,15 +123,15 @@ def saved_weights(run) -> dict[str, torch.Tensor]:
     return load_file(run.work / "step-0000001" / "weights-00000-of-00001.safetensors")
 
 
-def test_two_processes_validate_fewer_samples_than_they_are(run, held_out):
+def test_two_processes_validate_one_sample(run, held_out):
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
     study["recipe"] |= {"steps": 1, "validate_every": 1, "validate_samples": 1}
     Path("config/micro.yaml").write_text(yaml.safe_dump(study))
     assert run.finish()[0] == 0
     one = lines(run)[0]
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     for name in ("validation_vqa", "validation_proxy"):
         assert lines(run)[0][name] == pytest.approx(one[name], rel=1e-4)
 
@@ -195,7 +195,7 @@ def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch
 
 
 def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study, tmp_path, monkeypatch):
-    """TensorBoard's folder is a file, and W&B has no key and nobody to ask for one."""
+    """TensorBoard's folder is a file, and W&B has no API key and no terminal to prompt for one."""
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -203,21 +203,21 @@ def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study
     write_study(Path(), logging={"tensorboard": True, "wandb": "sgt"})
     run.work.mkdir(parents=True)
     (run.work / "tensorboard").write_text("")
-    status, said = run.finish()
-    assert status == 0, said
-    assert len(re.findall(r"TensorBoard is switched off \(.*\); training goes on without it", said)) == 1
-    assert len(re.findall(r"Weights & Biases is switched off \(.*\); training goes on without it", said)) == 1
-    assert "Traceback" not in said
+    status, output = run.finish()
+    assert status == 0, output
+    assert len(re.findall(r"TensorBoard is switched off \(.*\); training goes on without it", output)) == 1
+    assert len(re.findall(r"Weights & Biases is switched off \(.*\); training goes on without it", output)) == 1
+    assert "Traceback" not in output
     assert [line["step"] for line in lines(run)] == list(range(6))
 
 
 @pytest.mark.parametrize("method", ["log_metrics", "close"])
 def test_a_dashboard_that_fails_later_is_switched_off_and_ends_no_run(method, run, study):
     write_study(Path(), logging={"tensorboard": True})
-    status, said = run.meet(Event(f"{RECORDERS}.TensorBoard.{method}", "raise", call=0))
-    assert status == 0, said
-    assert said.count("TensorBoard is switched off (OSError: the dashboard is gone); training goes on") == 1
-    assert "Traceback" not in said
+    status, output = run.run_with(Event(f"{RECORDERS}.TensorBoard.{method}", "raise", call=0))
+    assert status == 0, output
+    assert output.count("TensorBoard is switched off (OSError: the dashboard is gone); training goes on") == 1
+    assert "Traceback" not in output
     assert [line["step"] for line in lines(run)] == list(range(6))
 
 
@@ -225,9 +225,9 @@ def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypat
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     write_study(Path(), logging={"wandb": "sgt"})
-    status, said = run.finish(events=[Event(f"{RECORDERS}.WeightsAndBiases.log_metrics", "kill children", call=3)])
-    assert status == 0, said
-    assert said.count("Weights & Biases is switched off (") == 1 and "Traceback" not in said
+    status, output = run.finish(events=[Event(f"{RECORDERS}.WeightsAndBiases.log_metrics", "kill children", call=3)])
+    assert status == 0, output
+    assert output.count("Weights & Biases is switched off (") == 1 and "Traceback" not in output
     assert [line["step"] for line in lines(run)] == list(range(6))
 
 
@@ -241,6 +241,6 @@ def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypat
 def test_recorders_are_closed_however_a_run_ends(end, run, study):
     """TensorBoard writes from a thread of its own, once in two minutes and when it is closed."""
     write_study(Path(), logging={"tensorboard": True})
-    status, said = run.meet(end, Event(f"{RECORDERS}.TensorBoard.close", "print", moment="after"))
-    assert status != 0, said
-    assert said.count(f"now: {RECORDERS}.TensorBoard.close") == 1
+    status, output = run.run_with(end, Event(f"{RECORDERS}.TensorBoard.close", "print", moment="after"))
+    assert status != 0, output
+    assert output.count(f"now: {RECORDERS}.TensorBoard.close") == 1

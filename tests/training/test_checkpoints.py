@@ -1,4 +1,4 @@
-"""Checkpoints that are torn, foreign or cannot be written: told in one line, and what was good stays good."""
+"""Checkpoints that are damaged, foreign or cannot be written: one line of error, and good ones are kept."""
 
 import json
 import os
@@ -17,7 +17,7 @@ NEWEST = "step-0000006"
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared, tmp_path_factory):
-    """A folder with an averaged run that went through to its end, and its result."""
+    """A folder with the checkpoints of a run with a weight average, and its result when it was not interrupted."""
     root = tmp_path_factory.mktemp("undisturbed") / "study"
     shutil.copytree(prepared, root)
     with pytest.MonkeyPatch.context() as patch:
@@ -33,7 +33,7 @@ def undisturbed(prepared, tmp_path_factory):
 
 @pytest.fixture
 def whole(undisturbed, tmp_path, monkeypatch):
-    """The result of that run, in a copy of its folder: its checkpoints are there, its end is not."""
+    """The result of that run, in a copy of its folder with its checkpoints and without its result."""
     shutil.copytree(undisturbed[0], tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     return undisturbed[1]
@@ -46,13 +46,13 @@ def run():
 
 
 def again(run: Micro) -> tuple:
-    """Run it in this process; its result."""
+    """Run it in this process; returns its result."""
     sgt(*run.words)
     return run.result()
 
 
 def rewrite(path: Path, change) -> None:
-    """Change a checkpoint's file and let its manifest vouch for the change."""
+    """Change a checkpoint's file, and its hash in the manifest."""
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path)
@@ -120,7 +120,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_faulty_checkpoint_is_passed_over_with_its_reason(fault, run, whole, caplog):
+def test_a_faulty_checkpoint_is_skipped_and_the_reason_is_logged(fault, run, whole, caplog):
     spoil, reason = FAULTS[fault]
     spoil(run.work / NEWEST)
     with caplog.at_level("INFO"):
@@ -131,7 +131,7 @@ def test_a_faulty_checkpoint_is_passed_over_with_its_reason(fault, run, whole, c
 
 @pytest.mark.parametrize("part", ["exp_avg.", "exp_avg_sq.", "step."])
 def test_each_part_of_the_optimizers_state_decides_the_weights(part, run, whole):
-    """What is saved is needed: without it the run ends elsewhere, so a checkpoint that lost it would be noticed."""
+    """Resuming without it gives another result, so a checkpoint that lost it would be noticed."""
     shutil.rmtree(run.work / NEWEST)
 
     def forget(tensors):
@@ -149,7 +149,7 @@ def test_weights_and_averages_are_needed_too(group, run, whole):
     assert again(run) != whole
 
 
-def test_nothing_good_left_is_a_start_from_nothing(run, whole, caplog):
+def test_without_a_good_checkpoint_training_starts_again(run, whole, caplog):
     for folder in run.checkpoints():
         truncate("state.json")(run.work / folder)
     with caplog.at_level("INFO"):
@@ -157,7 +157,7 @@ def test_nothing_good_left_is_a_start_from_nothing(run, whole, caplog):
     assert "resuming from" not in caplog.text
 
 
-def test_only_as_many_as_asked_for_are_kept(run, study):
+def test_the_last_ones_are_kept(run, study):
     write_study(Path(), recipe={**STUDY["recipe"], "save_every": 1, "keep_last": 3})
     run.killed(BEFORE_ITS_END)
     assert run.checkpoints() == ["step-0000004", "step-0000005", NEWEST]
@@ -176,10 +176,10 @@ def in_small_disk(run: Micro, size: str, options: str = "rw") -> tuple[int, str]
     return run.finish(prefix=prefix)
 
 
-def error_line(said: str) -> str:
-    """The one line that tells what is wrong."""
-    assert "Traceback" not in said, said
-    (line,) = [line for line in said.splitlines() if ": error: " in line]
+def error_line(output: str) -> str:
+    """The one line with the error."""
+    assert "Traceback" not in output, output
+    (line,) = [line for line in output.splitlines() if ": error: " in line]
     return line
 
 
@@ -188,11 +188,11 @@ def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_is_intact(run, who
     shutil.copytree("results/runs", "saved")
     size = sum(path.stat().st_size for path in Path("saved").rglob("*") if path.is_file())
     # Room for half a checkpoint more.
-    status, said = in_small_disk(run, f"{int(size * 1.5) // 1024}k")
+    status, output = in_small_disk(run, f"{int(size * 1.5) // 1024}k")
     assert status == 1
-    line = error_line(said)
+    line = error_line(output)
     assert "step-0000006: the checkpoint cannot be written (" in line and "No space left" in line
-    assert "it goes on from the last good one (step-0000004)" in line
+    assert "it resumes from the last good one (step-0000004)" in line
     shutil.rmtree("results/runs")
     Path("left").rename("results/runs")
     assert run.checkpoints() == ["step-0000004"] and not list(run.work.glob(".step-*"))
@@ -200,9 +200,9 @@ def test_a_full_disk_is_one_line_and_the_last_good_checkpoint_is_intact(run, who
 
 
 def test_a_read_only_folder_is_one_line(run, study):
-    status, said = in_small_disk(run, "10M", "ro")
+    status, output = in_small_disk(run, "10M", "ro")
     assert status == 1
-    line = error_line(said)
+    line = error_line(output)
     assert str(run.work) in line and "Read-only file system" in line
 
 
@@ -210,7 +210,7 @@ def test_too_little_memory_is_one_line_before_the_first_step(run, study):
     """The limit leaves room to start, not for a pack of many images."""
     write_study(Path(), recipe={**STUDY["recipe"], "batch": 1200})
     prefix = ("sh", "-c", 'ulimit -v 2500000; exec "$@"', "sh")
-    status, said = run.finish(prefix=prefix)
-    assert status == 1, said
-    assert "out of memory" in error_line(said) and "sgt check" in error_line(said)
+    status, output = run.finish(prefix=prefix)
+    assert status == 1, output
+    assert "out of memory" in error_line(output) and "sgt check" in error_line(output)
     assert not run.checkpoints() and sorted(os.listdir(run.work)) == ["lock", "metrics.jsonl"]

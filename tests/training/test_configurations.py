@@ -1,4 +1,4 @@
-"""Checkpoints of a run whose configuration changes and changes back: each goes on from its own, and none is lost."""
+"""Checkpoints of a run whose configuration changes and changes back: each resumes from its own, and none is lost."""
 
 import json
 import shutil
@@ -14,10 +14,10 @@ from tests.training.events import Event
 
 BEFORE_STEP_6 = Event("sgt.training.checkpoints.Checkpoints.save", call=3)
 CHANGED = {**STUDY["recipe"], "optimizer": {"lr": 5.0e-4, "warmup": 2}}
-MAKE_WAY, RENAME = "sgt.training.checkpoints.make_way", "pathlib.Path.rename"
+SWITCH, RENAME = "sgt.training.checkpoints.switch_configuration", "pathlib.Path.rename"
 
 
-def asides(run: Micro) -> list[Path]:
+def set_aside(run: Micro) -> list[Path]:
     return sorted(run.work.glob("other-*"))
 
 
@@ -27,7 +27,7 @@ def identity(run: Micro) -> dict:
 
 @pytest.fixture(scope="module")
 def ends(prepared, tmp_path_factory):
-    """What the study and the changed one end in, undisturbed."""
+    """The results of the study and of the changed one, without interruption."""
     root = tmp_path_factory.mktemp("ends") / "study"
     shutil.copytree(prepared, root)
     found = []
@@ -42,21 +42,21 @@ def ends(prepared, tmp_path_factory):
     return found
 
 
-def test_a_changed_run_starts_anew_and_changed_back_it_goes_on(run, study, ends, caplog):
+def test_a_changed_run_starts_again_and_changed_back_it_resumes(run, study, ends, caplog):
     run.killed(BEFORE_STEP_6)
     losses = (run.work / "metrics.jsonl").read_text()
     write_study(Path(), recipe=CHANGED)
     with caplog.at_level("INFO"):
         sgt(*run.words)
-    (aside,) = asides(run)
+    (aside,) = set_aside(run)
     (line,) = [message for message in caplog.messages if "another configuration" in message]
     assert line == (
-        f"step-0000002, step-0000004: moved to {aside}, of other data or another configuration, which goes on from "
-        "there if it is trained again; delete that folder if it will not be"
+        f"step-0000002, step-0000004: moved to {aside}, because they belong to other data or another configuration, "
+        "which will resume from there; delete that folder if you will not train it again"
     )
     assert "resuming from" not in caplog.text
     assert run.result() == ends[1]
-    # Saving and finishing took nothing of the other's away.
+    # Saving and finishing left the other's files as they were.
     assert sorted(path.name for path in aside.iterdir()) == ["metrics.jsonl", "step-0000002", "step-0000004"]
     assert (aside / "metrics.jsonl").read_text() == losses
 
@@ -64,10 +64,13 @@ def test_a_changed_run_starts_anew_and_changed_back_it_goes_on(run, study, ends,
     write_study(Path())
     with caplog.at_level("INFO"):
         sgt(*run.words)
-    assert f"step-0000002, step-0000004: taken back from {aside}, of this configuration" in caplog.messages
+    assert (
+        f"step-0000002, step-0000004: moved back from {aside}, because they belong to this configuration"
+        in caplog.messages
+    )
     assert "resuming from" in caplog.text and "step-0000004" in caplog.text
     assert run.result() == ends[0]
-    assert not asides(run) and not run.checkpoints()
+    assert not set_aside(run) and not run.checkpoints()
     assert aside.name == f"other-{digest(identity(run))[:12]}"
 
 
@@ -87,18 +90,18 @@ def test_a_change_while_it_trains_keeps_both(run, study, ends, caplog):
 @pytest.mark.parametrize(
     "point",
     [
-        Event(MAKE_WAY),
+        Event(SWITCH),
         Event(RENAME, naming="metrics.jsonl"),
         Event(RENAME, naming="metrics.jsonl", moment="after"),
         Event(RENAME, naming="step-0000004", moment="after"),
         Event(RENAME, naming="step-0000002", moment="after"),
-        Event(MAKE_WAY, moment="after"),
+        Event(SWITCH, moment="after"),
         Event("sgt.training.checkpoints.Checkpoints.save"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("back", [False, True])
-def test_killed_while_making_way_it_loses_nothing(point, back, run, study, ends, caplog):
+def test_killed_while_setting_aside_it_loses_nothing(point, back, run, study, ends, caplog):
     run.killed(BEFORE_STEP_6)
     write_study(Path(), recipe=CHANGED)
     run.killed(point)
@@ -124,10 +127,10 @@ def test_killed_while_making_way_it_loses_nothing(point, back, run, study, ends,
     ids=str,
 )
 @pytest.mark.parametrize("recipe", [STUDY["recipe"], CHANGED, {**CHANGED, "ce_weight": 1.0}])
-def test_killed_while_taking_back_it_loses_nothing(point, recipe, run, study, ends, caplog):
+def test_killed_while_moving_back_it_loses_nothing(point, recipe, run, study, ends, caplog):
     run.killed(BEFORE_STEP_6)
     write_study(Path(), recipe=CHANGED)
-    run.killed(Event(MAKE_WAY, moment="after"))
+    run.killed(Event(SWITCH, moment="after"))
     write_study(Path())
     run.killed(point)
     write_study(Path(), recipe=recipe)
@@ -149,14 +152,14 @@ def test_killed_while_taking_back_it_loses_nothing(point, recipe, run, study, en
         {"checkpoint": "elsewhere/micro"},
     ],
 )
-def test_other_resources_devices_and_paths_go_on_from_what_is_there(change, run, study, caplog):
+def test_other_resources_devices_and_paths_resume_from_the_same_checkpoints(change, run, study, caplog):
     run.killed(BEFORE_STEP_6)
     shutil.copytree("base", "elsewhere")
     Path("config/models/micro.yaml").write_text(yaml.safe_dump({**MODEL, **change}))
     with caplog.at_level("INFO"):
         sgt(*run.words)
     assert "resuming from" in caplog.text and "step-0000004" in caplog.text
-    assert not asides(run)
+    assert not set_aside(run)
 
 
 def test_a_manifest_cannot_lead_elsewhere(run, study):
@@ -166,5 +169,5 @@ def test_a_manifest_cannot_lead_elsewhere(run, study):
     manifest.write_text(json.dumps({**state, "fingerprint": "../../../../elsewhere"}))
     before = {path.name for path in Path().iterdir()}
     sgt(*run.words)
-    assert [path.name for path in asides(run)] == ["other-elsewhere"]
+    assert [path.name for path in set_aside(run)] == ["other-elsewhere"]
     assert {path.name for path in Path().iterdir()} == before

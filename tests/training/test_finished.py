@@ -1,4 +1,4 @@
-"""Runs that are at their end: what is kept, and what happens when they are started again or by two at once."""
+"""Finished runs: what is kept, and what happens when they are started again or twice at the same time."""
 
 import json
 import os
@@ -17,7 +17,7 @@ TRAINS = "sgt.training.train.post_train"
 
 
 def snapshot(folder: Path) -> dict[str, tuple]:
-    """Content and time of writing of every file but the lock."""
+    """Content and modification time of every file but the lock."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
     return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
 
@@ -30,28 +30,28 @@ def done(run, study):
 
 
 def again(run) -> str:
-    """Start it in a process that is killed if it trains; returns what was said."""
-    status, said = run.meet(Event(TRAINS))
-    assert status == 0, said
-    return said
+    """Start it in a process that is killed if it trains; returns its output."""
+    status, output = run.run_with(Event(TRAINS))
+    assert status == 0, output
+    return output
 
 
 def test_a_finished_run_has_no_checkpoints_and_is_not_trained_again(done):
     assert not done.checkpoints() and (done.work / "metrics.jsonl").exists()
     before = snapshot(done.folder)
-    said = again(done)
-    assert f"micro/segmentation/seed0: finished already; to train it again, delete {done.folder}" in said
+    output = again(done)
+    assert f"micro/segmentation/seed0: already finished; to train it again, delete {done.folder}" in output
     assert snapshot(done.folder) == before
 
 
-def test_without_its_work_folder_it_is_finished_too(done):
+def test_without_its_work_folder_it_is_still_finished(done):
     shutil.rmtree(done.work)
     before = snapshot(done.folder)
     again(done)
     assert snapshot(done.folder) == before
 
 
-def test_a_record_that_the_workflow_took_away_is_put_back(done):
+def test_a_record_that_the_workflow_deleted_is_restored(done):
     record = (done.folder / "run.json").read_text()
     (done.folder / "run.json").unlink()
     again(done)
@@ -75,12 +75,12 @@ def test_another_recipe_is_trained_and_the_record_is_never_that_of_other_weights
     first = (done.folder / "run.json").read_text()
     whole = done.result()
     write_study(Path(), recipe={**STUDY["recipe"], "ce_weight": 1.0})
-    # While it trains, and while its weights are being written, what was there stands.
+    # While it trains, and while its weights are being written, the earlier result is kept.
     done.killed(Event("sgt.training.checkpoints.Checkpoints.save", call=2))
     assert (done.folder / "run.json").read_text() == first and done.result() == whole
     done.killed(Event("sgt.models.bagel.model.Bagel.save_checkpoint", moment="after"))
     assert (done.folder / "run.json").read_text() == first and done.result() == whole
-    # Back to the first recipe: it is finished still, and the other's checkpoints are not taken away.
+    # Back to the first recipe: it is still finished, and the other's checkpoints are kept.
     write_study(Path())
     there = done.checkpoints()
     again(done)
@@ -88,7 +88,7 @@ def test_another_recipe_is_trained_and_the_record_is_never_that_of_other_weights
     write_study(Path(), recipe={**STUDY["recipe"], "ce_weight": 1.0})
     done.killed(Event("os.replace", naming="seed0/final", moment="after"))
     assert not (done.folder / "run.json").exists()
-    # The weights are the other's now: the first recipe must not pass for finished.
+    # The weights are the other's now: the first recipe must not count as finished.
     write_study(Path())
     sgt(*done.words)
     assert done.result() == whole
@@ -99,9 +99,9 @@ def test_two_trainings_of_one_run_are_refused_in_one_line(run, study):
     process = run.start(events=[Event("sgt.training.trainer.Trainer._train_batch", "SIGSTOP", call=3)])
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
     before = snapshot(run.folder)
-    status, said = run.meet()
+    status, output = run.run_with()
     assert status == 1
-    (line,) = [line for line in said.splitlines() if "error" in line]
+    (line,) = [line for line in output.splitlines() if "error" in line]
     owner = f"process {process.pid} on host {socket.gethostname()}"
     assert line == (
         f"sgt train: error: micro/segmentation/seed0: is being trained by {owner}; wait until it has ended, or stop it"
@@ -109,7 +109,7 @@ def test_two_trainings_of_one_run_are_refused_in_one_line(run, study):
     assert snapshot(run.folder) == before
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    # The lock of a killed process is none.
+    # A killed process holds no lock.
     sgt(*run.words)
     assert [line[0] for line in run.losses()] == list(range(STUDY["recipe"]["steps"]))
 
@@ -117,9 +117,9 @@ def test_two_trainings_of_one_run_are_refused_in_one_line(run, study):
 def test_a_second_training_in_two_processes_is_refused_without_a_traceback_of_ours(run, study):
     process = run.start(events=[Event("sgt.training.trainer.Trainer._train_batch", "SIGSTOP", call=1)])
     os.waitid(os.P_PID, process.pid, os.WSTOPPED)
-    status, said = run.finish(processes=2)
+    status, output = run.finish(processes=2)
     assert status != 0
-    assert re.search(rf"is being trained by process {process.pid} on host", said)
-    assert "sgt/training" not in said
+    assert re.search(rf"is being trained by process {process.pid} on host", output)
+    assert "sgt/training" not in output
     process.send_signal(signal.SIGKILL)
     process.communicate()

@@ -1,4 +1,4 @@
-"""Killed at every kind of point, while it saves and as it ends too: the same bits as a run that was not."""
+"""Killed at any point, also while it saves and while it finishes, a run ends with the bits of an uninterrupted one."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.training.events import Event
 CHECKPOINTS = "sgt.training.checkpoints"
 SAVE, FILE, MANIFEST = f"{CHECKPOINTS}.Checkpoints.save", f"{CHECKPOINTS}.save_tensors", f"{CHECKPOINTS}.write_json"
 RENAME, UNLINK, RECORD = "pathlib.Path.rename", "os.unlink", "sgt.training.finished.write_record"
-# The third of four saves, which is the first that has an old one to remove.
+# The third of four saves is the first that removes an old checkpoint.
 NEW, OLD = ".step-0000003.tmp", "step-0000001"
 POINTS = {
     "in the first step": Event("sgt.training.trainer.Trainer._train_batch"),
@@ -58,7 +58,7 @@ RANDOM_KILLS = 12
 
 @pytest.fixture(scope="module")
 def undisturbed(prepared, tmp_path_factory):
-    """A folder with a study of a short averaged run, and what it ends in."""
+    """A folder with a study of a short run with a weight average, and the run's result."""
     root = tmp_path_factory.mktemp("undisturbed") / "study"
     shutil.copytree(prepared, root)
     with pytest.MonkeyPatch.context() as patch:
@@ -73,7 +73,7 @@ def undisturbed(prepared, tmp_path_factory):
 
 @pytest.fixture
 def whole(undisturbed, tmp_path, monkeypatch):
-    """What the run of the study in the working directory ends in."""
+    """The result of that run; its study is copied to the working directory."""
     shutil.copytree(undisturbed[0], tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     return undisturbed[1]
@@ -85,7 +85,7 @@ def test_killed_at_a_point_it_ends_in_the_same_bits(point, whole):
     run.killed(POINTS[point])
     sgt(*run.words)
     assert run.result() == whole
-    # Nothing is left of it but what tells of it.
+    # Nothing else is left of it.
     assert sorted(path.name for path in run.folder.iterdir()) == ["final", "metrics.jsonl", "run.json", "work"]
     assert sorted(path.name for path in run.work.iterdir()) == ["finished.json", "lock", "metrics.jsonl"]
 

@@ -1,4 +1,4 @@
-"""The second family through the same commands: trained, resumed bit by bit, asked and drawn with, frozen in parts."""
+"""The second family with the same commands: training, bit-identical resuming, prediction, frozen parts."""
 
 import io
 import json
@@ -20,11 +20,11 @@ from sgt.models.lora import LoRALinear
 from sgt.models.registry import load_model, weight_hashes, weights_sha256
 from sgt.study.identity import base_content
 from sgt.study.load import load_study
-from sgt.training.sources import training_sources
-from sgt.training.stream import Stream
+from sgt.training.batch_loader import BatchLoader
+from sgt.training.distributed import DistributedContext
+from sgt.training.sources import training_data
 from sgt.training.train import trainer_config
 from sgt.training.trainable import make_trainable
-from sgt.training.world import World
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END, Micro
 from tests.training.events import Event
@@ -98,14 +98,14 @@ def test_the_velocity_target_is_that_of_the_rendered_target(study_omnigen2, monk
     study = load_study(study_omnigen2)
     run, recipe = study.run(NAME, "segmentation", 0), study.recipe(NAME)
     model = load_model(study.models[NAME], BASE)
-    sources = training_sources(study, run, recipe)
+    data = training_data(study, run, recipe)
     shards = ("shard-00000", "shard-00001")
     targets = [s for shard in shards for s in read_shard(f"results/targets/scenes/segmentation/{shard}.tar")]
     seen, velocity = [], flow.velocity
     monkeypatch.setattr(flow, "velocity", lambda data, noise: seen.append(data) or velocity(data, noise))
-    (batch,) = Stream(model, sources.mixture, sources.supplies, 0).step(0).batches
+    (batch,) = BatchLoader(model, data.mixture, data.sources, 0).load(0).micro_batches
     model.loss(batch, 1.0)
-    drawn = [draw.index for draw in sources.mixture.step(0) if draw.source == "proxy"]
+    drawn = [draw.index for draw in data.mixture.step(0) if draw.source == "proxy"]
     assert len(drawn) == len(seen) == 4
     for index, data, draw in zip(drawn, seen, batch.target_draws, strict=True):
         picture = np.asarray(Image.open(io.BytesIO(targets[index].get("png"))).convert("RGB"))
@@ -148,8 +148,8 @@ def test_the_flow_loss_reaches_the_language_model_and_its_vision_tower(study_omn
     model = load_model(study.models[NAME], BASE)
     with torch.no_grad():
         model.network.transformer.norm_out.linear_2.weight.normal_(std=0.3)
-    sources = training_sources(study, study.run(NAME, "segmentation", 0), study.recipe(NAME))
-    (batch,) = Stream(model, sources.mixture, sources.supplies, 0).step(0).batches
+    data = training_data(study, study.run(NAME, "segmentation", 0), study.recipe(NAME))
+    (batch,) = BatchLoader(model, data.mixture, data.sources, 0).load(0).micro_batches
     model.loss(batch, 1.0).mse.backward()
     reached = {name for name, p in model.network.named_parameters() if p.grad is not None and p.grad.any()}
     assert "mllm.model.visual.patch_embed.proj.weight" in reached
@@ -177,7 +177,7 @@ def test_adapters_change_the_layers_they_are_on_and_nothing_else(study_omnigen2)
     assert not any(isinstance(part, LoRALinear) for part in model.network.modules())
 
 
-def test_the_fault_of_the_official_loss_balance_is_an_option_and_off(study_omnigen2):
+def test_the_fault_of_the_official_loss_balance_is_an_option_that_is_off(study_omnigen2):
     study = load_study(study_omnigen2)
     recipe, run = study.recipe(NAME), study.run(NAME, "segmentation", 0)
     assert trainer_config(recipe, run, 1).mse_weight == recipe.mse_weight == 1.0
@@ -195,46 +195,46 @@ def test_times_are_stratified_among_the_images_of_a_batch(study_omnigen2):
 
 
 def test_stratified_times_of_a_step_do_not_depend_on_packs_or_processes(study_omnigen2):
-    """The official trainer's times, ``(rank + world·i + U) / (n·world)``, wherever an image is learned from."""
+    """The official trainer's times, ``(rank + world·i + U) / (n·world)``, in whichever pack or process an image is."""
     study = load_study(study_omnigen2)
     recipe = study.recipe(NAME).model_copy(update={"time_sampling": "stratified_uniform"})
     model = load_model(study.models[NAME], BASE)
     make_trainable(model, recipe, 0)
-    sources = training_sources(study, study.run(NAME, "segmentation", 0), recipe)
+    data = training_data(study, study.run(NAME, "segmentation", 0), recipe)
 
-    def times(capacity: int | None, world: World) -> list[float]:
-        batches = Stream(model, sources.mixture, sources.supplies, 0, capacity, world).step(1).batches
+    def times(capacity: int | None, context: DistributedContext) -> list[float]:
+        batches = BatchLoader(model, data.mixture, data.sources, 0, capacity, context).load(1).micro_batches
         return sorted(time for batch in batches for time in batch.times.tolist())
 
-    draws = sources.mixture.step(1)
-    longest = max(model.tokens(sources.supplies[draw.source].make(draw)) for draw in draws)
-    whole = times(None, World())
+    draws = data.mixture.step(1)
+    longest = max(model.tokens(data.sources[draw.source].make(draw)) for draw in draws)
+    whole = times(None, DistributedContext())
     images = sum(draw.source == "proxy" for draw in draws)
     assert [int(time * images) for time in whole] == list(range(images)) and images == 4
-    assert times(longest, World()) == whole
-    dealt = [times(None, OneOfSeveral(rank, 3)) for rank in range(3)]
+    assert times(longest, DistributedContext()) == whole
+    dealt = [times(None, SimulatedProcess(rank, 3)) for rank in range(3)]
     assert sorted(time for part in dealt for time in part) == whole
     places = [place for place, draw in enumerate(draws) if draw.source == "proxy"]
     for rank, part in enumerate(dealt):
-        mine = [order for order, place in enumerate(places) if place % 3 == rank]
-        assert [int(time * images) for time in part] == mine
+        own = [order for order, place in enumerate(places) if place % 3 == rank]
+        assert [int(time * images) for time in part] == own
 
 
-class OneOfSeveral(World):
-    """A process whose fellows are not there to be asked: they would have said as little."""
+class SimulatedProcess(DistributedContext):
+    """A process of several, without the others: collectives return its own values."""
 
-    def for_thread(self) -> World:
+    def for_thread(self) -> DistributedContext:
         return self
 
-    def largest(self, value: int) -> int:
+    def all_reduce_max(self, value: int) -> int:
         return value
 
-    def totals(self, values: list[float]) -> list[float]:
+    def all_reduce_sum(self, values: list[float]) -> list[float]:
         return values
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "output"),
     [
         (
             {"timestep_shift": "dynamic_v1"},
@@ -243,9 +243,9 @@ class OneOfSeveral(World):
         ({"time_sampling": "stratified_uniform"}, "recipe.time_sampling: 'stratified_uniform' is OmniGen2's"),
     ],
 )
-def test_what_only_one_family_has_is_refused_for_the_other(changes, said, tmp_path, capsys):
+def test_what_only_one_family_has_is_refused_for_the_other(changes, output, tmp_path, capsys):
     path = write_study(tmp_path, models=[NAME], recipe={**STUDY["recipe"], **changes})
     load_study(path)
     write_study(tmp_path, models=["micro", NAME], recipe={**STUDY["recipe"], **changes})
     assert main(["check", str(path)]) == 1
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err

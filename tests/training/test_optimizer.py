@@ -1,4 +1,4 @@
-"""The optimizer's step and the weight average, worked out by hand."""
+"""The optimizer's step and the weight average, computed by hand."""
 
 import math
 

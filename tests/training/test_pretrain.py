@@ -1,4 +1,4 @@
-"""Base models made here: what an earlier call left is taken up only if nothing that decides it has changed."""
+"""Pretrained base models: an earlier result is reused only if nothing that decides it has changed."""
 
 import json
 import shutil
@@ -46,7 +46,7 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
 
     monkeypatch.setattr(pretrain, "train_vae", never)
     monkeypatch.setattr(pretrain, "Trainer", never)
-    # Nor do resources, places and dashboards decide anything.
+    # Resources, paths and recorders do not change the result.
     change(train={"mem_mb": 9000, "runtime": 7}, predict={"threads": 2}, checkpoint="elsewhere", device="auto")
     change(pretrain={"save_every": 2})
     shutil.move("results/base", "moved")
@@ -69,8 +69,8 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
         {"arms": ["sft", "depth"]},
     ],
 )
-def test_after_a_change_everything_it_reaches_is_made_anew(changes, study):
-    """The same files as in a folder where nothing was before; the prepared one holds those of before the change."""
+def test_after_a_change_everything_that_depends_on_it_is_made_again(changes, study):
+    """The same files as in an empty folder; the prepared folder has those from before the change."""
     before = {path.name: sha256(path) for path in (OUT / "final").iterdir()}
     seed, arms = changes.pop("seed", 0), changes.pop("arms", None)
     if arms:
@@ -81,15 +81,15 @@ def test_after_a_change_everything_it_reaches_is_made_anew(changes, study):
     assert json.loads((OUT / "run.json").read_text())["identity"] == identity(seed)
 
 
-def test_a_change_that_does_not_reach_the_vae_keeps_it(study, monkeypatch):
+def test_a_change_that_the_vae_does_not_depend_on_keeps_it(study, monkeypatch):
     vae = (OUT / "work/vae.safetensors").stat()
     change(pretrain={"steps": 7})
     make()
     assert (OUT / "work/vae.safetensors").stat().st_ino == vae.st_ino
 
 
-def test_checkpoints_of_another_seed_are_not_gone_on_from(study):
-    """Stopped half-way with one seed, another one begins anew."""
+def test_checkpoints_of_another_seed_are_not_resumed(study):
+    """With checkpoints of one seed in the folder, another seed starts from the beginning."""
     fresh = make(Path("fresh"), seed=1)
     (OUT / "run.json").unlink()
     shutil.rmtree(OUT / "work/step-0000006")
@@ -109,7 +109,7 @@ def test_a_base_model_that_is_damaged_is_made_again(study):
     assert make() == made
 
 
-def test_a_vae_that_was_taken_decides_by_its_content(study, capsys):
+def test_a_reused_vae_counts_by_its_content(study, capsys):
     write_study(Path(), models=["micro", "micro-omnigen2"])
     change("micro-omnigen2", pretrain={"vae_of": "micro"})
     path = Path("config/models/micro-omnigen2.yaml")
@@ -118,19 +118,19 @@ def test_a_vae_that_was_taken_decides_by_its_content(study, capsys):
     path.write_text(yaml.safe_dump(spec))
     loaded = load_study("config/micro.yaml")
 
-    def taken() -> dict:
+    def reusing() -> dict:
         return pretrain_identity(loaded, loaded.models["micro-omnigen2"], 0)
 
-    before = taken()
+    before = reusing()
     assert before["vae"] == {"taken_sha256": vae_sha256(loaded.models["micro"], Path("base/micro"))}
     # The same VAE at another place is the same; another VAE is not.
     shutil.copytree("base/micro", "elsewhere")
     change("micro", checkpoint="elsewhere")
-    assert taken() == before
+    assert reusing() == before
     change("micro", checkpoint="base/micro", pretrain={"vae_steps": 5})
     make()
     shutil.copyfile(OUT / "final/ae.safetensors", "base/micro/ae.safetensors")
-    assert taken() != before
+    assert reusing() != before
     shutil.rmtree("base/micro")
     assert main(["pretrain", "config/micro.yaml", "--model", "micro-omnigen2", "--out", "results/base/two"]) == 1
     assert "base/micro" in capsys.readouterr().err.splitlines()[-1]

@@ -1,4 +1,4 @@
-"""Two processes (gloo) and one: the same samples, losses to 1e-5, and each goes on with what the other saved."""
+"""Two processes (gloo) and one: the same samples, losses to 1e-5, and each resumes from the other's checkpoints."""
 
 import json
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.training.conftest import Micro
 from tests.training.events import Event
 
 STEPS = 6
-# Where a gradient is zero but for rounding, Adam without an epsilon steps by its sign.
+# Without an epsilon, Adam would step by the sign of gradients that are zero up to rounding.
 RECIPE = {**STUDY["recipe"], "optimizer": {"lr": 1.0e-3, "warmup": 2, "eps": 1.0e-7}}
 
 
 @pytest.fixture
 def alone(run):
-    """What one process gives; the run's folder is then moved away."""
+    """The losses with one process; the run's folder is then moved away."""
     write_study(Path(), recipe=RECIPE)
     assert run.finish()[0] == 0
     losses = run.losses()
@@ -39,22 +39,22 @@ def weights_close(one: Path, other: Path) -> None:
 
 def tensors_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> None:
     assert ours.keys() == theirs.keys()
-    # Saved in bf16: rounding may fall the other way.
+    # Saved in bf16, so a difference may be rounded up.
     assert all(torch.allclose(ours[name].float(), theirs[name].float(), rtol=1e-2, atol=2e-4) for name in ours)
 
 
-def go_on_elsewhere(run: Micro, first: int, then: int) -> None:
-    """Kill the run in ``first`` processes as they save step 6; go on in ``then`` processes, from step 4."""
-    status, said = run.finish(processes=first, events=[Event("sgt.training.checkpoints.Checkpoints.save", call=3)])
-    assert status != 0 and run.checkpoints() == ["step-0000002", "step-0000004"], said
-    status, said = run.finish(processes=then)
-    assert status == 0, said
-    assert "resuming from" in said and "step-0000004" in said
+def resume_with_other_processes(run: Micro, first: int, then: int) -> None:
+    """Kill the run in ``first`` processes as they save step 6; resume it in ``then`` processes, from step 4."""
+    status, output = run.finish(processes=first, events=[Event("sgt.training.checkpoints.Checkpoints.save", call=3)])
+    assert status != 0 and run.checkpoints() == ["step-0000002", "step-0000004"], output
+    status, output = run.finish(processes=then)
+    assert status == 0, output
+    assert "resuming from" in output and "step-0000004" in output
 
 
 def test_two_processes_give_the_losses_of_one(run, alone):
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     close(run.losses(), alone)
     weights_close(run.folder, Path("alone"))
     assert json.loads((run.folder / "run.json").read_text())["processes"] == 2
@@ -62,21 +62,21 @@ def test_two_processes_give_the_losses_of_one(run, alone):
 
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, run, alone):
-    go_on_elsewhere(run, first, then)
+    resume_with_other_processes(run, first, then)
     close(run.losses(), alone)
     weights_close(run.folder, Path("alone"))
 
 
-def test_a_process_without_samples_helps_the_other(study):
-    """Drawn by weight, the control has what is left of a step without the proxy's samples: one in a batch of two."""
+def test_a_process_without_samples_takes_part(study):
+    """With sampling weights, the control has a step's samples without those of the proxy: one in a batch of two."""
     recipe = {name: value for name, value in RECIPE.items() if name != "ratio"}
     write_study(Path(), recipe={**recipe, "batch": 2, "sampling_weights": [1, 5], "max_tokens_per_pack": 400})
     run = Micro("sft")
     assert run.finish()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
 
@@ -90,26 +90,26 @@ def test_averages_adapters_and_packs_work_in_two_processes(run):
     assert run.finish()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
 
 
 def test_bf16_arithmetic_in_two_processes_is_nearly_that_of_one(run):
-    """Processes gather weights in bf16, norms included, which one process keeps in fp32."""
+    """Several processes gather all weights in bf16, also those of norms, which one process keeps in fp32."""
     write_study(Path(), recipe={**RECIPE, "precision": "bf16-autocast"})
     assert run.finish()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     for one, other in zip(run.losses(), losses, strict=True):
         assert one[1:3] == pytest.approx(other[1:3], rel=2e-3)
 
 
-def test_data_slower_than_a_step_is_waited_for_while_saving_and_validating(run):
-    """Threads for data, for validation and the main one meet their like in the other process, in whatever order."""
+def test_processes_wait_for_slow_data_while_saving_and_validating(run):
+    """The threads for data, for validation and for training each communicate with their own kind, in any order."""
     sgt("toyworld", "results/shards/validation", "--split", "validation", "--scenes", 16, "--workers", 1)
     held_out = {"validation": {"source": "toyworld", "split": "validation", "scenes": 16}}
     write_study(
@@ -121,9 +121,9 @@ def test_data_slower_than_a_step_is_waited_for_while_saving_and_validating(run):
     assert run.finish()[0] == 0
     alone = metrics(run)
     run.folder.rename("alone")
-    slow = Event("sgt.training.stream.Stream.step", "sleep", call=0, rank=0, seconds=0.1)
-    status, said = run.finish(processes=2, events=[slow])
-    assert status == 0, said
+    slow = Event("sgt.training.batch_loader.BatchLoader.load", "sleep", call=0, rank=0, seconds=0.1)
+    status, output = run.finish(processes=2, events=[slow])
+    assert status == 0, output
     for line, other in zip(metrics(run), alone, strict=True):
         assert line["tokens"] == other["tokens"]
         for name in ("ce", "mse", "validation_vqa", "validation_proxy"):

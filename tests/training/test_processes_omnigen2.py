@@ -1,4 +1,4 @@
-"""The second family in two processes (gloo) and in one: the losses to 1e-5, and each goes on with the other's."""
+"""The second family in two processes (gloo) and one: losses to 1e-5, and each resumes from the other's checkpoints."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from tests.conftest import OMNIGEN2, write_study
 from tests.training.conftest import Micro
-from tests.training.test_processes import RECIPE, close, go_on_elsewhere, tensors_close
+from tests.training.test_processes import RECIPE, close, resume_with_other_processes, tensors_close
 
 NAME = OMNIGEN2["name"]
 
@@ -19,9 +19,9 @@ def prepared(arm: str = "segmentation", **recipe: object) -> Micro:
 
 
 def alone(run: Micro) -> list[tuple]:
-    """What one process gives; the run's folder is then moved away."""
-    status, said = run.finish()
-    assert status == 0, said
+    """The losses with one process; the run's folder is then moved away."""
+    status, output = run.finish()
+    assert status == 0, output
     losses = run.losses()
     run.folder.rename("alone")
     return losses
@@ -47,8 +47,8 @@ def weights_close(one: Path, other: Path) -> None:
 def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
     run = prepared(arm, **recipe)
     losses = alone(run)
-    status, said = run.finish(processes=2)
-    assert status == 0, said
+    status, output = run.finish(processes=2)
+    assert status == 0, output
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
     assert json.loads((run.folder / "run.json").read_text())["processes"] == 2
@@ -58,6 +58,6 @@ def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, study_omnigen2):
     run = prepared()
     losses = alone(run)
-    go_on_elsewhere(run, first, then)
+    resume_with_other_processes(run, first, then)
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))

@@ -1,4 +1,4 @@
-"""Samples that a model cannot take are found before anything is learned, for all models and arms alike."""
+"""Samples that a model cannot take are found before training, and left out for all models and arms."""
 
 import json
 from pathlib import Path
@@ -16,9 +16,9 @@ from sgt.models.examples import InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import load_model, model_without_weights
 from sgt.study.load import load_study
 from sgt.training import screening
-from sgt.training.judging import Outline
+from sgt.training.sample_checks import ImageSize
 from sgt.training.screening import screened_dataset
-from sgt.training.sources import training_sources
+from sgt.training.sources import training_data
 from tests.conftest import OMNIGEN2, sgt
 
 QUESTIONS = Path("results/shards/questions")
@@ -34,7 +34,7 @@ def talk(answer: object = "red", asked: object = "<image>\nwhat?") -> bytes:
 
 
 GOOD = {"jpg": picture(), "json": talk()}
-# What is wrong with a sample, and whether each family minds.
+# Faulty samples, and the reason that is recorded.
 BAD = {
     "too long": ({**GOOD, "json": talk("red " * 600)}, "exceed the context of 512"),
     "undecodable": ({**GOOD, "jpg": picture()[:-40]}, "corrupt or not an image"),
@@ -66,11 +66,11 @@ def write(samples: dict[str, dict[str, bytes]], folder: Path = QUESTIONS, shards
     counts, identity = {}, read_manifest(folder)["identity"]
     for number in range(shards):
         path = folder / f"shard-{number:05d}.tar"
-        mine = names[number * len(names) // shards : (number + 1) * len(names) // shards]
+        own = names[number * len(names) // shards : (number + 1) * len(names) // shards]
         with ShardWriter(path) as shard:
-            for name in mine:
+            for name in own:
                 shard.add(name, samples[name])
-        counts[path.name] = len(mine)
+        counts[path.name] = len(own)
     write_manifest(folder, counts, identity=identity)
 
 
@@ -81,15 +81,15 @@ def change(study: Path, **changes: dict) -> None:
     study.write_text(yaml.safe_dump(content))
 
 
-def verdict(folder: Path = QUESTIONS) -> dict[str, dict]:
+def refused(folder: Path = QUESTIONS) -> dict[str, dict]:
     content = json.loads((folder / "screened.json").read_text())
     return {one["key"]: one for one in content["refused"]}
 
 
-def fails(capsys, words: list, *said: str) -> None:
+def fails(capsys, words: list, *output: str) -> None:
     assert main([str(word) for word in words]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
-    assert all(word in line for word in said), line
+    assert all(word in line for word in output), line
 
 
 def train(model: str = "micro", arm: str = "sft") -> list:
@@ -100,11 +100,11 @@ def test_each_bad_sample_is_found_by_key_and_with_its_reason(study):
     write({"good": GOOD, **{f"bad-{number}": files for number, (files, _) in enumerate(BAD.values())}, "last": GOOD})
     change(study, data={"max_bad": 0.95})
     sgt("screen", study, "questions")
-    found = verdict()
+    found = refused()
     assert list(found) == [f"bad-{number}" for number in range(len(BAD))]
-    for number, (_, said) in enumerate(BAD.values()):
+    for number, (_, output) in enumerate(BAD.values()):
         about = found[f"bad-{number}"]
-        assert said in about["reason"] and about["reason"].startswith(f"bad-{number}"), about
+        assert output in about["reason"] and about["reason"].startswith(f"bad-{number}"), about
         assert (about["shard"], about["uses"], about["models"]) == ("shard-00000.tar", ["vqa"], ["micro"])
     kept = screened_dataset(load_study(study), "questions")
     assert kept.keys == ["good", "last"]
@@ -136,14 +136,14 @@ def test_what_one_model_cannot_take_is_left_out_for_every_model_and_arm(study_om
     change(study_omnigen2, data={"max_bad": 0.2}, models=["micro", name])
     study = load_study(study_omnigen2)
     assert [key for key in open_dataset(QUESTIONS).keys if key != "q-3"] == screened_dataset(study, "questions").keys
-    assert verdict()["q-3"]["models"] == [name] and "1093x5 is too narrow" in verdict()["q-3"]["reason"]
+    assert refused()["q-3"]["models"] == [name] and "1093x5 is too narrow" in refused()["q-3"]["reason"]
     drawn = set()
     for model in ("micro", name):
         for arm in ("sft", "edge"):
             run = study.run(model, arm, 0)
-            sources = training_sources(study, run, study.recipe(model, arm))
-            draws = [draw for step in range(20) for draw in sources.mixture.step(step) if draw.source == "vqa"]
-            drawn.add(tuple(sources.supplies["vqa"].key(draw) for draw in draws[:40]))
+            data = training_data(study, run, study.recipe(model, arm))
+            draws = [draw for step in range(20) for draw in data.mixture.step(step) if draw.source == "vqa"]
+            drawn.add(tuple(data.sources["vqa"].key(draw) for draw in draws[:40]))
     (keys,) = drawn
     assert len(set(keys)) == 7 and not any(key.endswith("q-3") for key in keys)
 
@@ -153,11 +153,11 @@ def test_a_narrow_image_of_a_proxy_is_left_out_with_its_target(study_omnigen2):
     shards, identity = {}, read_manifest(folder)["identity"]
     for path in sorted(folder.glob("*.tar")):
         dataset = [open_dataset(folder)[place] for place in range(24)]
-        mine = [sample for sample in dataset if sample.shard.name == path.name]
+        own = [sample for sample in dataset if sample.shard.name == path.name]
         with ShardWriter(path) as shard:
-            for place, sample in enumerate(mine):
+            for place, sample in enumerate(own):
                 shard.add(sample.key, {**sample.files, **({"jpg": picture(1093, 5)} if place == 4 else {})})
-        shards[path.name] = len(mine)
+        shards[path.name] = len(own)
     write_manifest(folder, shards, identity=identity)
     # The targets are of these shards.
     for path in sorted(folder.glob("*.tar")):
@@ -165,13 +165,13 @@ def test_a_narrow_image_of_a_proxy_is_left_out_with_its_target(study_omnigen2):
     change(study_omnigen2, data={"max_bad": 0.1})
     study = load_study(study_omnigen2)
     run = study.run(OMNIGEN2["name"], "edge", 0)
-    sources = training_sources(study, run, study.recipe(run.model, run.arm))
-    narrow = verdict(folder)
+    data = training_data(study, run, study.recipe(run.model, run.arm))
+    narrow = refused(folder)
     assert len(narrow) == 2 and all(one["uses"] == ["proxy"] for one in narrow.values())
     keys = set()
-    for draw in (draw for step in range(20) for draw in sources.mixture.step(step) if draw.source == "proxy"):
-        seen, made = (part.image for part in sources.supplies["proxy"].make(draw) if not isinstance(part, Text))
-        keys.add(sources.supplies["proxy"].key(draw).rsplit(": ")[-1])
+    for draw in (draw for step in range(20) for draw in data.mixture.step(step) if draw.source == "proxy"):
+        seen, made = (part.image for part in data.sources["proxy"].make(draw) if not isinstance(part, Text))
+        keys.add(data.sources["proxy"].key(draw).rsplit(": ")[-1])
         assert seen.size == made.size == (48, 48)
     assert len(keys) == 22 and keys.isdisjoint(narrow)
     sgt(*train(run.model, run.arm))
@@ -206,10 +206,10 @@ def test_a_verdict_is_made_once_and_anew_for_other_data_or_limits(study, capsys)
     for content in (b"{", b'{"judged_for": 3, "refused": []}', b"[]"):
         (QUESTIONS / "screened.json").write_bytes(content)
         sgt("screen", study, "questions")
-        assert verdict() == {}
+        assert refused() == {}
     write({f"q-{number}": GOOD if number else {**GOOD, "jpg": b"x"} for number in range(8)})
     assert screened_dataset(load_study(study), "questions").keys == [f"q-{number}" for number in range(1, 8)]
-    assert list(verdict()) == ["q-0"]
+    assert list(refused()) == ["q-0"]
 
 
 def test_processes_change_nothing(study, monkeypatch):
@@ -235,11 +235,11 @@ def test_nothing_left_and_a_missing_base_end_in_one_line(study, capsys):
 
 
 @pytest.mark.parametrize("name", ["micro", OMNIGEN2["name"]])
-def test_what_is_judged_is_what_a_batch_takes(name, study_omnigen2):
+def test_what_is_checkerd_is_what_a_batch_takes(name, study_omnigen2):
     change(study_omnigen2, models=[name])
     spec = load_study(study_omnigen2).models[name]
-    model, judge = load_model(spec, Path(spec.checkpoint)), model_without_weights(spec)
-    taken, refused = 0, 0
+    model, checker = load_model(spec, Path(spec.checkpoint)), model_without_weights(spec)
+    accepted, rejections = 0, 0
     for size in ((48, 48), (40, 30), (1, 1), (7, 300), (300, 7), (5, 1093), (1093, 5)):
         for words in (1, 30, 480, 600):
             text = "red " * words
@@ -260,11 +260,11 @@ def test_what_is_judged_is_what_a_batch_takes(name, study_omnigen2):
                     batch = model.batch([whole], [0])
                     model.loss(batch, 1.0)
                 except SgtError as error:
-                    refused += 1
+                    rejections += 1
                     with pytest.raises(SgtError) as found:
-                        judge.check(example(Outline(size)))
+                        checker.check(example(ImageSize(size)))
                     assert found.value.problem == error.problem
                 else:
-                    taken += 1
-                    assert judge.check(example(Outline(size))) == model.tokens(whole)
-    assert taken > 40 and refused > 20
+                    accepted += 1
+                    assert checker.check(example(ImageSize(size))) == model.tokens(whole)
+    assert accepted > 40 and rejections > 20

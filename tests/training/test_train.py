@@ -18,8 +18,8 @@ from sgt.models.registry import load_model
 from sgt.models.transforms import transform_of
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study
-from sgt.training.sources import training_sources
-from sgt.training.stream import Stream
+from sgt.training.batch_loader import BatchLoader
+from sgt.training.sources import training_data
 from tests.conftest import MODEL, STUDY, sgt, write_study
 
 ARMS = STUDY["arms"][2:]
@@ -38,8 +38,8 @@ def check_velocities(arm: str, monkeypatch) -> int:
     study = load_study("config/micro.yaml")
     run, recipe = study.run("micro", arm, 0), study.recipe("micro")
     model = load_model(study.models["micro"], Path("base/micro"))
-    sources = training_sources(study, run, recipe)
-    stream = Stream(model, sources.mixture, sources.supplies, run.seed)
+    data = training_data(study, run, recipe)
+    loader = BatchLoader(model, data.mixture, data.sources, run.seed)
     rendered = {
         sample.key: Image.open(io.BytesIO(next(iter(sample.files.values()))))
         for shard in ("shard-00000", "shard-00001")
@@ -50,14 +50,14 @@ def check_velocities(arm: str, monkeypatch) -> int:
     velocity = flow.velocity
     monkeypatch.setattr(flow, "velocity", lambda data, noise: seen.append((data, noise)) or velocity(data, noise))
     for step in range(2):
-        (batch,) = stream.step(step).batches
+        (batch,) = loader.load(step).micro_batches
         model.loss(batch, 1.0)
-        data, noise = seen[-1]
-        drawn = [keys[draw.index] for draw in sources.mixture.step(step) if draw.source == "proxy"]
+        clean, noise = seen[-1]
+        drawn = [keys[draw.index] for draw in data.mixture.step(step) if draw.source == "proxy"]
         pictures = torch.stack([in_space(model, rendered[key], arm) for key in drawn])
         latents = model.vae.encode(pictures, batch.vae_sample_noise)
         tokens = torch.cat([model.network.patchify(latent) for latent in latents])
-        torch.testing.assert_close(velocity(data, noise), noise - tokens, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(velocity(clean, noise), noise - tokens, rtol=1e-5, atol=1e-5)
         assert len(tokens) == len(batch.mse_loss_indexes)
     return len(drawn)
 
@@ -86,9 +86,9 @@ def test_only_inpainting_is_shown_something_else_than_the_image(study):
     loaded = load_study(study)
     shown = {}
     for arm in ARMS:
-        sources = training_sources(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
-        draws = [draw for draw in sources.mixture.step(0) if draw.source == "proxy"]
-        shown[arm] = [sources.supplies["proxy"].make(draw)[0].image.tobytes() for draw in draws]
+        data = training_data(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
+        draws = [draw for draw in data.mixture.step(0) if draw.source == "proxy"]
+        shown[arm] = [data.sources["proxy"].make(draw)[0].image.tobytes() for draw in draws]
     assert all(shown[arm] == shown["segmentation"] for arm in ARMS if arm != "inpainting")
     assert all(a != b for a, b in zip(shown["inpainting"], shown["segmentation"], strict=True))
 
@@ -97,8 +97,8 @@ def test_every_arm_sees_the_same_questions_in_the_same_order_at_an_exact_ratio(s
     loaded = load_study(study)
     orders = {}
     for arm in STUDY["arms"][1:]:
-        sources = training_sources(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
-        steps = [sources.mixture.step(step) for step in range(30)]
+        data = training_data(loaded, loaded.run("micro", arm, 0), loaded.recipe("micro"))
+        steps = [data.mixture.step(step) for step in range(30)]
         kinds = [[draw.source for draw in step] for step in steps]
         assert kinds == [["vqa"] * 2 if arm == "sft" else ["proxy", "proxy", "vqa"] * 2] * 30
         orders[arm] = [draw.index for step in steps for draw in step if draw.source == "vqa"]
@@ -131,7 +131,7 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "output"),
     [
         ({"arms": ["sft", "edges"]}, "arms: unknown proxy 'edges': use one of base, sft, segmentation"),
         ({"arms": ["base", "edge"]}, "arms: proxies are compared with 'sft': add it"),
@@ -145,17 +145,17 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
         ({"models": ["bagel-8b"]}, "bagel-8b.yaml: no such file"),
     ],
 )
-def test_a_study_that_cannot_be_is_one_line(changes, said, tmp_path, capsys):
+def test_a_study_that_cannot_be_is_one_line(changes, output, tmp_path, capsys):
     path = write_study(tmp_path, **changes)
     assert main(["train", str(path), "--model", "micro", "--arm", "sft", "--seed", "0"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
-    assert said in line and str(tmp_path) in line
+    assert output in line and str(tmp_path) in line
 
 
-def fails(capsys, arm: str, *said: str) -> None:
+def fails(capsys, arm: str, *output: str) -> None:
     assert main(["train", "config/micro.yaml", "--model", "micro", "--arm", arm, "--seed", "0"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
-    assert all(word in line for word in said), line
+    assert all(word in line for word in output), line
     assert not Path(f"results/runs/micro/{arm}/seed0/run.json").exists()
 
 

@@ -7,9 +7,9 @@ import pytest
 from sgt.config.recipe import Optimizer
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
+from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.callback import Callback
-from sgt.training.sources import training_sources
-from sgt.training.stream import Stream
+from sgt.training.sources import training_data
 from sgt.training.trainer import Trainer, TrainerConfig
 
 IN_A_STEP = ["pre_load_batch", "pre_step", "post_train_batch", "log_metrics", "post_step"]
@@ -46,10 +46,10 @@ class Resumed(Callback):
 
 def fit(study: Path, *callbacks: Callback) -> None:
     loaded = load_study(study)
-    sources = training_sources(loaded, loaded.run("micro", "sft", 0), loaded.recipe("micro"))
+    data = training_data(loaded, loaded.run("micro", "sft", 0), loaded.recipe("micro"))
     model = load_model(loaded.models["micro"], Path("base/micro"))
     config = TrainerConfig("run", 3, Optimizer(), ce_weight=1.0, mse_weight=1.0, timestep_shift=1.0, ema=0.0, seed=0)
-    Trainer(model, Stream(model, sources.mixture, sources.supplies, 0), config, Path("work"), None, callbacks).fit()
+    Trainer(model, BatchLoader(model, data.mixture, data.sources, 0), config, Path("work"), None, callbacks).fit()
 
 
 def test_hooks_are_called_in_order_at_every_step_that_is_left(study):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sgt.training.stream import Step
+from sgt.training.batch_loader import StepBatch
 
 if TYPE_CHECKING:
     from sgt.training.trainer import Trainer
@@ -17,7 +17,7 @@ class Callback:
     must be in the callbacks of all of them.
 
     Attributes:
-        trainer: that it belongs to; set before the first hook.
+        trainer: the trainer that calls it; set before the first hook.
     """
 
     trainer: "Trainer"
@@ -28,10 +28,10 @@ class Callback:
     def pre_load_batch(self) -> None:
         """Before the trainer waits for the data of a step."""
 
-    def pre_step(self, batch: Step) -> None:
+    def pre_step(self, batch: StepBatch) -> None:
         """After the data of a step is loaded, before anything is computed."""
 
-    def post_train_batch(self, batch: Step) -> None:
+    def post_train_batch(self, batch: StepBatch) -> None:
         """After the optimizer step; what it adds to ``trainer.metrics`` is logged with the step."""
 
     def log_metrics(self, step: int, metrics: Metrics) -> None:

@@ -19,7 +19,7 @@ class Checkpointing(Callback):
     def pre_train(self) -> None:
         """See :class:`Callback`."""
         trainer = self.trainer
-        self._checkpoints = Checkpoints(trainer.work, self._fingerprint, self._keep_last, trainer.world)
+        self._checkpoints = Checkpoints(trainer.work, self._fingerprint, self._keep_last, trainer.context)
         trainer.step = self._checkpoints.load(trainer.parameters, trainer.optimizer, trainer.average)
 
     def post_step(self) -> None:

@@ -113,7 +113,7 @@ class NonFatal(Callback):
 
     Args:
         name: for the log.
-        recorder: what it protects the run from.
+        recorder: the recorder.
     """
 
     def __init__(self, name: str, recorder: Callback) -> None:

@@ -4,9 +4,9 @@ import time
 
 from sgt.models.estimate import PEAK_FLOPS
 from sgt.progress import Progress
+from sgt.training.batch_loader import StepBatch
 from sgt.training.callbacks.callback import Callback, Metrics
 from sgt.training.memory import peak_memory
-from sgt.training.stream import Step
 
 
 class SpeedMonitor(Callback):
@@ -23,13 +23,13 @@ class SpeedMonitor(Callback):
         """See :class:`Callback`."""
         self._began = time.perf_counter()
 
-    def pre_step(self, batch: Step) -> None:
+    def pre_step(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
         self._waited = time.perf_counter() - self._began
 
-    def post_train_batch(self, batch: Step) -> None:
+    def post_train_batch(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
-        seconds, world = time.perf_counter() - self._began, self.trainer.world
+        seconds, context = time.perf_counter() - self._began, self.trainer.context
         flops_per_second = batch.tokens / seconds * self._flops_per_token
         self.trainer.metrics |= {
             "tokens": batch.tokens,
@@ -37,11 +37,11 @@ class SpeedMonitor(Callback):
             "data_seconds": self._waited,
             "seconds": seconds,
             "tokens_per_second": batch.tokens / seconds,
-            "peak_memory_mb": peak_memory(world.device) / 2**20,
+            "peak_memory_mb": peak_memory(context.device) / 2**20,
             "flops_per_second": flops_per_second,
         }
-        if world.device.type == "cuda":
-            self.trainer.metrics["mfu"] = flops_per_second / (PEAK_FLOPS * world.size)
+        if context.device.type == "cuda":
+            self.trainer.metrics["mfu"] = flops_per_second / (PEAK_FLOPS * context.size)
 
 
 class ConsoleProgress(Callback):

@@ -6,9 +6,9 @@ import torch
 
 from sgt.data.mixture import Epoch, Source
 from sgt.models.base import UnifiedModel
+from sgt.training.batch_loader import BatchLoader, ExampleSource, StepBatch
 from sgt.training.callbacks.callback import Callback, Metrics
-from sgt.training.stream import Step, Stream, Supply
-from sgt.training.world import World
+from sgt.training.distributed import DistributedContext
 
 log = logging.getLogger("sgt")
 SEED = 0
@@ -18,36 +18,36 @@ class Validation(Callback):
     """Adds the losses of the first samples of a held-out dataset to the metrics, one loss for each kind of example.
 
     Args:
-        model: that is trained.
-        supplies: of held-out examples, by name of the kind.
-        every: steps between validations; 0 validates after the last step alone.
-        samples: how many of each kind; all of a kind that has fewer.
-        batch: samples at once, over all processes.
+        model: the one that is trained.
+        sources: of held-out examples, by name of their kind.
+        every: steps between validations; 0 validates only after the last step.
+        samples: number of samples of each kind, or all if there are fewer.
+        batch: samples that are loaded at once, over all processes.
         timestep_shift: as in training.
-        capacity: tokens per pack.
-        world: the processes.
+        capacity: tokens per pack, at most; None for no limit.
+        context: the processes.
     """
 
     def __init__(
         self,
         model: UnifiedModel,
-        supplies: dict[str, Supply],
+        sources: dict[str, ExampleSource],
         every: int,
         samples: int,
         batch: int,
         timestep_shift: float,
         capacity: int | None,
-        world: World,
+        context: DistributedContext,
     ) -> None:
-        self.model, self.world, self.timestep_shift = model, world, timestep_shift
+        self.model, self.context, self.timestep_shift = model, context, timestep_shift
         self._every, self._batch, self._capacity = every, batch, capacity
-        self._counts = {name: min(samples, supply.size) for name, supply in supplies.items()}
-        self._streams = {name: self._stream(name, supply) for name, supply in supplies.items()}
+        self._counts = {name: min(samples, source.size) for name, source in sources.items()}
+        self._loaders = {name: self._loader(name, source) for name, source in sources.items()}
         for name, count in self._counts.items():
-            if count < samples and world.is_main:
+            if count < samples and context.is_main:
                 log.warning("validation_%s is over the %d samples that there are, not %d", name, count, samples)
 
-    def post_train_batch(self, batch: Step) -> None:
+    def post_train_batch(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
         due = self._every and self.trainer.step % self._every == 0
         if due or self.trainer.is_finished:
@@ -57,20 +57,20 @@ class Validation(Callback):
 
     def losses(self) -> Metrics:
         """Mean losses, as ``validation_KIND``: nats per token of questions, mean square of images."""
-        return {f"validation_{name}": self._loss(name) for name in self._streams}
+        return {f"validation_{name}": self._loss(name) for name in self._loaders}
 
-    def _stream(self, name: str, supply: Supply) -> Stream:
+    def _loader(self, name: str, source: ExampleSource) -> BatchLoader:
         mixture = Epoch(Source(name, self._counts[name], self._batch), SEED)
-        return Stream(self.model, mixture, {name: supply}, SEED, self._capacity, self.world)
+        return BatchLoader(self.model, mixture, {name: source}, SEED, self._capacity, self.context)
 
     @torch.no_grad()
     def _loss(self, name: str) -> float:
         sums, tokens = [0.0, 0.0], [0.0, 0.0]
         steps = -(-self._counts[name] // self._batch)
-        for taken in self._streams[name].steps(0, steps):
-            for batch in taken.batches:
-                losses = self.model.loss(batch, self.timestep_shift)
+        for step_batch in self._loaders[name].iterate(0, steps):
+            for micro_batch in step_batch.micro_batches:
+                losses = self.model.loss(micro_batch, self.timestep_shift)
                 sums = [sums[0] + losses.ce.item(), sums[1] + losses.mse.item()]
-            tokens = [tokens[0] + taken.ce_tokens, tokens[1] + taken.mse_tokens]
-        ce, mse = self.world.summed(sums)
+            tokens = [tokens[0] + step_batch.ce_tokens, tokens[1] + step_batch.mse_tokens]
+        ce, mse = self.context.all_reduce_sum_on_device(sums)
         return ce / tokens[0] if tokens[0] else mse / max(tokens[1], 1)

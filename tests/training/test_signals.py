@@ -15,24 +15,24 @@ SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.
 
 @pytest.fixture
 def long_run(run):
-    """A run of 9 steps, which saves at its end alone unless it is asked to stop."""
+    """A run of 9 steps, which saves only after the last one unless it is asked to stop."""
     write_study(Path(), recipe={**STUDY["recipe"], "steps": 9, "save_every": 9})
     return run
 
 
 def test_stopped_by_each_signal_in_turn_it_ends_as_if_it_had_not_been(long_run):
-    assert long_run.meet()[0] == 0
+    assert long_run.run_with()[0] == 0
     whole = long_run.result()
     long_run.folder.rename("whole")
     for done, number in enumerate(SIGNALS, 1):
-        # Every life of the run does one step more.
-        status, said = long_run.meet(Event(STEP, number.name))
-        assert status == REQUEUE_STATUS, said
-        assert f"micro/segmentation/seed0: stopped by {number.name}, saved at step {done}; run it again" in said
-        assert "Traceback" not in said and not (long_run.folder / "run.json").exists()
+        # Every attempt does one more step.
+        status, output = long_run.run_with(Event(STEP, number.name))
+        assert status == REQUEUE_STATUS, output
+        assert f"micro/segmentation/seed0: stopped by {number.name}, saved at step {done}; run it again" in output
+        assert "Traceback" not in output and not (long_run.folder / "run.json").exists()
         assert long_run.checkpoints()[-1] == f"step-{done:07d}"
-    status, said = long_run.meet()
-    assert status == 0 and "resuming from" in said and f"step-{len(SIGNALS):07d}" in said
+    status, output = long_run.run_with()
+    assert status == 0 and "resuming from" in output and f"step-{len(SIGNALS):07d}" in output
     assert long_run.result() == whole
 
 
@@ -46,19 +46,19 @@ def test_stopped_by_each_signal_in_turn_it_ends_as_if_it_had_not_been(long_run):
 )
 def test_a_signal_is_heard_whatever_is_being_done(point, saved, long_run):
     write_study(Path(), recipe={**STUDY["recipe"], "steps": 9, "save_every": 2})
-    status, said = long_run.meet(point)
-    assert status == REQUEUE_STATUS and f"saved at step {saved};" in said
+    status, output = long_run.run_with(point)
+    assert status == REQUEUE_STATUS and f"saved at step {saved};" in output
     assert long_run.checkpoints()[-1] == f"step-{saved:07d}"
 
 
 def test_a_signal_in_the_last_step_is_too_late(long_run):
-    assert long_run.meet(Event(STEP, "SIGTERM", call=9))[0] == 0
+    assert long_run.run_with(Event(STEP, "SIGTERM", call=9))[0] == 0
     assert (long_run.folder / "run.json").exists()
 
 
 def test_a_hangup_that_nohup_ignores_stays_ignored(long_run):
-    status, said = long_run.finish(prefix=("nohup",), events=[Event(STEP, "SIGHUP", call=3)])
-    assert status == 0 and "stopped by" not in said
+    status, output = long_run.finish(prefix=("nohup",), events=[Event(STEP, "SIGHUP", call=3)])
+    assert status == 0 and "stopped by" not in output
     assert (long_run.folder / "run.json").exists()
 
 
@@ -66,17 +66,17 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(long_run):
 def test_a_schedulers_warning_that_the_workflow_ignores_is_heard(processes, long_run):
     """Snakemake ignores it, and what it starts inherits that."""
     ignoring = ("env", "--ignore-signal=USR2")
-    status, said = long_run.finish(processes, prefix=ignoring, events=[Event(STEP, "SIGUSR2", call=3)])
-    assert status != 0 and "stopped by" in said and "saved at step 3" in said
+    status, output = long_run.finish(processes, prefix=ignoring, events=[Event(STEP, "SIGUSR2", call=3)])
+    assert status != 0 and "stopped by" in output and "saved at step 3" in output
 
 
 def test_a_signal_to_one_of_two_processes_saves_one_checkpoint_of_both(long_run):
     stop = Event(STEP, "SIGUSR1", call=3, rank=1)
-    status, said = long_run.finish(processes=2, events=[stop])
-    assert status != 0 and "saved at step 3" in said
+    status, output = long_run.finish(processes=2, events=[stop])
+    assert status != 0 and "saved at step 3" in output
     (checkpoint,) = long_run.checkpoints()
     assert checkpoint == "step-0000003"
     assert len(list((long_run.work / checkpoint).glob("weights-*-of-00002.safetensors"))) == 2
-    status, said = long_run.finish()
-    assert status == 0 and "resuming from" in said
+    status, output = long_run.finish()
+    assert status == 0 and "resuming from" in output
     assert [line[0] for line in long_run.losses()] == list(range(9))
