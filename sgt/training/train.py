@@ -149,6 +149,7 @@ def _callbacks(
                 held_out,
                 recipe.validate_every,
                 recipe.validate_samples,
+                # Not found by trying what fits: the batch size changes the losses' last bits.
                 max(1, recipe.samples[1]),
                 recipe.timestep_shift,
                 recipe.max_tokens_per_pack,

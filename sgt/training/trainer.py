@@ -185,6 +185,8 @@ class Trainer:
         """Compute the first step's gradients without an update: if memory is too small, fail before the first step."""
         self._backward(batch)
         self.optimizer.zero_grad(set_to_none=True)
+        for callback in self.callbacks:
+            callback.dry_run()
 
 
 def _seed_everything(seed: int, step: int, rank: int) -> None:

@@ -150,6 +150,21 @@ def test_a_loss_that_is_not_finite_stops_with_the_samples_of_the_step(study, mon
     assert line.count("results/shards/questions/shard-00000.tar: vqa-") == 2
 
 
+def test_validation_that_does_not_fit_in_memory_fails_before_the_first_step(run, held_out, monkeypatch, capsys):
+    loss = Bagel.loss
+
+    def loss_without_room(self, batch, shift):
+        if not self.network.training:
+            raise MemoryError("no room for a validation batch")
+        return loss(self, batch, shift)
+
+    monkeypatch.setattr(Bagel, "loss", loss_without_room)
+    assert main(run.words) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
+    assert "out of memory (no room for a validation batch)" in line
+    assert not run.checkpoints() and not (run.work / "metrics.jsonl").read_text()
+
+
 def test_tensorboard_gets_the_numbers_and_changes_none(run):
     sgt(*run.words)
     without = run.result()

@@ -13,6 +13,7 @@ from sgt.training.sources import training_data
 from sgt.training.trainer import Trainer, TrainerConfig
 
 IN_A_STEP = ["pre_load_batch", "pre_step", "post_train_batch", "log_metrics", "post_step"]
+HOOKS = ["pre_train", "dry_run", *IN_A_STEP, "close"]
 
 
 class Calls(Callback):
@@ -20,7 +21,7 @@ class Calls(Callback):
 
     def __init__(self, failing: str = "") -> None:
         self.calls: list[tuple[str, int]] = []
-        for hook in ("pre_train", *IN_A_STEP, "close"):
+        for hook in HOOKS:
             setattr(self, hook, self._noting(hook, hook == failing))
 
     def _noting(self, hook: str, fails: bool):
@@ -56,6 +57,7 @@ def test_hooks_are_called_in_order_at_every_step_that_is_left(study):
     calls = Calls()
     fit(study, Resumed(), calls)
     steps = [(hook, step + (hook in IN_A_STEP[2:])) for step in (1, 2) for hook in IN_A_STEP]
+    steps.insert(2, ("dry_run", 1))
     assert calls.calls == [("pre_train", 1), *steps, ("close", 3)]
 
 

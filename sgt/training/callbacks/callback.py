@@ -31,6 +31,9 @@ class Callback:
     def pre_step(self, batch: StepBatch) -> None:
         """After the data of a step is loaded, before anything is computed."""
 
+    def dry_run(self) -> None:
+        """Once, before the first step: compute what needs most memory, so that a lack of it is noticed now."""
+
     def post_train_batch(self, batch: StepBatch) -> None:
         """After the optimizer step; what it adds to ``trainer.metrics`` is logged with the step."""
 

@@ -47,27 +47,36 @@ class Validation(Callback):
             if count < samples and context.is_main:
                 log.warning("validation_%s is over the %d samples that there are, not %d", name, count, samples)
 
+    def dry_run(self) -> None:
+        """See :class:`Callback`; otherwise a lack of memory might be noticed only after the last step."""
+        self._validate(batches=1)
+
     def post_train_batch(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
         due = self._every and self.trainer.step % self._every == 0
         if due or self.trainer.is_finished:
-            self.model.network.eval()
-            self.trainer.metrics |= self.losses()
-            self.model.network.train()
+            self.trainer.metrics |= self._validate()
 
-    def losses(self) -> Metrics:
-        """Mean losses, as ``validation_KIND``: nats per token of questions, mean square of images."""
-        return {f"validation_{name}": self._loss(name) for name in self._loaders}
+    def _validate(self, batches: int | None = None) -> Metrics:
+        """Mean losses, as ``validation_KIND``: nats per token of questions, mean square of images.
+
+        Args:
+            batches: number of batches of each kind, at most; None for all.
+        """
+        self.model.network.eval()
+        losses = {f"validation_{name}": self._loss(name, batches) for name in self._loaders}
+        self.model.network.train()
+        return losses
 
     def _loader(self, name: str, source: ExampleSource) -> BatchLoader:
         mixture = Epoch(Source(name, self._counts[name], self._batch), SEED)
         return BatchLoader(self.model, mixture, {name: source}, SEED, self._capacity, self.context)
 
     @torch.no_grad()
-    def _loss(self, name: str) -> float:
+    def _loss(self, name: str, batches: int | None) -> float:
         sums, tokens = [0.0, 0.0], [0.0, 0.0]
         steps = -(-self._counts[name] // self._batch)
-        for step_batch in self._loaders[name].iterate(0, steps):
+        for step_batch in self._loaders[name].iterate(0, min(steps, batches or steps)):
             for micro_batch in step_batch.micro_batches:
                 losses = self.model.loss(micro_batch, self.timestep_shift)
                 sums = [sums[0] + losses.ce.item(), sums[1] + losses.mse.item()]
