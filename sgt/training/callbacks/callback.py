@@ -13,8 +13,8 @@ Metrics = dict[str, float]
 class Callback:
     """Base class of callbacks: a subclass overrides the hooks that it needs.
 
-    Hooks run in the order in which the trainer holds its callbacks. A hook that communicates with other processes
-    must be in the callbacks of all of them.
+    Hooks run in the order in which the trainer holds its callbacks. A callback that communicates with other processes
+    must be present in all of them.
 
     Attributes:
         trainer: the trainer that calls it; set before the first hook.

@@ -4,6 +4,7 @@ import logging
 
 import torch
 
+from sgt.config.recipe import TimeShift
 from sgt.data.mixture import Epoch, Source
 from sgt.models.base import UnifiedModel
 from sgt.training.batch_loader import BatchLoader, ExampleSource, StepBatch
@@ -35,7 +36,7 @@ class Validation(Callback):
         every: int,
         samples: int,
         batch: int,
-        timestep_shift: float,
+        timestep_shift: TimeShift,
         capacity: int | None,
         context: DistributedContext,
     ) -> None:
