@@ -168,7 +168,7 @@ class LoadedStudy:
     @property
     def used_datasets(self) -> list[str]:
         """The datasets that the study uses, in its order."""
-        used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.previewed}
+        used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.preview_dataset}
         used |= {self.images(arm) for arm in self.proxy_arms}
         if any(arm != ARM_WITHOUT_TRAINING for arm in self.study.arms):
             used |= {self.study.data.vqa, self.study.data.validation}
