@@ -10,71 +10,171 @@ from sgt import __version__
 from sgt.atomic import naming
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError, system_error
+from sgt.extras import missing_extra
 from sgt.progress import name_work
 
-# name -> (module with `configure(parser)` and `run(args)`, one line of help)
+# name -> (module with `configure(parser)` and `run(args)`, one line of help, an example)
 COMMANDS = {
-    "check": ("sgt.study.check", "validate a study and list its runs"),
-    "adopt": ("sgt.study.adopt", "let the workflow take results that DVC pulled as its own"),
-    "base": ("sgt.study.base_weights", "make a model's base weights those that data.dvc names"),
-    "schema": ("sgt.study.schema", "print the JSON schema of a study file"),
-    "keys": ("sgt.models.keys", "print a model's parameter names, shapes and dtypes"),
-    "fetch": ("sgt.data.fetch.command", "fetch a dataset or model at its revision, verified"),
-    "toyworld": ("sgt.data.toyworld.command", "make the built-in scenes and questions as shards"),
-    "shards": ("sgt.data.sources.command", "make a dataset of a study from what was fetched"),
-    "render": ("sgt.proxies.render", "render the targets of one shard"),
-    "preview": ("sgt.proxies.preview", "draw a contact sheet of a shard: inputs and targets"),
-    "pretrain": ("sgt.training.pretrain", "train a base model from nothing"),
-    "launch": ("sgt.launch", "a command in as many processes as its model asks for"),
-    "screen": ("sgt.training.screening", "find the samples of a dataset that a study's models cannot take"),
-    "train": ("sgt.training.train", "post-train one run of a study"),
-    "predict": ("sgt.evaluation.predict", "answer or generate for one run and one benchmark"),
-    "demonstrate": ("sgt.evaluation.demonstrate", "a proxy arm makes its targets for a few held-out scenes"),
-    "score": ("sgt.evaluation.score", "metrics from predictions"),
-    "tables": ("sgt.reporting.tables", "tables from score files"),
-    "figures": ("sgt.reporting.figures", "figures from score files"),
-    "report": ("sgt.reporting.report", "the report page"),
+    "check": (
+        "sgt.study.check",
+        "validate a study and list its runs",
+        "sgt check config/tiny.yaml",
+    ),
+    "adopt": (
+        "sgt.study.adopt",
+        "let the workflow take results that DVC pulled as its own",
+        "sgt adopt config/tiny.yaml",
+    ),
+    "base": (
+        "sgt.study.base_weights",
+        "make a model's base weights those that data.dvc names",
+        "sgt base data/base/bagel-tiny",
+    ),
+    "schema": (
+        "sgt.study.schema",
+        "print the JSON schema of a study file",
+        "sgt schema > config/study.schema.json",
+    ),
+    "keys": (
+        "sgt.models.keys",
+        "print a model's parameter names, shapes and dtypes",
+        "sgt keys bagel-tiny > keys.json",
+    ),
+    "fetch": (
+        "sgt.data.fetch.command",
+        "fetch a dataset or model at its revision, verified",
+        "sgt fetch coco-2017 --into downloads",
+    ),
+    "toyworld": (
+        "sgt.data.toyworld.command",
+        "make the built-in scenes and questions as shards",
+        "sgt toyworld scenes --split test --scenes 100",
+    ),
+    "shards": (
+        "sgt.data.sources.command",
+        "make a dataset of a study from what was fetched",
+        "sgt shards config/paper.yaml coco-2k",
+    ),
+    "render": (
+        "sgt.proxies.render",
+        "render the targets of one shard",
+        "sgt render segmentation scenes/shard-00000.tar targets.tar",
+    ),
+    "preview": (
+        "sgt.proxies.preview",
+        "draw a contact sheet of a shard: inputs and targets",
+        "sgt preview scenes/shard-00000.tar sheet.png --proxies segmentation,depth",
+    ),
+    "pretrain": (
+        "sgt.training.pretrain",
+        "train a base model from nothing",
+        "sgt pretrain config/tiny.yaml --model bagel-tiny --out results/tiny/base/bagel-tiny",
+    ),
+    "launch": (
+        "sgt.launch",
+        "a command in as many processes as its model asks for",
+        "sgt launch train config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "screen": (
+        "sgt.training.screening",
+        "find the samples of a dataset that a study's models cannot take",
+        "sgt screen config/tiny.yaml scenes",
+    ),
+    "train": (
+        "sgt.training.train",
+        "post-train one run of a study",
+        "sgt train config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "predict": (
+        "sgt.evaluation.predict",
+        "answer or generate for one run and one benchmark",
+        "sgt predict config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
+    ),
+    "demonstrate": (
+        "sgt.evaluation.demonstrate",
+        "a proxy arm makes its targets for a few held-out scenes",
+        "sgt demonstrate config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "score": (
+        "sgt.evaluation.score",
+        "metrics from predictions",
+        "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
+    ),
+    "tables": (
+        "sgt.reporting.tables",
+        "tables from score files",
+        "sgt tables config/tiny.yaml",
+    ),
+    "figures": (
+        "sgt.reporting.figures",
+        "figures from score files",
+        "sgt figures config/tiny.yaml",
+    ),
+    "report": (
+        "sgt.reporting.report",
+        "the report page",
+        "sgt report config/tiny.yaml",
+    ),
 }
+
+
+def make_parser(*names: str | None) -> argparse.ArgumentParser:
+    """The parser of the command line; only the named commands are imported and have their arguments."""
+    parser = argparse.ArgumentParser(
+        prog="sgt",
+        description="What does a visual task teach a unified multimodal model?",
+        epilog="`sgt COMMAND --help` lists a command's arguments, with an example.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary, example) in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in names:
+            importlib.import_module(module).configure(subparser)
+    return parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    What the user can mend, an :class:`SgtError` or what the system refuses (``OSError``), becomes one line on stderr
-    and an exit status, in whichever process of the command it happened.
+    What the user can mend, an :class:`SgtError`, what the system refuses (``OSError``) or an extra that is not
+    installed, becomes one line on stderr and an exit status, in whichever process of the command it happened.
     """
     argv = sys.argv[1:] if argv is None else argv
     name = next((word for word in argv if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(
-        prog="sgt", description="What does a visual task teach a unified multimodal model?"
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     try:
         require_own_packages()
     except SgtError as error:
-        print(f"sgt: error: {error}", file=sys.stderr)
-        return error.status
-    for command, (module, summary) in COMMANDS.items():
-        subparser = subparsers.add_parser(command, help=summary, description=summary)
-        if command == name:
-            implementation = importlib.import_module(module)
-            implementation.configure(subparser)
-    args = parser.parse_args(argv)
+        return _told("sgt", error)
+    try:
+        _run(argv, make_parser(name).parse_args(argv))
+    except SgtError as error:
+        return _told(f"sgt {name}", error)
+    except OSError as error:
+        return _told(f"sgt {name}", system_error(error))
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        return _told(f"sgt {name}", missing)
+    return 0
+
+
+def _run(argv: list[str], args: argparse.Namespace) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # What makes the result again: logged, and kept as evidence beside it.
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
     name_work(_work(args))
-    try:
-        implementation.run(args)
-        with naming("standard output"):
-            sys.stdout.flush()
-    except SgtError as error:
-        return _told(name, error)
-    except OSError as error:
-        return _told(name, system_error(error))
-    return 0
+    importlib.import_module(COMMANDS[args.command][0]).run(args)
+    with naming("standard output"):
+        sys.stdout.flush()
 
 
 def _work(args: argparse.Namespace) -> str:
@@ -88,6 +188,6 @@ def _work(args: argparse.Namespace) -> str:
     return " ".join(map(str, words))
 
 
-def _told(name: str, error: SgtError) -> int:
-    print(f"sgt {name}: error: {error}", file=sys.stderr)
+def _told(command: str, error: SgtError) -> int:
+    print(f"{command}: error: {error}", file=sys.stderr)
     return error.status
