@@ -60,7 +60,7 @@ dry-run: own-packages ## what `make study` would do
 	@sgt check --quiet '$(STUDY)'
 	$(SNAKEMAKE) --dry-run --quiet rules
 
-pull: own-packages ## fetch base weights and results of this revision's study from DVC's remote, and let the workflow know
+pull: own-packages ## fetch base weights and results of this revision's study from DVC's remote, and have the workflow accept them
 	dvc pull
 	sgt adopt '$(STUDY)'
 
@@ -95,7 +95,7 @@ docs: own-packages ## build the site of the documentation: build/site/index.html
 schema: $(READY) ## write the schema of study files, for editors
 	sgt schema > config/study.schema.json
 
-lock: ## tell the conda environment of a change to requirements.lock
+lock: ## make the conda environment follow requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
 base: own-packages ## make the base weights of MODEL (bagel-tiny) anew
