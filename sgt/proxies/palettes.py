@@ -1,8 +1,9 @@
-"""Colours that tell labels apart.
+"""Palettes for label images.
 
-``distinct``: black for the background, then colours, each the one of the 216 with channels in {0, 51, …, 255} that is
-farthest in CIELAB from all before it. The closest two of the first 21 are 40.8 apart, so the first few differ even
-more. ``tab20``: matplotlib's twenty qualitative colours, which the paper's overview figure shows.
+``distinct``: black for the background, then colours chosen greedily from the 216 whose channels are in
+{0, 51, …, 255}: each is the one farthest in CIELAB from all colours before it. The smallest distance between two of the
+first 21 is 40.8; fewer colours are farther apart still. ``tab20``: matplotlib's twenty qualitative colours, as in the
+paper's overview figure.
 """
 
 from functools import cache
@@ -16,29 +17,29 @@ Palette = Literal["distinct", "tab20"]
 Colour = tuple[int, int, int]
 
 BACKGROUND: Colour = (0, 0, 0)
-MOST = {"distinct": 215, "tab20": 20}
+MAX_COLOURS = {"distinct": 215, "tab20": 20}
 
 
 @cache
 def palette(name: Palette, colours: int) -> tuple[Colour, ...]:
-    """Background and ``colours`` colours, no two the same; at most ``MOST[name]``."""
+    """The background and then ``colours`` different RGB colours, at most ``MAX_COLOURS[name]``."""
     if name == "tab20":
         entries = np.rint(255 * np.array(colormaps["tab20"].colors)).astype(int).tolist()
         return (BACKGROUND, *(tuple(entry) for entry in entries[:colours]))
-    return _farthest(colours + 1)
+    return _farthest_points(colours + 1)
 
 
 @cache
-def _farthest(count: int) -> tuple[Colour, ...]:
+def _farthest_points(count: int) -> tuple[Colour, ...]:
     candidates = list(product(range(0, 256, 51), repeat=3))
     lab = _cielab(np.array(candidates))
     chosen = [0]
     distance = np.linalg.norm(lab - lab[0], axis=1)
     while len(chosen) < count:
-        # Rounded, so that equal distances are equal on every machine.
+        # Rounded, so that ties are broken alike on every machine.
         chosen.append(int(distance.round(6).argmax()))
         distance = np.minimum(distance, np.linalg.norm(lab - lab[chosen[-1]], axis=1))
-    return tuple(candidates[place] for place in chosen)
+    return tuple(candidates[index] for index in chosen)
 
 
 def _cielab(rgb: np.ndarray) -> np.ndarray:

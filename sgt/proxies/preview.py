@@ -1,4 +1,4 @@
-"""``sgt preview``: a contact sheet of one shard, a row per sample: the input, what is seen of it, and each target."""
+"""``sgt preview``: a contact sheet of one shard, a row per sample: the image, degraded inputs, and each target."""
 
 import argparse
 import json
@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from sgt.atomic import atomic_path, sha256
 from sgt.data.images import decode_target, image_of
@@ -16,27 +15,23 @@ from sgt.errors import SgtError
 from sgt.identity import Identity, write_record
 from sgt.proxies import PROXIES
 from sgt.proxies.base import Proxy
-from sgt.proxies.render import encode_target, proxy_named, proxy_with
+from sgt.proxies.contact_sheet import Row, contact_sheet
+from sgt.proxies.render import encode_target, proxy_from, proxy_named
 
 log = logging.getLogger("sgt")
-GAP = 6
-TITLE = 20
-INK, PAPER = (30, 30, 30), (255, 255, 255)
-
-Columns = dict[str, Image.Image]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt preview``."""
     parser.add_argument("shard", type=Path)
     parser.add_argument("out", type=Path, help="PNG file")
-    parser.add_argument("--count", type=int, default=8, help="samples, from the first (%(default)s)")
+    parser.add_argument("--count", type=int, default=8, help="number of samples, from the first (%(default)s)")
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument("--proxies", default=",".join(PROXIES), help="names, separated by commas (%(default)s)")
-    chosen.add_argument("--options", help="names with what is chosen about each, as a JSON object of objects")
-    parser.add_argument("--side", type=int, default=144, help="longest side of a picture, pixels (%(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the degradations")
-    parser.add_argument("--record", type=Path, help="file that will say what the sheet was drawn from")
+    chosen.add_argument("--options", help="names with the task and options of each, as a JSON object of objects")
+    parser.add_argument("--side", type=int, default=144, help="longest side of an image, pixels (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the degradations (%(default)s)")
+    parser.add_argument("--record", type=Path, help="write the identity of the sheet to this file")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     for name in proxies:
         if name not in drawn:
             log.warning("%s: left out, samples of %s lack %s", name, args.shard, " or ".join(proxies[name].needs))
-    rows = [pictures(sample, drawn, np.random.default_rng([args.seed, place])) for place, sample in enumerate(samples)]
+    rows = [row_of(sample, drawn, np.random.default_rng([args.seed, index])) for index, sample in enumerate(samples)]
     with atomic_path(args.out) as temporary:
         contact_sheet(rows, args.side).save(temporary, "PNG")
     if args.record:
@@ -67,26 +62,26 @@ def run(args: argparse.Namespace) -> None:
 
 
 def sheet_identity(proxies: dict[str, Proxy], shard_sha256: str) -> Identity:
-    """What decides a contact sheet: the shard, and the proxies by the names they have on it."""
-    return {"shard": shard_sha256, "proxies": {name: proxy.choices for name, proxy in proxies.items()}}
+    """What decides a contact sheet: the shard, and the proxies by the titles of their columns."""
+    return {"shard": shard_sha256, "proxies": {name: proxy.identity for name, proxy in proxies.items()}}
 
 
 def proxies_of(options: str) -> dict[str, Proxy]:
-    """Proxies by the name that a study gives them: ``{"edge-canny": {"task": "edge", "method": "canny"}}``.
+    """Proxies by the name that a study gives them, from ``{"edge-canny": {"task": "edge", "method": "canny"}}``.
 
     Raises:
-        SgtError: it is not that, or a task or option is unknown.
+        SgtError: this is not a JSON object of objects, or a task or option is unknown.
     """
     try:
-        chosen = json.loads(options)
-        tasks = {name: choice.pop("task") for name, choice in chosen.items()}
-    except (ValueError, AttributeError, KeyError) as error:
-        raise SgtError("--options", f"not a JSON object of objects with a task ({error!r})", "see the help") from None
-    return {name: proxy_with(task, json.dumps(chosen[name])) for name, task in tasks.items()}
+        mappings = {name: dict(mapping) for name, mapping in json.loads(options).items()}
+    except (ValueError, AttributeError, TypeError) as error:
+        remedy = 'give one, such as {"edge": {"task": "edge"}}'
+        raise SgtError("--options", f"not a JSON object of objects ({error})", remedy) from None
+    return {name: proxy_from(mapping) for name, mapping in mappings.items()}
 
 
-def pictures(sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator) -> Columns:
-    """The input, what a degrading proxy shows of it, and the targets, by column title."""
+def row_of(sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator) -> Row:
+    """The image of a sample, the input of each degrading proxy, and the targets, by column title."""
     image = image_of(sample)
     row = {"input": image}
     for name, proxy in proxies.items():
@@ -95,28 +90,3 @@ def pictures(sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator
         target = proxy.render(image, sample)
         row[name] = decode_target(encode_target(target), name).convert("RGB")
     return row
-
-
-def contact_sheet(rows: list[Columns], side: int) -> Image.Image:
-    """One RGB sheet of rows that have the same titles; each picture fills a ``side`` × ``side`` cell as far as it can.
-
-    Pictures are resized by nearest neighbour, so that the colours of labels and single pixels stay what they are.
-    """
-    titles = list(rows[0])
-    pitch = side + GAP
-    sheet = Image.new("RGB", (GAP + pitch * len(titles), TITLE + GAP + pitch * len(rows)), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    for column, title in enumerate(titles):
-        left = GAP + column * pitch
-        draw.text((left + side / 2, TITLE / 2 + GAP / 2), title, INK, _font(title, side), anchor="mm")
-        for place, row in enumerate(rows):
-            picture = ImageOps.contain(row[title], (side, side), Image.Resampling.NEAREST)
-            margin = (side - picture.width) // 2, (side - picture.height) // 2
-            sheet.paste(picture, (left + margin[0], TITLE + GAP + place * pitch + margin[1]))
-    return sheet
-
-
-def _font(title: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """The largest font, up to 13 pixels, in which the title fits the column."""
-    fonts = [ImageFont.load_default(size) for size in range(13, 5, -1)]
-    return next((font for font in fonts if font.getlength(title) <= width), fonts[-1])

@@ -45,7 +45,7 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         "questions": _learned(study, study.study.data.vqa),
     }
     if run.proxy:
-        identity["proxy"] = study.proxy(run.proxy).choices
+        identity["proxy"] = study.proxy(run.proxy).identity
         identity["images"] = _learned(study, study.images(run.proxy))
         shards = range(study.study.datasets[study.images(run.proxy)].shards)
         identity["targets"] = [target_content(study.target_dir(run.proxy) / shard_name(index)) for index in shards]
@@ -69,7 +69,7 @@ def drawing_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Id
     return {
         "checkpoint": checkpoint_sha256,
         "model": _predicting(study, run),
-        "proxy": study.proxy(run.arm).choices,
+        "proxy": study.proxy(run.arm).identity,
         "protocol": benchmark.protocol.model_dump(mode="json"),
         "data": _dataset(study, benchmark.dataset),
     }

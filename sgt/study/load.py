@@ -148,7 +148,7 @@ class LoadedStudy:
     def demonstrates(self, arm: str) -> bool:
         """Whether an arm's proxy can be shown on the scenes that images are generated for."""
         benchmark = self.drawing_benchmark
-        return benchmark is not None and self.proxy(arm).lacks(self.study.datasets[benchmark.dataset]) is None
+        return benchmark is not None and self.proxy(arm).missing_from(self.study.datasets[benchmark.dataset]) is None
 
     @property
     def screened(self) -> list[str]:

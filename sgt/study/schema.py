@@ -8,11 +8,11 @@ when a study runs.
 import argparse
 import json
 from pathlib import Path
-from typing import Annotated, Union
+from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from sgt.proxies import PROXIES
+from sgt.proxies import PROXIES, options_type
 from sgt.study.datasets import Data, Dataset
 from sgt.study.fields import Folder, Name, Seed, Strict
 from sgt.study.recipe import Recipe
@@ -21,10 +21,7 @@ from sgt.study.watch import Watch
 
 ARM_WITHOUT_TRAINING = "base"
 ARM_WITHOUT_PROXY = "sft"
-ProxyOptions = Annotated[
-    Union[tuple(type(proxy).Options for proxy in PROXIES.values())],  # noqa: UP007 (of a tuple made here)
-    Field(discriminator="task"),
-]
+ProxyOptions = options_type()
 
 
 class Study(Strict):

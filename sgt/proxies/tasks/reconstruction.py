@@ -7,14 +7,15 @@ from sgt.study.fields import Strict
 
 
 class Reconstruction(CleanImage):
-    """The target is the image itself, seen through the semantic encoder alone."""
+    """The target is the image itself; the model gets it through its semantic encoder only."""
 
     class Options(Strict):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["reconstruction"]
 
     name = "reconstruction"
+    sheet_order = 4
     prompts = (
         "draw the same picture again",
         "copy this picture",

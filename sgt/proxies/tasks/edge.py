@@ -12,33 +12,34 @@ from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
 from sgt.study.fields import Strict
 
-PERCENTILE = 99
+WHITE_PERCENTILE = 99
 
 
 class Edge(Proxy):
     """``gradient``: Sobel gradient magnitude of luminance, scaled so that its 99th percentile is white. ``canny``:
-    lines one pixel wide, white, where the gradient of the smoothed luminance is largest across the edge.
+    Canny's edges, white lines one pixel wide.
     """
 
     class Options(Strict):
-        """Which detector, and Canny's settings."""
+        """The detector and Canny's settings."""
 
         task: Literal["edge"]
         method: Literal["gradient", "canny"] = "gradient"
         sigma: float = Field(1.4, ge=0, le=20, description="canny: standard deviation of the smoothing, pixels")
         low: float = Field(0.1, gt=0, le=1, description="canny: share of the largest gradient that continues a line")
-        high: float = Field(0.2, gt=0, le=1, description="canny: share of the largest gradient that begins one")
+        high: float = Field(0.2, gt=0, le=1, description="canny: share of the largest gradient that begins a line")
 
         @model_validator(mode="after")
-        def _possible(self) -> "Edge.Options":
-            if self.method != "canny" and (named := self.model_fields_set & {"sigma", "low", "high"}):
-                raise ValueError(f"method {self.method} has no {min(named)}: remove it")
+        def _check_consistent(self) -> "Edge.Options":
+            if self.method != "canny" and (unused := self.model_fields_set & {"sigma", "low", "high"}):
+                raise ValueError(f"method {self.method} has no {min(unused)}: remove it")
             if self.low > self.high:
                 raise ValueError(f"low {self.low} is above high {self.high}: swap them")
             return self
 
     name = "edge"
     level = "low"
+    sheet_order = 3
     prompts = (
         "draw the edges",
         "make an edge map",
@@ -51,7 +52,7 @@ class Edge(Proxy):
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """An 8-bit grey image; black where the image is flat."""
         strength = DETECTORS[self.options.method](image, self.options)
-        white = np.percentile(strength, PERCENTILE) or strength.max()
+        white = np.percentile(strength, WHITE_PERCENTILE) or strength.max()
         scaled = np.clip(strength / white, 0, 1) if white else strength
         return Image.fromarray(np.round(255 * scaled).astype(np.uint8))
 
@@ -103,8 +104,8 @@ def _grey(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("L"), np.float64)
 
 
-# Strength of the edges, float (H, W), at least 0, of an RGB image. A network such as HED is one more entry, and one
-# more name in ``Options.method``.
+# From an RGB image and the options to edge strength, float (H, W), at least 0. To add a network such as HED, add an
+# entry, and its name to ``Options.method``.
 DETECTORS: dict[str, Callable[[Image.Image, Strict], np.ndarray]] = {
     "gradient": lambda image, options: sobel(_grey(image)),
     "canny": lambda image, options: canny(_grey(image), options.sigma, options.low, options.high).astype(float),
