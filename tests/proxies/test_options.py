@@ -10,7 +10,6 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 from skimage import data as photographs
-from skimage.feature import canny as reference_canny
 from transformers import DepthAnythingForDepthEstimation
 
 from sgt.cli import main
@@ -76,17 +75,26 @@ def test_options_are_part_of_the_command_and_of_the_report(tmp_path):
         assert main([*words[:-1], text]) == 1
 
 
-def test_canny_finds_what_another_canny_finds():
-    grey = np.asarray(Image.fromarray(PHOTOGRAPH).convert("L"), float)
-    ours = canny(grey, 1.4, 0.1, 0.25)
-    # The other one's thresholds are absolute, and its gradient is a fourth of ours.
-    strongest = 220
-    theirs = reference_canny(grey, 1.4, 0.1 * strongest / 2, 0.25 * strongest / 2)
-    near = np.zeros_like(theirs)
-    for dy, dx in np.ndindex(3, 3):
-        near |= np.roll(theirs, (dy - 1, dx - 1), (0, 1))
-    assert 0.02 < ours.mean() < 0.3
-    assert (ours & near).sum() > 0.85 * ours.sum()
+def test_canny_thresholds_are_shares_of_the_largest_gradient():
+    grey = np.zeros((40, 90))
+    # Three bars: strong, at 0.5 of its gradient, and at 0.15 of it.
+    grey[:, 10:20], grey[:, 40:50], grey[:, 70:80] = 200, 100, 30
+
+    def bars(low: float, high: float, contrast: float = 1.0) -> list[bool]:
+        lines = canny(contrast * grey, 1.0, low, high)
+        return [bool(lines[:, left : left + 30].any()) for left in (0, 30, 60)]
+
+    assert bars(0.1, 0.6) == [True, False, False] and bars(0.1, 0.4) == [True, True, False]
+    assert bars(0.1, 0.12) == [True, True, True] and bars(0.2, 0.4, contrast=0.1) == [True, True, False]
+    # A line that is strong somewhere goes on where it is only above the low threshold.
+    fading = np.zeros((40, 40))
+    fading[:, 20:] = np.linspace(200, 60, 40)[:, None]
+    assert canny(fading, 1.0, 0.2, 0.9)[1:-1].any(axis=1).all()
+    assert not canny(fading, 1.0, 0.8, 0.9)[30:].any()
+
+
+def test_other_pixels_of_canny_are_another_version():
+    assert proxy("edge").version == 1 and proxy("edge", method="canny").version == 2
 
 
 def test_canny_lines_of_a_square_are_thin_and_closed():

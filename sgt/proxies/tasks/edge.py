@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
-from scipy.ndimage import gaussian_filter, label
+from scipy import ndimage
+from skimage import feature
 
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
@@ -49,6 +50,11 @@ class Edge(Proxy):
         "find all the edges",
     )
 
+    def __init__(self, options: Strict | None = None) -> None:
+        super().__init__(options)
+        if self.options.method == "canny":
+            self.version = 2
+
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """An 8-bit grey image; black where the image is flat."""
         strength = DETECTORS[self.options.method](image, self.options)
@@ -58,46 +64,21 @@ class Edge(Proxy):
 
 
 def sobel(grey: np.ndarray) -> np.ndarray:
-    """Gradient magnitude, float64 (H, W), of a grey image whose border is repeated."""
-    return np.hypot(*_gradient(grey))
+    """Sobel gradient magnitude, float64 (H, W), of a grey image, float64 (H, W), whose border pixels are repeated."""
+    return np.hypot(ndimage.sobel(grey, axis=1), ndimage.sobel(grey, axis=0))
 
 
 def canny(grey: np.ndarray, sigma: float, low: float, high: float) -> np.ndarray:
-    """Canny's lines, bool (H, W), of a grey image; thresholds are shares of the largest gradient of the smoothed
-    image."""
-    across, down = _gradient(gaussian_filter(grey, sigma, mode="nearest"))
-    strength = np.hypot(across, down)
-    ridge = _is_ridge(across, down, strength)
-    weak = ridge & (strength >= low * strength.max()) & (strength > 0)
-    pieces, count = label(weak, structure=np.ones((3, 3)))
-    begun = np.zeros(count + 1, bool)
-    begun[pieces[weak & (strength >= high * strength.max())]] = True
-    begun[0] = False
-    return begun[pieces]
+    """Canny's edges, bool (H, W), of a grey image, float64 (H, W).
 
-
-def _is_ridge(across: np.ndarray, down: np.ndarray, strength: np.ndarray) -> np.ndarray:
-    """Where the gradient is largest along its own direction, which is rounded to one of four."""
-    height, width = strength.shape
-    padded = np.pad(strength, 1)
-    sector = np.round(np.arctan2(down, across) / (np.pi / 4)).astype(int) % 4
-    ridge = np.zeros(strength.shape, bool)
-    for place, (dy, dx) in enumerate(((0, 1), (1, 1), (1, 0), (1, -1))):
-        after = padded[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
-        before = padded[1 - dy : 1 - dy + height, 1 - dx : 1 - dx + width]
-        # Of two equal neighbours one is kept.
-        ridge |= (sector == place) & (strength > before) & (strength >= after)
-    return ridge
-
-
-def _gradient(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sobel's horizontal and vertical derivative, float64 (H, W) each; the border is repeated."""
-    p = np.pad(grey, 1, mode="edge")
-    across = p[:, 2:] - p[:, :-2]
-    down = p[2:, :] - p[:-2, :]
-    horizontal = across[:-2] + 2 * across[1:-1] + across[2:]
-    vertical = down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:]
-    return horizontal, vertical
+    Args:
+        grey: the image.
+        sigma: standard deviation of the smoothing, pixels.
+        low, high: hysteresis thresholds, as shares of the largest gradient magnitude of the smoothed image.
+    """
+    smooth = ndimage.gaussian_filter(grey, sigma, mode="nearest")
+    largest = sobel(smooth).max()
+    return feature.canny(smooth, 0, low * largest, high * largest, mode="nearest")
 
 
 def _grey(image: Image.Image) -> np.ndarray:
