@@ -6,7 +6,7 @@ import errno
 REQUEUE_STATUS = 85
 # What to do about what the system refused, by its number; the rest is for the reader to judge.
 _ROOM = "make room, or raise the quota or limit, and run the command again: what is finished stays"
-_REMEDIES = {
+_REMEDIES: dict[int | None, str] = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
     errno.EFBIG: _ROOM,
