@@ -116,12 +116,15 @@ class BatchLoader:
 
     def iterate(self, start: int, end: int) -> Iterator[StepBatch]:
         """The batches of steps ``start`` to ``end``; a thread loads the next one while the current one is in use."""
+        if start >= end:
+            return
         with ThreadPoolExecutor(1) as thread:
-            pending = thread.submit(self.load, start) if start < end else None
-            for step in range(start, end):
+            pending = thread.submit(self.load, start)
+            for step in range(start + 1, end):
                 batch = pending.result()
-                pending = thread.submit(self.load, step + 1) if step + 1 < end else None
+                pending = thread.submit(self.load, step)
                 yield batch
+            yield pending.result()
 
     def _strata(self, draws: Sequence[Draw]) -> list[Stratum]:
         """The stratum of each draw among all target images of the step, in whichever pack they are."""

@@ -31,14 +31,14 @@ def vqa_example(sample: Sample, load_image: Callable[[Sample], Image.Image] = im
         SgtError: the record has neither of the two, or a malformed one.
     """
     record, where = sample.json(), f"{sample.shard}: {sample.key}.json"
-    image = [InputImage(load_image(sample), asked=True)] if sample.has_image else []
+    image: list[InputImage | Text] = [InputImage(load_image(sample), asked=True)] if sample.has_image else []
     if "questions" in record:
         questions = check_questions(record["questions"], where)
         if "caption" in record:
             questions.append((CAPTION_REQUEST, caption_of(sample)))
         if not questions:
             raise SgtError(where, "no questions", "leave this sample out")
-        return image + [QAPair(question, answer) for question, answer in questions]
+        return [*image, *(QAPair(question, answer) for question, answer in questions)]
     if not record.get("conversations"):
         raise SgtError(where, "no questions", "use a dataset of questions")
     parts: list[InputImage | Text] = []
@@ -47,9 +47,8 @@ def vqa_example(sample: Sample, load_image: Callable[[Sample], Image.Image] = im
             parts.append(Text(turn["value"].strip(), supervised=True))
             continue
         before, mark, after = turn["value"].partition(IMAGE_MARK)
-        for part in (Text(before.strip()), *(image if mark else []), Text(after.strip())):
-            if part != Text(""):
-                parts.append(part)
+        request = [Text(before.strip()), *(image if mark else []), Text(after.strip())]
+        parts += [part for part in request if part != Text("")]
     return parts if any(isinstance(part, InputImage) for part in parts) else image + parts
 
 

@@ -13,10 +13,9 @@ from sgt.training.sharding import local_rows
 
 def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.Optimizer:
     """The optimizer of a recipe. The trainer sets its learning rate every step, to :func:`learning_rate`."""
-    values = {"lr": recipe.lr, "betas": recipe.betas, "eps": recipe.eps, "weight_decay": recipe.weight_decay}
     if recipe.rounding == "stochastic":
-        return RoundingAdamW(parameters, **values)
-    return torch.optim.AdamW(parameters, **values, fused=True)
+        return RoundingAdamW(parameters, recipe.lr, recipe.betas, recipe.eps, recipe.weight_decay)
+    return torch.optim.AdamW(parameters, recipe.lr, recipe.betas, recipe.eps, recipe.weight_decay, fused=True)
 
 
 def learning_rate(recipe: Optimizer, step: int, steps: int) -> float:

@@ -30,7 +30,7 @@ class RoundingAdamW(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # takes no closure
         """Update every parameter that has a gradient."""
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -41,9 +41,10 @@ class RoundingAdamW(torch.optim.Optimizer):
                     state["step"] = torch.zeros(())
                     state["exp_avg"], state["exp_avg_sq"] = (torch.zeros_like(parameter) for _ in range(2))
                 state["step"] += 1
-                held = (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
-                for chunk in zip(*(_flat(tensor).split(CHUNK) for tensor in held), strict=True):
-                    _step(*chunk, int(state["step"]), group)
+                tensors = (parameter, parameter.grad, state["exp_avg"], state["exp_avg_sq"])
+                for chunks in zip(*(_flat(tensor).split(CHUNK) for tensor in tensors), strict=True):
+                    weight, gradient, first, second = chunks
+                    _step(weight, gradient, first, second, int(state["step"]), group)
 
 
 def _step(weight: Tensor, gradient: Tensor, first: Tensor, second: Tensor, step: int, group: dict) -> None:

@@ -159,6 +159,9 @@ def _read(path: Path, conditions: dict) -> list[RefusedSample] | None:
         return None
 
 
+_checker: SampleChecker  # of a worker process
+
+
 def _check_samples(study: LoadedStudy, name: str, counts: dict[str, int], workers: int) -> list[RefusedSample]:
     if not uses_of(study, name):
         return []

@@ -32,10 +32,8 @@ def shard(
     policy = MixedPrecisionPolicy(
         param_dtype=autocast, reduce_dtype=torch.float32 if autocast else None, cast_forward_inputs=False
     )
-    options = {"mesh": mesh, "mp_policy": policy}
-    for block in blocks:
-        fully_shard(block, **options)
-    fully_shard(network, **options)
+    for module in (*blocks, network):
+        fully_shard(module, mesh=mesh, mp_policy=policy)
 
 
 def local_rows(tensor: Tensor) -> Tensor:
@@ -59,8 +57,9 @@ def full_tensor(tensor: Tensor, like: Tensor | None = None) -> Tensor:
         like: if ``tensor`` holds only this process's rows, a tensor that is sharded in the same way.
     """
     if isinstance(like, DTensor) and not isinstance(tensor, DTensor):
-        layout = {"shape": like.shape, "stride": like.stride(), "run_check": False}
-        tensor = DTensor.from_local(tensor, like.device_mesh, like.placements, **layout)
+        tensor = DTensor.from_local(
+            tensor, like.device_mesh, like.placements, run_check=False, shape=like.shape, stride=like.stride()
+        )
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 

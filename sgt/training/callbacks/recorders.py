@@ -117,7 +117,8 @@ class NonFatal(Callback):
     """
 
     def __init__(self, name: str, recorder: Callback) -> None:
-        self._name, self._recorder = name, recorder
+        self._name = name
+        self._recorder: Callback | None = recorder
 
     def pre_train(self) -> None:
         """See :class:`Callback`.
@@ -125,9 +126,10 @@ class NonFatal(Callback):
         Raises:
             SgtError: the recorder's library is not installed.
         """
-        self._recorder.trainer = self.trainer
-        with self._switched_off_on_error():
-            self._recorder.pre_train()
+        if self._recorder:
+            self._recorder.trainer = self.trainer
+            with self._switched_off_on_error():
+                self._recorder.pre_train()
 
     def log_metrics(self, step: int, metrics: Metrics) -> None:
         """See :class:`Callback`."""
