@@ -235,7 +235,7 @@ def test_nothing_left_and_a_missing_base_end_in_one_line(study, capsys):
 
 
 @pytest.mark.parametrize("name", ["micro", OMNIGEN2["name"]])
-def test_what_is_checkerd_is_what_a_batch_takes(name, study_omnigen2):
+def test_the_checker_accepts_what_a_batch_accepts(name, study_omnigen2):
     change(study_omnigen2, models=[name])
     spec = load_study(study_omnigen2).models[name]
     model, checker = load_model(spec, Path(spec.checkpoint)), model_without_weights(spec)
