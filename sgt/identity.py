@@ -12,6 +12,7 @@ from typing import Any
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
+from sgt.json_files import read_json
 
 Identity = dict[str, Any]
 # In place of the hash of something that is not there to be hashed; fits every hash.
@@ -62,13 +63,10 @@ def read_record(path: Path) -> dict:
         SgtError: it is damaged, was edited, or has no seal.
     """
     remedy = "restore it, or delete it to make it again"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        seal = record.pop(SEAL)
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", remedy) from None
-    except (KeyError, AttributeError, TypeError):
-        raise SgtError(path, "not a record of this version of sgt", remedy) from None
+    record = read_json(path, remedy)
+    if SEAL not in record:
+        raise SgtError(path, "not a record of this version of sgt", remedy)
+    seal = record.pop(SEAL)
     if digest(record) != seal:
         raise SgtError(path, "edited since it was written", remedy)
     return record

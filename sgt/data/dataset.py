@@ -1,14 +1,15 @@
 """Random access to the samples of a shard dataset, without extracting anything."""
 
-import json
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
 
-from sgt.data.shards import Member, Sample, read_manifest, read_sample, scan_shard
+from sgt.data.manifest import read_manifest
+from sgt.data.shards import Member, Sample, read_sample, scan_shard
 from sgt.errors import SgtError
+from sgt.json_files import json_fields
 
 log = logging.getLogger("sgt")
 
@@ -113,8 +114,7 @@ def open_targets(
 def _refused(target: Path) -> list[str]:
     path = target.with_suffix(".json")
     try:
-        return [refusal["key"] for refusal in json.loads(path.read_text(encoding="utf-8"))["refused"]]
+        with json_fields(path, "a report of targets", "render them again") as report:
+            return [refusal["key"] for refusal in report["refused"]]
     except FileNotFoundError:
         raise SgtError(path, "no report beside the targets", "render them again") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a report of targets ({error!r})", "render them again") from None

@@ -19,11 +19,10 @@ from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 
-from sgt.atomic import atomic_path, sha256, write_json
+from sgt.atomic import atomic_path
 from sgt.data.names import leads_elsewhere, sample_member
 from sgt.errors import SgtError
 
-MANIFEST, SCREENED = "manifest.json", "screened.json"
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
@@ -225,41 +224,3 @@ def _read_exactly(file: io.FileIO, path: Path, member: Member) -> bytes:
     if len(content) < member.size:
         raise SgtError(path, f"truncated in {member.key}.{member.extension}", "make or fetch the shard again")
     return content
-
-
-def shard_name(index: int) -> str:
-    """File name of the shard with this index."""
-    return f"shard-{index:05d}.tar"
-
-
-def write_manifest(folder: Path | str, counts: dict[str, int], **about: object) -> None:
-    """Write ``manifest.json``: per-shard count and sha256, and ``about`` (source, revision, licence, …).
-
-    Raises:
-        SgtError: there is no sample in any shard.
-    """
-    folder = Path(folder)
-    if not sum(counts.values()):
-        raise SgtError(folder, f"0 samples in {len(counts)} shards make no dataset", "ask for some in the study")
-    shards = [{"file": name, "count": count, "sha256": sha256(folder / name)} for name, count in sorted(counts.items())]
-    write_json(folder / MANIFEST, {**about, "count": sum(counts.values()), "shards": shards})
-
-
-def read_manifest(folder: Path | str) -> dict:
-    """The manifest of a dataset folder.
-
-    Raises:
-        SgtError: there is none (the dataset is unfinished) or it is damaged.
-    """
-    path = Path(folder) / MANIFEST
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise SgtError(path, "no manifest: the dataset is missing or unfinished", "make or fetch it again") from None
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", "make or fetch the dataset again") from None
-
-
-def dataset_shards(folder: Path | str) -> list[Path]:
-    """The shard files that a dataset's manifest names, in order."""
-    return [Path(folder) / shard["file"] for shard in read_manifest(folder)["shards"]]

@@ -16,13 +16,13 @@ from sgt.atomic import atomic_path, save_tensors
 from sgt.config.models import Pretrain
 from sgt.config.recipe import Optimizer
 from sgt.data.dataset import ShardDataset
+from sgt.data.images import image_of
 from sgt.data.mixture import generator
 from sgt.models.base import MadeTransform
 from sgt.models.vae import VAE, VAEConfig
 from sgt.progress import Progress
 from sgt.proxies import PROXIES
 from sgt.proxies.render import target_of
-from sgt.training.examples import image_of
 from sgt.training.optimizer import learning_rate, make_adamw
 
 log = logging.getLogger("sgt")

@@ -9,8 +9,8 @@ from pathlib import Path
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
+from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.data.mixture import Mixed, Source
-from sgt.data.shards import MANIFEST, read_manifest
 from sgt.errors import SgtError
 from sgt.models.registry import FAMILIES, create_model, load_model, made_image, vae_sha256
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer

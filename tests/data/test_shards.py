@@ -12,15 +12,8 @@ from PIL import Image
 
 from sgt.data import shards
 from sgt.data.images import decode_depth, decode_image, encode_jpeg, encode_png
-from sgt.data.shards import (
-    ShardWriter,
-    dataset_shards,
-    read_manifest,
-    read_shard,
-    scan_shard,
-    shard_name,
-    write_manifest,
-)
+from sgt.data.manifest import dataset_shards, read_manifest, shard_name, write_manifest
+from sgt.data.shards import ShardWriter, read_shard, scan_shard
 from sgt.errors import SgtError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 20, 3), dtype=np.uint8)

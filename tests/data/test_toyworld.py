@@ -15,7 +15,8 @@ from pycocotools import mask as rle
 from sgt.commands.main import main
 from sgt.config.datasets import Toyworld
 from sgt.data.images import decode_depth, decode_image
-from sgt.data.shards import dataset_shards, read_manifest, read_shard
+from sgt.data.manifest import dataset_shards, read_manifest
+from sgt.data.shards import read_shard
 from sgt.data.toyworld import render_scene, sample_scene
 from sgt.data.toyworld.dataset import DEPTH_SCALE, make_sample
 from sgt.data.toyworld.make import make_dataset

@@ -10,7 +10,8 @@ from PIL import Image
 from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
-from sgt.data.shards import ShardWriter, read_manifest, write_manifest
+from sgt.data.manifest import read_manifest, write_manifest
+from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import load_model, model_without_weights

@@ -13,7 +13,7 @@ import yaml
 
 from sgt.config.downloads import DOWNLOADS_FILE
 from sgt.data.dataset import open_dataset, open_targets
-from sgt.data.shards import dataset_shards
+from sgt.data.manifest import dataset_shards
 from sgt.proxies.render import read_target
 from sgt.study.load import load_study
 from tests.data.fetch.hub import Hub

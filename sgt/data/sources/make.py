@@ -12,7 +12,7 @@ from sgt.atomic import write_json
 from sgt.config.datasets import Download
 from sgt.data.fetch.lock import read_fetched
 from sgt.data.identity import dataset_identity
-from sgt.data.shards import MANIFEST, shard_name, write_manifest
+from sgt.data.manifest import MANIFEST, shard_name, write_manifest
 from sgt.data.sources import SOURCES
 from sgt.data.sources.base import ShardReport, Source
 from sgt.errors import SgtError

@@ -16,7 +16,8 @@ from sgt import __version__
 from sgt.config.datasets import Toyworld
 from sgt.data.identity import dataset_identity
 from sgt.data.images import encode_jpeg, encode_png
-from sgt.data.shards import ShardWriter, write_manifest
+from sgt.data.manifest import write_manifest
+from sgt.data.shards import ShardWriter
 from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.data.toyworld.captions import caption
 from sgt.data.toyworld.questions import Question, ask

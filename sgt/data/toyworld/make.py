@@ -4,7 +4,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from sgt.config.datasets import Toyworld
-from sgt.data.shards import MANIFEST, shard_name
+from sgt.data.manifest import MANIFEST, shard_name
 from sgt.data.toyworld.dataset import write_shard, write_toyworld_manifest
 from sgt.errors import SgtError
 from sgt.progress import Progress

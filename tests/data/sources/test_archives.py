@@ -11,7 +11,7 @@ import pytest
 from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
-from sgt.data.shards import read_manifest
+from sgt.data.manifest import read_manifest
 from tests.data.sources import releases
 from tests.data.sources.conftest import allow, refused, report, rezip, shards
 

@@ -18,7 +18,8 @@ from PIL import Image
 from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
-from sgt.data.shards import read_manifest, read_shard
+from sgt.data.manifest import read_manifest
+from sgt.data.shards import read_shard
 from sgt.data.sources.llava_mixtures import MIXTURES, scaled
 from tests.conftest import write_study
 from tests.data.sources import releases
