@@ -30,8 +30,8 @@ def read_json(path: Path, remedy: str) -> dict[str, Any]:
 
 
 @contextmanager
-def json_fields(path: Path, kind: str, remedy: str) -> Iterator[dict[str, Any]]:
-    """The object that a JSON file holds, for a block that takes fields from it.
+def json_fields(path: Path, kind: str, remedy: str) -> Iterator[Any]:
+    """The value that a JSON file holds, for a block that takes fields from it.
 
     ::
 
@@ -45,10 +45,9 @@ def json_fields(path: Path, kind: str, remedy: str) -> Iterator[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        SgtError: it is not valid JSON or not an object, or a field is missing or has the wrong type.
+        SgtError: it is not valid JSON, or a field is missing or has the wrong type.
     """
-    content = read_json(path, remedy)
     try:
-        yield content
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        yield json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise SgtError(path, f"not {kind} ({error!r})", remedy) from None

@@ -23,7 +23,7 @@ def test_a_file_that_holds_no_object_is_refused_in_one_line(content, problem, tm
     assert str(raised.value).startswith(f"{path}: {problem}") and str(raised.value).endswith("; make it again")
 
 
-@pytest.mark.parametrize("content", ["{}", '{"files": 1}', '{"files": [1]}', '{"files": {"a": {}}}'])
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"files": 1}', '{"files": [1]}', '{"files": {"a": {}}}'])
 def test_a_missing_or_wrong_field_is_refused_in_one_line(content, tmp_path):
     path = tmp_path / "record.json"
     path.write_text(content)

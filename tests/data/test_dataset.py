@@ -82,7 +82,7 @@ def test_targets_of_something_else_are_refused(keys, refused, problem, source, t
 
 def test_targets_need_their_report(source, tmp_path):
     folder = targets_of(tmp_path, KEYS, {})
-    (folder / "shard-00001.json").write_text('{"refused": [1]}')
+    (folder / "shard-00001.json").write_text("[]")
     with pytest.raises(SgtError, match=r"shard-00001\.json: not a report of targets"):
         open_targets(folder, source, list(KEYS))
     (folder / "shard-00001.json").unlink()
