@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sgt.errors import REQUEUE_STATUS, SgtError
-from sgt.signals import STOPPING, heeded
+from sgt.signals import STOP_SIGNALS, handled
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
 
-PASSED_ON = {*STOPPING, signal.SIGHUP, signal.SIGQUIT}
+PASSED_ON = {*STOP_SIGNALS, signal.SIGHUP, signal.SIGQUIT}
 # Seconds that the others have, once one has failed, until they are killed: they may wait for it forever.
 GRACE = 30.0
 # Seconds that a process takes from its last word to its end.
@@ -75,7 +75,7 @@ def run_workers(words: Sequence[str], place: Place) -> int:
         SgtError: they cannot meet, or a signal ended a process; its status is then that of a shell, 128 and the signal.
     """
     taken: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: taken.append(number)) for number in heeded(PASSED_ON)}
+    before = {number: signal.signal(number, lambda n, frame: taken.append(n)) for number in handled(PASSED_ON)}
     workers: list[subprocess.Popen] = []
     try:
         store = _store(place) if place.node == 0 else None
