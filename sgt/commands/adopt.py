@@ -12,8 +12,8 @@ from sgt.atomic import sha256
 from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.study.load import load_study
+from sgt.study.reconcile import reconcile
 from sgt.study.results import MISSING, Result, Results
-from sgt.study.settle import settle
 
 log = logging.getLogger("sgt")
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     for result in there:
         _see_that_it_is_whole(result)
         progress.add()
-    faults = settle(study)
+    faults = reconcile(study)
     foreign = [result for result in there if result.record in faults]
     if foreign:
         problem = f"not of the study as it is ({len(foreign)} of {len(there)} results): {faults[foreign[0].record]}"

@@ -1,4 +1,4 @@
-"""``sgt check``: is a study valid, and what does it ask for, of a machine and in jobs?"""
+"""``sgt check``: validate a study, and estimate what it needs: jobs, memory, time and disk."""
 
 import argparse
 from collections import Counter
@@ -12,9 +12,9 @@ from sgt.study.load import LoadedStudy, load_study
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt check``."""
     parser.add_argument("study", type=Path)
-    told = parser.add_mutually_exclusive_group()
-    told.add_argument("--quiet", action="store_true", help="only say what is wrong with it")
-    told.add_argument("--results", action="store_true", help="print its folder of results alone")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--quiet", action="store_true", help="print errors only")
+    output.add_argument("--results", action="store_true", help="print only the folder of its results")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def describe(study: LoadedStudy) -> list[str]:
 
     lines = [f"study {study.study.name}: valid, results in {study.results}/"]
     for name, dataset in study.study.datasets.items():
-        lines.append(f"dataset {name}: {dataset.told} in {many(dataset.shards, 'shard')}")
+        lines.append(f"dataset {name}: {dataset.summary} in {many(dataset.shards, 'shard')}")
     for name, benchmark in study.benchmarks.items():
         lines.append(f"benchmark {name} v{benchmark.version}: {benchmark.protocol.kind} on {benchmark.dataset}")
     lines += Costs(study).lines()
@@ -45,8 +45,8 @@ def describe(study: LoadedStudy) -> list[str]:
         steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model, run.arm).steps
         lines.append(f"run {run.id}: {many(steps, 'step')}")
     jobs = job_counts(study)
-    told = ", ".join(f"{count} {stage}" for stage, count in jobs.items())
-    return [*lines, f"jobs: {told}; {sum(jobs.values())} in all"]
+    counts = ", ".join(f"{count} {stage}" for stage, count in jobs.items())
+    return [*lines, f"jobs: {counts}; {sum(jobs.values())} in all"]
 
 
 def job_counts(study: LoadedStudy) -> dict[str, int]:

@@ -23,8 +23,12 @@ FIRST_PORT, PORTS = 20000, 10000
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt launch``."""
-    parser.add_argument("--nodes", type=int, help="nodes (of the SLURM job this is called in); as the model says")
-    parser.add_argument("--processes", type=int, help="processes per node; as the model says: one per GPU")
+    parser.add_argument(
+        "--nodes", type=int, help="nodes of the SLURM job that this runs in (default: as in the model's file)"
+    )
+    parser.add_argument(
+        "--processes", type=int, help="processes per node (default: one per GPU, as in the model's file)"
+    )
     parser.add_argument("--meeting", help=argparse.SUPPRESS)  # HOST:PORT, which it gives to itself on every node
     parser.add_argument("words", nargs=argparse.REMAINDER, metavar="train STUDY --model MODEL …")
 
@@ -33,12 +37,12 @@ def run(args: argparse.Namespace) -> None:
     """Start the processes and wait for them; the exit status is theirs, and signals reach them.
 
     Raises:
-        SgtError: the command names no model of a study, runs in one process and more are asked for, or several nodes
-            are asked for outside a SLURM job.
+        SgtError: the command names no model of a study, runs in one process and more are requested, or several nodes
+            are requested outside a SLURM job.
     """
     if not args.words:
         raise SgtError("sgt launch", "no command to start", "add one: `train STUDY --model MODEL …`")
-    nodes, processes = _asked(args)
+    nodes, processes = _requested(args)
     job = os.environ.get("SLURM_JOB_ID")
     if nodes > 1 and job is None:
         raise SgtError("sgt launch", f"{nodes} nodes outside a SLURM job", "submit it (PROFILE=slurm), or --nodes 1")
@@ -72,7 +76,7 @@ def srun_command(nodes: int, processes: int, words: list[str], job: int) -> list
     return [*each, sys.executable, "-m", "sgt", *here, *words]
 
 
-def _asked(args: argparse.Namespace) -> tuple[int, int]:
+def _requested(args: argparse.Namespace) -> tuple[int, int]:
     """How many nodes, and processes on each."""
     named = argparse.ArgumentParser(add_help=False)
     named.add_argument("command")

@@ -46,8 +46,8 @@ def command_module(name: str) -> ModuleType:
 def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
-    What the user can mend, an :class:`SgtError` or what the system refuses (``OSError``), becomes one line on stderr
-    and an exit status, in whichever process of the command it happened.
+    Errors that the user can fix, an :class:`SgtError` or a refusal by the system (``OSError``), become one line on
+    stderr and an exit status, in whichever process of the command they happen.
     """
     argv = sys.argv[1:] if argv is None else argv
     name = next((word for word in argv if not word.startswith("-")), None)
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
             implementation.configure(subparser)
     args = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    # What makes the result again: logged, and kept as evidence beside it.
+    # The command that reproduces the result: logged, and recorded with it as evidence.
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
     name_work(_work(args))
@@ -77,14 +77,14 @@ def main(argv: list[str] | None = None) -> int:
         with naming("standard output"):
             sys.stdout.flush()
     except SgtError as error:
-        return _told(name, error)
+        return _print_error(name, error)
     except OSError as error:
-        return _told(name, system_error(error))
+        return _print_error(name, system_error(error))
     return 0
 
 
 def _work(args: argparse.Namespace) -> str:
-    """What a command is at, by which it is told from others that run beside it: the run, the dataset or the shard."""
+    """What a command works on, to tell its output from that of others: the run, the dataset or the shard."""
     given = vars(args)
     if given.get("model"):
         seed = [f"seed{given['seed']}"] if given.get("seed") is not None else []
@@ -94,6 +94,6 @@ def _work(args: argparse.Namespace) -> str:
     return " ".join(map(str, words))
 
 
-def _told(name: str, error: SgtError) -> int:
+def _print_error(name: str, error: SgtError) -> int:
     print(f"sgt {name}: error: {error}", file=sys.stderr)
     return error.status

@@ -7,7 +7,7 @@ from sgt.atomic import sha256
 from sgt.commands.arguments import require_positive
 from sgt.identity import write_record
 from sgt.proxies import PROXIES
-from sgt.proxies.preview import draw_sheet, proxies_of, sheet_identity
+from sgt.proxies.preview import contact_sheet_identity, draw_sheet, proxies_of
 from sgt.proxies.render import proxy_named
 
 
@@ -37,4 +37,4 @@ def run(args: argparse.Namespace) -> None:
         proxies = proxies_of(args.options)
     draw_sheet(proxies, args.shard, args.out, args.count, args.side, args.seed)
     if args.record:
-        write_record(args.record, {"identity": sheet_identity(proxies, sha256(args.shard))})
+        write_record(args.record, {"identity": contact_sheet_identity(proxies, sha256(args.shard))})

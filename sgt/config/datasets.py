@@ -1,4 +1,4 @@
-"""Datasets of a study and the parts they play."""
+"""Datasets of a study, and what each is used for."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -8,7 +8,7 @@ from sgt.config.fields import Count, Name, Seed, Strict
 
 
 class Samples(Strict):
-    """What the samples of a dataset have besides an image; each kind of dataset says its own.
+    """What the samples of a dataset have besides an image; each kind of dataset overrides this.
 
     Attributes:
         texts: ``questions`` with one right answer each, ``captions`` that name what is there, ``conversations``.
@@ -69,8 +69,8 @@ class Toyworld(Samples):
         return -(-self.scenes // self.per_shard)
 
     @property
-    def told(self) -> str:
-        """How much it is."""
+    def summary(self) -> str:
+        """Its size, for messages."""
         return f"{self.scenes} scenes"
 
 
@@ -103,8 +103,8 @@ class SamSgt(Download):
         return self.tars
 
     @property
-    def told(self) -> str:
-        """How much it is."""
+    def summary(self) -> str:
+        """Its size, for messages."""
         return f"{self.tars} tars of images"
 
 
@@ -146,8 +146,8 @@ class Coco(Download):
         return -(-self.images // self.per_shard)
 
     @property
-    def told(self) -> str:
-        """How much it is."""
+    def summary(self) -> str:
+        """Its size, for messages."""
         return f"{self.images} images"
 
 
@@ -179,8 +179,8 @@ class LlavaOneVision(Download):
         return -(-self.samples // self.per_shard)
 
     @property
-    def told(self) -> str:
-        """How much it is."""
+    def summary(self) -> str:
+        """Its size, for messages."""
         return f"{self.samples} conversations"
 
 
@@ -188,7 +188,7 @@ Dataset = Annotated[Toyworld | SamSgt | Coco | LlavaOneVision, Field(discriminat
 
 
 class Data(Strict):
-    """Which dataset plays which part."""
+    """Which dataset is used for what."""
 
     proxy: Name | None = Field(
         None, description="dataset whose images and annotations become proxy targets; needed by proxy arms"

@@ -25,7 +25,7 @@ class HubDownload(Strict):
         None, description="commit; without it the one found first is recorded in lock.json and kept to from then on"
     )
     files: Annotated[list[str], Field(min_length=1)] = Field(["*"], description="patterns of paths, * crosses folders")
-    sha256: dict[str, Digest] = Field({}, description="of files, by path, where more than the hub's word is wanted")
+    sha256: dict[str, Digest] = Field({}, description="of files, by path, to check besides what the hub says")
     licence: str
     gigabytes: float | None = Field(None, gt=0, description="about how much it is")
 
@@ -40,7 +40,7 @@ class WebFile(Strict):
 
     @property
     def path(self) -> str:
-        """The last part of the address, without what is asked after a ``?``."""
+        """The last part of the address, without a query."""
         return urlsplit(self.url).path.rsplit("/", 1)[-1]
 
 

@@ -18,7 +18,7 @@ Precision = Literal["fp32", "bf16-autocast", "bf16"]
 
 
 def _folder(path: str) -> str:
-    """See that a folder's name means the same to the workflow, to a shell and to the file system."""
+    """Check that a folder's name means the same to the workflow, to a shell and to the file system."""
     if not path.strip() or path != path.strip() or not path.isprintable():
         raise ValueError(f"{path!r} is empty, has blanks around it, or characters that cannot be seen: rename it")
     if PurePath(path).parts[:1] and PurePath(path).parts[0].startswith(("~", "-")):

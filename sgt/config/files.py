@@ -1,4 +1,4 @@
-"""Reading the YAML files of a study: one loader, and one line for a file that is not what it should be.
+"""Reading the YAML files of a study: one loader, and a one-line error for a file that is not valid.
 
 Numbers, booleans and null are those of YAML 1.2, as people write them: ``1e-3`` is a number, ``no`` and ``1:30`` are
 texts, ``010`` is ten. A key that is given twice is an error.
@@ -71,7 +71,7 @@ def load_yaml(path: Path) -> Any:
     """What a YAML file holds: text, numbers, booleans, null, lists and mappings.
 
     Raises:
-        SgtError: it is missing, cannot be read, or is not YAML; the line is told.
+        SgtError: it is missing, cannot be read, or is not YAML; with the line.
     """
     try:
         return yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -81,9 +81,9 @@ def load_yaml(path: Path) -> Any:
         raise SgtError(path, f"cannot be read ({error.strerror})", "name a file that you may read") from None
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}" if error.problem_mark else "the file"
-        raise SgtError(f"{path}: {line}", f"not valid YAML ({error.problem})", "mend the syntax") from None
+        raise SgtError(f"{path}: {line}", f"not valid YAML ({error.problem})", "fix the syntax") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SgtError(path, f"not valid YAML ({' '.join(str(error).split())})", "mend the syntax") from None
+        raise SgtError(path, f"not valid YAML ({' '.join(str(error).split())})", "fix the syntax") from None
 
 
 def read_yaml(path: Path, kind: type[Spec]) -> Spec:
@@ -101,11 +101,11 @@ def read_yaml(path: Path, kind: type[Spec]) -> Spec:
         # As JSON, in which a list may be a tuple even where nothing is converted.
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise _told(path, kind, error) from None
+        raise _as_one_line(path, kind, error) from None
 
 
-def _told(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError:
-    """The first complaint of pydantic, as one line with a remedy."""
+def _as_one_line(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError:
+    """The first of pydantic's errors, as one line with a remedy."""
     first = error.errors(include_url=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     where = f"{path}: {field}" if field else str(path)
@@ -118,7 +118,7 @@ def _told(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError
             return SgtError(where, "missing", "add it")
         case "value_error":
             problem, _, remedy = first["msg"].removeprefix("Value error, ").partition(": ")
-            return SgtError(where, problem if not remedy else f"{problem}: {remedy}", "mend the study")
+            return SgtError(where, problem if not remedy else f"{problem}: {remedy}", "fix the study")
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = repr(first["input"])
     given = given if len(given) <= 200 else f"{given[:200]}…"

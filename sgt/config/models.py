@@ -29,7 +29,7 @@ class Pretrain(Strict):
     """How a base model is made from nothing (tiny models only; the 7B bases are fetched)."""
 
     dataset: Name
-    vae_of: Name | None = Field(None, description="model whose VAE is taken, instead of training one")
+    vae_of: Name | None = Field(None, description="model whose VAE is used, instead of training one")
     vae_steps: Count | None = None
     vae_batch: Count = 32
     vae_lr: float = Field(2e-3, gt=0)
@@ -42,7 +42,7 @@ class Pretrain(Strict):
     @model_validator(mode="after")
     def _one_vae(self) -> "Pretrain":
         if (self.vae_of is None) == (self.vae_steps is None):
-            raise ValueError("vae_of and vae_steps: give one: a VAE is either taken or trained")
+            raise ValueError("vae_of and vae_steps: give one: a VAE is either reused or trained")
         return self
 
 

@@ -54,10 +54,11 @@ def left_out(folder: Path) -> list | str:
     """Shard and key of each sample of a dataset that training leaves out; ``UNKNOWN`` if it was not screened.
 
     Raises:
-        SgtError: the result of the screening is damaged.
+        SgtError: the record of the screening is damaged.
     """
     try:
-        with json_fields(folder / SCREENED, "a screening result", "delete it to screen the data again") as screening:
+        path, remedy = folder / SCREENED, "delete it to screen the data again"
+        with json_fields(path, "the screening of a dataset", remedy) as screening:
             return screening["left_out"]
     except FileNotFoundError:
         return UNKNOWN

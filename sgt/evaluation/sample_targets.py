@@ -12,7 +12,7 @@ from sgt.evaluation.predict import generation_settings
 from sgt.identity import write_record
 from sgt.models.registry import load_model, made_image
 from sgt.proxies.render import target_of
-from sgt.study.identity import drawing_identity
+from sgt.study.identity import target_samples_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
@@ -34,7 +34,7 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
         raise SgtError(run.id, "has no proxy whose targets it could make", "choose a proxy arm")
     spec, proxy = study.models[run.model], study.proxy(run.proxy)
     torch.set_num_threads(spec.predict.threads)
-    benchmark = study.drawing_benchmark
+    benchmark = study.sampling_benchmark
     if benchmark is None:
         raise SgtError(study.path, "no generation benchmark", "add one: its scenes and sampler are used")
     results = Results(study)
@@ -59,6 +59,6 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
                 sample.key,
                 {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(seen)},
             )
-    about = {"identity": drawing_identity(study, run, record["checkpoint_sha256"]), "command": command}
+    about = {"identity": target_samples_identity(study, run, record["checkpoint_sha256"]), "command": command}
     about |= {"file": images.name, "count": shard.count, "predictions_sha256": sha256(images)}
     write_record(images.with_name("meta.json"), about)

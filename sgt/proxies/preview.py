@@ -50,7 +50,7 @@ def draw_sheet(proxies: dict[str, Proxy], shard: Path, out: Path, count: int, si
         contact_sheet(rows, side).save(temporary, "PNG")
 
 
-def sheet_identity(proxies: dict[str, Proxy], shard_sha256: str) -> Identity:
+def contact_sheet_identity(proxies: dict[str, Proxy], shard_sha256: str) -> Identity:
     """What decides a contact sheet: the shard, and the proxies by the names they have on it."""
     return {"shard": shard_sha256, "proxies": {name: proxy.choices for name, proxy in proxies.items()}}
 

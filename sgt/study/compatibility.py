@@ -21,7 +21,7 @@ Part = TypeVar("Part")
 SMALLEST_READ = 40
 
 
-def check_parts(study: "LoadedStudy") -> None:
+def check_compatibility(study: "LoadedStudy") -> None:
     """Refuse what would end a job of the study, however late.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a study takes: each model's memory and time, GPU-hours and disk in all. Estimates, from sizes alone."""
+"""What a study needs: memory and time of each model, GPU-hours and disk in all. Estimates, from sizes alone."""
 
 from pathlib import Path
 
@@ -35,11 +35,11 @@ class Costs:
         self.trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
 
     def lines(self) -> list[str]:
-        """What ``sgt check`` says of it."""
+        """The lines of ``sgt check`` about it."""
         return [line for name in self.study.models for line in self._model(name)] + self._time() + self._disk()
 
     def _model(self, name: str) -> list[str]:
-        """What a model takes to train by its recipe: see :mod:`sgt.models.estimate` for what the figures count."""
+        """What training a model by its recipe needs: see :mod:`sgt.models.estimate` for what the figures count."""
         spec, sizes, recipe = self.study.models[name], self.sizes[name], self.study.recipe(name)
         if sizes is None:
             return [f"model {name}: no estimate, its file gives no architecture"]
@@ -55,7 +55,7 @@ class Costs:
         final, progress = estimate.checkpoint_bytes(sizes), estimate.progress_bytes(sizes, recipe)
         where = many(spec.train.gpu, "GPU") if spec.train.gpu else "the CPU"
         runs = sum(run.model == name for run in self.trained)
-        told = [
+        lines = [
             f"{amount(sum(sizes.parameters.values()))} parameters ({parts})",
             f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each,"
             f" {pack.all} at once",
@@ -66,14 +66,14 @@ class Costs:
         if spec.train.gpu:
             fits = ", ".join(f"{size} GB: {'yes' if memory.fits(size) else 'no'}" for size in SIZES_OF_GPU)
             seconds = flops / devices / estimate.PEAK_FLOPS / estimate.MFU
-            told[2] += f" per GPU; fits {fits}"
-            told.append(
+            lines[2] += f" per GPU; fits {fits}"
+            lines.append(
                 f"{amount(flops)}FLOP per step; at {estimate.MFU:.0%} of {amount(estimate.PEAK_FLOPS)}FLOP/s per GPU"
                 f" {seconds:.2g} s, {recipe.steps * seconds / 3600:.2g} h per run"
             )
         else:
-            told.append(f"{amount(flops)}FLOP per step")
-        return [f"model {name}: {line}" for line in told]
+            lines.append(f"{amount(flops)}FLOP per step")
+        return [f"model {name}: {line}" for line in lines]
 
     def _time(self) -> list[str]:
         hours: dict[str, float] = {}
@@ -95,8 +95,8 @@ class Costs:
     def _disk(self) -> list[str]:
         fetched, unknown = self._fetched()
         kept = {"fetched": fetched, **self.made()}
-        told = ", ".join(f"{what} {amount(size)}B" for what, size in kept.items() if size)
-        lines = [f"disk: {told}; {amount(sum(kept.values()))}B when all is made"]
+        sizes = ", ".join(f"{what} {amount(size)}B" for what, size in kept.items() if size)
+        lines = [f"disk: {sizes}; {amount(sum(kept.values()))}B when all is made"]
         working = {run.model: self.in_progress(run.model) for run in self.trained}
         if any(working.values()):
             each = ", ".join(f"{amount(size)}B of {model}" for model, size in working.items() if size)

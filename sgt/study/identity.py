@@ -1,7 +1,8 @@
-"""What decides each kind of result of a study: one function per kind.
+"""Identities: what decides each kind of result of a study, one function per kind.
 
-Training resumes by it, the workflow plans by it, tables refuse by it, evidence shows it. What decides datasets and
-targets, which are also made without a study, is in :mod:`sgt.data.identity` and :mod:`sgt.proxies.render`.
+Resuming a training, planning the workflow and refusing outdated results in tables all compare these identities, and
+evidence shows them. Those of datasets and targets, which can also be made without a study, are in
+:mod:`sgt.data.identity` and :mod:`sgt.proxies.render`.
 """
 
 from collections.abc import Sequence
@@ -20,13 +21,13 @@ from sgt.identity import UNKNOWN, Identity, digest
 from sgt.proxies.render import target_content
 from sgt.study.load import LoadedStudy, Run
 
-# What a model's file says of how images are shown to it and made by it; where its weights lie is not what they are.
+# Fields of a model's file that decide its results. The path of its weights does not.
 OF_MODEL = {"family", "vit_image", "vqa_image", "vae_image"}
 # The files of a checkpoint that are read. Logs and records beside them are not.
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
-# Raised by whoever changes what a recipe makes of a model and its data.
+# Raise it when the weights that a recipe gives change.
 TRAINER_VERSION = 1
-# Raised by whoever changes what score files hold.
+# Raise it when the contents of score files change.
 SCORE_SCHEMA = 2
 
 
@@ -42,33 +43,33 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         "recipe": recipe,
         "trainer": TRAINER_VERSION,
         "seed": run.seed,
-        "questions": _learned(study, study.study.data.vqa),
+        "questions": _training_data(study, study.study.data.vqa),
     }
     if run.proxy:
         identity["proxy"] = study.proxy(run.proxy).choices
-        identity["images"] = _learned(study, study.images(run.proxy))
+        identity["images"] = _training_data(study, study.images(run.proxy))
         shards = range(study.study.datasets[study.images(run.proxy)].shards)
         identity["targets"] = [target_content(study.target_dir(run.proxy) / shard_name(index)) for index in shards]
     return identity
 
 
 def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, checkpoint_sha256: str) -> Identity:
-    """What decides what a run with these weights answers to, or makes of, a benchmark."""
+    """What decides what a run with these weights predicts on a benchmark."""
     return {
         "checkpoint": checkpoint_sha256,
-        "model": _predicting(study, run),
+        "model": _inference_settings(study, run),
         "protocol": benchmark.protocol.model_dump(mode="json"),
         "version": benchmark.version,
         "data": _dataset(study, benchmark.dataset),
     }
 
 
-def drawing_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Identity:
-    """What decides what a proxy arm with these weights draws of held-out scenes."""
-    benchmark = study.drawing_benchmark
+def target_samples_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Identity:
+    """What decides the targets that a proxy arm with these weights makes of held-out scenes."""
+    benchmark = study.sampling_benchmark
     return {
         "checkpoint": checkpoint_sha256,
-        "model": _predicting(study, run),
+        "model": _inference_settings(study, run),
         "proxy": study.proxy(run.arm).choices,
         "protocol": benchmark.protocol.model_dump(mode="json"),
         "data": _dataset(study, benchmark.dataset),
@@ -95,10 +96,10 @@ def page_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:
 
     Args:
         study: names and order.
-        records: of everything that is told.
+        records: of everything that is reported.
     """
-    told = {str(path.relative_to(study.results)): sha256(path) for path in records}
-    return {"study": study.study.name, "arms": study.study.arms, "records": told}
+    contents = {str(path.relative_to(study.results)): sha256(path) for path in records}
+    return {"study": study.study.name, "arms": study.study.arms, "records": contents}
 
 
 def base_content(spec: Model) -> str:
@@ -107,7 +108,7 @@ def base_content(spec: Model) -> str:
     return UNKNOWN if UNKNOWN in contents else digest(contents)
 
 
-def is_read(path: Path) -> bool:
+def is_checkpoint_file(path: Path) -> bool:
     """Whether a file of a checkpoint's folder is part of the model."""
     return path.suffix in READ and path.name not in NOT_READ
 
@@ -115,7 +116,7 @@ def is_read(path: Path) -> bool:
 def _checkpoint_content(folder: Path) -> str:
     if (fetched := fetched_content(folder)) != UNKNOWN:
         return fetched
-    files = [path for path in sorted(folder.rglob("*")) if is_read(path)]
+    files = [path for path in sorted(folder.rglob("*")) if is_checkpoint_file(path)]
     if not any(path.suffix == ".safetensors" for path in files):
         return UNKNOWN
     return digest({str(path.relative_to(folder)): _sha256(path, path.stat().st_mtime_ns) for path in files})
@@ -132,10 +133,10 @@ def _dataset(study: LoadedStudy, name: str) -> Identity:
     return {"made": wanted, "content": dataset_content(study.dataset_dir(name))}
 
 
-def _learned(study: LoadedStudy, name: str) -> Identity:
-    """A dataset that is trained on, without what some model cannot take."""
+def _training_data(study: LoadedStudy, name: str) -> Identity:
+    """A dataset that is trained on, without the samples that some model cannot take."""
     return {**_dataset(study, name), "left_out": left_out(study.dataset_dir(name))}
 
 
-def _predicting(study: LoadedStudy, run: Run) -> dict:
+def _inference_settings(study: LoadedStudy, run: Run) -> dict:
     return study.models[run.model].model_dump(mode="json", include={*OF_MODEL, "precision"})

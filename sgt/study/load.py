@@ -14,7 +14,7 @@ from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES, Proxy, make_proxy
-from sgt.study.compatibility import check_parts
+from sgt.study.compatibility import check_compatibility
 from sgt.study.ownership import require_own_results
 from sgt.study.schema import StudyFile
 from sgt.study.sources import check_sources
@@ -131,29 +131,29 @@ class LoadedStudy:
         return (variant and variant.images) or self.study.data.proxy
 
     @property
-    def shown_proxies(self) -> list[str]:
+    def distinct_proxies(self) -> list[str]:
         """The proxies of all arms, by the names that their targets are filed under, once each."""
         return list(dict.fromkeys(self.proxy_name(arm) for arm in self.proxy_arms))
 
     @property
-    def drawing_benchmark(self) -> Benchmark | None:
-        """The benchmark with whose scenes and sampler proxy arms draw their targets; None if no benchmark draws."""
+    def sampling_benchmark(self) -> Benchmark | None:
+        """The benchmark with whose scenes and sampler targets are sampled; None if none generates images."""
         return next((b for b in self.benchmarks.values() if b.protocol.kind == "generation"), None)
 
     @property
-    def drawn(self) -> list[Run]:
-        """The runs that draw their targets: proxy arms, first seed only."""
+    def sampled_runs(self) -> list[Run]:
+        """The runs whose targets are sampled: proxy arms, first seed only."""
         first = self.study.seeds[0]
         return [run for run in self.runs if run.proxy and run.seed == first and self.samples_targets(run.proxy)]
 
     def samples_targets(self, arm: str) -> bool:
-        """Whether an arm's proxy can be shown on the scenes that images are generated for."""
-        benchmark = self.drawing_benchmark
+        """Whether an arm's targets can be sampled for the scenes of the generation benchmark."""
+        benchmark = self.sampling_benchmark
         return benchmark is not None and self.proxy(arm).lacks(self.study.datasets[benchmark.dataset]) is None
 
     @property
-    def screened(self) -> list[str]:
-        """The datasets whose samples every model must be able to take: all that is trained on or asked about."""
+    def screened_datasets(self) -> list[str]:
+        """The datasets whose samples every model must be able to take: those of training and of benchmarks."""
         data = self.study.data
         names = [data.vqa, data.validation] if set(self.study.arms) - {ARM_WITHOUT_TRAINING} else []
         names += [self.images(arm) for arm in self.proxy_arms]
@@ -161,14 +161,14 @@ class LoadedStudy:
         return list(dict.fromkeys(filter(None, names)))
 
     @property
-    def previewed(self) -> str | None:
+    def preview_dataset(self) -> str | None:
         """The dataset whose first samples the contact sheet of targets shows: None without a proxy arm."""
         return (self.study.data.proxy or self.images(self.proxy_arms[0])) if self.proxy_arms else None
 
     @property
     def used_datasets(self) -> list[str]:
-        """The datasets that the study is made from, in its order."""
-        used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.previewed}
+        """The datasets that the study uses, in its order."""
+        used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.preview_dataset}
         used |= {self.images(arm) for arm in self.proxy_arms}
         if any(arm != ARM_WITHOUT_TRAINING for arm in self.study.arms):
             used |= {self.study.data.vqa, self.study.data.validation}
@@ -183,7 +183,7 @@ class LoadedStudy:
         return Path(self.study.downloads) / name
 
     def download_of(self, dataset: str) -> Path | None:
-        """Folder that a dataset is made from; None for one that is made up here."""
+        """Folder that a dataset is made from; None for one that is synthetic."""
         download = getattr(self.study.datasets[dataset], "download", None)
         return self.download_dir(download) if download else None
 
@@ -200,7 +200,7 @@ class LoadedStudy:
         return self.results / "runs" / run.id
 
     def prediction_dir(self, run: Run, benchmark: str) -> Path:
-        """Folder of what a run answered to, or made of, a benchmark."""
+        """Folder of a run's predictions on a benchmark."""
         return self.results / "predictions" / run.id / benchmark
 
     def score_file(self, run: Run, benchmark: str) -> Path:
@@ -209,9 +209,9 @@ class LoadedStudy:
 
 
 def load_study(path: Path | str) -> LoadedStudy:
-    """Read a study and every file it names, and judge whether it can be run to its end.
+    """Read a study and every file it names, and check that it can be run to its end.
 
-    This is the only judge: every command and the workflow begin here.
+    Every command and the workflow use this one check.
 
     Raises:
         SgtError: one line naming the file, the field and the remedy.
@@ -223,7 +223,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     loaded = LoadedStudy(path, study, models, benchmarks)
     require_own_results(loaded)
     require_versionable(loaded)
-    check_parts(loaded)
+    check_compatibility(loaded)
     check_sources(loaded)
     return loaded
 

@@ -15,7 +15,7 @@ OWNER = "study.json"
 
 
 def require_own_results(study: "LoadedStudy") -> None:
-    """See that the results folder is not another study's. Nothing is written.
+    """Check that the results folder is not another study's. Nothing is written.
 
     Raises:
         SgtError: it is.
@@ -28,7 +28,7 @@ def require_own_results(study: "LoadedStudy") -> None:
 
 
 def claim_results(study: "LoadedStudy") -> None:
-    """Write down that the results folder is this study's; of two that do at once, one is refused.
+    """Record that the results folder is this study's; of two studies that do so at once, one is refused.
 
     Raises:
         SgtError: the folder is another study's, or cannot be made.
@@ -51,7 +51,7 @@ def claim_results(study: "LoadedStudy") -> None:
         finally:
             proposed.unlink(missing_ok=True)
     except OSError as error:
-        raise SgtError(f"{study.path}: results", f"{record} cannot be written ({error.strerror})", "mend it") from None
+        raise SgtError(f"{study.path}: results", f"{record} cannot be written ({error.strerror})", "fix that") from None
 
 
 def _owner(results: Path) -> str | None:

@@ -1,6 +1,6 @@
-"""The records that results leave, read: what decided each, and the hashes of its files.
+"""Reading the records of results: the identity of each, and the hashes of its files.
 
-All functions raise :class:`SgtError` where a record is damaged, was edited, or does not say what decided its result.
+All functions raise :class:`SgtError` where a record is damaged, was edited, or has no identity.
 """
 
 from pathlib import Path
@@ -37,33 +37,33 @@ def checkpoint_of(study: LoadedStudy, run: Run) -> Path:
     return study.run_dir(run) / FINAL
 
 
-def of_manifest(folder: Path) -> Recorded:
+def manifest_record(folder: Path) -> Recorded:
     """Of a dataset; what decided one that was written by hand is not known."""
     manifest = read_manifest(folder)
     files = {folder / shard["file"]: shard["sha256"] for shard in manifest["shards"]}
     return manifest.get("identity", UNKNOWN), files
 
 
-def of_verdict(path: Path) -> Recorded:
-    """Of the verdict on a dataset."""
-    with json_fields(path, "a screening result", "delete it to screen the data again") as screening:
+def screening_record(path: Path) -> Recorded:
+    """Of the screening of a dataset."""
+    with json_fields(path, "the screening of a dataset", "delete it to screen the data again") as screening:
         return {"manifest": screening["judged_for"]["manifest_sha256"]}, {}
 
 
-def of_report(shard: Path) -> Recorded:
+def targets_record(shard: Path) -> Recorded:
     """Of a shard of targets."""
     path = shard.with_suffix(".json")
     with json_fields(path, "a report of targets", "delete it to render them again") as report:
         return identity_in(path, report), {shard: report["sha256"]}
 
 
-def of_run(path: Path) -> Recorded:
+def run_record(path: Path) -> Recorded:
     """Of a run."""
     record, folder = read_record(path), path.parent / FINAL
     return identity_in(path, record), {folder / name: digest for name, digest in record.get("files", {}).items()}
 
 
-def of_predictions(path: Path) -> Recorded:
+def predictions_record(path: Path) -> Recorded:
     """Of predictions, by their ``meta.json``."""
     meta = read_record(path)
     return identity_in(path, meta), {path.parent / meta["file"]: meta["predictions_sha256"]}

@@ -1,7 +1,7 @@
-"""The results of a study: which are there, and are they those of the study as it is?
+"""The results of a study: which are there, and which of them are current.
 
-A result is known by its record, which its job writes last and which says what decided it, and by the hashes in there.
-Times of files decide nothing: ``touch``, ``cp -r`` and a restored backup change no result.
+A result is identified by its record, which its job writes last: the identity that decided it, and the hashes of its
+files. Modification times decide nothing: ``touch``, ``cp -r`` and a restored backup change no result.
 """
 
 import logging
@@ -17,11 +17,19 @@ from sgt.data.identity import dataset_identity
 from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
-from sgt.proxies.preview import sheet_identity
+from sgt.proxies.preview import contact_sheet_identity
 from sgt.proxies.render import targets_identity
-from sgt.study.identity import drawing_identity, page_identity, prediction_identity, run_identity, score_identity
+from sgt.study.identity import page_identity, prediction_identity, run_identity, score_identity, target_samples_identity
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.record import Recorded, identity_in, of_manifest, of_predictions, of_report, of_run, of_verdict
+from sgt.study.record import (
+    Recorded,
+    identity_in,
+    manifest_record,
+    predictions_record,
+    run_record,
+    screening_record,
+    targets_record,
+)
 
 log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"
@@ -29,7 +37,7 @@ SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
 
 
-class NotMade(Exception):
+class StaleInput(Exception):
     """What a result is made from is not there, or not of the study as it is; the text says what and why."""
 
 
@@ -66,11 +74,11 @@ class Result:
         identity, files = self.recorded()
         try:
             changed = difference(identity, self.wanted())
-        except NotMade as error:
+        except StaleInput as error:
             return str(error)
-        return changed or self._see_that_none_changed(files)
+        return changed or self._check_unchanged(files)
 
-    def _see_that_none_changed(self, files: dict[Path, str]) -> None:
+    def _check_unchanged(self, files: dict[Path, str]) -> None:
         written = self.record.stat().st_mtime_ns
         for path, digest in files.items():
             # What is older than the record is as it was recorded. What is newer may be, and is looked at.
@@ -87,15 +95,15 @@ class Result:
 
 
 class Results:
-    """Every result of a study. What is found out is kept, so an instance is for one look at them.
+    """Every result of a study. What is found is cached, so use an instance for one look at them.
 
     Args:
         study: as it is.
-        old_bases: models whose base weights are about to be replaced.
+        stale_bases: models whose base weights are about to be replaced.
     """
 
-    def __init__(self, study: LoadedStudy, old_bases: Collection[str] = ()) -> None:
-        self.study, self.old_bases = study, old_bases
+    def __init__(self, study: LoadedStudy, stale_bases: Collection[str] = ()) -> None:
+        self.study, self.stale_bases = study, stale_bases
         self._faults: dict[Path, str | None] = {}
 
     def fault(self, result: Result) -> str | None:
@@ -105,23 +113,23 @@ class Results:
         return self._faults[result.record]
 
     def stages(self) -> Iterator[list[Result]]:
-        """All of them, what is made first first."""
+        """All results, in the order in which they are made."""
         study = self.study
-        asked = [(run, benchmark) for run in study.runs for benchmark in study.benchmarks.values()]
+        pairs = [(run, benchmark) for run in study.runs for benchmark in study.benchmarks.values()]
         yield [self.dataset(name) for name in study.study.datasets]
-        yield [self.screening(name) for name in study.screened]
+        yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
-        yield [self.prediction(*each) for each in asked] + [self.drawing(run) for run in study.drawn]
-        yield [self.score(*each) for each in asked]
-        yield [self.sheet()] if study.previewed else []
+        yield [self.prediction(*each) for each in pairs] + [self.target_samples(run) for run in study.sampled_runs]
+        yield [self.score(*each) for each in pairs]
+        yield [self.contact_sheet()] if study.preview_dataset else []
         yield [self.page(name) for name in PAGES]
 
     @cached_property
     def reported(self) -> list[Result]:
         """What tables, figures and report are made from."""
-        asked = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
-        return [self.score(*each) for each in asked] + [self.drawing(run) for run in self.study.drawn]
+        pairs = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
+        return [self.score(*each) for each in pairs] + [self.target_samples(run) for run in self.study.sampled_runs]
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""
@@ -129,11 +137,11 @@ class Results:
         return Result(
             folder / MANIFEST,
             lambda: dataset_identity(spec, self.study.download_of(name)),
-            lambda: of_manifest(folder),
+            lambda: manifest_record(folder),
         )
 
     def screening(self, name: str) -> Result:
-        """The verdict on a dataset. Whether it is for the models of the study is seen to where it is read."""
+        """The screening of a dataset. Whether it was made for the models of this study is checked where it is read."""
         folder = self.study.dataset_dir(name)
         path, manifest = folder / SCREENED, folder / MANIFEST
 
@@ -141,7 +149,7 @@ class Results:
             self._require(self.dataset(name))
             return {"manifest": sha256(manifest)}
 
-        return Result(path, wanted, lambda: of_verdict(path))
+        return Result(path, wanted, lambda: screening_record(path))
 
     def targets(self, arm: str) -> list[Result]:
         """The shards of an arm's targets."""
@@ -156,36 +164,36 @@ class Results:
             return targets_identity(self.study.proxy(arm), sources[name])
 
         path = self.study.target_dir(arm) / name
-        return Result(path.with_suffix(".json"), wanted, lambda: of_report(path))
+        return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
 
     def run(self, run: Run) -> Result:
         """A run: its weights, or for ``base`` a pointer to the model's own."""
         path = self.study.run_dir(run) / "run.json"
 
         def wanted() -> Identity:
-            if run.model in self.old_bases:
-                raise NotMade(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
+            if run.model in self.stale_bases:
+                raise StaleInput(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
             return run_identity(self.study, run)
 
-        return Result(path, wanted, lambda: of_run(path), command=self._command("train", run))
+        return Result(path, wanted, lambda: run_record(path), command=self._command("train", run))
 
     def prediction(self, run: Run, benchmark: Benchmark) -> Result:
-        """What a run answered to, or made of, a benchmark."""
+        """A run's predictions on a benchmark."""
         path = self.study.prediction_dir(run, benchmark.name) / "meta.json"
         return Result(
             path,
             lambda: prediction_identity(self.study, run, benchmark, self._checkpoint(run)),
-            lambda: of_predictions(path),
+            lambda: predictions_record(path),
             command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
         )
 
-    def drawing(self, run: Run) -> Result:
-        """What a proxy arm draws for held-out scenes."""
+    def target_samples(self, run: Run) -> Result:
+        """The targets that a proxy arm makes for held-out scenes."""
         path = self.study.prediction_dir(run, TARGETS) / "meta.json"
         return Result(
             path,
-            lambda: drawing_identity(self.study, run, self._checkpoint(run)),
-            lambda: of_predictions(path),
+            lambda: target_samples_identity(self.study, run, self._checkpoint(run)),
+            lambda: predictions_record(path),
             command=self._command("sample-targets", run),
         )
 
@@ -201,19 +209,19 @@ class Results:
         command = f"{self._command('score', run)} --benchmark {benchmark.name}"
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
-    def sheet(self) -> Result:
+    def contact_sheet(self) -> Result:
         """The contact sheet of the proxies."""
-        path, images = self.study.results / "figures" / "proxies.json", self.dataset(self.study.previewed)
+        path, images = self.study.results / "figures" / "proxies.json", self.dataset(self.study.preview_dataset)
 
         def wanted() -> Identity:
             self._require(images)
             first = next(iter(images.recorded()[1].values()))
-            return sheet_identity({name: self.study.proxy(name) for name in self.study.shown_proxies}, first)
+            return contact_sheet_identity({name: self.study.proxy(name) for name in self.study.distinct_proxies}, first)
 
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), (path.with_suffix(".png"),))
 
     def page(self, name: str) -> Result:
-        """Tables, figures or report: what is told of everything together."""
+        """Tables, figures or report."""
         path = self.study.results / name / SOURCES
         outputs = tuple(file for file in path.parent.glob("*") if file.stem not in ("proxies", path.stem))
 
@@ -235,12 +243,12 @@ class Results:
     def _require(self, *results: Result) -> None:
         for result in results:
             if fault := self.fault(result):
-                # The first cause is told, not the way from it to here.
-                raise NotMade(fault if fault.startswith(MADE_FROM) else f"{MADE_FROM} {result.record}: {fault}")
+                # Report the first cause, not every step from it to here.
+                raise StaleInput(fault if fault.startswith(MADE_FROM) else f"{MADE_FROM} {result.record}: {fault}")
 
 
 def require_current(*results: Result) -> None:
-    """See that results are there and those of the study as it is.
+    """Check that results are there, and those of the study as it is.
 
     Raises:
         SgtError: one is not.
@@ -250,7 +258,7 @@ def require_current(*results: Result) -> None:
             problem = fault if fault == MISSING else f"not of the study as it is: {fault}"
             raise SgtError(result.record, problem, f"run `{result.command}`")
         if result.recorded()[0] == UNKNOWN:
-            log.warning("%s: does not say what decided it; taken as it is", result.record)
+            log.warning("%s: does not say what decided it; used as it is", result.record)
 
 
 def time_of(path: Path) -> int:
@@ -259,7 +267,7 @@ def time_of(path: Path) -> int:
 
 
 def set_time(path: Path, time: int) -> None:
-    """Say that a file, or the link that leads to it, was written then. What others own is left as it is."""
+    """Set the modification time of a file or of the link to it. Files of other users are left as they are."""
     try:
         os.utime(path, ns=(time, time), follow_symlinks=False)
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Whether everything a study does not make is there or can be had: what is fetched, and base weights."""
+"""Whether everything that a study starts from is there or can be fetched: downloads and base weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ def _check_weights(study: "LoadedStudy", model: Model) -> None:
 
 
 def _require_fetchable(folder: Path, kind: str, where: str) -> None:
-    # What is there in part is `sgt fetch`'s to judge: it may go on, or take over what was copied by hand.
+    # `sgt fetch` decides about a folder that is there in part: it resumes, or takes over what was copied by hand.
     if folder.is_dir():
         return
     if not DOWNLOADS_FILE.exists():

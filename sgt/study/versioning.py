@@ -41,7 +41,7 @@ def _listed(digest: str) -> set[str] | None:
 
 
 def require_versionable(study: "LoadedStudy") -> None:
-    """Where DVC runs the study, see that it will take the results; else it says so only when all are made.
+    """Where DVC runs the study, check that it will accept the results; it would refuse them only at the end.
 
     Raises:
         SgtError: it would not: ``dvc.yaml`` names another folder, or a link leads there.

@@ -14,8 +14,8 @@ from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, difference, read_record, write_record
 from sgt.study.identity import prediction_identity, run_identity
 from sgt.study.load import load_study
+from sgt.study.reconcile import reconcile
 from sgt.study.results import Results
-from sgt.study.settle import settle
 from tests.conftest import sgt, write_study
 
 ARMS = ["base", "sft", "edge"]
@@ -55,7 +55,9 @@ def results(made, tmp_path, monkeypatch):
 
 def faults() -> dict[str, str]:
     """The records that are not current, by their path below results, and why."""
-    return {str(path.relative_to("results")): fault for path, fault in settle(load_study("config/micro.yaml")).items()}
+    return {
+        str(path.relative_to("results")): fault for path, fault in reconcile(load_study("config/micro.yaml")).items()
+    }
 
 
 def edit(file: str, **changes: object) -> None:

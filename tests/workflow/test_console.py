@@ -75,7 +75,7 @@ def test_the_last_lines_of_a_failure_name_the_job_its_log_and_how_to_go_on(prepa
     start = lines.index("study micro stopped: 2 failed")
     ending = lines[start:]
     for images in ("scenes", "questions"):
-        at = ending.index(f"failed: Judge the samples of {images} for every model")
+        at = ending.index(f"failed: Check the samples of {images} for every model")
         log = folder / f"results/logs/screen/{images}.log"
         assert ending[at + 1] == f"    log: {log.relative_to(folder)}"
         last = log.read_text().splitlines()[-1]

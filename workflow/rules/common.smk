@@ -19,7 +19,7 @@ from sgt.config.benchmarks import TARGETS as DRAWN
 from sgt.study.ownership import claim_results
 from sgt.study.results import PAGES, SOURCES
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.study.settle import settle
+from sgt.study.reconcile import reconcile
 
 
 def loaded_study() -> LoadedStudy:
@@ -36,15 +36,15 @@ def loaded_study() -> LoadedStudy:
         sys.exit(f"snakemake: error: {error}")
 
 
-def settled() -> dict[Path, str]:
+def reconciled() -> dict[Path, str]:
     """The results that are not those of the study as it is, and why; one that was edited ends the run with one line."""
     try:
-        return settle(STUDY)
+        return reconcile(STUDY)
     except SgtError as error:
         sys.exit(f"snakemake: error: {error}")
 
 
-def withdraw_pages() -> None:
+def remove_stale_pages() -> None:
     """Remove tables, figures and report, if they do not follow from the results of the study as it is."""
     for page in PAGES:
         if RESULTS / page / SOURCES in OUTDATED:
@@ -53,39 +53,39 @@ def withdraw_pages() -> None:
                     path.unlink()
 
 
-class SoleRun:
+class StudyLock:
     """A lock on the results, held as long as this process lives.
 
-    It is taken before anything is planned, when nobody knows yet whether this is more than a dry run, which another
-    run does not disturb, and which leaves no folder behind.
+    It is acquired before anything is planned, if the folder of results is there. A dry run goes on without it, since
+    another run does not disturb it, and leaves no folder behind.
     """
 
     def __init__(self) -> None:
-        self._lock, self._taken = None, None
+        self._lock, self._refused = None, None
         if RESULTS.exists():
-            self._take()
+            self._acquire()
 
     def require(self) -> None:
-        """End this run with one line if there is another, or the results are another study's."""
+        """End this run with one line if another is going on, or the results are another study's."""
         if self._lock is None:
-            self._take()
+            self._acquire()
         try:
-            if self._taken:
-                raise self._taken
+            if self._refused:
+                raise self._refused
             claim_results(STUDY)
         except SgtError as error:
             sys.exit(f"snakemake: error: {error}")
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         self._lock = locked(RESULTS / ".lock", f"study {STUDY.study.name}", "is being run")
         try:
             self._lock.__enter__()
         except SgtError as error:
-            self._taken = error
+            self._refused = error
 
 
-# What a scheduler sends ahead of a time limit is for the job's command, which saves and ends. Snakemake and the job's
-# shell inherit this, and stay to see how it ends.
+# The signals that a scheduler sends ahead of a time limit are for the job's command, which saves and ends. Snakemake and
+# the job's shell inherit this, and wait for the command to end.
 for warning in (signal.SIGUSR1, signal.SIGUSR2):
     signal.signal(warning, signal.SIG_IGN)
 
@@ -97,14 +97,14 @@ BASE_DATA = Path("data.dvc")
 RUN = Run("{model}", "{arm}", "{seed}")
 PREDICTIONS = RESULTS / "predictions" / RUN.id
 SCORES = RESULTS / "scores" / RUN.id
-# Newer than everything, where something is not as the study is: an input of the jobs that make it again. Snakemake
-# compares contents of small files, so this one never has the same twice.
+# Newer than everything where some result is out of date: an input of the jobs that make it again. Snakemake compares
+# the contents of small files, so this one never has the same twice.
 CHANGED = Path(".snakemake/changed")
 OUTDATED: dict[Path, str] = {}
 
 
 def unless_current(*records):
-    """Input of a job besides its files: nothing if its results are those of the study as it is."""
+    """Input of a job besides its files: none if its results are current, else a file that is newer than all."""
 
     def changed(wildcards) -> list[Path]:
         paths = [Path(str(record).format(**dict(wildcards.items()))) for record in records]
@@ -151,15 +151,15 @@ def targets(arm: str) -> list[Path]:
 
 
 def render_choices(name: str) -> str:
-    """The arguments that tell `sgt render` what the study chose about a proxy; none where it chose nothing."""
+    """The arguments of `sgt render` for what the study chose about a proxy; none where it chose nothing."""
     options = STUDY.proxy(name).options.model_dump_json(exclude={"task"}, exclude_unset=True)
-    told = "" if options == "{}" else f" --options {shlex.quote(options)}"
-    return told + (f" --max-bad {STUDY.study.data.max_bad}" if STUDY.study.data.max_bad else "")
+    arguments = "" if options == "{}" else f" --options {shlex.quote(options)}"
+    return arguments + (f" --max-bad {STUDY.study.data.max_bad}" if STUDY.study.data.max_bad else "")
 
 
 def preview_choices() -> str:
-    """The arguments that tell `sgt preview` which proxies the study has, and what it chose about them."""
-    options = {name: STUDY.proxy(name).options.model_dump(exclude_unset=True) for name in STUDY.shown_proxies}
+    """The arguments of `sgt preview` for the study's proxies and what it chose about them."""
+    options = {name: STUDY.proxy(name).options.model_dump(exclude_unset=True) for name in STUDY.distinct_proxies}
     return f" --options {shlex.quote(json.dumps(options))}"
 
 
@@ -182,25 +182,25 @@ def base_weights_of(name: str) -> list[str]:
     return [*(f"{spec.checkpoint}/{file}" for file in spec.weights), *over]
 
 
-def every_base(wildcards) -> list[str]:
-    """The base weights of all models: every sample is judged for all of them."""
+def all_base_weights(wildcards) -> list[str]:
+    """The base weights of all models: every sample is checked for all of them."""
     return [file for name in STUDY.models for file in base_weights_of(name)]
 
 
 def screened(*names: str):
-    """The verdicts on datasets. They are made anew in a run where they have to be, so their times decide nothing."""
+    """The screenings of datasets. A training that needs another one makes it itself, so their times decide nothing."""
     return [ancient(STUDY.dataset_dir(name) / SCREENED) for name in names]
 
 
 def training_data(wildcards) -> list[Path]:
     """What a run is trained on: the questions, and for a proxy arm its images and targets."""
     files = targets(wildcards.arm) if wildcards.arm in STUDY.proxy_arms else []
-    for name in learned_from(wildcards.arm):
+    for name in training_datasets(wildcards.arm):
         files += dataset(name)
     return files
 
 
-def learned_from(arm: str) -> list[str]:
+def training_datasets(arm: str) -> list[str]:
     """The datasets that an arm is trained and validated on."""
     names = [STUDY.study.data.vqa, STUDY.study.data.validation]
     names += [STUDY.images(arm)] if arm in STUDY.proxy_arms else []
@@ -211,8 +211,8 @@ def pretraining_data(wildcards) -> list:
     """What a base model is made from: a dataset, and another base model if it takes that one's VAE."""
     recipe = STUDY.models[wildcards.model].pretrain
     owner = load_model_spec(recipe.vae_of, STUDY.path.parent / "models") if recipe.vae_of else None
-    taken = [f"{owner.checkpoint}/{file}" for file in owner.weights] if owner else []
-    return [*dataset(recipe.dataset), *map(ancient, taken)]
+    vae = [f"{owner.checkpoint}/{file}" for file in owner.weights] if owner else []
+    return [*dataset(recipe.dataset), *map(ancient, vae)]
 
 
 def trained_run(wildcards) -> Path:
@@ -231,15 +231,15 @@ def scores() -> list[Path]:
 
 
 def records() -> list[Path]:
-    """What says that a run is trained and has predicted, of every run."""
+    """The records of every run and of its predictions."""
     folders = [STUDY.run_dir(run) for run in STUDY.runs]
     predictions = [STUDY.prediction_dir(run, name) for run in STUDY.runs for name in STUDY.benchmarks]
     return [folder / "run.json" for folder in folders] + [folder / "meta.json" for folder in predictions]
 
 
-def demonstrations() -> list[Path]:
-    """What each proxy arm that can be shown on held-out scenes draws for them, first seed only."""
-    return [STUDY.prediction_dir(run, DRAWN) / "meta.json" for run in STUDY.drawn]
+def target_samples() -> list[Path]:
+    """The records of the targets that proxy arms make of held-out scenes, first seed only."""
+    return [STUDY.prediction_dir(run, DRAWN) / "meta.json" for run in STUDY.sampled_runs]
 
 
 def figure(name: str) -> Path:
@@ -248,7 +248,7 @@ def figure(name: str) -> Path:
 
 
 # The contact sheet of a study's proxies, if it has some.
-PREVIEW = [figure("proxies")] if STUDY.previewed else []
+PREVIEW = [figure("proxies")] if STUDY.preview_dataset else []
 
 
 def shown_figure(name: str):
@@ -266,7 +266,7 @@ def needs(stage: str, resource: str):
     return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)
 
 
-def of_nodes(value):
+def on_several_nodes(value):
     """A resource that only training on several nodes has, from what the model needs for training."""
 
     def resource(wildcards):
@@ -277,6 +277,6 @@ def of_nodes(value):
 
 
 def gpus_of_one_node(wildcards):
-    """GPUs of training on one node. On several nodes they are asked for per node, as ``gres``."""
+    """GPUs of training on one node. On several nodes they are requested per node, as ``gres``."""
     train = STUDY.models[wildcards.model].train
     return train.gpu if train.nodes == 1 else None

@@ -2,7 +2,7 @@ localrules:
     fetch,
 
 
-# What is fetched stays if this is run again: its record `lock.json`, which is no output, is held against what comes.
+# Files that were fetched stay if this runs again: `lock.json`, which is no output, has their hashes.
 rule fetch:
     output:
         f"{STUDY.study.downloads}/{{download}}/{FETCHED}",
@@ -50,9 +50,9 @@ for name, spec in STUDY.study.datasets.items():
         params:
             study=STUDY.path,
             dataset=name,
-            told=spec.told,
+            summary=spec.summary,
         message:
-            "Make the dataset {params.dataset}: {params.told}"
+            "Make the dataset {params.dataset}: {params.summary}"
         shell:
             "sgt shards {params.study:q} {params.dataset} --workers {threads} > {log:q} 2>&1"
 
@@ -96,7 +96,7 @@ for name, spec in STUDY.study.datasets.items():
 rule screen:
     input:
         data=lambda wildcards: dataset(wildcards.images),
-        bases=ancient(every_base),
+        bases=ancient(all_base_weights),
         changed=unless_current(RESULTS / "shards" / "{images}" / SCREENED),
     output:
         RESULTS / "shards" / "{images}" / SCREENED,
@@ -113,6 +113,6 @@ rule screen:
     params:
         study=STUDY.path,
     message:
-        "Judge the samples of {wildcards.images} for every model"
+        "Check the samples of {wildcards.images} for every model"
     shell:
         "sgt screen {params.study:q} {wildcards.images} --workers {threads} > {log:q} 2>&1"

@@ -27,7 +27,7 @@ rule render:
 
 rule preview:
     input:
-        shard=STUDY.dataset_dir(STUDY.previewed) / shard_name(0) if STUDY.previewed else [],
+        shard=STUDY.dataset_dir(STUDY.preview_dataset) / shard_name(0) if STUDY.preview_dataset else [],
         models=[model for arm in STUDY.proxy_arms for model in models_to_render(arm)],
         changed=unless_current(RESULTS / "figures" / "proxies.json"),
     output:

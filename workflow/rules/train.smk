@@ -1,5 +1,5 @@
 # Base weights come from DVC's store, one rule per checkpoint, because checkpoints differ in their files. `pretrain` makes
-# them anew and is only run when asked for (`make base`).
+# new ones, and only runs when requested (`make base`).
 for folder, files in LOCAL_CHECKPOINTS.items():
 
     rule:
@@ -84,7 +84,7 @@ rule train:
     input:
         base=lambda wildcards: base_weights_of(wildcards.model),
         data=training_data,
-        screened=lambda wildcards: screened(*learned_from(wildcards.arm)),
+        screened=lambda wildcards: screened(*training_datasets(wildcards.arm)),
         changed=unless_current(STUDY.run_dir(RUN) / "run.json"),
     output:
         STUDY.run_dir(RUN) / "run.json",
@@ -100,11 +100,11 @@ rule train:
     resources:
         gpu=gpus_of_one_node,
         nodes=needs("train", "nodes"),
-        gres=of_nodes(lambda train: f"gpu:{train.gpu}"),
+        gres=on_several_nodes(lambda train: f"gpu:{train.gpu}"),
         # One `sgt launch` per node, which the job's own srun starts.
-        mpi=of_nodes(lambda train: "srun"),
-        tasks_per_node=of_nodes(lambda train: train.gpu),
-        cpus_per_task=of_nodes(lambda train: max(1, train.threads // train.gpu)),
+        mpi=on_several_nodes(lambda train: "srun"),
+        tasks_per_node=on_several_nodes(lambda train: train.gpu),
+        cpus_per_task=on_several_nodes(lambda train: max(1, train.threads // train.gpu)),
         mem_mb=needs("train", "mem_mb"),
         runtime=needs("train", "runtime"),
     params:

@@ -1,7 +1,7 @@
-"""Letting Snakemake see what is known by content.
+"""Bringing modification times in line with contents, before Snakemake plans.
 
-Snakemake goes by the times of files alone. Before it plans, the times of every current result are put into the order
-in which results are made, and what is not current is named, so that it can be made again.
+Snakemake looks at modification times alone. Before it plans, the times of all current results are set into the order
+in which results are made, and those that are not current are listed, so that their jobs run again.
 """
 
 from collections.abc import Iterable
@@ -11,33 +11,34 @@ from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN
 from sgt.study.base_weights import DATA, stale_files
-from sgt.study.identity import is_read
+from sgt.study.identity import is_checkpoint_file
 from sgt.study.load import LoadedStudy
 from sgt.study.results import MISSING, Results, set_time, time_of
 
 TIMES = "benchmarks"
 
 
-def settle(study: LoadedStudy) -> dict[Path, str]:
+def reconcile(study: LoadedStudy) -> dict[Path, str]:
     """Set the times of all current results in order: none is older than anything made before it.
 
     Returns:
         The record of each result that is not current, and why; also of those that are not there.
 
     Raises:
-        SgtError: a result was changed since it was made, or nobody knows what decided it.
+        SgtError: a result was changed since it was made, or has no identity.
     """
-    old_bases = {name: paths for name in study.models if (paths := _old_files(study, name))}
-    results = Results(study, old_bases)
+    stale_bases = {name: paths for name in study.models if (paths := _old_files(study, name))}
+    results = Results(study, stale_bases)
     faults = {
-        Path(study.models[name].checkpoint): f"{paths[0]} is not as {DATA} has it" for name, paths in old_bases.items()
+        Path(study.models[name].checkpoint): f"{paths[0]} is not as {DATA} has it"
+        for name, paths in stale_bases.items()
     }
     oldest = max((time_of(path) for path in _given(study) if path.exists()), default=0)
     for stage in results.stages():
         faults |= {result.record: fault for result in stage if (fault := results.fault(result))}
         for result in (result for result in stage if faults.get(result.record) != MISSING):
             if result.recorded()[0] == UNKNOWN:
-                problem = "does not say what decided it: written by hand, or by another version"
+                problem = "has no identity: written by hand, or by another version"
                 raise SgtError(result.record, problem, "delete it to make it again")
         files = [path for result in stage if result.record not in faults for path in result.files()]
         oldest = _raised(files, oldest)
@@ -49,7 +50,7 @@ def settle(study: LoadedStudy) -> dict[Path, str]:
 def _old_files(study: LoadedStudy, model: str) -> list[Path]:
     """Files of a model's base checkpoint that are missing, or other than those of the versioned base weights."""
     folder = Path(study.models[model].checkpoint)
-    return [path for path in stale_files(folder) if is_read(path)] if folder.exists() else []
+    return [path for path in stale_files(folder) if is_checkpoint_file(path)] if folder.exists() else []
 
 
 def _raised(paths: Iterable[Path], oldest: int) -> int:
@@ -63,7 +64,7 @@ def _raised(paths: Iterable[Path], oldest: int) -> int:
 
 
 def _given(study: LoadedStudy) -> list[Path]:
-    """What the study starts from and does not make."""
+    """What the study starts from."""
     folders = [study.download_of(name) for name in study.study.datasets]
     folders += [Path(folder) for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
     folders += [Path(model.checkpoint) for model in study.models.values()]
