@@ -102,7 +102,7 @@ class Sequential(Mixture):
 
 
 class Weighted(Mixture):
-    """One sample of each source per step; the sources of the others are drawn by weight, as in the released BAGEL.
+    """One sample of each source per step, and the rest from sources drawn by weight, as in BAGEL's released loader.
 
     Args:
         sources: with their sampling weights.

@@ -10,7 +10,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored pixels are turned upright: mirrored, then flipped, then transposed, where each is set.
+    """How stored pixels are turned upright: mirrored, then flipped, then transposed, each only if set.
 
     Annotations, maps and depth refer to the stored pixels, so they are turned like the image.
 

@@ -181,13 +181,13 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                     yield Member(*named, member.offset_data, member.size)
                 elif passed_over is not None:
                     passed_over.append(member.name)
-            # tarfile ends silently at a damaged header, and at the end of a file that was cut between two members.
+            # tarfile takes a damaged header, and the end of a file cut between two members, for the end of the archive.
             tar.fileobj.seek(tar.offset)
             if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    # The last three come from extended headers with huge or negative sizes.
+    # The last three: extended headers that claim sizes beyond any memory, or below nothing.
     except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 

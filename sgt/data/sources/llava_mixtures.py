@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Category:
-    """``count`` conversations, drawn uniformly from all subsets whose folder matches one of the patterns."""
+    """``count`` conversations, drawn uniformly from the rows of all subsets whose folder matches a pattern."""
 
     name: str
     count: int
