@@ -1,4 +1,4 @@
-"""A simple reference for BAGEL's training losses: padded samples and dense masks, without any module of ``sgt.models``.
+"""A simple reference for BAGEL's training losses: padded samples and dense masks, without the network code of sgt.
 
 It is written from the published equations. The tests compare the model with it, and ``perf/train_step.py`` uses it as
 baseline. Weights have their official names.
