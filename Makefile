@@ -32,10 +32,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm lint schema lock base
+.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm coverage lint types docs schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo 'example: make study STUDY=config/tiny.yaml CORES=8'
 
 environment: $(READY) ## make .venv with the locked packages and sgt
 
@@ -66,6 +67,10 @@ pull: own-packages ## fetch base weights and results of this revision's study fr
 test: own-packages ## run the tests
 	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+coverage: own-packages ## run the tests and report which lines of sgt they reach: build/coverage/index.html
+	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
+	    --cov --cov-report=term --cov-report=html:build/coverage
+
 test-conda: own-packages ## run the workflow with a real conda, made in build/conda where there is none
 	tests/rigs/conda.sh build/conda
 	SGT_TEST_CONDA=$(CURDIR)/build/conda/client/bin OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_conda.py
@@ -75,11 +80,17 @@ test-slurm: own-packages ## run the workflow on a real SLURM, started on this ho
 	SGT_TEST_SLURM=1 OMP_NUM_THREADS=1 python -m pytest tests/workflow/test_slurm.py; \
 	    status=$$?; tests/rigs/slurm.sh down build/slurm; exit $$status
 
-lint: own-packages ## check style, formatting and the workflow
+lint: own-packages types ## check style, formatting, types and the workflow
 	ruff check .
 	ruff format --check .
 	snakefmt --check workflow
 	snakemake --lint --configfile $(STUDY)
+
+types: own-packages ## check types
+	mypy
+
+docs: own-packages ## build the site of the documentation: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 schema: $(READY) ## write the schema of study files, for editors
 	sgt schema > config/study.schema.json

@@ -15,7 +15,7 @@ import sys
 import sysconfig
 from functools import cache
 from importlib.machinery import PathFinder
-from pathlib import Path
+from importlib.metadata import distributions
 
 from sgt.errors import SgtError
 
@@ -29,15 +29,13 @@ def environment() -> dict[str, str]:
 
     ``elsewhere`` is present only if packages of the environment were imported from outside it: their names, each with
     its ``__version__``.
-
-    Only the names of the installation records are read, because every job calls this.
     """
-    names = {path.name for folder in _own_folders() for path in Path(folder).glob("*.dist-info")}
-    pairs = (re.fullmatch(r"(.+?)-([^-]+)\.dist-info", name) for name in names)
-    installed = sorted(f"{name.lower()}=={version}" for name, version in (pair.groups() for pair in pairs if pair))
-    listed = "\n".join(line for line in installed if line.partition("==")[0] not in EXCLUDED)
-    found = {"python": platform.python_version(), "packages": hashlib.sha256(listed.encode()).hexdigest()}
-    return found | ({"elsewhere": elsewhere} if (elsewhere := ", ".join(_imported_elsewhere())) else {})
+    # A record without metadata is what an interrupted installation leaves.
+    found = (package for package in distributions(path=_own_folders()) if package.read_text("METADATA"))
+    installed = {_normalized(package.name): package.version for package in found}
+    listed = "\n".join(f"{name}=={version}" for name, version in sorted(installed.items()) if name not in EXCLUDED)
+    versions = {"python": platform.python_version(), "packages": hashlib.sha256(listed.encode()).hexdigest()}
+    return versions | ({"elsewhere": elsewhere} if (elsewhere := ", ".join(_imported_elsewhere())) else {})
 
 
 def require_own_packages() -> None:
@@ -54,6 +52,11 @@ def require_own_packages() -> None:
     for name in _hidden_by(users) if users in sys.path else ():
         problem = f"has a {name} of its own, which would be used instead of the environment's"
         raise SgtError(users, problem, "`export PYTHONNOUSERSITE=1`, then start again")
+
+
+def _normalized(name: str) -> str:
+    """A package's name, normalized as in PEP 503, since installers spell it in different ways."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _own_folders() -> list[str]:

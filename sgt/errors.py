@@ -6,7 +6,7 @@ import errno
 REQUEUE_STATUS = 85
 # Remedies by error number.
 _MAKE_ROOM = "make room, or raise the quota or limit, and run the command again: what is finished stays"
-_REMEDIES = {
+_REMEDIES: dict[int | None, str] = {
     errno.ENOSPC: _MAKE_ROOM,
     errno.EDQUOT: _MAKE_ROOM,
     errno.EFBIG: _MAKE_ROOM,

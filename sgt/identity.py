@@ -43,8 +43,8 @@ def difference(recorded: object, wanted: object, where: str = "") -> str | None:
                 return found
         return None
     if isinstance(recorded, list) and isinstance(wanted, list) and len(recorded) == len(wanted):
-        found = (difference(*pair, f"{where}.{place}") for place, pair in enumerate(zip(recorded, wanted, strict=True)))
-        return next(filter(None, found), None)
+        pairs = enumerate(zip(recorded, wanted, strict=True))
+        return next(filter(None, (difference(*pair, f"{where}.{place}") for place, pair in pairs)), None)
     return None if recorded == wanted else f"{where} was {_short(recorded)} and is {_short(wanted)}"
 
 

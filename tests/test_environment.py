@@ -19,14 +19,20 @@ class Environment:
         venv.create(folder, with_pip=False)
         self.python = folder / "bin/python"
         (site,) = folder.glob("lib/python*/site-packages")
-        for name in installed:
-            (site / f"{name}.dist-info").mkdir()
+        for record in installed:
+            write_record(site, *record.rsplit("-", 1))
         write_modules(site, **(modules or {}))
 
     def run(self, code: str, *path: Path) -> str:
         """Run code that finds ``sgt`` and then these folders by PYTHONPATH."""
         found = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, *path)))}
         return subprocess.run([self.python, "-c", code], env=found, capture_output=True, text=True).stdout.strip()
+
+
+def write_record(site: Path, name: str, version: str) -> None:
+    folder = site / f"{name}-{version}.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
 
 
 def write_modules(folder: Path, **versions: str) -> Path:
@@ -52,14 +58,23 @@ def test_the_hash_depends_on_what_is_installed_and_not_on_where_or_by_what(tmp_p
     ours = packages("pip", "torch-2.13.0", "numpy-2.4.6", "pip-26.3", "sgt-0.1.0")
     assert len(ours) == 64
     assert ours == packages("conda", "numpy-2.4.6", "torch-2.13.0", "pip-25.0", "wheel-0.45")
+    assert packages("spelled", "ruamel.yaml-0.19.1") == packages("otherwise", "Ruamel_Yaml-0.19.1")
     assert ours != packages("newer", "torch-2.13.1", "numpy-2.4.6")
     assert ours != packages("device", "torch-2.13.0+cpu", "numpy-2.4.6")
+
+
+def test_a_record_that_an_interrupted_installation_left_is_not_a_package(tmp_path):
+    whole = Environment(tmp_path / "whole", "numpy-2.4.6")
+    before = whole.run(TELL.format("packages"))
+    (site,) = (tmp_path / "whole").glob("lib/python*/site-packages")
+    (site / "torch-2.13.0.dist-info").mkdir()
+    assert len(before) == 64 and whole.run(TELL.format("packages")) == before
 
 
 def test_a_package_that_was_imported_from_elsewhere_is_told_with_its_version(tmp_path):
     here = Environment(tmp_path / "here", "numpy-2.4.6", modules={"numpy": "2.4.6"})
     elsewhere = write_modules(tmp_path / "lib/python3.11/site-packages", numpy="1.24.0", unknown="3.0")
-    (elsewhere / "numpy-1.24.0.dist-info").mkdir()
+    write_record(elsewhere, "numpy", "1.24.0")
     code = "import numpy, sys; sys.path.append({!r}); import unknown; {}"
     own = here.run(code.format(str(elsewhere), TELL.format("packages")))
     assert len(own) == 64

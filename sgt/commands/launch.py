@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> None:
     if not args.words:
         raise SgtError("sgt launch", "no command to start", "add one: `train STUDY --model MODEL …`")
     nodes, processes = _requested(args)
-    job = os.environ.get("SLURM_JOB_ID")
-    if nodes > 1 and job is None:
+    job = os.environ.get("SLURM_JOB_ID", "")
+    if nodes > 1 and not job:
         raise SgtError("sgt launch", f"{nodes} nodes outside a SLURM job", "submit it (PROFILE=slurm), or --nodes 1")
     if nodes == processes == 1:
         _become([sys.executable, "-m", "sgt", *args.words])

@@ -11,30 +11,91 @@ from sgt import __version__
 from sgt.atomic import naming
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError, system_error
+from sgt.extras import missing_extra
 from sgt.progress import name_work
 
-# Each is a module of this package, with `configure(parser)` and `run(args)`; and one line of help.
+# Each is a module of this package, with `configure(parser)` and `run(args)`: one line of help, and an example.
 COMMANDS = {
-    "check": "validate a study and list its runs",
-    "adopt": "let the workflow take results that DVC pulled as its own",
-    "base": "fetch a model's base weights as data.dvc names them",
-    "schema": "print the JSON schema of a study file",
-    "tensors": "print the names, shapes and dtypes of a model's tensors",
-    "fetch": "fetch a dataset or model at its revision, verified",
-    "toyworld": "make the built-in scenes and questions as shards",
-    "shards": "make a dataset of a study from what was fetched",
-    "render": "render the targets of one shard",
-    "preview": "draw a contact sheet of a shard: inputs and targets",
-    "pretrain": "train a base model from nothing",
-    "launch": "run a command in as many processes as its model needs",
-    "screen": "find the samples of a dataset that a study's models cannot take",
-    "train": "post-train one run of a study",
-    "predict": "answer or generate for one run and one benchmark",
-    "sample-targets": "make the targets of a proxy arm for a few held-out scenes",
-    "score": "metrics from predictions",
-    "tables": "tables from score files",
-    "figures": "figures from score files",
-    "report": "the report page",
+    "check": (
+        "validate a study and list its runs",
+        "sgt check config/tiny.yaml",
+    ),
+    "adopt": (
+        "let the workflow take results that DVC pulled as its own",
+        "sgt adopt config/tiny.yaml",
+    ),
+    "base": (
+        "fetch a model's base weights as data.dvc names them",
+        "sgt base data/base/bagel-tiny",
+    ),
+    "schema": (
+        "print the JSON schema of a study file",
+        "sgt schema > config/study.schema.json",
+    ),
+    "tensors": (
+        "print the names, shapes and dtypes of a model's tensors",
+        "sgt tensors bagel-tiny > tensors.json",
+    ),
+    "fetch": (
+        "fetch a dataset or model at its revision, verified",
+        "sgt fetch coco-2017 --into downloads",
+    ),
+    "toyworld": (
+        "make the built-in scenes and questions as shards",
+        "sgt toyworld scenes --split test --scenes 100",
+    ),
+    "shards": (
+        "make a dataset of a study from what was fetched",
+        "sgt shards config/paper.yaml coco-2k",
+    ),
+    "render": (
+        "render the targets of one shard",
+        "sgt render segmentation scenes/shard-00000.tar targets.tar",
+    ),
+    "preview": (
+        "draw a contact sheet of a shard: inputs and targets",
+        "sgt preview scenes/shard-00000.tar sheet.png --proxies segmentation,depth",
+    ),
+    "pretrain": (
+        "train a base model from nothing",
+        "sgt pretrain config/tiny.yaml --model bagel-tiny --out results/tiny/base/bagel-tiny",
+    ),
+    "launch": (
+        "run a command in as many processes as its model needs",
+        "sgt launch train config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "screen": (
+        "find the samples of a dataset that a study's models cannot take",
+        "sgt screen config/tiny.yaml scenes",
+    ),
+    "train": (
+        "post-train one run of a study",
+        "sgt train config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "predict": (
+        "answer or generate for one run and one benchmark",
+        "sgt predict config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
+    ),
+    "sample-targets": (
+        "make the targets of a proxy arm for a few held-out scenes",
+        "sgt sample-targets config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "score": (
+        "metrics from predictions",
+        "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
+    ),
+    "tables": (
+        "tables from score files",
+        "sgt tables config/tiny.yaml",
+    ),
+    "figures": (
+        "figures from score files",
+        "sgt figures config/tiny.yaml",
+    ),
+    "report": (
+        "the report page",
+        "sgt report config/tiny.yaml",
+    ),
 }
 
 
@@ -43,44 +104,63 @@ def command_module(name: str) -> ModuleType:
     return importlib.import_module(f"sgt.commands.{name.replace('-', '_')}")
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command.
-
-    Errors that the user can fix, an :class:`SgtError` or a refusal by the system (``OSError``), become one line on
-    stderr and an exit status, in whichever process of the command they happen.
-    """
-    argv = sys.argv[1:] if argv is None else argv
-    name = next((word for word in argv if not word.startswith("-")), None)
+def make_parser(*names: str | None) -> argparse.ArgumentParser:
+    """The parser of the command line; only the named commands are imported and have their arguments."""
     parser = argparse.ArgumentParser(
-        prog="sgt", description="What does a visual task teach a unified multimodal model?"
+        prog="sgt",
+        description="What does a visual task teach a unified multimodal model?",
+        epilog="`sgt COMMAND --help` lists a command's arguments, with an example.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (summary, example) in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name in names:
+            command_module(name).configure(subparser)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Errors that the user can fix, an :class:`SgtError`, a refusal by the system (``OSError``) or an extra that is not
+    installed, become one line on stderr and an exit status, in whichever process of the command they happen.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    name = next((word for word in argv if not word.startswith("-")), None)
     try:
         require_own_packages()
     except SgtError as error:
-        print(f"sgt: error: {error}", file=sys.stderr)
-        return error.status
-    for command, summary in COMMANDS.items():
-        subparser = subparsers.add_parser(command, help=summary, description=summary)
-        if command == name:
-            implementation = command_module(command)
-            implementation.configure(subparser)
-    args = parser.parse_args(argv)
+        return _print_error("sgt", error)
+    try:
+        _run(argv, make_parser(name).parse_args(argv))
+    except SgtError as error:
+        return _print_error(f"sgt {name}", error)
+    except OSError as error:
+        return _print_error(f"sgt {name}", system_error(error))
+    except ModuleNotFoundError as error:
+        missing = missing_extra(error)
+        if missing is None:
+            raise
+        return _print_error(f"sgt {name}", missing)
+    return 0
+
+
+def _run(argv: list[str], args: argparse.Namespace) -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # The command that reproduces the result: logged, and recorded with it as evidence.
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
     name_work(_work(args))
-    try:
-        implementation.run(args)
-        with naming("standard output"):
-            sys.stdout.flush()
-    except SgtError as error:
-        return _print_error(name, error)
-    except OSError as error:
-        return _print_error(name, system_error(error))
-    return 0
+    command_module(args.command).run(args)
+    with naming("standard output"):
+        sys.stdout.flush()
 
 
 def _work(args: argparse.Namespace) -> str:
@@ -94,6 +174,6 @@ def _work(args: argparse.Namespace) -> str:
     return " ".join(map(str, words))
 
 
-def _print_error(name: str, error: SgtError) -> int:
-    print(f"sgt {name}: error: {error}", file=sys.stderr)
+def _print_error(command: str, error: SgtError) -> int:
+    print(f"{command}: error: {error}", file=sys.stderr)
     return error.status

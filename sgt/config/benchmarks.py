@@ -16,7 +16,7 @@ class QuestionProtocol(Strict):
     """Questions with one right answer, answered greedily and matched exactly after normalisation."""
 
     kind: Literal["questions"]
-    max_new_tokens: Count = 8
+    max_new_tokens: Count = Field(8, description="tokens after which an answer is cut off")
     system: str | None = Field(None, description="a text before the image, such as one that asks for thinking")
 
 
@@ -26,14 +26,18 @@ class GenerationProtocol(Strict):
     kind: Literal["generation"]
     prompts: Count = Field(description="how many prompts, one per scene from the first")
     num_steps: Count = Field(description="steps of the sampler")
-    cfg_text_scale: float = Field(4.0, ge=1)
-    cfg_interval: tuple[Probability, Probability] = (0.4, 1.0)
-    timestep_shift: TimeShift = 3.0
-    solver: Solver = "euler"
+    cfg_text_scale: float = Field(
+        4.0, ge=1, description="scale of classifier-free guidance by the prompt; 1: no guidance"
+    )
+    cfg_interval: tuple[Probability, Probability] = Field(
+        (0.4, 1.0), description="times at which guidance acts, above the first and up to the second; 1 is noise"
+    )
+    timestep_shift: TimeShift = Field(3.0, description="of the sampler's times, as in a recipe")
+    solver: Solver = Field("euler", description="of the flow's differential equation")
     negative_prompt: str | None = Field(
         None, description="what OmniGen2 guides away from; none is the dropped prompt of its training"
     )
-    seed: Seed = 0
+    seed: Seed = Field(0, description="of the noise that sampling starts from")
     system: str | None = Field(None, description="a text before the prompt that asks for a thought, which is read too")
     think_tokens: Count = Field(1000, description="after which a thought is cut off")
 
@@ -48,10 +52,12 @@ class GenerationProtocol(Strict):
 class Benchmark(Strict):
     """``config/benchmarks/NAME.yaml``: questions or prompts with a protocol."""
 
-    name: Name
-    version: Count
-    dataset: Name
-    protocol: QuestionProtocol | GenerationProtocol = Field(discriminator="kind")
+    name: Name = Field(description="as in the file's name")
+    version: Count = Field(description="to be raised when the questions or the protocol change")
+    dataset: Name = Field(description="dataset of the study that the rows come from")
+    protocol: QuestionProtocol | GenerationProtocol = Field(
+        discriminator="kind", description="how the rows are put to a model"
+    )
     groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
         {}, description="kinds of question that are also scored together, by name of the group"
     )

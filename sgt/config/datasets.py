@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from sgt.config.fields import Count, Name, Seed, Strict
 
+DOWNLOAD = "entry of config/data/downloads.yaml"
+
 
 class Samples(Strict):
     """What the samples of a dataset have besides an image; each kind of dataset overrides this.
@@ -37,11 +39,11 @@ class Toyworld(Samples):
 
     texts = frozenset({"questions", "captions"})
     source: Literal["toyworld"]
-    split: Literal["pretrain", "proxy", "vqa", "validation", "test"]
-    scenes: Count
-    per_shard: Count = 1000
+    split: Literal["pretrain", "proxy", "vqa", "validation", "test"] = Field(description="which scenes")
+    scenes: Count = Field(description="how many")
+    per_shard: Count = Field(1000, description="scenes per shard")
     size: Annotated[int, Field(ge=16, le=1024)] = Field(48, description="image side, pixels")
-    seed: Seed = 0
+    seed: Seed = Field(0, description="of the scenes")
 
     @property
     def files(self) -> frozenset[str]:
@@ -77,7 +79,7 @@ class Toyworld(Samples):
 class Download(Samples):
     """A dataset made from, or read in, the folder that ``sgt fetch`` fills."""
 
-    download: Name = Field(description="entry of config/data/downloads.yaml")
+    download: Name = Field(description=DOWNLOAD)
 
 
 # Images of COCO 2017, by split.
@@ -89,7 +91,7 @@ class SamSgt(Download):
 
     sample_bytes, sample_pixels = 0, 1500 * 2250
     source: Literal["sam-sgt"]
-    download: Name = "sam-sgt"
+    download: Name = Field("sam-sgt", description=DOWNLOAD)
     tars: Count = Field(description="how many of sam_selection-000NN.tar, from the first; each is one shard")
 
     @property
@@ -117,11 +119,11 @@ class Coco(Download):
     classes = True
     sample_bytes, sample_pixels = 180_000, 640 * 480
     source: Literal["coco"]
-    download: Name = "coco-2017"
-    split: Literal["train", "val"] = "train"
+    download: Name = Field("coco-2017", description=DOWNLOAD)
+    split: Literal["train", "val"] = Field("train", description="of COCO")
     images: Count = Field(description="how many, of those that have annotations")
-    per_shard: Count = 1000
-    seed: Seed = 0
+    per_shard: Count = Field(1000, description="images per shard")
+    seed: Seed = Field(0, description="of the draw of images")
     maps: list[Literal["panoptic", "stuff"]] = Field([], description="maps to keep beside each image")
 
     @model_validator(mode="after")
@@ -157,11 +159,13 @@ class LlavaOneVision(Download):
     texts = frozenset({"conversations"})
     sample_bytes, sample_pixels = 150_000, 640 * 480
     source: Literal["llava-onevision"]
-    download: Name = "llava-onevision"
-    mixture: Literal["paper", "script"] = "paper"
+    download: Name = Field("llava-onevision", description=DOWNLOAD)
+    mixture: Literal["paper", "script"] = Field(
+        "paper", description="subsets and their proportions, as the paper or as SGT's script has them"
+    )
     samples: Count = Field(501_000, description="in all, in the mixture's proportions")
-    per_shard: Count = 1000
-    seed: Seed = 42
+    per_shard: Count = Field(1000, description="samples per shard")
+    seed: Seed = Field(42, description="of the draw of samples")
 
     @property
     def files(self) -> frozenset[str]:

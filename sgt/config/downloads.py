@@ -19,21 +19,21 @@ class HubDownload(Strict):
     """Files of a repository on a hub that speaks Hugging Face's protocol."""
 
     host: Literal["hub"]
-    kind: Literal["dataset", "model"]
-    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")
+    kind: Literal["dataset", "model"] = Field(description="what it is")
+    repository: str = Field(pattern=r"^[\w.-]+/[\w.-]+$", description="OWNER/NAME on the hub")
     revision: str | None = Field(
         None, description="commit; without it the one found first is recorded in lock.json and kept to from then on"
     )
     files: Annotated[list[str], Field(min_length=1)] = Field(["*"], description="patterns of paths, * crosses folders")
     sha256: dict[str, Digest] = Field({}, description="of files, by path, to check besides what the hub says")
-    licence: str
+    licence: str = Field(description="under which it is published")
     gigabytes: float | None = Field(None, gt=0, description="about how much it is")
 
 
 class WebFile(Strict):
     """One file at an address."""
 
-    url: str = Field(pattern=r"^https?://")
+    url: str = Field(pattern=r"^https?://", description="address")
     sha256: Digest | None = Field(None, description="without it the first one fetched is recorded and kept to")
     md5: str | None = Field(None, pattern=r"^[0-9a-f]{32}$", description="checked besides, where others publish it")
     size: int | None = Field(None, ge=1, description="bytes")
@@ -48,9 +48,9 @@ class WebDownload(Strict):
     """Files at addresses."""
 
     host: Literal["web"]
-    kind: Literal["dataset", "model"]
-    files: Annotated[list[WebFile], Field(min_length=1)]
-    licence: str
+    kind: Literal["dataset", "model"] = Field(description="what it is")
+    files: Annotated[list[WebFile], Field(min_length=1)] = Field(description="each at its own address")
+    licence: str = Field(description="under which it is published")
     gigabytes: float | None = Field(None, gt=0, description="about how much it is")
 
 

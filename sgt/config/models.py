@@ -28,16 +28,16 @@ class Resources(Strict):
 class Pretrain(Strict):
     """How a base model is made from nothing (tiny models only; the 7B bases are fetched)."""
 
-    dataset: Name
+    dataset: Name = Field(description="dataset of the study to train on")
     vae_of: Name | None = Field(None, description="model whose VAE is used, instead of training one")
-    vae_steps: Count | None = None
-    vae_batch: Count = 32
-    vae_lr: float = Field(2e-3, gt=0)
-    steps: Count
+    vae_steps: Count | None = Field(None, description="optimizer steps of the VAE, if one is trained")
+    vae_batch: Count = Field(32, description="images per step of the VAE")
+    vae_lr: float = Field(2e-3, gt=0, description="peak learning rate of the VAE")
+    steps: Count = Field(description="optimizer steps of the model")
     vqa_batch: Count = Field(description="image-and-questions samples per step")
     image_batch: Count = Field(description="text-to-image samples per step")
-    optimizer: Optimizer
-    save_every: Count = 500
+    optimizer: Optimizer = Field(description="of the model")
+    save_every: Count = Field(500, description="steps between resumable checkpoints")
 
     @model_validator(mode="after")
     def _one_vae(self) -> "Pretrain":
@@ -56,12 +56,12 @@ WEIGHTS = {
 class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
-    name: Name
-    family: Literal["bagel", "omnigen2"]
+    name: Name = Field(description="as in the file's name")
+    family: Literal["bagel", "omnigen2"] = Field(description="code and file layout")
     checkpoint: Folder = Field(description="folder of the base weights in the official layout")
     overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
-    pretrain: Pretrain | None = None
+    pretrain: Pretrain | None = Field(None, description="how `make base` trains the base weights")
     vit_image: tuple[Count, Count, Count] = Field(
         description="images that are shown. bagel: longest side, shortest side, stride; "
         "omnigen2: most pixels, fewest pixels, stride"
@@ -75,8 +75,8 @@ class Model(Strict):
     )
     precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
-    train: Resources = Resources()
-    predict: Resources = Resources()
+    train: Resources = Field(Resources(), description="what a training job needs")
+    predict: Resources = Field(Resources(), description="what a prediction job needs")
 
     @property
     def largest_sides(self) -> tuple[int, int]:

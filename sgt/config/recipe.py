@@ -20,10 +20,10 @@ class Optimizer(Strict):
 
     lr: float = Field(1e-4, gt=0, description="peak learning rate")
     warmup: int = Field(0, ge=0, description="linear warm-up, steps")
-    schedule: Literal["constant", "cosine"] = "constant"
-    betas: tuple[Decay, Decay] = (0.9, 0.95)
-    eps: float = Field(1e-15, gt=0)
-    weight_decay: Weight = 0.0
+    schedule: Literal["constant", "cosine"] = Field("constant", description="of the learning rate after the warm-up")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.95), description="decay of both moment estimates")
+    eps: float = Field(1e-15, gt=0, description="added to the denominator of the update")
+    weight_decay: Weight = Field(0.0, description="decoupled weight decay")
     clip: float = Field(1.0, gt=0, description="maximum global gradient norm")
     rounding: Literal["nearest", "stochastic"] = Field(
         "nearest", description="of bf16 weights after an update; stochastic keeps small updates, on average"
@@ -33,9 +33,11 @@ class Optimizer(Strict):
 class LoRA(Strict):
     """Low-rank adapters on the linear layers of some parts; everything else is frozen."""
 
-    rank: Count
+    rank: Count = Field(description="of the two factors of each update")
     alpha: float = Field(gt=0, description="the update is scaled by alpha / rank")
-    parts: Annotated[list[Literal["understanding", "generation"]], Field(min_length=1)]
+    parts: Annotated[list[Literal["understanding", "generation"]], Field(min_length=1)] = Field(
+        description="parts of the model that have adapters"
+    )
 
 
 class Recipe(Strict):
@@ -56,7 +58,7 @@ class Recipe(Strict):
     supervise: Literal["target", "input"] = Field(
         "target", description="what a proxy arm learns to make; input is the fault of SGT's code until 31bf445"
     )
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = Field(Optimizer(), description="AdamW and its schedule")
     ce_weight: Weight = Field(1.5, description="weight of the text cross-entropy")
     length_weighted: bool = Field(
         False, description="weigh each answer's cross-entropy by 1/√(its tokens) instead of every token alike"

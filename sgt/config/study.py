@@ -23,12 +23,14 @@ ARM_WITHOUT_PROXY = "sft"
 class Study(Strict):
     """A study: models × arms × seeds × benchmarks."""
 
-    name: Name
+    name: Name = Field(description="as in reports")
     results: Folder = Field("results", description="folder of everything the study makes, and of no other study")
-    models: Annotated[list[Name], Field(min_length=1)]
-    arms: Annotated[list[Name], Field(min_length=1)]
-    seeds: Annotated[list[Seed], Field(min_length=1)]
-    recipe: Recipe
+    models: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/models")
+    arms: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="what each model is post-trained on: base, sft, or names of proxies and variants"
+    )
+    seeds: Annotated[list[Seed], Field(min_length=1)] = Field(description="of training; each arm is trained with all")
+    recipe: Recipe = Field(description="how arms are post-trained")
     recipes: dict[Name, Recipe] = Field({}, description="recipes of models that need their own")
     proxies: dict[Name, ProxyOptions] = Field(
         {},
@@ -36,10 +38,10 @@ class Study(Strict):
     )
     variants: dict[Name, Variant] = Field({}, description="arms that are a proxy at another ratio or on other images")
     downloads: Folder = Field("downloads", description="folder of what `sgt fetch` fetches")
-    datasets: dict[Name, Dataset]
-    data: Data
-    benchmarks: Annotated[list[Name], Field(min_length=1)]
-    logging: Logging = Logging()
+    datasets: dict[Name, Dataset] = Field(description="by a name for `data`, models and benchmarks")
+    data: Data = Field(description="which dataset is used for what")
+    benchmarks: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/benchmarks")
+    logging: Logging = Field(Logging(), description="dashboards of trainings")
 
     @model_validator(mode="after")
     def _unique(self) -> "Study":

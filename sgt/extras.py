@@ -1,0 +1,24 @@
+"""The libraries that only an optional dependency of ``pyproject.toml`` installs, and the error where one is missing."""
+
+from sgt.errors import SgtError
+
+# Top-level module -> extra.
+EXTRAS = {
+    "dvc": "workflow",
+    "dvc_data": "workflow",
+    "snakemake_interface_logger_plugins": "workflow",
+    "jinja2": "report",
+    "pandas": "report",
+    "tensorboard": "dashboards",
+    "wandb": "dashboards",
+}
+
+
+def missing_extra(error: ModuleNotFoundError) -> SgtError | None:
+    """The error to show instead of a failed import; None if the missing module belongs to no extra."""
+    library = (error.name or "").partition(".")[0]
+    extra = EXTRAS.get(library)
+    if extra is None:
+        return None
+    remedy = f"install the extra {extra} (`pip install -e '.[{extra}]'` in sgt's folder), or run `make environment`"
+    return SgtError(library, "is not installed", remedy)
