@@ -1,8 +1,8 @@
 """A file over plain HTTP, from the beginning or from where an earlier transfer ended.
 
-``http_get`` of ``huggingface_hub`` resumes too, but it empties the file before it has seen what the server sends, so a
-network's login page costs everything that had arrived, and it sends no If-Range, so a file that changed on the server
-could be joined from two versions. fsspec does not resume.
+``http_get`` of ``huggingface_hub`` resumes too, but where a server sends something from the beginning, it empties the
+file before it has seen the content, so a network's login page costs everything that had arrived. It sends no If-Range,
+so the file could be joined from two versions of it. fsspec does not resume.
 """
 
 from collections.abc import Iterator

@@ -86,7 +86,7 @@ class Transfer:
         return digest
 
     def _is_complete(self, file: RemoteFile, part: Path, retry: Retry) -> bool:
-        """Fetch what is missing, and return whether that was all of it."""
+        """Fetch what is missing; returns whether the part is complete then."""
         start, version = _arrived(file, part)
         if start and start == file.size:
             return True
@@ -106,7 +106,7 @@ class Transfer:
             retry.after(error)
             return False
         except OSError as error:
-            # An error of Xet has no number; those of this system have.
+            # Errors of Xet have no errno, those of the operating system do.
             if error.errno is not None:
                 raise
             retry.after(error)
@@ -126,7 +126,7 @@ class Transfer:
     def _append(self, file: RemoteFile, body: Body, part: Path, retry: Retry) -> None:
         chunks = body.chunks
         if body.start == 0:
-            # If this is something else, what arrived earlier stays.
+            # Checked before the part is emptied, so that what arrived earlier survives a login page.
             head, chunks = _with_head(chunks)
             check_head(file.path, body.url, head, body.size)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -237,6 +239,20 @@ def test_a_killed_fetch_is_resumed_and_two_exclude_each_other(table, folder, hub
     assert fetched(folder) == WANTED
     (requested,) = [requested for host, at, requested, _, _ in hub.seen if host == "cdn" and path in at]
     assert requested.startswith("bytes=")
+
+
+def test_a_disk_without_room_is_an_error_before_anything_is_fetched(fetch, folder, hub, monkeypatch):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**6))
+    status, output = fetch()
+    assert status == 1 and "0.0 GB are missing, 0.0 GB are free; make room" in output
+    assert not [path for _, path, *_ in hub.seen if "/resolve/" in path] and fetched(folder) == {}
+
+
+def test_progress_has_rate_and_time_left(fetch):
+    status, output = fetch()
+    assert status == 0 and "3 files, 3 to fetch, 0.003 GB of 0.003" in output
+    assert re.search(r"MB 3/3  \d+\.\d/s  0 s left", output)
 
 
 def test_the_table_of_the_repository_is_valid_and_pins_what_it_can():
