@@ -13,8 +13,8 @@ import ijson
 
 CHUNK = 2**16
 MAX_DEPTH = 200
-# Depth of the elements of a list of the outermost object.
-_ELEMENTS = 2
+# How deep the elements of a list of the outermost object are.
+_ELEMENT_DEPTH = 2
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
@@ -54,8 +54,18 @@ class _Limited:
         self._in_string, self._escape = False, b""
 
     def read(self, size: int = -1) -> bytes:
-        """As of a file."""
+        """The next ``size`` bytes."""
         block = self._file.read(size)
+        depths, one_token = self._scan(block)
+        self._size = self._size + len(block) if one_token or min(depths) > _ELEMENT_DEPTH else 0
+        if max(depths) > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        if self._size > self._most:
+            raise ValueError(f"a value of more than {self._most} bytes")
+        return block
+
+    def _scan(self, block: bytes) -> tuple[list[int], bool]:
+        """Depths of nesting within a block, and whether all of it is in one string or number."""
         text = _ESCAPE.sub(b"", self._escape + block)
         self._escape = b"\\" if text.endswith(b"\\") else b""
         # Strings begin and end at quotes, so every second part is outside of them.
@@ -65,9 +75,4 @@ class _Limited:
         one_token = len(parts) == 1 and not outside and (self._in_string or b"," not in block)
         self._in_string ^= len(parts) % 2 == 0
         self._depth = depths[-1]
-        self._size = self._size + len(block) if one_token or min(depths) > _ELEMENTS else 0
-        if max(depths) > MAX_DEPTH:
-            raise ValueError(f"nested more than {MAX_DEPTH} deep")
-        if self._size > self._most:
-            raise ValueError(f"a value of more than {self._most} bytes")
-        return block
+        return depths, one_token
