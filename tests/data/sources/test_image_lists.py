@@ -1,4 +1,4 @@
-"""Lists of wanted images, however they are written, and what is said when they name nothing or too little."""
+"""Lists of wanted images, however they are written, and the errors when they name nothing or too little."""
 
 import json
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "the list names no images"),
         (b"\xef\xbb\xbf\r\n \n", "the list names no images"),
@@ -92,9 +92,9 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
         (b'"' + b"x" * 200_000, "field larger than field limit"),
     ],
 )
-def test_what_is_no_list_is_told(content, said, study, capsys):
+def test_malformed_lists_are_refused(content, expected, study, capsys):
     LIST.write_bytes(content)
-    refused(study, "sam", capsys, f"{LIST}: ", said)
+    refused(study, "sam", capsys, f"{LIST}: ", expected)
 
 
 def test_a_huge_list_is_not_read(tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_huge_list_is_not_read(tmp_path, monkeypatch):
         read_image_list(tmp_path / "list.txt")
 
 
-def test_a_list_that_names_none_of_a_tar_is_told_with_examples(study, capsys):
+def test_a_list_that_names_no_image_of_a_tar_is_refused_with_examples(study, capsys):
     LIST.write_text("".join(f"photo_{name}.jpg\n" for name in NAMES))
     tar = "downloads/sam-sgt/sam_selection/sam_selection-00001.tar"
     refused(

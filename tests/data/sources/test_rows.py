@@ -113,7 +113,7 @@ def test_odd_categories_leave_the_rest_alone(study):
     assert len(open_dataset(shards(study, "coco"))) == 10
 
 
-def test_a_split_that_an_archive_lacks_is_told_with_what_it_has(study, capsys):
+def test_a_split_that_an_archive_lacks_is_refused_with_what_it_has(study, capsys):
     change_records(*INSTANCES, lambda record: None)
     rezip(INSTANCES[0], lambda members: [("annotations/instances_val2017.json", content) for _, content in members])
     refused(study, "coco", capsys, "instances_train2017.json: no such member (there is instances_val2017.json)")
@@ -203,7 +203,7 @@ WRONG_TYPES = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_TYPES)
-def test_columns_of_another_type_are_told_by_row(wrong, mathematics, study, capsys):
+def test_columns_of_another_type_are_reported_by_row(wrong, mathematics, study, capsys):
     mathematics(table([GOOD] * 10, **WRONG_TYPES[wrong]))
     refused(study, "ov", capsys, "mathqa", "row 0", "samples refused)")
 
@@ -213,7 +213,7 @@ def test_ids_may_be_numbers_or_absent(mathematics, study):
     assert len(open_dataset(shards(study, "ov"))) == 50
 
 
-def test_subsets_that_are_not_there_are_told_and_counts_stand_in_the_manifest(study, caplog):
+def test_missing_subsets_are_reported_and_the_manifest_has_the_counts(study, caplog):
     shutil.rmtree(OV / "cambrian(filtered_gpt4vo)")
     with caplog.at_level("INFO"):
         folder = shards(study, "ov")
@@ -227,12 +227,12 @@ def test_subsets_that_are_not_there_are_told_and_counts_stand_in_the_manifest(st
     assert "vision_flan(filtered): 18 samples" in caplog.text
 
 
-def test_a_subset_with_too_little_is_told(mathematics, study, capsys):
+def test_a_subset_with_too_few_rows_is_refused(mathematics, study, capsys):
     mathematics(table([GOOD] * 9))
     refused(study, "ov", capsys, "mathematics: 9 rows in 1 files", "10 are wanted", "run `sgt fetch llava-onevision`")
 
 
-def test_files_of_other_systems_and_subsets_that_are_not_asked_for_do_not_matter(study):
+def test_files_of_other_systems_and_unused_subsets_are_ignored(study):
     before = open_dataset(shards(study, "ov"))
     contents = [before[place].files for place in range(50)]
     (OV / "mathqa/._train-00000-of-00002.parquet").write_bytes(b"Mac OS X")
