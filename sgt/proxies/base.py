@@ -1,10 +1,10 @@
-"""What a proxy task is."""
+"""The interface of a proxy task."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -17,28 +17,32 @@ from sgt.errors import SgtError
 from sgt.identity import Identity
 
 Level = Literal["high", "mid", "low"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 class Proxy(ABC):
     """A visual task used as an image-generation target.
 
-    ``Options``, a class of each proxy, says what a study can choose about it; its ``task`` is the proxy's name.
+    Each proxy defines ``Options``, a pydantic class of what a study can set for it, with ``task: Literal[NAME]``.
 
     Attributes:
-        name: what a study calls it.
+        name: the name in a study.
         level: high (semantic), mid (geometric) or low (pixels).
-        prompts: instructions, one of which is drawn per sample.
-        needs: extensions that a sample must have besides its image (``json`` for masks, ``depth.png``).
-        needs_classes: annotations must name their category (``category_id``).
-        label_like: the target is a palette image whose colours are labels, resized only by nearest neighbour.
-        reads_pixels: the target depends on the image's pixels; of others ``render`` may be given a blank image.
-        batch: how many samples are rendered together.
-        version: raised by whoever changes what the proxy renders or shows.
-        options: what was chosen.
+        prompts: instructions, one of which is drawn at random per training sample.
+        needs: extensions of the members a sample must have besides its image (``json`` for masks, ``depth.png``).
+        needs_classes: annotations must have a ``category_id``.
+        label_like: the target is a palette image whose colours are labels; it is resized by nearest neighbour only.
+        reads_pixels: the target depends on the image's pixels; if not, ``render`` may get a blank image of its size.
+        batch_size: number of samples rendered together.
+        version: increase it when the rendered targets or degraded inputs change: existing ones are then made again.
+        sheet_order: position in contact sheets and lists; equal ones are sorted from high level to low, then by name.
+        options: the options in use.
     """
 
     class Options(ProxyOptions):
-        """Nothing to choose but the task."""
+        """No options but the task's name."""
+
+        task: str
 
     name: str
     level: Level
@@ -47,44 +51,51 @@ class Proxy(ABC):
     needs_classes: bool = False
     label_like: bool = False
     reads_pixels: bool = True
-    batch: int = 1
+    batch_size: int = 1
     version: int = 1
+    sheet_order: int = 100
 
     def __init__(self, options: ProxyOptions | None = None) -> None:
         self.options = options or self.Options(task=self.name)
 
     @abstractmethod
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
-        """The target of one sample: deterministic, same size as the image.
+        """Render the target of one sample: deterministic, of the same size as the image.
 
         Args:
             image: the decoded input, RGB, upright.
-            sample: what it came from, for its annotations and depth. They lie over the stored pixels, and are turned
-                by :func:`sgt.data.images.orientation_of_sample`.
+            sample: the stored sample, for its annotations and depth. Their coordinates are those of the stored pixels;
+                :func:`sgt.data.images.orientation_of_sample` gives the orientation that makes them upright.
 
         Returns:
-            An RGB, L, 16-bit or (label-like) palette image; the very ``image`` where that is the target.
+            An RGB, L, 16-bit or (label-like) palette image. If the target is the image itself, the same object.
 
         Raises:
             SgtError: the annotations do not fit the image.
         """
 
-    def render_all(self, images: Sequence[Image.Image], samples: Sequence[Sample]) -> list[Image.Image | SgtError]:
-        """The targets of several samples as ``render`` makes them, or why there is none; overridden where faster."""
-        return [self._rendered(image, sample) for image, sample in zip(images, samples, strict=True)]
+    def render_batch(self, images: Sequence[Image.Image], samples: Sequence[Sample]) -> list[Image.Image | SgtError]:
+        """Render several samples; one that cannot be rendered gives its error instead. Override it if batching is
+        faster."""
+        return [self._render_or_error(image, sample) for image, sample in zip(images, samples, strict=True)]
 
-    def _rendered(self, image: Image.Image, sample: Sample) -> Image.Image | SgtError:
+    def _render_or_error(self, image: Image.Image, sample: Sample) -> Image.Image | SgtError:
         try:
             return self.render(image, sample)
         except SgtError as error:
             return error
 
     def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
-        """How many annotations of a sample are not in its target because they have no area, by what they are."""
+        """How many of a sample's annotations are not in its target because they have no area, by kind."""
         return Counter()
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """What the model sees instead of the image; the image itself unless the task degrades it."""
+        """The input image that the model gets: the image itself unless the task degrades it.
+
+        Args:
+            image: RGB, upright; it must not be modified.
+            rng: the only source of randomness.
+        """
         return image
 
     @property
@@ -93,31 +104,32 @@ class Proxy(ABC):
         return ()
 
     @property
-    def choices(self) -> Identity:
-        """What decides targets, for an identity: the options, with what a fetched model is instead of its folder."""
-        chosen = self.options.model_dump(mode="json")
+    def identity(self) -> Identity:
+        """Everything about the proxy that decides its targets: its version and options, where the folder of a fetched
+        model is replaced by the content of the model."""
+        options = self.options.model_dump(mode="json")
         models = {folder: fetched_content(Path(folder)) for folder in self.downloads}
-        chosen = {key: models.get(value, value) if isinstance(value, str) else value for key, value in chosen.items()}
-        return {**chosen, "version": self.version}
+        options = {key: models.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
+        return {**options, "version": self.version}
 
     @property
     def degrades(self) -> bool:
-        """Whether the model sees something else than the image."""
+        """Whether the model gets a degraded image instead of the image."""
         return type(self).condition is not Proxy.condition
 
-    def lacks(self, dataset: Samples) -> str | None:
-        """What this proxy is rendered from that the samples of a dataset never have; None if it is all there."""
+    def missing_from(self, dataset: Samples) -> str | None:
+        """What this proxy needs and no sample of a dataset has, in one word; None if nothing is missing."""
         if missing := sorted(set(self.needs) - dataset.files):
             return "annotations" if missing[0] == "json" else missing[0]
         return "classes" if self.needs_classes and not dataset.classes else None
 
     def applies_to(self, sample: Sample) -> bool:
-        """Whether the sample has what this proxy is rendered from; whether it is valid shows in ``render``."""
+        """Whether the sample has the members that this proxy needs; their content is checked by ``render``."""
         return all(extension in sample.files for extension in self.needs)
 
 
 class CleanImage(Proxy):
-    """A task whose target is the image itself; what the model sees may be degraded (low level)."""
+    """A low-level task whose target is the image itself; ``condition`` may degrade the input."""
 
     level = "low"
 

@@ -15,13 +15,13 @@ from sgt.errors import SgtError
 
 
 class DepthAnything:
-    """An estimator of inverse depth, on the GPU if there is one.
+    """Estimates inverse depth, on the GPU if there is one.
 
     Args:
-        folder: of the model, at the size that its name tells.
+        folder: of the fetched model.
 
     Raises:
-        SgtError: the folder holds no such model.
+        SgtError: the folder has no such model.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -41,24 +41,24 @@ class DepthAnything:
 
     @torch.inference_mode()
     def estimate(self, images: Sequence[Image.Image]) -> list[np.ndarray]:
-        """Inverse depth up to scale, float32 (H, W) at least 0, of each image; those of one size go in together."""
-        found: dict[int, np.ndarray] = {}
-        prepared = [self._prepared(image) for image in images]
-        for shape in sorted({pixels.shape for pixels in prepared}):
-            places = [place for place, pixels in enumerate(prepared) if pixels.shape == shape]
-            batch = torch.from_numpy(np.stack([prepared[place] for place in places])).to(self._device)
+        """Inverse depth up to scale of each image, float32 (H, W), at least 0; images of one size are one batch."""
+        estimates: dict[int, np.ndarray] = {}
+        inputs = [self._preprocess(image) for image in images]
+        for shape in sorted({pixels.shape for pixels in inputs}):
+            indices = [index for index, pixels in enumerate(inputs) if pixels.shape == shape]
+            batch = torch.from_numpy(np.stack([inputs[index] for index in indices])).to(self._device)
             inverse = self._model(pixel_values=batch).predicted_depth[:, None]
-            for place, each in zip(places, inverse, strict=True):
-                size = images[place].height, images[place].width
+            for index, each in zip(indices, inverse, strict=True):
+                size = images[index].height, images[index].width
                 each = F.interpolate(each[None], size, mode="bicubic", align_corners=False)
-                found[place] = each[0, 0].clamp(min=0).cpu().numpy()
-        return [found[place] for place in range(len(images))]
+                estimates[index] = each[0, 0].clamp(min=0).cpu().numpy()
+        return [estimates[index] for index in range(len(images))]
 
-    def _prepared(self, image: Image.Image) -> np.ndarray:
-        """Normalised pixels (3, h, w): scaled by whichever side changes less, both sides whole multiples of the
-        patch."""
-        wanted, size = self._side, (image.height, image.width)
-        scale = min((wanted[axis] / size[axis] for axis in (0, 1)), key=lambda factor: abs(1 - factor))
+    def _preprocess(self, image: Image.Image) -> np.ndarray:
+        """Normalised pixels, float32 (3, h, w): resized by the factor of the side that changes less, both sides rounded
+        to multiples of the patch size."""
+        target, size = self._side, (image.height, image.width)
+        scale = min((target[axis] / size[axis] for axis in (0, 1)), key=lambda factor: abs(1 - factor))
         height, width = (max(1, round(side * scale / self._multiple)) * self._multiple for side in size)
         resized = image.resize((width, height), Image.Resampling.BICUBIC)
         pixels = (np.asarray(resized, np.float32) / 255 - self._mean) / self._std

@@ -1,10 +1,10 @@
 """Instance masks of COCO and SA-1B annotations, as run lengths: compressed or plain RLE, or polygons.
 
-Runs go down the columns from the upper left corner, background first, and add up to the image. They are checked here,
-before any native code reads them: pycocotools trusts what it is given and reads past the end of malformed strings.
+Runs go down the columns from the upper left corner, background first, and add up to the image. They are checked here
+before native code reads them, because pycocotools reads past the end of malformed strings.
 
-Annotation tools leave behind marks of no area: no polygon at all, a polygon of one or two points or on one line, a mask
-without a pixel. They say nothing wrong about the image, so they are no masks, and the image keeps its others.
+Annotation tools also write annotations without area: no polygon, a polygon of one or two points or of points on one
+line, a mask without a pixel. These are left out, and the image keeps its other masks.
 """
 
 from collections.abc import Sequence
@@ -15,38 +15,38 @@ from pycocotools import mask as coco
 from sgt.errors import SgtError
 
 _REMEDY = "leave this sample out"
-# Of five bits each, in one number: enough for any image, and too few for sums of them to overflow 64 bits.
-_MOST_GROUPS = 7
-# Twice the area of a triangle, in square pixels, up to which its corners are on one line but for rounding.
-_ON_A_LINE = 1e-6
+# Groups of five bits in a number: enough for any image, and too few for sums of numbers to overflow 64 bits.
+_MAX_GROUPS = 7
+# Twice the area of a triangle, in square pixels, up to which its corners count as collinear (rounding errors).
+_COLLINEAR = 1e-6
 
 
 def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) -> list[np.ndarray]:
-    """Run lengths of each annotation's ``segmentation``, int64 (n,); every second run, from index 1, is the object.
+    """Run lengths of each annotation's ``segmentation``, int64 (n,); runs 1, 3, 5, … are the object.
 
-    An annotation without area has one run, of the background.
+    An annotation without area has a single run, of background.
 
     Args:
         annotations: each with an ``id``.
         height, width: of the stored image.
-        where: what to name in an error, before the annotation.
+        where: the file, for error messages.
 
     Raises:
-        SgtError: one is malformed or of another size than the image.
+        SgtError: a segmentation is malformed, or its size is not the image's.
     """
-    named = [f"{where}: annotation {annotation['id']}" for annotation in annotations]
+    names = [f"{where}: annotation {annotation['id']}" for annotation in annotations]
     counts = [
         _counts(annotation.get("segmentation", ""), height, width, name)
-        for annotation, name in zip(annotations, named, strict=True)
+        for annotation, name in zip(annotations, names, strict=True)
     ]
-    texts = [place for place, each in enumerate(counts) if isinstance(each, bytes)]
-    unpacked = _decompressed([counts[place] for place in texts], [named[place] for place in texts])
-    for place, runs in zip(texts, unpacked, strict=True):
-        counts[place] = runs
-    for runs, name in zip(counts, named, strict=True):
+    compressed = [index for index, each in enumerate(counts) if isinstance(each, bytes)]
+    decompressed = _decompress([counts[index] for index in compressed], [names[index] for index in compressed])
+    for index, runs in zip(compressed, decompressed, strict=True):
+        counts[index] = runs
+    for runs, name in zip(counts, names, strict=True):
         if runs.size and runs.min() < 0:
             raise SgtError(name, "RLE runs are not all whole numbers from 0", _REMEDY)
-        # A run larger than the image is told before the sum, which it could overflow.
+        # A run larger than the image is reported instead of the sum, which it could overflow.
         total = int(runs.sum() if not runs.size or runs.max() <= height * width else runs.max())
         if total != height * width:
             raise SgtError(name, f"RLE runs add up to {total}, the image has {height * width} pixels", _REMEDY)
@@ -54,12 +54,12 @@ def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) 
 
 
 def area(runs: np.ndarray) -> int:
-    """Pixels of a mask."""
+    """Number of pixels of a mask."""
     return int(runs[1::2].sum())
 
 
 def kind_without_area(annotation: dict) -> str:
-    """What an annotation is that :func:`mask_runs` finds no area in, in words."""
+    """The kind of an annotation in which :func:`mask_runs` finds no area, for reports."""
     segmentation = annotation["segmentation"]
     if not segmentation:
         return "no polygon"
@@ -67,8 +67,8 @@ def kind_without_area(annotation: dict) -> str:
 
 
 def _counts(segmentation: object, height: int, width: int, where: str) -> bytes | np.ndarray:
-    """Compressed counts as they are, listed ones as int64."""
-    # Null says that there is none, as an empty list does; an annotation that does not speak of masks is something else.
+    """The run lengths of a segmentation, int64; compressed RLE is returned as it is, to be decompressed with others."""
+    # Null and an empty list mean that there is no polygon; a missing key is an error.
     if segmentation is None or isinstance(segmentation, list):
         polygons = _polygons(segmentation or [], height, width, where)
         if not polygons:
@@ -91,30 +91,37 @@ def _counts(segmentation: object, height: int, width: int, where: str) -> bytes 
 
 
 def _polygons(polygons: list, height: int, width: int, where: str) -> list[list[float]]:
-    """Those polygons (x, y, x, y, …) that have an area, all of them safe to rasterise: coordinates far outside overflow
-    native buffers."""
+    """The polygons (x, y, x, y, …) that have an area.
+
+    Raises:
+        SgtError: a polygon is malformed, or a coordinate so far outside the image that rasterising it would overflow
+            native buffers.
+    """
     for polygon in polygons:
         if not isinstance(polygon, list) or len(polygon) % 2:
             raise SgtError(where, "a polygon is not a list of at least three x, y pairs", _REMEDY)
-        for place, value in enumerate(polygon):
-            side = height if place % 2 else width
+        for index, value in enumerate(polygon):
+            side = height if index % 2 else width
             if type(value) not in (int, float) or not -side <= value <= 2 * side:
                 raise SgtError(where, f"polygon coordinate {value!r} is not near the image", _REMEDY)
-    return [polygon for polygon in polygons if len(polygon) >= 6 and not _on_a_line(polygon)]
+    return [polygon for polygon in polygons if len(polygon) >= 6 and not _is_collinear(polygon)]
 
 
-def _on_a_line(polygon: list[float]) -> bool:
+def _is_collinear(polygon: list[float]) -> bool:
     points = np.reshape(polygon, (-1, 2)).astype(float)
     x, y = (points - points[0]).T
     farthest = np.argmax(x * x + y * y)
-    return bool(np.abs(x[farthest] * y - y[farthest] * x).max() <= _ON_A_LINE)
+    return bool(np.abs(x[farthest] * y - y[farthest] * x).max() <= _COLLINEAR)
 
 
-def _decompressed(counts: list[bytes], where: list[str]) -> list[np.ndarray]:
-    """Run lengths, int64, of compressed COCO RLEs, all unpacked together.
+def _decompress(counts: list[bytes], where: list[str]) -> list[np.ndarray]:
+    """Run lengths, int64, of compressed COCO RLEs, all decoded together.
 
-    Numbers are little-endian groups of five bits, with a sixth that tells whether more follow; every number of an RLE
-    from its fourth on is the difference to the one two before it.
+    A number is stored in characters of six bits each, from 48 on: five bits of the number, lowest first, and a bit that
+    is set if more follow. From the fourth on, a number is the difference to the number two before it.
+
+    Raises:
+        SgtError: one is malformed.
     """
     groups = np.frombuffer(b"".join(counts), np.uint8)
     if (groups < 48).any() or (groups > 48 + 63).any():
@@ -124,26 +131,26 @@ def _decompressed(counts: list[bytes], where: list[str]) -> list[np.ndarray]:
     groups = groups - np.uint8(48)
     ends = np.cumsum([len(each) for each in counts], dtype=np.int64)
     last = np.flatnonzero(groups < 0x20)
-    # How many numbers were finished when each text was; it must itself end with one.
+    # How many numbers end in each RLE and those before it.
     finished = np.searchsorted(last, ends)
-    for place, end in enumerate(ends.tolist()):
-        if counts[place] and groups[end - 1] >= 0x20:
-            raise SgtError(where[place], "malformed RLE: it ends in the middle of a number", _REMEDY)
+    for index, end in enumerate(ends.tolist()):
+        if counts[index] and groups[end - 1] >= 0x20:
+            raise SgtError(where[index], "malformed RLE: it ends in the middle of a number", _REMEDY)
     if last.size == 0:
         return [np.zeros(0, np.int64) for _ in counts]
     first = np.concatenate(([0], last[:-1] + 1))
     length = last - first + 1
-    if length.max() > _MOST_GROUPS:
+    if length.max() > _MAX_GROUPS:
         name = where[int(np.searchsorted(finished, length.argmax(), side="right"))]
         raise SgtError(name, "malformed RLE: a number too large", _REMEDY)
     numbers = (groups[first] & 0x1F).astype(np.int64)
-    for place in range(1, int(length.max())):
-        longer = np.flatnonzero(length > place)
-        numbers[longer] |= (groups[first[longer] + place] & 0x1F).astype(np.int64) << 5 * place
-    # The highest bit of the last group is the sign.
+    for position in range(1, int(length.max())):
+        longer = np.flatnonzero(length > position)
+        numbers[longer] |= (groups[first[longer] + position] & 0x1F).astype(np.int64) << 5 * position
+    # The highest bit of a number's last group is its sign.
     numbers -= (groups[last] & 0x10).astype(np.int64) >> 4 << 5 * length
-    unpacked = np.split(numbers, finished[:-1])
-    for runs in unpacked:
+    decoded = np.split(numbers, finished[:-1])
+    for runs in decoded:
         np.cumsum(runs[1::2], out=runs[1::2])
         np.cumsum(runs[2::2], out=runs[2::2])
-    return unpacked
+    return decoded

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -20,16 +21,16 @@ from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity
 from sgt.json_files import json_fields
 from sgt.progress import Progress
-from sgt.proxies import PROXIES, make_proxy
+from sgt.proxies import PROXIES, make_proxy, proxy_options
 from sgt.proxies.base import Proxy
 
 log = logging.getLogger("sgt")
-# How many keys of refused samples a message names.
-_NAMED = 5
+# Keys of refused samples in an error message.
+_MAX_KEYS = 5
 
 
 def proxy_named(name: str) -> Proxy:
-    """A registered proxy, as it is when nothing is chosen.
+    """A registered proxy with its default options.
 
     Raises:
         SgtError: there is none of this name.
@@ -40,27 +41,44 @@ def proxy_named(name: str) -> Proxy:
 
 
 def proxy_with(name: str, options: str) -> Proxy:
-    """A registered proxy with options given as JSON.
+    """A registered proxy with options given as a JSON object.
 
     Raises:
         SgtError: there is no such proxy, or it has no such options.
     """
-    proxy = proxy_named(name)
+    proxy_named(name)
     try:
-        return make_proxy(proxy.Options.model_validate({**json.loads(options), "task": name}))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise SgtError(
-            f"--options {field}".strip(), f"{first['msg']}, got {first['input']!r}", "see the docs"
-        ) from None
+        mapping = {**json.loads(options), "task": name}
     except (ValueError, TypeError) as error:
         raise SgtError("--options", f"not a JSON object ({error})", "give one, or leave it out") from None
+    return proxy_from(mapping)
+
+
+def proxy_from(mapping: dict[str, Any]) -> Proxy:
+    """The proxy of a mapping with ``task`` and its options, given as ``--options``.
+
+    Raises:
+        SgtError: the task is missing or unknown, or it has no such options.
+    """
+    try:
+        return make_proxy(proxy_options(mapping))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        task, *field = map(str, first["loc"])
+        problem = f"{first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
+        where = " ".join(["--options", ".".join(field)]).strip()
+        raise SgtError(where, problem, f"see `sgt schema` for the options of {task}") from None
+    except ValueError as error:
+        problem, _, remedy = str(error).partition(": ")
+        raise SgtError("--options", problem, remedy) from None
 
 
 def input_of(proxy: Proxy, sample: Sample) -> Image.Image:
-    """The image of a sample, or a blank one of its size where that is all that the proxy looks at; a broken one is
-    refused in any case."""
+    """The image of a sample, or a blank one of its size if the proxy does not read pixels.
+
+    Raises:
+        SgtError: the image is damaged, whether its pixels are read or not.
+    """
     if proxy.reads_pixels:
         return image_of(sample)
     return Image.new("L", checked_image(sample.image, sample.image_name).size)
@@ -72,7 +90,7 @@ def target_of(proxy: Proxy, sample: Sample) -> Image.Image:
 
 
 def read_target(rendered: Sample) -> Image.Image:
-    """A rendered target as it was made: palette images stay palette images, grey ones become RGB."""
+    """The target in a shard of targets: a palette image if it is one, otherwise RGB."""
     if "jpg" in rendered.files:
         return decode_image(rendered.get("jpg"), f"{rendered.shard}: {rendered.key}.jpg")
     return decode_target(rendered.get("png"), f"{rendered.shard}: {rendered.key}.png")
@@ -88,7 +106,15 @@ def encode_target(target: Image.Image) -> bytes:
 
 @dataclass
 class _Report:
-    """What is told about a shard's targets."""
+    """Counts for the report of a shard of targets.
+
+    Attributes:
+        seen: samples in the source.
+        masks: of each rendered sample with annotations, how many of them are in the target.
+        left_out: annotations without area, by kind.
+        covered: of each target, the share of pixels that are not black; for masks, the share that objects cover.
+        refused: key and error of each sample that cannot be rendered.
+    """
 
     seen: int = 0
     masks: list[int] = field(default_factory=list)
@@ -101,8 +127,8 @@ class _Report:
         log.warning("refused %s", error)
         self.refused.append((sample.key, error))
 
-    def rendered(self, sample: Sample, target: Image.Image, left_out: Counter[str]) -> None:
-        """Count a target; covered is what is not black (of masks: what belongs to an object)."""
+    def add(self, sample: Sample, target: Image.Image, left_out: Counter[str]) -> None:
+        """Count a rendered target."""
         self.left_out += left_out
         pixels = np.asarray(target)
         self.covered.append(float((pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0).mean()))
@@ -119,29 +145,28 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
     report, source_sha256 = _Report(), sha256(source)
     progress = Progress("targets", len({member.key for member in scan_shard(source)}))
     with ShardWriter(out) as shard:
-        for pairs in _batches(_with_image(proxy, source, report), proxy.batch):
+        for pairs in _batches(_with_image(proxy, source, report), proxy.batch_size):
             samples, images = zip(*pairs, strict=True)
-            for sample, image, target in zip(samples, images, proxy.render_all(images, samples), strict=True):
+            for sample, image, target in zip(samples, images, proxy.render_batch(images, samples), strict=True):
                 if isinstance(target, SgtError):
                     report.refuse(sample, target)
                     continue
-                # A target that is the image itself is kept as it came.
+                # Of a target that is the image itself, the file is kept as it is.
                 files = {"jpg": sample.image} if target is image else {"png": encode_target(target)}
                 shard.add(sample.key, files)
-                report.rendered(sample, target, proxy.left_out(image, sample))
+                report.add(sample, target, proxy.left_out(image, sample))
             progress.add(len(samples))
         if not report.seen:
             raise SgtError(source, "holds no samples", "make the shard again")
         if len(report.refused) > max_bad * report.seen:
             first = report.refused[0][1]
-            keys = ", ".join(key for key, _ in report.refused[:_NAMED]) + (
-                ", …" if len(report.refused) > _NAMED else ""
-            )
-            told = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused: {keys})"
-            raise SgtError(first.where, told, "mend it, or allow more in data.max_bad (--max-bad)")
+            more = ", …" if len(report.refused) > _MAX_KEYS else ""
+            keys = ", ".join(key for key, _ in report.refused[:_MAX_KEYS]) + more
+            problem = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused: {keys})"
+            raise SgtError(first.where, problem, "fix it, or allow more in data.max_bad (--max-bad)")
     if report.left_out:
-        told = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
-        log.warning("%s: annotations without area are left out: %s", source, told)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
+        log.warning("%s: annotations without area are left out: %s", source, kinds)
     write_json(
         out.with_suffix(".json"),
         {
@@ -162,12 +187,12 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
 
 
 def targets_identity(proxy: Proxy, source_sha256: str) -> Identity:
-    """What decides a shard of targets: the proxy with its options, and the shard of images they are rendered from."""
-    return {"proxy": proxy.choices, "source": source_sha256}
+    """What decides a shard of targets: the proxy with its options, and the shard of images."""
+    return {"proxy": proxy.identity, "source": source_sha256}
 
 
 def target_content(shard: Path) -> str:
-    """SHA-256 of a shard of targets, by the report beside it; unknown where that is not there.
+    """SHA-256 of a shard of targets from the report beside it; ``UNKNOWN`` if there is no report.
 
     Raises:
         SgtError: the report is damaged.
@@ -191,12 +216,13 @@ def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[S
 
 
 def _annotations(sample: Sample) -> list | None:
-    """A sample's annotations, if it has some; a proxy that needs none does not mind what else its record is."""
+    """A sample's annotations; None if it has no list of them. A damaged record is no error here, since the proxy may
+    not need it."""
     try:
-        found = sample.json().get("annotations") if "json" in sample.files else None
+        listed = sample.json().get("annotations") if "json" in sample.files else None
     except SgtError:
         return None
-    return found if isinstance(found, list) else None
+    return listed if isinstance(listed, list) else None
 
 
 def _batches(values: Iterator, size: int) -> Iterator[list]:

@@ -11,7 +11,7 @@ from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
-from sgt.proxies.preview import contact_sheet
+from sgt.proxies.contact_sheet import contact_sheet
 from sgt.study.load import LoadedStudy, Run
 
 ROWS = 6

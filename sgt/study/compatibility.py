@@ -119,7 +119,7 @@ def _check_data(study: "LoadedStudy") -> None:
 
 def _check_images(study: "LoadedStudy", arm: str, name: str, part: str) -> None:
     dataset: Samples = study.study.datasets[name]
-    if (missing := study.proxy(arm).lacks(dataset)) is not None:
+    if (missing := study.proxy(arm).missing_from(dataset)) is not None:
         problem = f"arm {arm!r} is rendered from {missing}, and {part} ({name!r}, {dataset.source}) have none"
         raise SgtError(f"{study.path}: datasets.{name}", problem, "use another dataset, or leave the arm out")
 

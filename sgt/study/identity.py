@@ -46,7 +46,7 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         "questions": _training_data(study, study.study.data.vqa),
     }
     if run.proxy:
-        identity["proxy"] = study.proxy(run.proxy).choices
+        identity["proxy"] = study.proxy(run.proxy).identity
         identity["images"] = _training_data(study, study.images(run.proxy))
         shards = range(study.study.datasets[study.images(run.proxy)].shards)
         identity["targets"] = [target_content(study.target_dir(run.proxy) / shard_name(index)) for index in shards]
@@ -70,7 +70,7 @@ def target_samples_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str
     return {
         "checkpoint": checkpoint_sha256,
         "model": _inference_settings(study, run),
-        "proxy": study.proxy(run.arm).choices,
+        "proxy": study.proxy(run.arm).identity,
         "protocol": benchmark.protocol.model_dump(mode="json"),
         "data": _dataset(study, benchmark.dataset),
     }

@@ -149,7 +149,7 @@ class LoadedStudy:
     def samples_targets(self, arm: str) -> bool:
         """Whether an arm's targets can be sampled for the scenes of the generation benchmark."""
         benchmark = self.sampling_benchmark
-        return benchmark is not None and self.proxy(arm).lacks(self.study.datasets[benchmark.dataset]) is None
+        return benchmark is not None and self.proxy(arm).missing_from(self.study.datasets[benchmark.dataset]) is None
 
     @property
     def screened_datasets(self) -> list[str]:

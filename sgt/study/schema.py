@@ -6,13 +6,13 @@ from pydantic import Field, model_validator
 
 from sgt.config.fields import Name
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
-from sgt.proxies import PROXIES, AnyOptions
+from sgt.proxies import PROXIES, options_type
 
 
 class StudyFile(Study):
     """A study whose arms are proxies that there are, with options that they have."""
 
-    proxies: dict[Name, AnyOptions] = Field({}, description=Study.model_fields["proxies"].description)
+    proxies: dict[Name, options_type()] = Field({}, description=Study.model_fields["proxies"].description)
 
     @model_validator(mode="after")
     def _known_arms(self) -> "StudyFile":

@@ -37,18 +37,6 @@ def changed(scenes, tmp_path):
     return change
 
 
-@pytest.mark.parametrize("name", PROXIES)
-def test_render_keeps_keys_and_order_and_is_the_same_again(name, scenes, tmp_path):
-    for folder in ("one", "other"):
-        assert main(["render", name, str(scenes), str(tmp_path / folder / "t.tar")]) == 0
-    assert (tmp_path / "one" / "t.tar").read_bytes() == (tmp_path / "other" / "t.tar").read_bytes()
-    targets = list(read_shard(tmp_path / "one" / "t.tar"))
-    assert [target.key for target in targets] == [sample.key for sample in read_shard(scenes)]
-    report = json.loads((tmp_path / "one" / "t.json").read_text())
-    assert (report["proxy"], report["images"], report["refused"]) == (name, 5, [])
-    assert 0 < report["covered"] <= 1
-
-
 def fails_with_one_line(capsys, words: list, *said: str) -> None:
     assert main([str(word) for word in words]) == 1
     lines = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
@@ -127,16 +115,24 @@ def test_preview_leaves_out_what_a_shard_has_no_data_for(scenes, tmp_path, caplo
             writer.add(sample.key, {"jpg": sample.get("jpg")})
     with caplog.at_level("WARNING"):
         assert main(["preview", str(shard), str(tmp_path / "out.png"), "--side", "48"]) == 0
-    left_out = [record.args[0] for record in caplog.records]
-    assert left_out == ["segmentation", "depth", "detection", "normals"]
-    degrading = sum(proxy.degrades for proxy in PROXIES.values())
-    assert Image.open(tmp_path / "out.png").width == 6 + (1 + len(PROXIES) - 4 + degrading) * 54
+    left_out = {record.args[0] for record in caplog.records}
+    assert left_out == {name for name, proxy in PROXIES.items() if proxy.needs} and "segmentation" in left_out
+    columns = sum(1 + proxy.degrades for name, proxy in PROXIES.items() if name not in left_out)
+    assert Image.open(tmp_path / "out.png").width == 6 + (1 + columns) * 54
 
 
 def test_preview_says_what_is_wrong_with_its_arguments(scenes, tmp_path, capsys):
     out = tmp_path / "out.png"
     fails_with_one_line(capsys, ["preview", scenes, out, "--count", "0"], "--count: must be at least 1, got 0")
     fails_with_one_line(capsys, ["preview", scenes, out, "--proxies", "depth,x"], "x: unknown proxy")
+    for options, problem in (
+        ('["edge"]', "--options: not a JSON object of objects"),
+        ('{"mine": {"method": "canny"}}', "--options: no task; add task, one of segmentation"),
+        ('{"mine": {"task": "edges"}}', "--options: unknown task 'edges'; use one of segmentation"),
+        ('{"mine": {"task": "edge", "sigma": 2}}', "--options: method gradient has no sigma"),
+        ('{"mine": {"task": "edge", "method": "canny", "low": "a"}}', "--options low: "),
+    ):
+        fails_with_one_line(capsys, ["preview", scenes, out, "--options", options], problem)
     empty = tmp_path / "empty.tar"
     with ShardWriter(empty):
         pass

@@ -87,50 +87,19 @@ def test_sgt_and_snakemake_agree(change, said, tmp_path):
     assert [path for path in sorted(tmp_path.rglob("*")) if ".snakemake" not in path.parts] == before
 
 
-CONTRAST = '''
-"""Contrast."""
-from typing import Literal
-from PIL import Image, ImageOps
-from pydantic import Field
-from sgt.data.shards import Sample
-from sgt.proxies.base import Proxy
-from sgt.config.fields import Strict
-
-class Contrast(Proxy):
-    """The image with its contrast stretched."""
-
-    class Options(Strict):
-        """How far."""
-
-        task: Literal["contrast"]
-        cut: tuple[float, float] = Field((1.0, 1.0), description="percent cut off at either end")
-
-    name = "contrast"
-    level = "low"
-    prompts = ("stretch the contrast",)
-
-    def render(self, image: Image.Image, sample: Sample) -> Image.Image:
-        """An RGB image."""
-        return ImageOps.autocontrast(image, self.options.cut)
-'''
-
-
 def test_options_of_a_new_proxy_are_known_to_all(tmp_path):
     shutil.copytree(ROOT / "sgt", tmp_path / "sgt", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "sgt/proxies/contrast.py").write_text(CONTRAST)
-    table = tmp_path / "sgt/proxies/__init__.py"
-    table.write_text(
-        table.read_text()
-        .replace("from sgt.proxies.deblur", "from sgt.proxies.contrast import Contrast\nfrom sgt.proxies.deblur")
-        .replace("    Derain,\n", "    Derain,\n    Contrast,\n")
+    shutil.copyfile(ROOT / "docs/templates/proxy.py", tmp_path / "sgt/proxies/tasks/contrast.py")
+    edit("sgt/proxies/tasks/contrast.py", "float = Field(1.0, ge=0, lt=50", "tuple[float, float] = Field((1.0, 1.0)")(
+        tmp_path
     )
     (tmp_path / "data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": "0", "path": "base"}]}))
     here = {"PYTHONPATH": str(tmp_path)}
-    write_study(tmp_path, arms=["sft", "contrast"], proxies={"contrast": {"task": "contrast", "cut": [2, 0.5]}})
+    write_study(tmp_path, arms=["sft", "contrast"], proxies={"contrast": {"task": "contrast", "cutoff": [2, 0.5]}})
     assert judged(tmp_path, **here) == [None, None]
-    write_study(tmp_path, arms=["sft", "contrast"], proxies={"contrast": {"task": "contrast", "cut": [2]}})
+    write_study(tmp_path, arms=["sft", "contrast"], proxies={"contrast": {"task": "contrast", "cutoff": [2]}})
     ours, theirs = judged(tmp_path, **here)
-    assert ours == theirs and "config/micro.yaml: proxies.contrast.contrast.cut" in ours
+    assert ours == theirs and "config/micro.yaml: proxies.contrast.contrast.cutoff" in ours
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,11 @@ def shards(study: Path, name: str, workers: int = 1) -> Path:
 
 
 def refused(study: Path, name: str, capsys, *parts: str) -> None:
-    """Making a dataset ends in one line, and leaves no manifest, no work and the downloads as they were."""
+    """Making a dataset fails with one line that has these parts, and leaves no manifest and no temporary files."""
     before = {path for path in Path().rglob("*") if "results" not in path.parts}
     assert main(["shards", str(study), name, "--workers", "1"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
-    assert all(part in line for part in parts), line
+    assert all(each in line for each in parts), line
     assert {path for path in Path().rglob("*") if "results" not in path.parts} == before
     assert not list(Path("results/shards").rglob("manifest.json")) and not list(Path("results").rglob(".work"))
 

@@ -45,8 +45,8 @@ def test_foreign_files_in_a_tar_are_skipped_and_it_is_used_in_place(study, caplo
     dataset = open_dataset(folder)
     assert dataset.keys[:6] == [f"sa_{number}" for number in range(1, 7)]
     assert dataset[3].get("jpg") == encode_jpeg(releases.picture(4)) and dataset[3].json() == releases.sa_record(4)
-    archive = report(folder)["archives"]["sam_selection-00001.tar"]
-    assert archive == {"not_listed": 0, "passed_over": 7, "examples": FOREIGN[:5]}
+    summary = report(folder)["archives"]["sam_selection-00001.tar"]
+    assert summary == {"not_listed": 0, "passed_over": 7, "examples": FOREIGN[:5]}
     assert "sam_selection-00001.tar: 7 passed over, e.g. ._sa_1.jpg" in caplog.text
 
 
@@ -112,8 +112,8 @@ def test_foreign_files_in_a_zip_are_skipped(study, caplog):
     def change(members):
         foreign = [f"__MACOSX/{name.rpartition('/')[0]}/._{name.rpartition('/')[2]}" for name, _ in members[1:4]]
         same = [f"__MACOSX/{name}" for name, _ in members[1:4]]
-        loud = [(f"v1.0/{name.replace('.jpg', '.JPG')}", content) for name, content in members]
-        return [*((name, b"Mac OS X") for name in [*foreign, *same, "a/.DS_Store"]), ("LICENSE", b"x"), *loud]
+        renamed = [(f"v1.0/{name.replace('.jpg', '.JPG')}", content) for name, content in members]
+        return [*((name, b"Mac OS X") for name in [*foreign, *same, "a/.DS_Store"]), ("LICENSE", b"x"), *renamed]
 
     rezip("train2017.zip", change)
     rezip("annotations_trainval2017.zip", change)

@@ -1,4 +1,4 @@
-"""Lists of images in any format, and the messages about lists that name no images or too few."""
+"""Lists of wanted images, however they are written, and the errors when they name nothing or too little."""
 
 import json
 from pathlib import Path
@@ -79,7 +79,7 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "problem"),
+    ("content", "expected"),
     [
         (b"", "the list names no images"),
         (b"\xef\xbb\xbf\r\n \n", "the list names no images"),
@@ -92,9 +92,9 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
         (b'"' + b"x" * 200_000, "field larger than field limit"),
     ],
 )
-def test_a_file_that_is_not_a_list_is_refused(content, problem, study, capsys):
+def test_malformed_lists_are_refused(content, expected, study, capsys):
     LIST.write_bytes(content)
-    refused(study, "sam", capsys, f"{LIST}: ", problem)
+    refused(study, "sam", capsys, f"{LIST}: ", expected)
 
 
 def test_a_huge_list_is_not_read(tmp_path, monkeypatch):

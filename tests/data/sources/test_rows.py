@@ -113,7 +113,7 @@ def test_odd_categories_do_not_affect_the_rest(study):
     assert len(open_dataset(shards(study, "coco"))) == 10
 
 
-def test_an_archive_without_the_split_is_refused_with_an_example_of_its_members(study, capsys):
+def test_a_split_that_an_archive_lacks_is_refused_with_what_it_has(study, capsys):
     change_records(*INSTANCES, lambda record: None)
     rezip(INSTANCES[0], lambda members: [("annotations/instances_val2017.json", content) for _, content in members])
     refused(study, "coco", capsys, "instances_train2017.json: no such member (there is instances_val2017.json)")
@@ -213,7 +213,7 @@ def test_ids_may_be_numbers_or_absent(mathematics, study):
     assert len(open_dataset(shards(study, "ov"))) == 50
 
 
-def test_absent_subsets_are_logged_and_the_manifest_has_counts(study, caplog):
+def test_missing_subsets_are_reported_and_the_manifest_has_the_counts(study, caplog):
     shutil.rmtree(OV / "cambrian(filtered_gpt4vo)")
     with caplog.at_level("INFO"):
         folder = shards(study, "ov")
@@ -232,7 +232,7 @@ def test_a_subset_with_too_few_rows_is_refused(mathematics, study, capsys):
     refused(study, "ov", capsys, "mathematics: 9 rows in 1 files", "10 are wanted", "run `sgt fetch llava-onevision`")
 
 
-def test_files_of_other_systems_and_unrequested_subsets_do_not_matter(study):
+def test_files_of_other_systems_and_unused_subsets_are_ignored(study):
     before = open_dataset(shards(study, "ov"))
     contents = [before[place].files for place in range(50)]
     (OV / "mathqa/._train-00000-of-00002.parquet").write_bytes(b"Mac OS X")

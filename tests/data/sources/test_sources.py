@@ -49,9 +49,9 @@ def test_sam_tars_are_used_in_place_or_copied_without_unlisted_images(study):
     assert [sample.key for sample in read_shard(second)] == [f"sa_{number}" for number in (7, 8, 10, 11, 12)]
     (sample,) = [sample for sample in read_shard(second) if sample.key == "sa_10"]
     assert sample.json() == releases.sa_record(10) and sample.get("jpg") == encode_jpeg(releases.picture(10))
-    content = report(folder)
-    assert content["shard-00001.tar"] == {"images": 5, "masks_per_image": 3.0, "refused": []}
-    assert content["archives"]["sam_selection-00002.tar"] == {"not_listed": 1, "passed_over": 0, "examples": []}
+    summary = report(folder)
+    assert summary["shard-00001.tar"] == {"images": 5, "masks_per_image": 3.0, "refused": []}
+    assert summary["archives"]["sam_selection-00002.tar"] == {"not_listed": 1, "passed_over": 0, "examples": []}
     assert read_manifest(folder)["subsets"] == {"sam_selection-00001.tar": 6, "sam_selection-00002.tar": 5}
     assert read_manifest(folder)["revision"] == "0" * 40 and len(open_dataset(folder)) == 11
 
@@ -141,7 +141,7 @@ def test_a_bad_sample_is_counted_and_bounded(study, capsys):
 
 def test_a_missing_download_is_refused(study, capsys):
     Path("downloads/coco-2017/fetched.json").unlink()
-    refused(study, "coco", capsys, "fetched.json: was not fetched, or not to the end; run `sgt fetch coco-2017`")
+    refused(study, "coco", capsys, "fetched.json: was not fetched, or not completely; run `sgt fetch coco-2017`")
     fetched(Path("downloads/coco-2017"))
     Path("downloads/coco-2017/train2017.zip").unlink()
     refused(study, "coco", capsys, "train2017.zip: no such file; run `sgt fetch coco-2017`")
@@ -198,10 +198,10 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_hostile_annotations_are_refused(bomb, study, capsys):
     Path("downloads/coco-2017/annotations_trainval2017.zip").write_bytes(annotations_zip(BOMBS[bomb]))
-    refused(study, "coco-few", capsys, "instances_train2017.json" if bomb != "deep value" else "annotations")
+    refused(study, "coco-few", capsys, "annotations_trainval2017.zip: instances_train2017.json: ")
 
 
-def test_unsafe_file_names_are_harmless(study, capsys):
+def test_folders_in_file_names_are_ignored(study, capsys):
     path = Path("downloads/coco-2017/annotations_trainval2017.zip")
     with zipfile.ZipFile(path) as whole:
         record = json.loads(whole.read("annotations/instances_train2017.json"))
@@ -248,7 +248,7 @@ def test_damaged_parquet_is_refused(study, capsys):
 
 
 @pytest.mark.parametrize(
-    ("turns", "problem"),
+    ("turns", "expected"),
     [
         ([], "no conversation"),
         ([("system", "x")], "turn 0 is from 'system'"),
@@ -259,12 +259,12 @@ def test_damaged_parquet_is_refused(study, capsys):
         (None, "no conversation"),
     ],
 )
-def test_invalid_conversations_are_refused(turns, problem, study, capsys):
+def test_malformed_conversations_are_refused(turns, expected, study, capsys):
     folder = Path("downloads/llava-onevision/mathqa")
     image = {"bytes": encode_jpeg(releases.picture(0)), "path": "x"}
-    conversations = None if turns is None else [{"from": who, "value": text} for who, text in turns]
-    row = {"id": "1", "image": image, "conversations": conversations}
+    conversation = None if turns is None else [{"from": who, "value": text} for who, text in turns]
+    row = {"id": "1", "image": image, "conversations": conversation}
     schema = pq.read_schema(next(folder.glob("*.parquet")))
     for path in folder.glob("*.parquet"):
         pq.write_table(pa.Table.from_pylist([{**row, "data_source": "mathqa"}] * 20, schema), path)
-    refused(study, "ov", capsys, problem)
+    refused(study, "ov", capsys, expected)

@@ -7,14 +7,15 @@ from sgt.proxies.base import CleanImage
 
 
 class Reconstruction(CleanImage):
-    """The target is the image itself, seen through the semantic encoder alone."""
+    """The target is the image itself; the model gets it through its semantic encoder only."""
 
     class Options(ProxyOptions):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["reconstruction"]
 
     name = "reconstruction"
+    sheet_order = 4
     prompts = (
         "draw the same picture again",
         "copy this picture",

@@ -11,11 +11,11 @@ from sgt.proxies.base import CleanImage
 
 
 class Denoise(CleanImage):
-    """Gaussian, Poisson, salt-and-pepper and JPEG noise, each with a chance of its own, in random order (official
+    """Gaussian, JPEG, Poisson and salt-and-pepper noise, each with its own probability, in random order (official
     recipe)."""
 
     class Options(ProxyOptions):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["denoise"]
 
@@ -30,11 +30,11 @@ class Denoise(CleanImage):
     )
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """The image, noisy; one that no noise fell to gets Gaussian noise."""
-        chosen = [noise for noise, chance in _NOISES if rng.random() < chance] or [_gaussian]
+        """The image with noise; Gaussian noise if no kind was drawn."""
+        chosen = [noise for noise, probability in _NOISES if rng.random() < probability] or [_gaussian]
         pixels = np.asarray(image, np.float64) / 255
-        for place in rng.permutation(len(chosen)):
-            pixels = np.clip(chosen[place](pixels, rng), 0, 1)
+        for index in rng.permutation(len(chosen)):
+            pixels = np.clip(chosen[index](pixels, rng), 0, 1)
         return Image.fromarray(np.round(255 * pixels).astype(np.uint8))
 
 

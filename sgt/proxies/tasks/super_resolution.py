@@ -1,4 +1,4 @@
-"""Super-resolution: the image from a coarse one (low level)."""
+"""Super-resolution: the image from one of low resolution (low level)."""
 
 from typing import Literal
 
@@ -12,11 +12,11 @@ FACTORS = (2, 4, 6, 8)
 
 
 class SuperResolution(CleanImage):
-    """Bicubic reduction by 2, 4, 6 or 8 (official recipe), enlarged again so that the model sees an image of the same
+    """Bicubic downsampling by 2, 4, 6 or 8 (official recipe), upsampled again so that the input has the target's
     size."""
 
     class Options(ProxyOptions):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["super-resolution"]
 
@@ -31,7 +31,7 @@ class SuperResolution(CleanImage):
     )
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """The image, coarse."""
+        """The image at low resolution."""
         factor = int(rng.choice(FACTORS))
         small = (max(1, image.width // factor), max(1, image.height // factor))
         return image.resize(small, Image.Resampling.BICUBIC).resize(image.size, Image.Resampling.BICUBIC)

@@ -1,4 +1,4 @@
-"""Inpainting: the clean image from one that is partly hidden (low level; "MAE/Inpainting")."""
+"""Inpainting: the clean image from one that is partly covered (low level; "MAE/Inpainting")."""
 
 from typing import Literal
 
@@ -10,31 +10,32 @@ from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
 
 INTENSITIES = (0.3, 0.5, 0.6, 0.8)
-# The official recipe's strokes step up to 50 px on photographs of 512 px; smaller images get proportionally less.
+# The segments of the official recipe's strokes are up to 50 pixels of 512 in each direction.
 STEP_SHARE = 50 / 512
 PATCH_GREY = 127
 
 
 class Inpainting(CleanImage):
-    """``strokes``: the image under the official recipe's strokes and rectangles (:func:`strokes`). ``patches``: a share
-    of the squares of a grid is grey, as in masked autoencoders.
+    """``strokes``: strokes and rectangles of the official recipe cover the image (:func:`strokes`). ``patches``: a
+    share of the squares of a grid is grey, as in masked autoencoders.
     """
 
     class Options(ProxyOptions):
-        """What hides the image."""
+        """What covers the image."""
 
         task: Literal["inpainting"]
         corruption: Literal["strokes", "patches"] = "strokes"
-        ratio: float = Field(0.75, gt=0, lt=1, description="patches: share of the grid's squares that are hidden")
-        patch: int = Field(16, ge=1, description="patches: side of a square, pixels of an image of 224")
+        ratio: float = Field(0.75, gt=0, lt=1, description="patches: share of the grid's squares that are covered")
+        patch: int = Field(16, ge=1, description="patches: side of a square, in pixels of a 224x224 image")
 
         @model_validator(mode="after")
-        def _possible(self) -> "Inpainting.Options":
-            if self.corruption != "patches" and (named := self.model_fields_set & {"ratio", "patch"}):
-                raise ValueError(f"corruption {self.corruption} has no {min(named)}: remove it")
+        def _check_consistent(self) -> "Inpainting.Options":
+            if self.corruption != "patches" and (unused := self.model_fields_set & {"ratio", "patch"}):
+                raise ValueError(f"corruption {self.corruption} has no {min(unused)}: remove it")
             return self
 
     name = "inpainting"
+    sheet_order = 5
     prompts = (
         "fill in what is covered",
         "remove the strokes and boxes",
@@ -45,24 +46,24 @@ class Inpainting(CleanImage):
     )
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """The image, partly hidden."""
+        """The image, partly covered."""
         if self.options.corruption == "patches":
             return patches(image, self.options.ratio, self.options.patch, rng)
         return strokes(image, rng)
 
 
 def patches(image: Image.Image, ratio: float, patch: int, rng: np.random.Generator) -> Image.Image:
-    """The image with a share of the squares of a grid grey; ``patch`` is their side where the short side is 224."""
+    """The image with a share ``ratio`` of the squares of a grid grey, of side ``patch`` for a short side of 224."""
     side = max(1, round(min(image.size) * patch / 224))
     rows, columns = -(-image.height // side), -(-image.width // side)
-    hidden = np.zeros(rows * columns, bool)
-    hidden[rng.permutation(rows * columns)[: round(ratio * rows * columns)]] = True
-    mask = hidden.reshape(rows, columns).repeat(side, 0).repeat(side, 1)[: image.height, : image.width]
+    covered = np.zeros(rows * columns, bool)
+    covered[rng.permutation(rows * columns)[: round(ratio * rows * columns)]] = True
+    mask = covered.reshape(rows, columns).repeat(side, 0).repeat(side, 1)[: image.height, : image.width]
     return Image.fromarray(np.where(mask[:, :, None], np.uint8(PATCH_GREY), np.asarray(image)))
 
 
 def strokes(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The image under strokes and, sometimes, rectangles, all black or all white: the official recipe."""
+    """The image with strokes and sometimes rectangles over it, all black or all white, as in the official recipe."""
     intensity = float(rng.choice(INTENSITIES))
     fill = (255,) * 3 if rng.random() < 0.5 else (0,) * 3
     corrupted = image.copy()

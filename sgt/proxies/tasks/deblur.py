@@ -9,15 +9,15 @@ from scipy.ndimage import convolve1d, rotate
 from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
 
-# Lengths of the official recipe, in pixels of images of 512.
+# The official recipe's lengths, in pixels of an image of 512x512.
 LENGTHS = (10, 20, 30)
 
 
 class Deblur(CleanImage):
-    """Motion along a straight line of random direction; its length is one of three shares of the short side."""
+    """Motion blur along a line of random direction, whose length is one of three shares of the short side."""
 
     class Options(ProxyOptions):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["deblur"]
 
@@ -36,11 +36,11 @@ class Deblur(CleanImage):
         length = max(2, round(int(rng.choice(LENGTHS)) * min(image.size) / 512))
         angle = rng.uniform(0, 180)
         pixels = np.asarray(image, np.float32)
-        # Rotated so that the motion is along the rows, blurred, and rotated back; a margin keeps the corners.
+        # Rotated so that the motion is along the rows, blurred, and rotated back; the margin keeps the corners.
         margin = int(np.ceil(np.hypot(*image.size) - min(image.size))) // 2 + length
         padded = np.pad(pixels, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
-        turned = rotate(padded, angle, reshape=False, order=1, mode="reflect")
-        blurred = convolve1d(turned, np.full(length, 1 / length), axis=1, mode="reflect")
+        rotated = rotate(padded, angle, reshape=False, order=1, mode="reflect")
+        blurred = convolve1d(rotated, np.full(length, 1 / length), axis=1, mode="reflect")
         back = rotate(blurred, -angle, reshape=False, order=1, mode="reflect")
         inner = back[margin : margin + image.height, margin : margin + image.width]
         return Image.fromarray(np.round(np.clip(inner, 0, 255)).astype(np.uint8))

@@ -1,4 +1,4 @@
-"""Depth, near = bright (mid level)."""
+"""Depth, near is bright (mid level)."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,7 +22,7 @@ PERCENTILES = (1, 99)
 class Depth(Proxy):
     """Inverse depth, normalised per image between its 1st and 99th percentile; unknown depth is black.
 
-    The depth is the dataset's own (``KEY.depth.png``), or what Depth Anything V2 estimates from the image.
+    The depth is the dataset's (``KEY.depth.png``), or estimated from the image by Depth Anything V2.
     """
 
     class Options(ProxyOptions):
@@ -36,7 +36,7 @@ class Depth(Proxy):
         colours: Literal["grey", "inferno", "magma", "viridis", "turbo"] = "grey"
 
         @model_validator(mode="after")
-        def _possible(self) -> "Depth.Options":
+        def _check_consistent(self) -> "Depth.Options":
             if (self.estimator == "dataset") != (self.model is None):
                 raise ValueError("model is for the estimator depth-anything-v2, which needs one: give both or neither")
             if self.bits == 16 and self.colours != "grey":
@@ -45,6 +45,7 @@ class Depth(Proxy):
 
     name = "depth"
     level = "mid"
+    sheet_order = 2
     needs = ("depth.png",)
     prompts = (
         "show how far everything is",
@@ -60,7 +61,7 @@ class Depth(Proxy):
         if self.options.estimator == "dataset":
             self.reads_pixels = False
         else:
-            self.needs, self.batch = (), self.options.batch
+            self.needs, self.batch_size = (), self.options.batch
 
     @property
     def downloads(self) -> tuple[str, ...]:
@@ -70,23 +71,23 @@ class Depth(Proxy):
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """A grey image of 8 or 16 bits, or RGB."""
         if self.options.estimator == "dataset":
-            return self._drawn(inverse_depth(sample, image.size))
-        return self._drawn(self._estimator.estimate([image])[0])
+            return self._to_image(inverse_depth(sample, image.size))
+        return self._to_image(self._estimator.estimate([image])[0])
 
-    def render_all(self, images: Sequence[Image.Image], samples: Sequence[Sample]) -> list[Image.Image | SgtError]:
-        """The same; an estimator sees all images at once."""
+    def render_batch(self, images: Sequence[Image.Image], samples: Sequence[Sample]) -> list[Image.Image | SgtError]:
+        """As ``render``; the estimator gets all images as one batch."""
         if self.options.estimator == "dataset":
-            return super().render_all(images, samples)
-        return [self._drawn(inverse) for inverse in self._estimator.estimate(images)]
+            return super().render_batch(images, samples)
+        return [self._to_image(inverse) for inverse in self._estimator.estimate(images)]
 
     @cached_property
     def _estimator(self):
-        # torch is imported only where a network is run.
+        # Imports torch, which only estimating needs.
         from sgt.proxies.depth_anything import DepthAnything
 
         return DepthAnything(self.options.model)
 
-    def _drawn(self, inverse: np.ndarray) -> Image.Image:
+    def _to_image(self, inverse: np.ndarray) -> Image.Image:
         known = inverse > 0
         scaled = np.zeros(inverse.shape)
         if known.any():
@@ -101,14 +102,14 @@ class Depth(Proxy):
 
 
 def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
-    """1 / depth, float64 (H, W), of a sample's own depth; 0 where it is unknown.
+    """1 / depth of a sample, float64 (H, W), upright; 0 where it is unknown.
 
     Args:
-        sample: its depth lies over the stored pixels of its picture, and is turned upright with it.
-        size: (width, height) of the upright picture.
+        sample: with ``depth.png``, in the orientation of the stored pixels.
+        size: (width, height) of the upright image.
 
     Raises:
-        SgtError: there is none, or it is of another size than the image.
+        SgtError: there is no depth, or its size is not the image's.
     """
     where = f"{sample.shard}: {sample.key}.depth.png"
     depth = orientation_of_sample(sample).pixels(decode_depth(sample.get("depth.png"), where))

@@ -13,10 +13,10 @@ STRENGTHS = (0.4, 0.6, 0.8)
 
 
 class Derain(CleanImage):
-    """Rain or fog, one of three strengths (the strengths are the official recipe's; how they are drawn is ours)."""
+    """Rain or fog of one of three strengths. The strengths are the official recipe's, the way of drawing is ours."""
 
     class Options(ProxyOptions):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["derain"]
 
@@ -31,7 +31,7 @@ class Derain(CleanImage):
     )
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """The image in bad weather."""
+        """The image in rain or fog."""
         veil = (_rain if rng.random() < 0.5 else _fog)(image.height, image.width, float(rng.choice(STRENGTHS)), rng)
         pixels = np.asarray(image, np.float64)
         veiled = pixels + (235 - pixels) * veil[:, :, None]
@@ -39,7 +39,7 @@ class Derain(CleanImage):
 
 
 def _rain(height: int, width: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Opacity (H, W) of streaks: drops smeared along one slanted direction."""
+    """Opacity (H, W), float64 in [0, 1], of streaks: drops smeared along a slanted direction."""
     drops = (rng.random((height, width)) < 0.02 * strength).astype(np.float64)
     length, slant = max(3, min(height, width) // 16), rng.uniform(-0.4, 0.4)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
@@ -50,7 +50,7 @@ def _rain(height: int, width: int, strength: float, rng: np.random.Generator) ->
 
 
 def _fog(height: int, width: int, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Opacity (H, W) of a veil that is thicker in some places."""
+    """Opacity (H, W), float64 in [0, 1], of fog of uneven density."""
     clouds = gaussian_filter(rng.random((height, width)), min(height, width) / 6, mode="wrap")
     spread = np.ptp(clouds)
     uneven = (clouds - clouds.min()) / spread if spread else np.full_like(clouds, 0.5)

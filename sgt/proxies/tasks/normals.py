@@ -9,13 +9,14 @@ from pydantic import Field
 from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
-from sgt.proxies.depth import inverse_depth
+from sgt.proxies.tasks.depth import inverse_depth
 
 
 class Normals(Proxy):
-    """The direction that each visible surface faces, as (right, up, towards the camera) in R, G, B; unknown is black.
+    """The normal of each visible surface, (right, up, towards the camera) as R, G, B; unknown is black.
 
-    Points are put in space by a pinhole camera; the normal is across the two directions of the picture.
+    Depth is unprojected to points by a pinhole camera; the normal is the cross product of their derivatives along the
+    image's rows and columns.
     """
 
     class Options(ProxyOptions):
@@ -42,14 +43,13 @@ class Normals(Proxy):
         inverse = inverse_depth(sample, image.size)
         known = inverse > 0
         depth = np.divide(1.0, inverse, out=np.zeros_like(inverse), where=known)
-        directions = normals(depth, self.options.focal * max(image.size))
-        coded = np.round(127.5 * (directions + 1)).astype(np.uint8)
-        # A difference that crosses into the unknown tells nothing.
-        unsure = ~known
+        rgb = np.round(127.5 * (normals(depth, self.options.focal * max(image.size)) + 1)).astype(np.uint8)
+        # The derivatives at a pixel use its four neighbours, so the depth of all five has to be known.
+        unknown = ~known
         for axis in (0, 1):
             for step in (1, -1):
-                unsure = unsure | np.roll(~known, step, axis)
-        return Image.fromarray(np.where(unsure[:, :, None], np.uint8(0), coded))
+                unknown = unknown | np.roll(~known, step, axis)
+        return Image.fromarray(np.where(unknown[:, :, None], np.uint8(0), rgb))
 
 
 def normals(depth: np.ndarray, focal: float) -> np.ndarray:
@@ -57,7 +57,7 @@ def normals(depth: np.ndarray, focal: float) -> np.ndarray:
 
     Args:
         depth: in any unit.
-        focal: length in pixels; the optical axis goes through the middle.
+        focal: focal length in pixels; the principal point is the middle of the image.
     """
     height, width = depth.shape
     rows, columns = np.mgrid[0:height, 0:width]
@@ -65,15 +65,15 @@ def normals(depth: np.ndarray, focal: float) -> np.ndarray:
     up = -(rows - (height - 1) / 2) / focal * depth
     points = np.stack([right, up, -depth], axis=-1)
     along_row, along_column = (
-        np.gradient(points, axis=axis) if depth.shape[axis] > 1 else _alone(points, axis) for axis in (1, 0)
+        np.gradient(points, axis=axis) if depth.shape[axis] > 1 else _single_line(points, axis) for axis in (1, 0)
     )
-    across = np.cross(along_row, -along_column)
-    length = np.linalg.norm(across, axis=-1, keepdims=True)
-    return np.divide(across, length, out=np.zeros_like(across), where=length > 0)
+    normal = np.cross(along_row, -along_column)
+    length = np.linalg.norm(normal, axis=-1, keepdims=True)
+    return np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
 
 
-def _alone(points: np.ndarray, axis: int) -> np.ndarray:
-    """The derivative across a single row or column: the surface is taken to go straight on."""
+def _single_line(points: np.ndarray, axis: int) -> np.ndarray:
+    """The derivative along an axis with one pixel: the surface is assumed to be parallel to the image plane there."""
     step = np.zeros(3)
     step[0 if axis == 1 else 1] = 1 if axis == 1 else -1
     return np.broadcast_to(step, points.shape)

@@ -13,7 +13,7 @@ class LowLight(CleanImage):
     """Brightness times 0.1 to 0.5, with noise of standard deviation 0.01 to 0.04 (official recipe)."""
 
     class Options(ProxyOptions):
-        """Nothing to choose."""
+        """No options."""
 
         task: Literal["low-light"]
 
@@ -28,7 +28,7 @@ class LowLight(CleanImage):
     )
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
-        """The image, dark."""
+        """The image, darkened and noisy."""
         brightness, noise = rng.uniform(0.1, 0.5), rng.uniform(0.01, 0.04)
         pixels = np.asarray(image, np.float64) / 255 * brightness
         noisy = np.clip(pixels + rng.normal(0, noise, pixels.shape), 0, 1)
