@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from sgt.models import flow
 from sgt.models.omnigen2.config import OmniGen2Config
@@ -15,6 +15,9 @@ from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.study.recipe import TimeShift
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLForConditionalGeneration
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class OmniGen2Network(nn.Module):
     """The weights of ``transformer/`` and ``mllm/``."""
 
     def __init__(
-        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: Qwen2_5_VLForConditionalGeneration
+        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: "Qwen2_5_VLForConditionalGeneration"
     ) -> None:
         super().__init__()
         self.config = config
