@@ -183,8 +183,8 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                     yield Member(*named, member.offset_data, member.size)
                 elif passed_over is not None:
                     passed_over.append(member.name)
-            # tarfile takes a damaged or zeroed header, and the end of a file cut between two members, for the end of the
-            # archive, after which there are zeros alone.
+            # tarfile takes a damaged or zeroed header, and the end of a file cut between two members, for the end of
+            # the archive, after which there are zeros alone.
             tar.fileobj.seek(tar.offset)
             if not _ends_in_zeros(tar.fileobj):
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
