@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
 
 from sgt.models import flow
 from sgt.models.omnigen2.config import OmniGen2Config
@@ -149,6 +148,8 @@ class OmniGen2Network(nn.Module):
             latents: of its images.
             shift: of the times.
         """
+        from torch.distributed.fsdp import FSDPModule  # slow to import
+
         spread = isinstance(self, FSDPModule)
         answers, instructions, noise, times = batch.answers, batch.instructions, batch.noise, batch.times
         makes = instructions is not None
