@@ -67,7 +67,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadsc
 
 test: own-packages ## run the tests but the slow ones
 	$(PYTEST) -m 'not slow'
-	@echo 'Left out: whole studies (DVC, kills, console) and kills at random moments, marked slow; make test-all runs them too.'
+	@echo 'Left out: whole studies (DVC, kills, console, paper) and random kills, marked slow: make test-all runs them too.'
 
 test-all: own-packages ## run all tests but those of conda and SLURM
 	$(PYTEST)
