@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm coverage lint types docs schema lock base
+.PHONY: help environment own-packages study dry-run pull test test-all test-conda test-slurm coverage golden lint types docs schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,12 +64,17 @@ pull: own-packages ## fetch base weights and results of this revision's study fr
 	dvc pull
 	sgt adopt '$(STUDY)'
 
-test: own-packages ## run the tests
-	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test: own-packages ## run the tests but the slow ones
+	$(PYTEST) -m 'not slow'
+	@echo 'Left out: whole studies (DVC, kills, console, paper) and random kills, marked slow: make test-all runs them too.'
+
+test-all: own-packages ## run all tests but those of conda and SLURM
+	$(PYTEST)
 
 coverage: own-packages ## run the tests and report which lines of sgt they reach: build/coverage/index.html
-	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
-	    --cov --cov-report=term --cov-report=html:build/coverage
+	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage
 
 test-conda: own-packages ## run the workflow with a real conda, made in build/conda where there is none
 	tests/rigs/conda.sh build/conda
@@ -91,6 +96,9 @@ types: own-packages ## check types
 
 docs: own-packages ## build the site of the documentation: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+
+golden: own-packages ## renew the loss curves that tests/training/test_golden.py compares with
+	OMP_NUM_THREADS=1 python -m tests.training.golden
 
 schema: $(READY) ## write the schema of study files, for editors
 	sgt schema > config/study.schema.json

@@ -1,6 +1,6 @@
 """Links from the documents to lines of code, such as ``[`Trainer.run`](../sgt/training/trainer.py#L70)``.
 
-``python docs/line_references.py`` sets every number to the line on which the linked name is defined; a test compares them.
+``python docs/line_references.py`` sets every number to the line on which the linked name is defined. A test compares.
 """
 
 import ast

@@ -35,7 +35,7 @@ class SgtError(Exception):
 
     def __init__(self, where: object, problem: str, remedy: str) -> None:
         self.where, self.problem, self.remedy = str(where), problem, remedy
-        super().__init__(f"{where}: {problem}; {remedy}".replace("\n", " "))
+        super().__init__(" ".join(f"{where}: {problem}; {remedy}".splitlines()))
 
     def __reduce__(self) -> tuple:
         """Keep the three parts when the error is sent from a worker process."""

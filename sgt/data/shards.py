@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
 from sgt.atomic import atomic_path
 from sgt.data.names import leads_elsewhere, sample_member
@@ -181,15 +182,25 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                     yield Member(*named, member.offset_data, member.size)
                 elif passed_over is not None:
                     passed_over.append(member.name)
-            # tarfile takes a damaged header, and the end of a file cut between two members, for the end of the archive.
+            # tarfile takes a damaged or zeroed header, and the end of a file cut between two members, for the end of
+            # the archive, after which there are zeros alone.
             tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            if not _ends_in_zeros(tar.fileobj):
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    # The last three: extended headers that claim sizes beyond any memory, or below nothing.
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
+    # The last four: extended headers that claim sizes beyond any memory, or below nothing, or that go on and on.
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
+
+
+def _ends_in_zeros(file: BinaryIO) -> bool:
+    """Whether the rest of a file is at least one block, and zeros alone."""
+    rest = file.read(tarfile.BLOCKSIZE)
+    whole = len(rest) == tarfile.BLOCKSIZE
+    while rest and not rest.strip(tarfile.NUL):
+        rest = file.read(tarfile.RECORDSIZE)
+    return whole and not rest
 
 
 def read_shard(path: Path | str) -> Iterator[Sample]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from torch.distributed import TCPStore
 
 from sgt.atomic import sha256
 from tests.training import events as happenings
@@ -19,7 +20,9 @@ from tests.training.events import Event
 ROOT = Path(__file__).parents[2]
 # Its processes have everything imported already, and nothing of torch running.
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["sgt.training.train"])
+FORKED.set_forkserver_preload(
+    ["sgt.training.train", "accelerate", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
+)
 # All steps are done and saved, and the checkpoints are there still.
 BEFORE_ITS_END = Event("sgt.training.train.whole_weights")
 
@@ -54,15 +57,27 @@ class Micro:
                     one.kill()
         return process.returncode, said
 
-    def meet(self, *events: Event) -> tuple[int, str]:
-        """Run it in a forked process in which the events happen; its exit status (negative: a signal) and its words."""
+    def meet(self, *events: Event, processes: int = 1) -> tuple[int, str]:
+        """Run it in forked processes, which start sooner than those of a launcher, and in which the events happen.
+
+        Returns:
+            The exit status (negative: a signal) of the first process that failed, and what all of them wrote.
+        """
         said = Path("said").resolve()
-        process = FORKED.Process(target=happenings.run, args=(Path.cwd(), events, self.words, said))
-        process.start()
-        process.join()
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) if processes > 1 else None
+        forked = [
+            FORKED.Process(
+                target=happenings.run, args=(Path.cwd(), events, self.words, said, _launched(rank, processes, store))
+            )
+            for rank in range(processes)
+        ]
+        for process in forked:
+            process.start()
+        for process in forked:
+            process.join()
         words = said.read_text()
         said.unlink()
-        return process.exitcode, words
+        return next((process.exitcode for process in forked if process.exitcode), 0), words
 
     def killed(self, event: Event) -> None:
         """Run it in a forked process until the event kills it."""
@@ -81,6 +96,16 @@ class Micro:
     def checkpoints(self) -> list[str]:
         """Names of its resumable checkpoints."""
         return sorted(path.name for path in self.work.glob("step-*"))
+
+
+def _launched(rank: int, processes: int, store: TCPStore | None) -> dict[str, str]:
+    """What ``torchrun`` puts into the environment of a process; nothing for one on its own."""
+    if store is None:
+        return {}
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    meeting = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port}
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
+    return {name: str(value) for name, value in {**place, **meeting, **agent}.items()}
 
 
 @pytest.fixture

@@ -88,9 +88,10 @@ def happen(event: Event) -> None:
             os.kill(os.getpid(), signal.Signals[event.do])
 
 
-def run(folder: Path, events: Sequence[Event], words: Sequence[str], said: Path) -> None:
+def run(folder: Path, events: Sequence[Event], words: Sequence[str], said: Path, environment: dict[str, str]) -> None:
     """The command in a folder, with the events, in a forked process: what it says goes to a file."""
     os.chdir(folder)
+    os.environ.update(environment)
     with open(said, "ab") as file:
         os.dup2(file.fileno(), 2)
     start(events, words)

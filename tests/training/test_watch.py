@@ -74,10 +74,10 @@ def test_validation_is_the_same_every_time_and_leaves_training_alone(run, reques
 
 
 def test_two_processes_validate_as_one_does(run, held_out):
-    assert run.finish()[0] == 0
+    assert run.meet()[0] == 0
     one = lines(run)[5]
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
+    status, said = run.meet(processes=2)
     assert status == 0, said
     other = lines(run)[5]
     for name in ("validation_vqa", "validation_proxy"):
@@ -124,10 +124,10 @@ def test_two_processes_validate_fewer_samples_than_they_are(run, held_out):
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
     study["recipe"] |= {"steps": 1, "validate_every": 1, "validate_samples": 1}
     Path("config/micro.yaml").write_text(yaml.safe_dump(study))
-    assert run.finish()[0] == 0
+    assert run.meet()[0] == 0
     one = lines(run)[0]
     run.folder.rename("alone")
-    status, said = run.finish(processes=2)
+    status, said = run.meet(processes=2)
     assert status == 0, said
     for name in ("validation_vqa", "validation_proxy"):
         assert lines(run)[0][name] == pytest.approx(one[name], rel=1e-4)

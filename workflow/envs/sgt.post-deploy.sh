@@ -2,6 +2,6 @@
 # Run by Snakemake in the new environment, from the repository: one lock for conda and for pip.
 # Snakemake makes the environment anew when this file changes, which therefore names the lock (`make lock`).
 set -euo pipefail
-sha256sum --check --quiet <<< '49a41809ee67e7e7efbb71d8fb17ea1d04e1c2b23f358d01c6669a0824ac247e  requirements.lock'
+sha256sum --check --quiet <<< '543e75a960ec2f61c6952eb92a1cf4c1563fa1c976e26d76095caaad802e57ca  requirements.lock'
 python -I -m pip install -r requirements.lock
 python -I -m pip install --no-deps --no-build-isolation -e .

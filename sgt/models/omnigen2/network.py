@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from sgt.config.recipe import TimeShift
 from sgt.models import flow
@@ -16,6 +15,9 @@ from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.models.vocabulary import grow_rows
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLForConditionalGeneration
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class OmniGen2Network(nn.Module):
     """The weights of ``transformer/`` and ``mllm/``."""
 
     def __init__(
-        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: Qwen2_5_VLForConditionalGeneration
+        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: "Qwen2_5_VLForConditionalGeneration"
     ) -> None:
         super().__init__()
         self.config = config
@@ -143,6 +145,8 @@ class OmniGen2Network(nn.Module):
             latents: of its images.
             shift: of the times.
         """
+        from torch.distributed.fsdp import FSDPModule  # slow to import
+
         spread = isinstance(self, FSDPModule)
         answers, instructions, noise, times = batch.answers, batch.instructions, batch.noise, batch.times
         makes = instructions is not None
