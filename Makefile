@@ -6,25 +6,25 @@ PROFILE ?= default
 # More options for Snakemake: FLAGS=--use-conda.
 FLAGS ?=
 MODEL ?= bagel-tiny
-# What .venv is made with: the first that runs (a name alone may be the shim of a version manager).
+# The Python that .venv is made with: the first that runs (a name that is found may be a version manager's shim).
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
     $$python -c '$(SUPPORTED)' 2> /dev/null && echo $$python && break; done)
 
 SNAKEMAKE := snakemake --cores $(CORES) --configfile '$(STUDY)' --workflow-profile workflow/profiles/$(PROFILE) $(FLAGS)
 
-# The packages are those of .venv, whatever a cluster's modules and the user's own folder have.
+# Use the packages of .venv only, not those of a cluster's modules or of the user's own folder.
 unexport PYTHONHOME
 export PYTHONNOUSERSITE := 1
-# Programs keep caches below HOME, or in these folders where nothing can be written there.
+# Programs keep caches below HOME, or in these folders if HOME is not writable.
 ifneq ($(shell { file=$$(mktemp "$${HOME:?}/.sgt.XXXXXX") && echo > "$$file" && rm "$$file" && echo yes; } 2> /dev/null),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
 export MPLCONFIGDIR ?= $(XDG_CACHE_HOME)/matplotlib
 export TRITON_HOME ?= $(XDG_CACHE_HOME)
 endif
 
-# In the conda environment of environment.yml everything is there; elsewhere .venv has the locked packages, and the jobs
-# that Snakemake starts must find its `sgt` and `dvc`.
+# The conda environment of environment.yml has everything. Otherwise .venv has the locked packages, and it must be on the
+# PATH of the jobs that Snakemake starts.
 ifneq ($(CONDA_DEFAULT_ENV),sgt)
 VENV := .venv
 READY := $(VENV)/ready
@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-conda test-slurm coverage lint types docs schema lock base
+.PHONY: help environment own-packages study dry-run pull test test-all test-conda test-slurm coverage golden lint types docs schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,13 +42,13 @@ environment: $(READY) ## make .venv with the locked packages and sgt
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(or $(PYTHON),false) -c '$(SUPPORTED)' 2> /dev/null || { \
-	    echo 'make: Python 3.11, 3.12 or 3.13 is needed: install one, or name it (make study PYTHON=...)' >&2; exit 1; }
+	    echo 'make: Python 3.11, 3.12 or 3.13 is needed: install one, or name one (make study PYTHON=...)' >&2; exit 1; }
 	$(PYTHON) -I -m venv $(VENV)
 	$(VENV)/bin/python -I -m pip install --quiet -r requirements.lock
 	$(VENV)/bin/python -I -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-# Every command of sgt sees first that PYTHONPATH does not put other packages before these.
+# Every command of sgt checks that PYTHONPATH does not put other packages before these.
 own-packages: $(READY)
 	@sgt --version > /dev/null
 
@@ -56,7 +56,7 @@ study: own-packages ## run STUDY (config/tiny.yaml) to its report on CORES (all)
 	@sgt check --quiet '$(STUDY)'
 	@$(SNAKEMAKE)
 
-dry-run: own-packages ## what `make study` would do
+dry-run: own-packages ## show what `make study` would do
 	@sgt check --quiet '$(STUDY)'
 	$(SNAKEMAKE) --dry-run --quiet rules
 
@@ -64,12 +64,17 @@ pull: own-packages ## fetch base weights and results of this revision's study fr
 	dvc pull
 	sgt adopt '$(STUDY)'
 
-test: own-packages ## run the tests
-	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+test: own-packages ## run the tests but the slow ones
+	$(PYTEST) -m 'not slow'
+	@echo 'Left out: whole studies (DVC, kills, console, paper) and random kills, marked slow: make test-all runs them too.'
+
+test-all: own-packages ## run all tests but those of conda and SLURM
+	$(PYTEST)
 
 coverage: own-packages ## run the tests and report which lines of sgt they reach: build/coverage/index.html
-	OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder \
-	    --cov --cov-report=term --cov-report=html:build/coverage
+	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage
 
 test-conda: own-packages ## run the workflow with a real conda, made in build/conda where there is none
 	tests/rigs/conda.sh build/conda
@@ -92,14 +97,17 @@ types: own-packages ## check types
 docs: own-packages ## build the site of the documentation: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
+golden: own-packages ## renew the loss curves that tests/training/test_golden.py compares with
+	OMP_NUM_THREADS=1 python -m tests.training.golden
+
 schema: $(READY) ## write the schema of study files, for editors
 	sgt schema > config/study.schema.json
 
 lock: ## make the conda environment follow requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
-base: own-packages ## make the base weights of MODEL (bagel-tiny) anew
+base: own-packages ## train the base weights of MODEL (bagel-tiny) again
 	$(SNAKEMAKE) --forcerun pretrain -- base
 	mkdir -p data/base/$(MODEL)
 	cp -r "$$(sgt check --results '$(STUDY)')/base/$(MODEL)/final/." data/base/$(MODEL)/
-	@echo 'The workflow takes the weights that data.dvc names. To have it name these: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'
+	@echo 'The workflow uses the weights that data.dvc names. To use the new ones: dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

@@ -1,7 +1,7 @@
-"""BAGEL's training losses in the plainest way: samples padded to the longest, dense masks, no module of ours.
+"""A simple reference for BAGEL's training losses: padded samples and dense masks, without the network code of sgt.
 
-Written from the published mathematics for two uses: what the tests compare the model with, and what the benchmark of
-the training step is measured against. Weights come by their official names.
+It is written from the published equations. The tests compare the model with it, and ``perf/train_step.py`` uses it as
+baseline. Weights have their official names.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,9 +20,9 @@ Weights = dict[str, Tensor]
 
 @dataclass
 class Sample:
-    """One sample: its tokens' embeddings in pieces, and lists with an entry per token.
+    """One sample: its tokens' embeddings in pieces, and lists with one entry per token.
 
-    ``label`` is −1 where no text is learned; ``velocity`` has a row per latent token of a target, in order.
+    ``label`` is −1 for unsupervised tokens; ``velocity`` has a row per latent token of a target, in order.
     """
 
     embeddings: list[Tensor] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Sample:
         generation: bool = False,
         target: bool = False,
     ) -> None:
-        """Append tokens that no text is learned from."""
+        """Append tokens without text labels."""
         count = len(positions)
         self.embeddings.append(embeddings)
         self.positions += positions
@@ -56,7 +56,7 @@ class Sample:
         self.target += [target] * count
 
     def mask(self) -> Tensor:
-        """Which token (row) may attend which (column)."""
+        """Attention mask, bool (tokens, tokens): whether a token (row) may attend to another (column)."""
         split, at = torch.tensor(self.split), torch.arange(len(self.split))
         noise = torch.tensor([mode == "noise" for mode in self.mode])
         full = torch.tensor([mode in ("full", "noise") for mode in self.mode])
@@ -75,26 +75,27 @@ def losses(
     normals: Sequence[float],
     shift: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Errors of a batch.
+    """Unreduced losses of a batch.
 
     Args:
         weights: by official name.
-        config, special: sizes and markers.
-        samples: their items, in order; an image is given by its pixels.
+        config, special: sizes and special tokens.
+        samples: items of each sample, in order; images as pixels.
         dropped: per item, whether condition dropout removed it.
-        latents: scaled latent (z, H, W) of each image in latent space that is not dropped, in order.
-        noises: (tokens, numbers) per such image.
-        normals: the normal u of each that is a target.
-        shift: of the training times.
+        latents: scaled latent (z, H, W) of each VAE image that is not dropped, in order.
+        noises: (tokens, numbers per token) for each of these images.
+        normals: the standard normal draw of the time of each target.
+        shift: timestep shift.
 
     Returns:
-        Cross-entropy of every supervised token, the weight 1/√n of each, and squared velocity error (tokens, numbers).
+        Cross-entropy of every supervised token, its weight 1/√n, and squared velocity errors (tokens, numbers per
+        token).
     """
     given, drawn = iter(zip(latents, noises, strict=True)), iter(normals)
     built = []
-    for items, gone in zip(samples, dropped, strict=True):
+    for items, drops in zip(samples, dropped, strict=True):
         sample, position = Sample(), 0
-        for split, (item, drop) in enumerate(zip(items, gone, strict=True)):
+        for split, (item, drop) in enumerate(zip(items, drops, strict=True)):
             if isinstance(item, TextIds):
                 position = position if drop else put_text(sample, weights, special, item, position, split)
             elif drop:
@@ -128,7 +129,7 @@ def losses(
 
 
 def put_text(sample: Sample, weights: Weights, special: SpecialTokens, item: TextIds, position: int, split: int) -> int:
-    """Append a text; returns the position after it."""
+    """Append a text; returns the next position."""
     ids = [special.bos, *item.ids, special.eos]
     table = weights["language_model.model.embed_tokens.weight"]
     sample.put(table[torch.tensor(ids)], list(range(position, position + len(ids))), split, "causal")
@@ -148,7 +149,7 @@ def put_image(
     mode: str,
     generation: bool = False,
 ) -> None:
-    """Append the tokens of an image between its markers, all at one position."""
+    """Append the tokens of an image between its start and end tokens, all at one position."""
     table = weights["language_model.model.embed_tokens.weight"]
     sample.put(table[special.start_of_image][None], [position], split, mode)
     sample.put(tokens, [position] * len(tokens), split, mode, generation, target=mode == "noise")
@@ -162,7 +163,7 @@ def cut(latent: Tensor, p: int) -> Tensor:
 
 
 def latent_tokens(weights: Weights, config: BagelConfig, x: Tensor, t: Tensor, h: int, w: int) -> Tensor:
-    """Language-model tokens of x (h·w, numbers) at time t."""
+    """Embeddings (h·w, width) of latent tokens x (h·w, numbers per token) at time t."""
     frequencies = torch.exp(-torch.log(torch.tensor(1e4)) * torch.arange(128) / 128)
     features = torch.cat([torch.cos(t * frequencies), torch.sin(t * frequencies)])
     time = _linear(weights, "time_embedder.mlp.2", F.silu(_linear(weights, "time_embedder.mlp.0", features)))
@@ -171,7 +172,7 @@ def latent_tokens(weights: Weights, config: BagelConfig, x: Tensor, t: Tensor, h
 
 
 def vit_tokens(weights: Weights, config: BagelConfig, pixels: Tensor) -> Tensor:
-    """An image (3, H, W) as language-model tokens."""
+    """Embeddings (tokens, width) of an image (3, H, W)."""
     vit, size, name = config.vit, config.vit.patch_size, "vit_model.vision_model"
     h, w = pixels.shape[1] // size, pixels.shape[2] // size
     patches = pixels.reshape(3, h, size, w, size).permute(1, 3, 2, 4, 0).reshape(h * w, -1)
@@ -201,7 +202,7 @@ def vit_tokens(weights: Weights, config: BagelConfig, pixels: Tensor) -> Tensor:
 
 @cache
 def sincos(width: int, side: int) -> Tensor:
-    """(side, side, width), indexed by row and column; the column comes first in a token."""
+    """Position table fp32 (side, side, width), indexed by row and column; the column's features come first."""
     omega = 10000.0 ** -(torch.arange(width // 4, dtype=torch.float64) / (width / 4))
     angle = torch.arange(side, dtype=torch.float64)[:, None] * omega
     wave = torch.cat([angle.sin(), angle.cos()], dim=1)
@@ -210,7 +211,7 @@ def sincos(width: int, side: int) -> Tensor:
 
 
 def decoder(weights: Weights, config: BagelConfig, samples: Sequence[Sample]) -> Tensor:
-    """Final hidden states (samples, longest, width) of samples padded to the longest."""
+    """Final hidden states (samples, longest, width); samples are padded to the longest."""
     llm, longest = config.llm, max(len(sample.positions) for sample in samples)
     x = torch.stack([F.pad(torch.cat(s.embeddings), (0, 0, 0, longest - len(s.positions))) for s in samples])
     positions = torch.zeros(len(samples), longest)

@@ -1,4 +1,4 @@
-"""How long the block mask of a pack takes: worked out of its splits, and from a mask of all tokens by all tokens.
+"""Time to compute the block mask of a pack: from its splits, and as baseline from the mask of all pairs of tokens.
 
 Run from the repository root as ``python -m perf.block_mask [TOKENS …]``.
 """
@@ -14,13 +14,13 @@ from torch.nn.attention.flex_attention import create_block_mask
 from sgt.models.flex import block_mask
 
 Made = TypeVar("Made")
-# Splits of a proxy sample of 224-pixel input and 512-pixel target, and of one with two turns about a 980-pixel image.
+# Splits of a proxy sample with a 224-pixel input and a 512-pixel target, and of two turns about a 980-pixel image.
 PROXY = [(258, "full"), (42, "causal"), (1026, "noise")]
 QUESTIONS = [(4902, "full"), (40, "causal"), (60, "causal")]
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Print seconds and their ratio for packs of about so many tokens."""
+    """Print times and their ratio for packs of about each number of tokens."""
     words = sys.argv[1:] if words is None else words
     for tokens in [int(word) for word in words] or [8192, 16384]:
         samples, length = [], 0
@@ -41,7 +41,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def timed(make: Callable[[], Made]) -> tuple[float, Made]:
-    """Seconds of the faster of two calls, and what it makes."""
+    """Seconds of the faster of two calls, and the result."""
     seconds = []
     for _ in range(2):
         began = time.perf_counter()

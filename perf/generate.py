@@ -1,7 +1,7 @@
-"""How fast a model makes images and answers questions: images and questions per second, with random weights.
+"""Speed of generation and of answering: images and questions per second, with random weights.
 
-Beside each rate stands that of the plain way, on the same inputs: guidance branches one after another instead of as
-one batch, and the image read anew for every question instead of once. Run from the repository root, for example::
+Each rate is compared with a baseline on the same inputs: guidance branches one after another instead of in one batch,
+and the image encoded for every question instead of once. Run from the repository root, for example::
 
     python -m perf.generate --model bagel-tiny --sides 48
     python -m perf.generate --model bagel-7b --precision bf16 --sides 1024 512 --steps 49
@@ -30,7 +30,7 @@ PROMPT, QUESTION = list(range(5, 45)), list(range(5, 25))
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Print a line per image size, and one for questions."""
+    """Print one line per image size, and one for questions."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="bagel-tiny", help="name of a file in config/models")
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="fp32")
@@ -49,8 +49,8 @@ def main(words: Sequence[str] | None = None) -> None:
 
     settings = GenerationSettings(num_steps=args.steps, cfg_text_scale=4.0, cfg_interval=(0.0, 1.0))
     for side in args.sides:
-        ways = [partial(make, network, vae, args.images, side, settings, together) for together in (True, False)]
-        fast, slow = timed(ways, device)
+        variants = [partial(make, network, vae, args.images, side, settings, batched) for batched in (True, False)]
+        fast, slow = timed(variants, device)
         rate = args.images / fast
         print(f"{side}x{side}, {args.steps} steps, {args.images} at once: {rate:.3g} images/s, ratio {slow / fast:.2f}")
 
@@ -63,14 +63,14 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 @torch.no_grad()
-def make(network: BagelNetwork, vae: VAE, images: int, side: int, settings: GenerationSettings, together: bool) -> None:
-    """Images from a prompt, with guidance branches as one batch or one after another."""
+def make(network: BagelNetwork, vae: VAE, images: int, side: int, settings: GenerationSettings, batched: bool) -> None:
+    """Generate images from a prompt, with guidance branches in one batch or one after another."""
     full, empty = Context(network, SPECIAL, images), Context(network, SPECIAL, images)
     full.add_text([PROMPT] * images)
     shape = (side // network.config.latent_stride,) * 2
     tokens = shape[0] * shape[1]
     x = torch.randn(images * tokens, network.config.latent_dim, device=network.device)
-    if together:
+    if batched:
         x = sample_latents(full, empty, full, x, shape, settings)
     else:
         times = flow.sampling_times(settings.num_steps, settings.shift).tolist()
@@ -82,7 +82,7 @@ def make(network: BagelNetwork, vae: VAE, images: int, side: int, settings: Gene
 
 @torch.no_grad()
 def answer(network: BagelNetwork, side: int, questions: int, tokens: int, shared: bool) -> None:
-    """Answers to questions about one image, which is read once or for every question."""
+    """Answer questions about one image, which is encoded once or for every question."""
     context = Context(network, SPECIAL, 1 if shared else questions)
     context.add_vit([torch.zeros(3, side, side)] * context.rows)
     context = context.select([0] * questions) if shared else context
@@ -90,17 +90,17 @@ def answer(network: BagelNetwork, side: int, questions: int, tokens: int, shared
     continuations(context, SPECIAL.bos, SPECIAL.eos, tokens)
 
 
-def timed(ways: Sequence[Callable[[], None]], device: torch.device, rounds: int = 4) -> list[float]:
-    """Seconds of the fastest call of each way; they take turns, and the first round warms up."""
-    seconds = [[] for _ in ways]
+def timed(variants: Sequence[Callable[[], None]], device: torch.device, rounds: int = 4) -> list[float]:
+    """Seconds of the fastest call of each variant. They are run alternately, and the first round is a warm-up."""
+    seconds = [[] for _ in variants]
     for _ in range(rounds):
-        for work, taken in zip(ways, seconds, strict=True):
+        for run, times in zip(variants, seconds, strict=True):
             began = time.perf_counter()
-            work()
+            run()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            taken.append(time.perf_counter() - began)
-    return [min(taken[1:]) for taken in seconds]
+            times.append(time.perf_counter() - began)
+    return [min(times[1:]) for times in seconds]
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What a job costs beside its work: the start of its command, as seconds and against an empty Python.
+"""Overhead of a job: the start-up time of each command, in seconds and relative to an empty Python.
 
 Run as ``python perf/job_overhead.py [REPEATS]`` from the repository root; the fastest of the repeats counts. Each
-command is started with an argument that it refuses, so it does all its imports and none of its work. Beside it stands
-what Snakemake itself takes per local job: a workflow of jobs that do nothing, less one of a single such job.
+command is started with an invalid argument, so it does its imports and nothing else. Also measured is Snakemake's own
+time per local job: a workflow of empty jobs, minus a workflow of one.
 """
 
 import subprocess
@@ -17,7 +17,7 @@ JOBS = 21
 
 
 def seconds(command: list[str], repeats: int, **options) -> float:
-    """Wall-clock time of a command, the fastest of some."""
+    """Wall-clock time of the fastest of several runs of a command."""
     times = []
     for _ in range(repeats):
         began = time.perf_counter()
@@ -26,8 +26,8 @@ def seconds(command: list[str], repeats: int, **options) -> float:
     return min(times)
 
 
-def of_snakemake(repeats: int) -> float:
-    """Seconds per job of a local workflow whose jobs do nothing, one at a time."""
+def seconds_per_snakemake_job(repeats: int) -> float:
+    """Seconds per job of a local workflow of empty jobs, one at a time."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Snakefile").write_text('rule one:\n    output: "{name}"\n    shell: "touch {output}"\n')
         words = [sys.executable, "-m", "snakemake", "--cores", "1", "--quiet", "all", "--forceall", "--"]
@@ -36,14 +36,14 @@ def of_snakemake(repeats: int) -> float:
 
 
 def main() -> None:
-    """Print a line per command."""
+    """Print one line per command."""
     repeats = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     empty = seconds([sys.executable, "-c", "pass"], repeats)
     print(f"python, nothing imported   {empty:.2f} s")
     for name in COMMANDS:
-        taken = seconds([sys.executable, "-m", "sgt", name, "--no-such-option"], repeats)
-        print(f"sgt {name:<22} {taken:.2f} s, {taken / empty:3.0f} x")
-    print(f"snakemake, per local job   {of_snakemake(repeats):.2f} s")
+        start_up = seconds([sys.executable, "-m", "sgt", name, "--no-such-option"], repeats)
+        print(f"sgt {name:<22} {start_up:.2f} s, {start_up / empty:3.0f} x")
+    print(f"snakemake, per local job   {seconds_per_snakemake_job(repeats):.2f} s")
 
 
 if __name__ == "__main__":

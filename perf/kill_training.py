@@ -1,11 +1,10 @@
-"""Kill a training run at random moments, while it saves too, and compare what it ends in with an unkilled run.
+"""Kill a training run at random moments, also while it saves, and compare its result with that of an undisturbed run.
 
     python perf/kill_training.py config/tiny.yaml --model bagel-tiny --arm segmentation --kills 200
 
-The datasets, targets and base weights of the study must be there; the runs happen in a temporary folder. A run that
-comes to its end before there were enough kills is begun again. Exits with 1 if a bit of any end differs. The process
-that is killed is forked from one that has imported everything, so most of its time is training and saving rather than
-starting.
+The datasets, targets and base weights of the study must exist; the runs are made in a temporary folder. A run that ends
+before there were enough kills is started again from scratch. Exits with 1 if the results differ in any bit. The killed
+process is forked from one that has imported everything, so it spends most of its time on training and saving.
 """
 
 import argparse
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-# Everything the children need is imported here, once, before they are forked.
+# Imports everything that the forked processes need.
 import sgt.training.train
 from sgt.atomic import sha256
 from sgt.commands.main import main
@@ -29,7 +28,7 @@ from sgt.study.load import load_study
 
 
 def copy_of_study(study: Path, folder: Path, steps: int) -> Path:
-    """The study in a folder of its own, with its data but none of its runs, saving after every step."""
+    """A copy of the study in another folder, with its data but without its runs, saving after every step."""
     given = yaml.safe_load(study.read_text())
     results = Path(given.get("results", "results")).resolve()
     given["results"] = str(folder / "results")
@@ -45,7 +44,7 @@ def copy_of_study(study: Path, folder: Path, steps: int) -> Path:
 
 
 def forked(words: list[str], log: Path) -> int:
-    """Start a command of sgt in a forked process; returns its id."""
+    """Start a command of sgt in a forked process; returns the process id."""
     process = os.fork()
     if process == 0:
         with open(log, "ab") as file:
@@ -56,7 +55,7 @@ def forked(words: list[str], log: Path) -> int:
 
 
 def result(study: Path, args: argparse.Namespace) -> tuple:
-    """Hash of the final weights, and losses and gradient norms of all steps."""
+    """Hashes of the final weights, and losses and gradient norms of all steps."""
     loaded = load_study(study)
     folder = loaded.run_dir(loaded.run(args.model, args.arm, args.seed))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -65,9 +64,17 @@ def result(study: Path, args: argparse.Namespace) -> tuple:
 
 
 def run_killed(study: Path, args: argparse.Namespace, seconds: float, log: Path, whole: tuple) -> dict[str, int]:
-    """Run to the end through kills at random moments of a life of ``seconds``, and again until there were enough.
+    """Run to the end, killing the process at random moments, and repeat until there were enough kills.
 
-    Every end is compared with ``whole``; returns counts.
+    Args:
+        study: the copy to run.
+        args: of the command line.
+        seconds: duration of an undisturbed run.
+        log: file for the output of the runs.
+        whole: result of an undisturbed run, which every result is compared with.
+
+    Returns:
+        Counts by name; ``different`` must be 0.
     """
     loaded = load_study(study)
     folder = loaded.run_dir(loaded.run(args.model, args.arm, args.seed))
@@ -85,7 +92,7 @@ def run_killed(study: Path, args: argparse.Namespace, seconds: float, log: Path,
             counts["while saving"] += bool(list((folder / "work").glob(".step-*.tmp")))
             counts["as it ended"] += (folder / "final").exists()
         elif status:
-            sys.exit(f"the run failed by itself with status {status}: {log.read_text()}")
+            sys.exit(f"the run failed without being killed, with status {status}: {log.read_text()}")
         else:
             counts["ends"] += 1
             counts["different"] += result(study, args) != whole
@@ -95,12 +102,12 @@ def run_killed(study: Path, args: argparse.Namespace, seconds: float, log: Path,
 
 
 def words_of(study: Path, args: argparse.Namespace) -> list[str]:
-    """The training command."""
+    """Arguments of the training command."""
     return ["train", str(study), "--model", args.model, "--arm", args.arm, "--seed", str(args.seed)]
 
 
 def run() -> int:
-    """Compare; prints the counts."""
+    """Run the comparison and print the counts; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path)
     parser.add_argument("--model", required=True)
@@ -119,9 +126,9 @@ def run() -> int:
         seconds = time.monotonic() - began
         killed = copy_of_study(args.study, Path(temporary, "killed"), args.steps)
         counts = run_killed(killed, args, seconds, log, result(whole, args))
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "different")
+    summary = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "different")
     verdict = "DIFFERENT" if counts["different"] else "identical"
-    print(f"{args.arm}, {args.steps} steps of {seconds / args.steps:.2f} s: {told}; {verdict}")
+    print(f"{args.arm}, {args.steps} steps of {seconds / args.steps:.2f} s: {summary}; {verdict}")
     return bool(counts["different"])
 
 

@@ -1,11 +1,11 @@
-"""Kill jobs of a small study at random, and the workflow itself; edit the study in between; compare the end with peace.
+"""Kill jobs and the workflow of a small study at random, edit the study meanwhile, and compare with an undisturbed run.
 
     python perf/kill_workflow.py --rounds 30
 
 Each round starts Snakemake, waits for a random time, and then either ends it (SIGTERM), kills it with all its jobs, or
-kills one job as the system does for want of memory; then it may edit the study. In the end the study is run until
-nothing is left to do, once there and once in a folder where nothing was ever disturbed. Exits with 1 if a table, a
-score or a weight differs. Takes base weights from ``store/``.
+kills one job, as the system does when memory runs out. Then it may edit the study. At the end the study is run until
+nothing is left to do, in the disturbed folder and in an undisturbed one. Exits with 1 if a table, a score or a weight
+differs. Base weights are fetched from ``store/``.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 STUDY = "config/rounds.yaml"
 SPLITS = {"pretrain": "pretrain", "scenes": "proxy", "questions": "vqa", "test": "test"}
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-# Each edit is one of the values of one field; every one changes numbers.
+# Fields that are edited, with their values; every edit changes numbers.
 EDITS = {
     ("recipe", "optimizer", "lr"): [1.0e-3, 2.0e-3],
     ("recipe", "steps"): [6, 8],
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def prepare(folder: Path) -> Path:
-    """A folder with a small study of BAGEL's tiny model and its base weights."""
+    """Create a folder with a small study of BAGEL's tiny model and its base weights."""
     shutil.copytree(ROOT / "config", folder / "config")
     for name in (".dvc", "store", "data.dvc"):
         source = ROOT / name
@@ -81,8 +81,8 @@ def prepare(folder: Path) -> Path:
         "data": {"proxy": "scenes", "vqa": "questions"},
         "benchmarks": ["toyworld-qa"],
     }
-    for way, values in EDITS.items():
-        _set(study, way, values[0])
+    for field, values in EDITS.items():
+        _set(study, field, values[0])
     (folder / STUDY).write_text(yaml.safe_dump(study))
     return folder
 
@@ -94,12 +94,12 @@ def command() -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """In which the jobs find the programs beside this Python."""
+    """Environment variables with which jobs find the programs of this Python's environment."""
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
 
 def disturb(folder: Path, rng: random.Random, longest: float) -> str:
-    """Start the workflow and do something to it; returns what became of it."""
+    """Start the workflow and disturb it; returns a description of what happened."""
     process = subprocess.Popen(command(), cwd=folder, env=environment(), start_new_session=True, **QUIET)
     wait, what = (
         rng.uniform(3, longest),
@@ -110,7 +110,7 @@ def disturb(folder: Path, rng: random.Random, longest: float) -> str:
         time.sleep(0.05)
     if process.poll() is not None:
         if process.returncode:
-            raise SystemExit(f"the workflow ended with {process.returncode}, and nobody had disturbed it")
+            raise SystemExit(f"the workflow ended with {process.returncode}, without being disturbed")
         return f"ended before {wait:.0f} s"
     if what == "end the workflow":
         process.send_signal(signal.SIGTERM)
@@ -127,7 +127,7 @@ def disturb(folder: Path, rng: random.Random, longest: float) -> str:
 
 
 def _jobs(session: int) -> list[tuple[int, str]]:
-    """The processes of a session that run ``sgt``, with the command of each."""
+    """Id and command of each process of a session that runs ``sgt``."""
     listed = subprocess.run(["ps", "-s", str(session), "-o", "pid=,args="], capture_output=True, text=True).stdout
     found = []
     for line in listed.splitlines():
@@ -139,24 +139,25 @@ def _jobs(session: int) -> list[tuple[int, str]]:
 
 
 def edit(folder: Path, rng: random.Random) -> str:
-    """Change one field of the study to another of its values; returns what was done."""
+    """Set a random field of the study to a random one of its values; returns a description of the edit."""
     path = folder / STUDY
     study = yaml.safe_load(path.read_text())
-    way = rng.choice(sorted(EDITS))
-    value = rng.choice(EDITS[way])
-    _set(study, way, value)
+    field = rng.choice(sorted(EDITS))
+    value = rng.choice(EDITS[field])
+    _set(study, field, value)
     path.write_text(yaml.safe_dump(study))
-    return f"{'.'.join(way)} is {value}"
+    return f"{'.'.join(field)} is {value}"
 
 
-def _set(study: dict, way: tuple[str, ...], value: object) -> None:
-    for key in way[:-1]:
+def _set(study: dict, field: tuple[str, ...], value: object) -> None:
+    *parents, last = field
+    for key in parents:
         study = study[key]
-    study[way[-1]] = value
+    study[last] = value
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """What must be equal: tables, every score, and the hash of every run's weights."""
+    """What must be equal: tables, scores, and the hashes of all runs' weights."""
     found: dict[str, object] = {path.name: path.read_text() for path in folder.glob("results/tables/*.csv")}
     for path in folder.glob("results/scores/*/*/*/*.json"):
         score = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""A BAGEL of any size with random weights, and packs of random samples for it."""
+"""BAGEL networks of any size with random weights, and packs of random samples."""
 
 from pathlib import Path
 
@@ -27,13 +27,13 @@ def spec_of(name: str) -> Model:
 
 
 def architecture_of(spec: Model) -> dict:
-    """Its sizes; a model that is pretrained here has a small vocabulary."""
+    """The sizes of a model; one that is pretrained here has a small vocabulary."""
     small = {"vocab_size": VOCABULARY} if spec.pretrain else {}
     return {**spec.architecture, "llm": small | spec.architecture.get("llm", {})}
 
 
 def random_networks(spec: Model, dtype: torch.dtype, device: torch.device, seed: int = 0) -> tuple[BagelNetwork, VAE]:
-    """Network and VAE with normal weights, made where they are used."""
+    """Network and VAE with normally distributed weights, created on the device."""
     config = config_of(architecture_of(spec))
     generator = torch.Generator(device).manual_seed(seed)
     with torch.device("meta"):
@@ -52,7 +52,7 @@ def random_networks(spec: Model, dtype: torch.dtype, device: torch.device, seed:
 
 
 def random_samples(spec: Model, config: BagelConfig, tokens: int, seed: int = 0) -> list[list[Item]]:
-    """Two proxy samples and one of questions in turn, until they hold so many tokens."""
+    """Samples of at least ``tokens`` tokens: two proxy samples, one of questions, and so on."""
     draw = torch.Generator().manual_seed(seed)
 
     def ids(count: int) -> list[int]:
@@ -86,7 +86,7 @@ def pack(config: BagelConfig, samples: list[list[Item]], seed: int = 0) -> Packe
 
 
 def tokens_of(batch: PackedBatch) -> Tokens:
-    """What a pack brings through the model, pair by pair."""
+    """Counts of tokens and of attended pairs of a pack."""
     pairs, first = 0, 0
     for length in batch.sample_lens:
         last, inside = first, 0

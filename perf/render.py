@@ -1,7 +1,7 @@
 """Segmentation targets of photographs with many masks: images per second on one core, from annotations to PNG bytes.
 
-The baseline decodes every mask with pycocotools, paints it over the picture, and lets Pillow write the PNG. Then: how
-the cost grows with the number of masks, with the size of the image and with the number of samples.
+The baseline decodes every mask with pycocotools, paints it over the image, and writes the PNG with Pillow. Also
+measured: how the time grows with the number of masks, the size of the image and the number of samples.
 
 Run as ``python perf/render.py [IMAGES]`` from the repository root.
 """
@@ -30,7 +30,7 @@ PROXY = PROXIES["segmentation"]
 
 
 def photograph(height: int, width: int, masks: int, seed: int) -> Sample:
-    """A smooth random picture with masks like SA-1B's: uneven blobs, a few large, most small, overlapping."""
+    """A smooth random image with masks like those of SA-1B: irregular, overlapping, a few large and most small."""
     rng = np.random.default_rng(seed)
     pixels = np.stack([zoom(gaussian_filter(rng.random((64, 64)), 2), (height / 64, width / 64), order=1)] * 3, axis=-1)
     annotations = []
@@ -56,7 +56,7 @@ def photograph(height: int, width: int, masks: int, seed: int) -> Sample:
 
 
 def painted_one_by_one(sample: Sample) -> bytes:
-    """The baseline."""
+    """The baseline: the PNG of a target whose masks are decoded and painted one by one."""
     annotations = sorted(replace(sample).json()["annotations"], key=lambda each: -int(coco.area(each["segmentation"])))
     height, width = annotations[0]["segmentation"]["size"]
     pixels = np.zeros((height, width), np.uint8)
@@ -71,19 +71,19 @@ def painted_one_by_one(sample: Sample) -> bytes:
 
 
 def ours(sample: Sample) -> bytes:
-    """What ``sgt render`` does with one sample, the check of the photograph included."""
-    # A copy, which has not parsed its annotations yet.
+    """The PNG of a target as ``sgt render`` makes it, including the check of the image."""
+    # A copy whose annotations are not parsed yet.
     return encode_target(target_of(PROXY, replace(sample)))
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Processor time, the shortest of three: other work on the machine does not count."""
-    taken = []
+    """Processor time of the fastest of three runs, since other work on the machine must not count."""
+    times = []
     for _ in range(3):
         began = time.process_time()
         work()
-        taken.append(time.process_time() - began)
-    return min(taken)
+        times.append(time.process_time() - began)
+    return min(times)
 
 
 def main() -> None:
@@ -98,20 +98,20 @@ def main() -> None:
     print(f"ratio {slow / fast:.1f}")
     print(f"of {1e3 * fast:.1f} ms, the PNG takes {1e3 * png:.1f}; it is {len(ours(samples[0])) / 1e3:.0f} kB")
     for masks in (25, 50, 100, 200, 400):
-        taken = seconds(partial(ours, photograph(*SIZE, masks, 0)))
-        print(f"{masks:4} masks: {1e3 * taken:6.1f} ms, {1e6 * taken / masks:6.0f} us/mask")
+        duration = seconds(partial(ours, photograph(*SIZE, masks, 0)))
+        print(f"{masks:4} masks: {1e3 * duration:6.1f} ms, {1e6 * duration / masks:6.0f} us/mask")
     for factor in (0.25, 0.5, 1, 2):
         height, width = (round(side * factor) for side in SIZE)
-        taken = seconds(partial(ours, photograph(height, width, MASKS, 0)))
-        print(f"{width:4}x{height:4}: {1e3 * taken:6.1f} ms, {1e9 * taken / (height * width):6.1f} ns/pixel")
+        duration = seconds(partial(ours, photograph(height, width, MASKS, 0)))
+        print(f"{width:4}x{height:4}: {1e3 * duration:6.1f} ms, {1e9 * duration / (height * width):6.1f} ns/pixel")
     with tempfile.TemporaryDirectory() as folder:
         for number in (4, 16, 64):
             source = Path(folder) / "source.tar"
             with ShardWriter(source) as shard:
                 for place in range(number):
                     shard.add(f"key-{place}", samples[place % count].files)
-            taken = seconds(partial(render_shard, PROXY, source, Path(folder) / "targets.tar", 0.0))
-            print(f"{number:3} samples: {1e3 * taken / number:6.1f} ms each")
+            duration = seconds(partial(render_shard, PROXY, source, Path(folder) / "targets.tar", 0.0))
+            print(f"{number:3} samples: {1e3 * duration / number:6.1f} ms each")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How fast a shard streams from the page cache, beside the standard library reading the same members.
+"""Speed of streaming a shard from the page cache, compared with ``tarfile`` on the same members.
 
 Run as ``python perf/stream.py [SAMPLES]`` from the repository root.
 """
@@ -19,18 +19,18 @@ REPEATS = 5
 
 
 def with_tarfile(path: Path) -> int:
-    """Bytes of all members, read by the standard library alone."""
+    """Number of bytes of all members, read with the standard library."""
     with tarfile.open(path, "r:") as tar:
         return sum(len(tar.extractfile(member).read()) for member in tar)
 
 
 def with_sgt(path: Path) -> int:
-    """Bytes of all members, read as samples."""
+    """Number of bytes of all members, read as samples."""
     return sum(len(content) for sample in read_shard(path) for content in sample.files.values())
 
 
 def gigabytes_per_second(read: Callable[[Path], int], path: Path) -> float:
-    """The best of some readings."""
+    """The best rate of ``REPEATS`` readings."""
     rates = []
     for _ in range(REPEATS):
         began = time.perf_counter()

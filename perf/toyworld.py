@@ -1,4 +1,4 @@
-"""How fast scenes are made: scenes per second on one and on two processes, and their ratio.
+"""Speed of making scenes: scenes per second with one and with two processes, and their ratio.
 
 Run as ``python perf/toyworld.py [SCENES]`` from the repository root.
 """
@@ -13,7 +13,7 @@ from sgt.data.toyworld.make import make_dataset
 
 
 def scenes_per_second(scenes: int, workers: int) -> float:
-    """Rate of making a dataset of 48-pixel scenes in four shards, start-up and manifest included."""
+    """Rate of making a dataset of 48-pixel scenes in four shards, including start-up and manifest."""
     spec = Toyworld(source="toyworld", split="validation", scenes=scenes, per_shard=-(-scenes // 4))
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

@@ -1,7 +1,7 @@
-"""How fast a training step is: tokens per second, share of the device's arithmetic (MFU), peak memory.
+"""Speed of a training step: tokens per second, model FLOPs utilization (MFU), peak memory.
 
-On the CPU the same step is also done by the plain reference (``bagel_reference.py``), on the same samples and weights,
-and the ratio is printed. Run from the repository root, for example::
+On the CPU the step is compared with that of a simple reference (``bagel_reference.py``) on the same samples and
+weights. Run from the repository root, for example::
 
     python -m perf.train_step --model bagel-tiny --tokens 3800
     python -m perf.train_step --model bagel-7b --tokens 16384 --precision bf16 --activation-checkpointing
@@ -79,25 +79,27 @@ def main(words: Sequence[str] | None = None) -> None:
             found = network(moved, latents, 1.0)
         return found.ce.mean() + found.mse.mean()
 
-    ways = [(loss, [p for p in network.parameters() if p.requires_grad])]
+    variants = [(loss, [p for p in network.parameters() if p.requires_grad])]
     if device.type == "cpu" and args.precision == "fp32" and not args.lora:
-        ways.append(plain_way(network, vae, samples, batch))
-    results = timed(ways, args.steps, device)
+        variants.append(reference(network, vae, samples, batch))
+    results = timed(variants, args.steps, device)
     tokens = tokens_of(batch)
     flops = (2 if args.lora else 3) * forward_flops(bagel_sizes(architecture_of(spec)), tokens)
     print(f"{device_name(device)}, torch {torch.__version__}, {args.model}, {args.precision}, {tokens.all} tokens")
-    for name, (seconds, _) in zip(("sgt", "plain reference"), results, strict=False):
-        print(f"{name}: {seconds:.3f} s/step, {tokens.all / seconds:.0f} tokens/s, {share(flops / seconds, device)}")
+    for name, (seconds, _) in zip(("sgt", "reference"), results, strict=False):
+        print(
+            f"{name}: {seconds:.3f} s/step, {tokens.all / seconds:.0f} tokens/s, {utilization(flops / seconds, device)}"
+        )
     print(f"peak memory {peak_memory(device) / 1e9:.2f} GB")
     if len(results) == 2:
         (fast, ours), (slow, theirs) = results
         print(f"ratio {slow / fast:.2f}; first losses {ours:.6f} and {theirs:.6f}")
 
 
-def plain_way(
+def reference(
     network: BagelNetwork, vae: VAE, samples: list[list[Item]], batch: PackedBatch
 ) -> tuple[Callable[[], torch.Tensor], list[torch.Tensor]]:
-    """The reference's loss on the same samples and draws, and a copy of the weights that it trains."""
+    """The reference's loss on the same samples and random draws, and the copy of the weights that it trains."""
     weights = {name: p.detach().clone() for name, p in network.state_dict().items()}
     trained = [weights[name].requires_grad_() for name, p in network.named_parameters() if p.requires_grad]
     counts = [h * w for h, w in batch.patchified_vae_latent_shapes]
@@ -117,31 +119,31 @@ def plain_way(
 
 
 def timed(
-    ways: Sequence[tuple[Callable[[], torch.Tensor], list[torch.Tensor]]], steps: int, device: torch.device
+    variants: Sequence[tuple[Callable[[], torch.Tensor], list[torch.Tensor]]], steps: int, device: torch.device
 ) -> list[tuple[float, float]]:
-    """Per way: seconds of its fastest step (loss, gradients, clipping, AdamW), and the loss of the first.
+    """Per variant: seconds of its fastest step (loss, gradients, clipping, AdamW), and the loss of its first step.
 
-    The ways take turns, so that whatever else the machine does slows each as much.
+    The variants are run alternately, so that other work on the machine slows all of them equally.
     """
-    optimizers = [make_adamw(trained, Optimizer()) for _, trained in ways]
-    seconds, losses = [[] for _ in ways], [[] for _ in ways]
+    optimizers = [make_adamw(trained, Optimizer()) for _, trained in variants]
+    seconds, losses = [[] for _ in variants], [[] for _ in variants]
     for _ in range(steps + 2):
-        for way, (loss, trained) in enumerate(ways):
+        for variant, (loss, trained) in enumerate(variants):
             began = time.perf_counter()
             value = loss()
             value.backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizers[way].step()
-            optimizers[way].zero_grad(set_to_none=True)
-            losses[way].append(value.item())
+            optimizers[variant].step()
+            optimizers[variant].zero_grad(set_to_none=True)
+            losses[variant].append(value.item())
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds[way].append(time.perf_counter() - began)
-    return [(min(taken[2:]), values[0]) for taken, values in zip(seconds, losses, strict=True)]
+            seconds[variant].append(time.perf_counter() - began)
+    return [(min(times[2:]), values[0]) for times, values in zip(seconds, losses, strict=True)]
 
 
-def share(flops_per_second: float, device: torch.device) -> str:
-    """Arithmetic per second, as a share of the device's where that is known."""
+def utilization(flops_per_second: float, device: torch.device) -> str:
+    """MFU on a GPU whose peak is known; operations per second on the CPU."""
     if device.type == "cuda":
         peak = next((peak for name, peak in PEAK_FLOPS.items() if name in torch.cuda.get_device_name()), None)
         return f"MFU {flops_per_second / peak:.1%}" if peak else "MFU unknown: add the device's peak"
@@ -149,18 +151,18 @@ def share(flops_per_second: float, device: torch.device) -> str:
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes at most, of everything so far."""
+    """Peak memory of the process so far, bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself."""
+    """Name of the device, with the number of threads on the CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     name = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
     return f"{name}, {torch.get_num_threads()} threads"
 

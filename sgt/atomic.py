@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, with the modes that the umask gives."""
+"""Files and folders written atomically: they appear whole or not at all, with the permissions that the umask gives."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-# A temporary file of another machine counts as abandoned once nobody has written to it for so many seconds.
+# Seconds without a write after which a temporary file of another machine counts as abandoned.
 ABANDONED_AFTER = 24 * 3600
 
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """A temporary path beside ``path`` that is flushed and renamed to it when the block ends without error.
+    """A temporary path beside ``path``, flushed and renamed to ``path`` when the block ends without error.
 
     Raises:
         OSError: names ``path`` if it cannot be written; nothing is left behind then.
@@ -36,7 +36,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             os.replace(temporary, path)
             flush(path.parent)
         finally:
-            # A name that is too long, or a folder that cannot be written, was the error and holds nothing.
+            # Where the name is too long or the folder is not writable, there is no temporary file to remove.
             with suppress(OSError):
                 temporary.unlink()
 
@@ -68,9 +68,9 @@ def atomic_dir(path: Path | str) -> Iterator[Path]:
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """Give an error of the system that names no file, as those of a full disk do, the file that was being written.
+    """Add the file being written to an ``OSError`` that names none, as those of a full disk do.
 
-    An error that names a temporary file of :func:`atomic_path` or :func:`atomic_dir` names what that becomes instead.
+    An error that names a temporary file of :func:`atomic_path` or :func:`atomic_dir` gets its final name instead.
     """
     path = Path(path)
     try:
@@ -89,7 +89,7 @@ def naming(path: Path | str) -> Iterator[None]:
 
 @contextmanager
 def system_errors() -> Iterator[None]:
-    """Turn what libraries in Rust (safetensors, tokenizers) tell of the system, in text alone, into ``OSError``."""
+    """Turn errors of Rust libraries (safetensors, tokenizers) that give the system's error as text into ``OSError``."""
     try:
         yield
     except OSError:
@@ -107,22 +107,22 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write ``value`` as readable JSON, atomically, with a final newline."""
+    """Write ``value`` as indented JSON with a final newline, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file, not atomically, with the mode that the umask gives; the library's own is 0600.
+    """Write a safetensors file, not atomically, with the permissions of the umask; those of the library are 0600.
 
     Args:
-        path: where to.
+        path: of the file.
         tensors: contiguous, by name.
-        metadata: texts that are kept in the file's header.
+        metadata: strings for the file's header.
 
     Raises:
         OSError: names ``path``.
     """
-    from safetensors.torch import save_file  # slow to import, and most of what writes files needs none of it
+    from safetensors.torch import save_file  # slow to import, and most writers do not need it
 
     path = Path(path)
     with naming(path), system_errors():
@@ -133,13 +133,13 @@ def save_tensors(path: Path | str, tensors: Mapping[str, "Tensor"], metadata: di
 
 
 def copy_file(source: Path, to: Path) -> None:
-    """Copy a file's content atomically; its mode is that of a new file."""
+    """Copy a file's content atomically, with the permissions of a new file."""
     with atomic_path(to) as temporary:
         shutil.copyfile(source, temporary)
 
 
 def copy_folder(source: Path, to: Path) -> None:
-    """Copy the files below a folder into another, which may exist; modes are those of new files and folders."""
+    """Copy all files of a folder into another, which may exist, with the permissions of new files and folders."""
     for file in sorted(source.rglob("*")):
         if file.is_file():
             copy_file(file, to / file.relative_to(source))
@@ -152,7 +152,7 @@ def sha256(path: Path | str) -> str:
 
 
 def flush(path: Path) -> None:
-    """See that a file or folder is on the disk."""
+    """Flush a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -161,7 +161,7 @@ def flush(path: Path) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """The name under which this process writes ``path``; those that dead processes left are removed."""
+    """The temporary name under which this process writes ``path``; removes those that dead processes left."""
     path.parent.mkdir(parents=True, exist_ok=True)
     for other in os.listdir(path.parent):
         owner = _owner(path.name, other)
@@ -171,7 +171,7 @@ def _temporary(path: Path) -> Path:
 
 
 def _owner(name: str, temporary: str) -> tuple[str, int] | None:
-    """Machine and process that write a file of this name under the temporary one, or None if that is another's."""
+    """Machine and process that a temporary file of ``name`` belongs to; None if it is not one."""
     if not (temporary.startswith(f".{name}.") and temporary.endswith(".tmp")):
         return None
     found = re.fullmatch(r"([0-9a-f]{8})-(\d+)", temporary[len(name) + 2 : -len(".tmp")])
@@ -179,10 +179,9 @@ def _owner(name: str, temporary: str) -> tuple[str, int] | None:
 
 
 def _abandoned(path: Path, machine: str, process: int) -> bool:
-    """Whether nobody writes a temporary file any more.
+    """Whether the process that wrote a temporary file has ended.
 
-    Machines that share a file system cannot look at each other's processes, so what another one left is judged by the
-    time of its last change.
+    Processes of another machine on the same file system cannot be seen from here, so the age of their files decides.
     """
     if machine != _machine():
         with suppress(OSError):
@@ -191,7 +190,7 @@ def _abandoned(path: Path, machine: str, process: int) -> bool:
     try:
         os.kill(process, 0)
     except OSError as error:
-        # Another user's process lives, too.
+        # Any other error means a live process of another user.
         return isinstance(error, ProcessLookupError)
     return False
 
@@ -206,9 +205,9 @@ def _remove(path: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Eight hex digits of what processes have numbers of their own in: a machine since its start, a container in it."""
+    """Eight hex digits that identify the scope of process ids: a boot of this machine, and the container in it."""
     try:
-        about = f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {os.stat('/proc/self/ns/pid').st_ino}"
+        scope = f"{Path('/proc/sys/kernel/random/boot_id').read_text()} {os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
-        about = socket.gethostname()
-    return hashlib.sha256(about.encode()).hexdigest()[:8]
+        scope = socket.gethostname()
+    return hashlib.sha256(scope.encode()).hexdigest()[:8]

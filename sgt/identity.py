@@ -1,8 +1,8 @@
 """What decides a result: content hashes and options, never resources, devices, times or paths.
 
-There is one function per kind of result, in :mod:`sgt.study.identity`. Every result is recorded with its identity by
-the command that makes it, last, as ``identity`` in its record (``manifest.json``, ``run.json``, …). Whether a result is
-that of a study as it is now, is then a comparison of two identities, whatever the times of the files say.
+There is one function per kind of result, in :mod:`sgt.study.identity`. The command that makes a result writes its
+record (``manifest.json``, ``run.json``, …) last, with the identity as ``identity``. A result is current if the recorded
+identity equals the one that the study gives now; the times of the files do not matter.
 """
 
 import hashlib
@@ -12,26 +12,27 @@ from typing import Any
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
+from sgt.json_files import read_json
 
 Identity = dict[str, Any]
-# In place of the hash of something that is not there to be hashed; fits every hash.
+# In place of the hash of something that is absent; equal to every hash.
 UNKNOWN = "?"
 SEAL = "record_sha256"
 ABSENT = "absent"
 
 
 def digest(value: object) -> str:
-    """SHA-256 of a JSON value, whatever the order of its keys."""
+    """SHA-256 of a JSON value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def difference(recorded: object, wanted: object, where: str = "") -> str | None:
-    """The first place where a recorded identity is not the one that is wanted, in words; None if it is.
+    """A description of the first difference between a recorded identity and the wanted one; None if they are equal.
 
     Args:
-        recorded: as it was read from a record.
-        wanted: that of the study as it is. :data:`UNKNOWN` in either fits everything.
-        where: the place in the whole identity, for the words.
+        recorded: as read from a record.
+        wanted: what the study gives now. :data:`UNKNOWN` in either equals everything.
+        where: path of these values within the whole identity.
     """
     if UNKNOWN in (recorded, wanted):
         return None
@@ -48,27 +49,24 @@ def difference(recorded: object, wanted: object, where: str = "") -> str | None:
 
 
 def write_record(path: Path, record: dict) -> None:
-    """Write the record of a result, sealed: an edit by hand is seen by :func:`read_record`."""
-    # As JSON has it: tuples are lists.
+    """Write the record of a result with a hash of itself, so that :func:`read_record` detects edits by hand."""
+    # What JSON gives back: tuples become lists.
     plain = json.loads(json.dumps(record))
     write_json(path, {**plain, SEAL: digest(plain)})
 
 
 def read_record(path: Path) -> dict:
-    """A sealed record, without its seal.
+    """A record that :func:`write_record` wrote, without the hash of itself.
 
     Raises:
         FileNotFoundError: there is none.
-        SgtError: it is damaged, was edited, or has no seal.
+        SgtError: it is damaged, was edited, or lacks its hash.
     """
     remedy = "restore it, or delete it to make it again"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        seal = record.pop(SEAL)
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", remedy) from None
-    except (KeyError, AttributeError, TypeError):
-        raise SgtError(path, "not a record of this version of sgt", remedy) from None
+    record = read_json(path, remedy)
+    if SEAL not in record:
+        raise SgtError(path, "not a record of this version of sgt", remedy)
+    seal = record.pop(SEAL)
     if digest(record) != seal:
         raise SgtError(path, "edited since it was written", remedy)
     return record

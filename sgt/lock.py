@@ -1,7 +1,7 @@
-"""A lock on a folder of results: one process at a time works in it, on whatever machine.
+"""A lock on a folder of results, so that one process at a time works in it, across machines.
 
-It is a POSIX record lock on a file, so it ends with its process however that ends, is seen over NFS, and is not
-inherited by child processes. What the file says is for messages alone: one left by a killed process locks nothing.
+It is a POSIX record lock on a file: it ends when its process ends, works over NFS, and is not inherited by child
+processes. The file's content is used in messages only; a file left by a killed process does not lock anything.
 """
 
 import fcntl
@@ -13,36 +13,37 @@ from pathlib import Path
 
 from sgt.errors import SgtError
 
-# Whom a lock of this process names. The system lets a process lock its own file twice, and drops the lock as soon as
-# it closes any descriptor of the file, so files that are in here must not be opened again.
+# Owners of the locks that this process holds. POSIX lets a process lock the same file twice, and releases the lock as
+# soon as any descriptor of the file is closed, so files in this table must not be opened again.
 _held: dict[Path, str] = {}
 
 
 @contextmanager
 def locked(path: Path, where: object, doing: str) -> Iterator[None]:
-    """Hold the lock ``path``, which is created, with its folder, if it is not there, and never removed.
+    """Hold the lock ``path``; the file and its folder are created if they are missing, and never removed.
 
     Args:
         path: of the lock file.
         where: what is locked, for the message: a run, a study.
-        doing: what its owner is about, for the message: ``is being trained``.
+        doing: what happens to it meanwhile, for the message: ``is being trained``.
 
     Raises:
-        SgtError: another process has it ("RUN: is being trained by process 17 on host node3"); or it cannot be made.
+        SgtError: another process holds it ("RUN: is being trained by process 17 on host node3"), or it cannot be
+            created.
     """
     path = path.resolve()
     if path in _held:
-        raise _taken(where, doing, _held[path])
+        raise _held_by(where, doing, _held[path])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise SgtError(path, f"cannot be opened ({error})", "make room or mend it, and run again") from None
+        raise SgtError(path, f"cannot be opened ({error})", "make room or fix it, and run again") from None
     try:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            raise _taken(where, doing, os.read(descriptor, 1000).decode(errors="replace").strip()) from None
+            raise _held_by(where, doing, os.read(descriptor, 1000).decode(errors="replace").strip()) from None
         except OSError as error:
             remedy = "put the results on a file system with locks"
             raise SgtError(path, f"cannot be locked ({error})", remedy) from None
@@ -58,5 +59,5 @@ def locked(path: Path, where: object, doing: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _taken(where: object, doing: str, owner: str) -> SgtError:
+def _held_by(where: object, doing: str, owner: str) -> SgtError:
     return SgtError(where, f"{doing} by {owner or 'another process'}", "wait until it has ended, or stop it")

@@ -5,13 +5,13 @@ import re
 import time
 
 log = logging.getLogger("sgt")
-# The amount in a line of progress.
+# Matches the counts in a line of progress.
 AMOUNT = re.compile(r"(?P<what>[A-Za-z][\w ]*?) (?P<done>\d+)/(?P<total>\d+)  ")
 _work = ""
 
 
 def name_work(name: str) -> None:
-    """Begin every line of progress of this process with a name, so that lines of several can be told apart."""
+    """Begin every line of progress of this process with a name, to distinguish the lines of several processes."""
     global _work
     _work = name
 

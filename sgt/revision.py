@@ -3,24 +3,24 @@
 import subprocess
 from pathlib import Path
 
-# `git archive` puts the revision here (.gitattributes).
+# `git archive` inserts the revision here (.gitattributes).
 ARCHIVED = "$Format:%H$"
 
 
 def code_revision() -> str:
-    """The git revision of the code, with ``+`` if it was changed since.
+    """The git revision of the code, with ``+`` if it has uncommitted changes.
 
-    Outside a checkout it is that of the archive that the code came in, whose changes nobody knows, or
-    ``unknown (no git)``.
+    Outside a checkout it is the revision of the archive that the code was unpacked from, whose changes cannot be
+    detected, or ``unknown (no git)``.
     """
     root = Path(__file__).resolve().parent
     try:
         command = ["git", "rev-parse", "--show-toplevel", "HEAD"]
-        told = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
-        # A checkout of something else may lie around the code.
-        if Path(told[0]).resolve() == root.parent:
+        lines = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
+        # The code may be inside a checkout of another project.
+        if Path(lines[0]).resolve() == root.parent:
             dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", root], cwd=root, check=False).returncode
-            return told[1] + ("+" if dirty else "")
+            return lines[1] + ("+" if dirty else "")
     except (OSError, subprocess.CalledProcessError):
         pass
     return "unknown (no git)" if ARCHIVED.startswith("$") else f"{ARCHIVED} (archive)"

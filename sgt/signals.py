@@ -1,36 +1,36 @@
-"""Signals that ask training to stop: the step in progress is finished and saved, then the process ends."""
+"""Signals that stop training: the step in progress is finished and saved, then the process ends."""
 
 import signal
 from collections.abc import Iterable
 from types import FrameType
 
-# What SLURM sends before it takes a node away (TERM, or USR1/USR2 if asked to), what Ctrl-C sends, and what a terminal
-# or a connection sends when it closes.
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-OF_A_TERMINAL = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+# TERM (or USR1, USR2 if configured) from SLURM before a job's time ends, INT from Ctrl-C, HUP from a closed terminal.
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+TERMINAL_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 
 
-def heeded(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
-    """Those of some signals that are listened to.
+def handled(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
+    """The signals among ``numbers`` that get a handler.
 
-    A terminal's that the process was started to ignore stay ignored, as under ``nohup``. A scheduler's are listened to
-    even so: the workflow ignores them, and its jobs inherit that, because they are meant for the job's command.
+    Signals of a terminal stay ignored if the process was started with them ignored, as under ``nohup``. Signals of a
+    scheduler are always handled: Snakemake ignores them, since they are meant for the job's command, and its jobs
+    inherit that.
     """
-    ignored = [number for number in OF_A_TERMINAL if signal.getsignal(number) is signal.SIG_IGN]
+    ignored = [number for number in TERMINAL_SIGNALS if signal.getsignal(number) is signal.SIG_IGN]
     return [number for number in numbers if number not in ignored]
 
 
 class StopRequest:
-    """Remembers the first stopping signal; a second one of the same kind acts as if nothing were listening.
+    """Records the first stop signal; a second one of the same kind has its usual effect.
 
-    Used as a context manager, for the time during which stopping in an orderly way is possible.
+    A context manager, for the time during which training can be stopped and saved.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
 
     def __enter__(self) -> "StopRequest":
-        self._before = {number: signal.signal(number, self._remember) for number in heeded(STOPPING)}
+        self._before = {number: signal.signal(number, self._remember) for number in handled(STOP_SIGNALS)}
         return self
 
     def __exit__(self, *raised: object) -> None:

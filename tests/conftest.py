@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
 from sgt.commands.main import main
+
+# The same examples at every run, on every machine and at any load; nothing is kept between runs.
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=200)
+settings.load_profile("reproducible")
 
 MODEL = {
     "name": "micro",

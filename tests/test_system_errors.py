@@ -141,7 +141,7 @@ def test_an_error_of_the_system_keeps_its_file_on_the_way_from_another_process()
 
 
 def test_a_programming_error_is_no_line(study, monkeypatch):
-    monkeypatch.setattr("sgt.proxies.render.render_shard", lambda *args: [].pop())
+    monkeypatch.setattr("sgt.commands.render.render_shard", lambda *args: [].pop())
     with pytest.raises(IndexError):
         main(["render", "edge", "results/shards/scenes/shard-00000.tar", "targets.tar"])
 

@@ -12,12 +12,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt fetch``."""
     parser.add_argument("name", help="an entry of the table")
     parser.add_argument("--table", type=Path, default=DOWNLOADS_FILE, help="(%(default)s)")
-    parser.add_argument("--into", type=Path, default=Path("downloads"), help="its folder goes in here (%(default)s)")
-    parser.add_argument("--workers", type=int, default=8, help="files at a time (%(default)s)")
-    parser.add_argument("--verify", action="store_true", help="hash again what is already there")
-    parser.add_argument(
-        "--adopt", action="store_true", help="no requests: take what was copied into its folder by hand, and verify it"
-    )
+    parser.add_argument("--into", type=Path, default=Path("downloads"), help="parent of its folder (%(default)s)")
+    parser.add_argument("--workers", type=int, default=8, help="files fetched at a time (%(default)s)")
+    parser.add_argument("--verify", action="store_true", help="hash the files that are already there again")
+    parser.add_argument("--adopt", action="store_true", help="verify files copied there by hand; needs no network")
 
 
 def run(args: argparse.Namespace) -> None:

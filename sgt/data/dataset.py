@@ -1,14 +1,15 @@
-"""Random access to the samples of a shard dataset, without extracting anything."""
+"""Random access to the samples of a shard dataset, read in place."""
 
-import json
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from pathlib import Path
 
-from sgt.data.shards import Member, Sample, read_manifest, read_sample, scan_shard
+from sgt.data.manifest import read_manifest
+from sgt.data.shards import Member, Sample, read_sample, scan_shard
 from sgt.errors import SgtError
+from sgt.json_files import json_fields
 
 log = logging.getLogger("sgt")
 
@@ -40,7 +41,7 @@ class ShardDataset:
             ]
             if counts is not None and len(entries) != counts[position]:
                 raise SgtError(
-                    shard, f"{len(entries)} samples, the manifest says {counts[position]}", "make or fetch it again"
+                    shard, f"{len(entries)} samples, {counts[position]} in the manifest", "make or fetch it again"
                 )
             self._entries += entries
 
@@ -52,7 +53,7 @@ class ShardDataset:
         return read_sample(entry.shard, entry.key, entry.members)
 
     def name(self, index: int) -> str:
-        """Where a sample lies, for messages: its shard and key."""
+        """Shard and key of a sample, for messages."""
         entry = self._entries[index]
         return f"{entry.shard}: {entry.key}"
 
@@ -62,19 +63,19 @@ class ShardDataset:
         return [entry.key for entry in self._entries]
 
     def place(self, index: int) -> tuple[str, str]:
-        """A sample's shard, by its file name, and key."""
+        """File name of a sample's shard, and its key."""
         entry = self._entries[index]
         return entry.shard.name, entry.key
 
     def without(self, left_out: Collection[tuple[str, str]]) -> "ShardDataset":
-        """The same samples without some, each named by its shard's file name and its key."""
+        """The dataset without some samples, given by the file name of their shard and their key."""
         kept = ShardDataset([])
         kept._entries = [entry for entry in self._entries if (entry.shard.name, entry.key) not in left_out]
         return kept
 
 
 def open_dataset(folder: Path) -> ShardDataset:
-    """The dataset of a folder, as its manifest lists it."""
+    """The dataset in a folder, as listed in its manifest."""
     shards = read_manifest(folder)["shards"]
     return ShardDataset([folder / shard["file"] for shard in shards], [shard["count"] for shard in shards])
 
@@ -84,24 +85,24 @@ def open_targets(
 ) -> tuple[ShardDataset, ShardDataset]:
     """A proxy's targets and the samples they were rendered from, aligned by key.
 
-    Samples that were refused in rendering, as the reports beside the targets tell, are in neither, nor are those that
-    are to be left out.
+    Both lack the samples that were refused in rendering, which the reports beside the targets list, and those in
+    ``left_out``.
 
     Args:
         folder: of the target shards and their reports.
-        source: the dataset they were rendered from.
-        shards: names of the source's shard files.
-        left_out: samples by the name of their shard's file and their key.
+        source: the dataset that the targets were rendered from.
+        shards: file names of the source's shards.
+        left_out: samples by the file name of their shard and their key.
 
     Returns:
         The samples that have a target, and their targets.
 
     Raises:
-        SgtError: the keys differ from the source's, less what was refused.
+        SgtError: the keys of the targets are not those of the source without the refused samples.
     """
     refused = {(shard, key) for shard in shards for key in _refused(folder / shard)}
     if refused:
-        log.info("%s: %d of %d samples have no target, so they are left out", folder, len(refused), len(source))
+        log.info("%s: %d of %d samples have no target and are left out", folder, len(refused), len(source))
     kept, targets = source.without(refused), ShardDataset([folder / shard for shard in shards])
     for target, wanted in zip_longest(targets.keys, kept.keys):
         if target != wanted:
@@ -113,8 +114,7 @@ def open_targets(
 def _refused(target: Path) -> list[str]:
     path = target.with_suffix(".json")
     try:
-        return [refusal["key"] for refusal in json.loads(path.read_text(encoding="utf-8"))["refused"]]
+        with json_fields(path, "a report of targets", "render them again") as report:
+            return [refusal["key"] for refusal in report["refused"]]
     except FileNotFoundError:
         raise SgtError(path, "no report beside the targets", "render them again") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a report of targets ({error!r})", "render them again") from None

@@ -1,16 +1,15 @@
-"""What decides a dataset, and what its content is, by the hashes in records: no shard is read."""
+"""What decides a dataset, and the hash of its content, from the hashes in records: no shard is read."""
 
-import json
 from pathlib import Path
 
 from sgt.config.datasets import Dataset, Toyworld
 from sgt.data.fetch import FETCHED
-from sgt.data.shards import MANIFEST, SCREENED, read_manifest
+from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
 from sgt.data.toyworld import GENERATOR_VERSION
-from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest
+from sgt.json_files import json_fields
 
-# Raised by whoever changes what becomes of a download.
+# To be incremented with any change in how a download becomes shards.
 CONVERTER_VERSION = 1
 
 
@@ -18,8 +17,8 @@ def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
     """What decides a dataset's shards.
 
     Args:
-        spec: the dataset, as a study has it.
-        download: the folder that it is made from, unless it is made up here.
+        spec: the dataset, as the study defines it.
+        download: the folder that it is made from; None for a dataset that is generated.
     """
     if isinstance(spec, Toyworld):
         return {"spec": spec.model_dump(mode="json"), "generator": GENERATOR_VERSION}
@@ -28,23 +27,20 @@ def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
 
 
 def fetched_content(folder: Path) -> str:
-    """Hash of everything that was fetched into a folder; unknown where nothing is.
+    """Hash of everything that was fetched into a folder; ``UNKNOWN`` if nothing was.
 
     Raises:
         SgtError: the record of what was fetched is damaged.
     """
-    path = folder / FETCHED
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return digest({name: file["sha256"] for name, file in files.items()})
+        with json_fields(folder / FETCHED, "a record of what was fetched", "run `sgt fetch` again") as record:
+            return digest({name: file["sha256"] for name, file in record["files"].items()})
     except FileNotFoundError:
         return UNKNOWN
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SgtError(path, f"not a record of what was fetched ({error!r})", "run `sgt fetch` again") from None
 
 
 def dataset_content(folder: Path) -> str:
-    """Hash of a dataset's shards and their order; unknown where it is not there.
+    """Hash of a dataset's shards and their order; ``UNKNOWN`` if it is not there.
 
     Raises:
         SgtError: its manifest is damaged.
@@ -55,15 +51,14 @@ def dataset_content(folder: Path) -> str:
 
 
 def left_out(folder: Path) -> list | str:
-    """Shard and key of the samples of a dataset that training leaves out; unknown where it was not screened.
+    """Shard and key of each sample of a dataset that training leaves out; ``UNKNOWN`` if it was not screened.
 
     Raises:
-        SgtError: the verdict is damaged.
+        SgtError: the record of the screening is damaged.
     """
-    path = folder / SCREENED
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["left_out"]
+        path, remedy = folder / SCREENED, "delete it to screen the data again"
+        with json_fields(path, "the screening of a dataset", remedy) as screening:
+            return screening["left_out"]
     except FileNotFoundError:
         return UNKNOWN
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a verdict on a dataset ({error!r})", "delete it to screen the data again") from None

@@ -1,7 +1,8 @@
-"""Decoding and encoding of images: the one way that pictures are read, with the limits that hostile files run into.
+"""Decoding and encoding of images. All images are read here, with limits against hostile files.
 
-JPEG, PNG, WebP, GIF (the first picture), BMP and TIFF are read, whatever a file is called. Pictures stand upright, as
-every viewer shows them; what lies over the stored pixels is turned with them (:mod:`sgt.data.orientation`).
+JPEG, PNG, WebP, GIF (the first frame), BMP and TIFF are read; the content decides the format, not the file's name.
+Images are turned upright, as every viewer shows them. Annotations and maps, which refer to the stored pixels, are
+turned with them (:mod:`sgt.data.orientation`).
 """
 
 import io
@@ -19,9 +20,9 @@ from sgt.errors import SgtError
 
 MAX_PIXELS = 100_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-# The limit above is checked before any pixel is decoded, so Pillow need not warn of large images, nor refuse others.
+# MAX_PIXELS is checked before any pixel is decoded, so Pillow's own limit and its warning are not needed.
 Image.MAX_IMAGE_PIXELS = None
-# Of damaged metadata it warns without the name of the file; what matters of it is looked at here.
+# Pillow's warnings about damaged metadata do not name the file; the metadata that matters is checked here.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _BITS_PER_SAMPLE = 258
@@ -29,12 +30,12 @@ _BITS_PER_SAMPLE = 258
 
 @dataclass(frozen=True)
 class Header:
-    """What is known of a picture before its pixels are decoded.
+    """What is known about an image before its pixels are decoded.
 
     Attributes:
-        format: as Pillow names it.
-        size: (width, height) of the upright picture.
-        orientation: how its stored pixels are turned to stand upright.
+        format: Pillow's name for it.
+        size: (width, height) of the upright image.
+        orientation: how its stored pixels are turned upright.
     """
 
     format: str
@@ -43,32 +44,32 @@ class Header:
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """(width, height) of the pixels as they lie in the file."""
+        """(width, height) of the pixels as stored in the file."""
         return self.orientation.size(self.size)
 
 
 def image_of(sample: Sample) -> Image.Image:
-    """The decoded picture of a sample; see :func:`decode_image`."""
+    """The decoded image of a sample; see :func:`decode_image`."""
     return decode_image(sample.image, sample.image_name)
 
 
 def orientation_of_sample(sample: Sample) -> Orientation:
-    """How what lies over the stored pixels of a sample's picture is turned with it; upright without a picture."""
+    """The orientation of a sample's image, to turn annotations and maps with it; upright if there is no image."""
     return read_header(sample.image, sample.image_name).orientation if sample.has_image else UPRIGHT
 
 
 def decode_image(data: bytes, where: object) -> Image.Image:
-    """Decode an image file to an upright RGB image (transparency is composited on white, 16 bits scaled to 8).
+    """Decode an image file to an upright RGB image; transparency is composited on white, 16 bits are scaled to 8.
 
     Args:
         data: the file's bytes.
-        where: what to name in an error.
+        where: name of the file in errors.
 
     Raises:
         SgtError: not an image of a known format, truncated, or larger than ``MAX_PIXELS``.
     """
-    image, header = _opened(data, where)
-    with _refusing(where, header.format):
+    image, header = _open(data, where)
+    with _one_line_errors(where, header.format):
         image.load()
         image = _eight_bits(image)
         if image.has_transparency_data:
@@ -76,52 +77,52 @@ def decode_image(data: bytes, where: object) -> Image.Image:
             image = Image.new("RGB", rgba.size, "white")
             image.paste(rgba, mask=rgba.getchannel("A"))
         image = image.convert("RGB")
-    # Pillow turns TIFF itself.
+    # Pillow has turned a TIFF already.
     return image if header.format == "TIFF" else header.orientation.image(image)
 
 
 def read_header(data: bytes, where: object) -> Header:
-    """Format, size and orientation of an image file, of which the beginning may be enough.
+    """Format, size and orientation of an image file; its beginning may be enough.
 
     Raises:
         SgtError: not an image of a known format, or larger than ``MAX_PIXELS``.
     """
-    return _opened(data, where)[1]
+    return _open(data, where)[1]
 
 
 def checked_image(data: bytes, where: object) -> Header:
-    """The header of an image that is decoded as coarsely as its format can, to know that it is whole.
+    """The header of an image, after decoding it at the lowest resolution that its format allows, to detect damage.
 
     Raises:
         SgtError: as :func:`decode_image` does.
     """
-    image, header = _opened(data, where)
-    with _refusing(where, header.format):
+    image, header = _open(data, where)
+    with _one_line_errors(where, header.format):
         image.draft("RGB", (1, 1))
         image.load()
     return header
 
 
 def decode_target(data: bytes, where: object) -> Image.Image:
-    """Decode a rendered target or a map of labels, as it is stored: a palette image as it is, so that it is resized as
-    labels; anything else as RGB.
+    """Decode a rendered target or a label map, as stored: a palette image stays one, so that it is resized by nearest
+    neighbour; anything else becomes RGB.
 
-    Of 16-bit grey the upper eight bits are kept, which is all that a model makes.
+    Of 16-bit grey the upper eight bits are kept, since models make images of eight bits.
     """
-    image, header = _opened(data, where)
-    with _refusing(where, header.format):
+    image, header = _open(data, where)
+    with _one_line_errors(where, header.format):
         image.load()
         return image if image.mode == "P" else _eight_bits(image).convert("RGB")
 
 
 def decode_depth(data: bytes, where: object) -> np.ndarray:
-    """Decode a 16-bit depth PNG to uint16 (H, W), as it is stored; 0 means unknown.
+    """Decode a 16-bit depth PNG to uint16 (H, W), as stored; 0 means unknown.
 
     Raises:
         SgtError: not a 16-bit single-channel image.
     """
-    image, header = _opened(data, where)
-    with _refusing(where, header.format):
+    image, header = _open(data, where)
+    with _one_line_errors(where, header.format):
         image.load()
         if not image.mode.startswith("I;16"):
             raise SgtError(where, f"depth must be a 16-bit grey PNG, not mode {image.mode}", "convert it")
@@ -136,7 +137,7 @@ def encode_jpeg(pixels: np.ndarray, quality: int = 95) -> bytes:
 
 
 def encode_png(image: Image.Image | np.ndarray) -> bytes:
-    """PNG bytes of an image; the palette of mode P is kept."""
+    """PNG bytes of an image; mode P keeps its palette."""
     buffer = io.BytesIO()
     image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(buffer, "PNG", compress_level=6)
@@ -144,7 +145,7 @@ def encode_png(image: Image.Image | np.ndarray) -> bytes:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey as eight bits: the upper ones, as Pillow takes them of 16-bit colour. Other modes as they are."""
+    """16-bit grey reduced to its upper eight bits, as Pillow does with 16-bit colour; other modes unchanged."""
     if not image.mode.startswith("I;16"):
         return image
     bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if image.format == "TIFF" else 16
@@ -155,13 +156,13 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def _opened(data: bytes, where: object) -> tuple[Image.Image, Header]:
-    """An image of which no pixel is decoded yet."""
+def _open(data: bytes, where: object) -> tuple[Image.Image, Header]:
+    """An image whose pixels are not decoded yet, and its header."""
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except MemoryError:
         raise
-    except Exception:  # Pillow raises whatever a damaged file makes it run into.
+    except Exception:  # A damaged file may raise anything in Pillow.
         raise _unidentified(data, where) from None
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -175,32 +176,32 @@ def _opened(data: bytes, where: object) -> tuple[Image.Image, Header]:
 
 
 @contextmanager
-def _refusing(where: object, what: str) -> Iterator[None]:
-    """Refuse in one line what Pillow cannot read."""
+def _one_line_errors(where: object, name: str) -> Iterator[None]:
+    """Turn what Pillow raises for a damaged file of the format ``name`` into an ``SgtError``."""
     try:
         yield
     except (SgtError, MemoryError):
         raise
-    except Exception as error:  # See above.
-        told = " ".join(str(error).split()) or type(error).__name__
-        problem = f"corrupt or not an image ({what}: {told})"
+    except Exception as error:  # A damaged file may raise anything in Pillow.
+        message = " ".join(str(error).split()) or type(error).__name__
+        problem = f"corrupt or not an image ({name}: {message})"
         raise SgtError(where, problem, "fetch or make the sample again") from None
 
 
 def _unidentified(data: bytes, where: object) -> SgtError:
-    """Why a file cannot be opened, with the name of its format if that is known."""
+    """Why a file cannot be opened, with its format if that is known."""
     name, remedy = _format_name(data[:16].ljust(16, b"\0")), "fetch or make the sample again"
     if name in FORMATS:
-        told = f"{name} whose header cannot be read"
+        reason = f"{name} whose header cannot be read"
     elif name:
-        told, remedy = f"{name}, which is not read", "convert it to JPEG or PNG, or leave this sample out"
+        reason, remedy = f"{name}, which is not read", "convert it to JPEG or PNG, or leave this sample out"
     else:
-        told = f"it begins with {data[:12]!r}" if data else "it is empty"
-    return SgtError(where, f"corrupt or not an image ({told})", remedy)
+        reason = f"it begins with {data[:12]!r}" if data else "it is empty"
+    return SgtError(where, f"corrupt or not an image ({reason})", remedy)
 
 
 def _format_name(beginning: bytes) -> str | None:
-    """The format that the first 16 bytes of a file are those of; nothing more is read of it."""
+    """The format that the first 16 bytes of a file belong to; None if it is not known."""
     if beginning[4:8] == b"ftyp" and beginning[8:12] in _HEIC_BRANDS:
         return "HEIC"
     Image.init()

@@ -1,4 +1,4 @@
-"""Which samples an optimizer step sees: a pure function of (seed, step), whatever the number of workers or devices."""
+"""Which samples an optimizer step gets: a pure function of (seed, step), independent of workers and devices."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Draw:
-    """The ``number``-th draw of a source: sample ``index`` of it."""
+    """The ``number``-th draw of a source, which is its sample ``index``."""
 
     source: str
     number: int
@@ -19,7 +19,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Source:
-    """A dataset of ``size`` samples and its share of the draws: how many per step, or its weight."""
+    """A dataset of ``size`` samples and its share of the draws: samples per step, or a sampling weight."""
 
     name: str
     size: int
@@ -27,14 +27,14 @@ class Source:
 
 
 class Mixture(ABC):
-    """Draws from several sources, each visited in a fresh random order every epoch.
+    """Draws from several sources, each shuffled anew every epoch.
 
-    The order of a source depends on the seed and its own name and size alone, so arms that share a source see the
-    same samples in the same order whatever else they are trained on.
+    The order of a source depends only on the seed and on its name and size, so arms that share a source see the same
+    samples in the same order, whatever else they are trained on.
 
     Args:
-        sources: in the order in which their samples follow one another within a step.
-        seed: of all orders.
+        sources: in the order of their samples within a step.
+        seed: of all shuffles.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int) -> None:
@@ -42,7 +42,7 @@ class Mixture(ABC):
 
     @abstractmethod
     def step(self, step: int) -> list[Draw]:
-        """The draws of one optimizer step (from 0)."""
+        """The draws of one optimizer step, counted from 0."""
 
     def _draw(self, source: Source, number: int) -> Draw:
         epoch, place = divmod(number, source.size)
@@ -63,7 +63,7 @@ class Mixed(Mixture):
 
 
 class Epoch(Mixture):
-    """Every sample of one source once, in steps of its share; the last step has what is left."""
+    """Every sample of one source once, ``share`` samples per step; the last step has the remaining ones."""
 
     def __init__(self, source: Source, seed: int) -> None:
         super().__init__([source], seed)
@@ -76,14 +76,14 @@ class Epoch(Mixture):
 
 
 class Sequential(Mixture):
-    """The same draws as :class:`Mixed` over all steps, but one source after the other, in steps of one kind each.
+    """The same draws as :class:`Mixed` over all steps, but one source after the other, so each step has one source.
 
-    OmniTaskonomy reports that image-to-image first and questions after scales where mixing does not.
+    OmniTaskonomy reports that training on image-to-image tasks before questions scales, and that mixing them does not.
 
     Args:
-        sources: with their counts per mixed step; the first is used up before the second begins.
+        sources: with their counts per mixed step; all draws of the first come before those of the second.
         seed: see :class:`Mixture`.
-        steps: how many there are; a multiple of what makes every source end with a whole step.
+        steps: number of steps, such that the draws of every source fill whole steps.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int, steps: int) -> None:
@@ -102,21 +102,22 @@ class Sequential(Mixture):
 
 
 class Weighted(Mixture):
-    """Each sample's source is drawn by weight, after one of each per step, as the released BAGEL loader does.
+    """One sample of each source per step, and the rest from sources drawn by weight, as in BAGEL's released loader.
 
     Args:
-        sources: with their weights.
-        seed: see :class:`Mixture`; it also decides which source each place of a step gets.
+        sources: with their sampling weights.
+        seed: see :class:`Mixture`; it also decides the source of each sample.
         batch: samples per step.
-        without: sources whose draws are left out, for an arm that sees the others as an arm with them does.
+        without: sources whose draws are left out, for an arm that must see the other sources exactly as an arm with
+            all of them does.
     """
 
     def __init__(self, sources: Sequence[Source], seed: int, batch: int, without: Collection[str] = ()) -> None:
         super().__init__(sources, seed)
         self._batch, self._without = batch, without
         weights = np.array([source.share for source in self.sources])
-        self._chances = weights / weights.sum()
-        # Draws of each source before each step; it grows as steps are asked for.
+        self._probabilities = weights / weights.sum()
+        # Draws of each source before each step; extended on demand.
         self._before = [np.zeros(len(self.sources), np.int64)]
 
     def step(self, step: int) -> list[Draw]:
@@ -132,7 +133,7 @@ class Weighted(Mixture):
 
     def _chosen(self, step: int) -> np.ndarray:
         drawn = self._batch - len(self.sources)
-        rest = generator(self.seed, "sources", step).choice(len(self.sources), size=drawn, p=self._chances)
+        rest = generator(self.seed, "sources", step).choice(len(self.sources), size=drawn, p=self._probabilities)
         return np.concatenate([np.arange(len(self.sources)), rest])
 
 
@@ -142,5 +143,5 @@ def _order(seed: int, name: str, size: int, epoch: int) -> np.ndarray:
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:
-    """A random generator of its own for one named thing, e.g. one draw of one source."""
+    """A random generator for one purpose, for example one draw of one source, independent of all others."""
     return np.random.default_rng([seed, *name.encode(), number])

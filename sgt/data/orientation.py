@@ -1,4 +1,4 @@
-"""Which way up a stored picture belongs: the orientation that cameras write instead of turning the pixels."""
+"""The orientation of an image (EXIF), which cameras store instead of turning the pixels."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Orientation:
-    """How stored pixels become upright ones: mirrored, then flipped, then transposed, each or not.
+    """How stored pixels are turned upright: mirrored, then flipped, then transposed, each only if set.
 
-    Annotations, maps and depth lie over the stored pixels, so they are turned as the picture is.
+    Annotations, maps and depth refer to the stored pixels, so they are turned like the image.
 
     Attributes:
-        mirrored: left and right change places.
-        flipped: top and bottom change places.
-        transposed: rows become columns.
+        mirrored: left and right are exchanged.
+        flipped: top and bottom are exchanged.
+        transposed: rows and columns are exchanged.
     """
 
     mirrored: bool = False
@@ -25,11 +25,11 @@ class Orientation:
     transposed: bool = False
 
     def size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The upright (width, height) of a stored one, and the other way round."""
+        """Upright (width, height) from stored (width, height), or the reverse."""
         return size[::-1] if self.transposed else size
 
     def pixels(self, stored: np.ndarray) -> np.ndarray:
-        """An array (H, W, …) of stored pixels, upright."""
+        """An array (H, W, …) of stored pixels, turned upright."""
         if self.mirrored:
             stored = stored[:, ::-1]
         if self.flipped:
@@ -37,7 +37,7 @@ class Orientation:
         return stored.swapaxes(0, 1) if self.transposed else stored
 
     def image(self, stored: Image.Image) -> Image.Image:
-        """An image of stored pixels, upright; the same object if it is so already."""
+        """An image of stored pixels, turned upright; the same object if nothing changes."""
         for applies, how in (
             (self.mirrored, Image.Transpose.FLIP_LEFT_RIGHT),
             (self.flipped, Image.Transpose.FLIP_TOP_BOTTOM),
@@ -47,7 +47,7 @@ class Orientation:
         return stored
 
     def box(self, stored: Box, size: tuple[int, int]) -> Box:
-        """Left, top, right and bottom of a box over the stored pixels, of an image of this stored size, upright."""
+        """A box (left, top, right, bottom) in stored pixels, turned upright; ``size`` is the stored (width, height)."""
         left, top, right, bottom = stored
         if self.mirrored:
             left, right = size[0] - right, size[0] - left
@@ -57,7 +57,7 @@ class Orientation:
 
 
 UPRIGHT = Orientation()
-# By the number that EXIF gives each; anything else is taken for upright.
+# By EXIF value; any other value counts as upright.
 _BY_NUMBER = {
     2: Orientation(mirrored=True),
     3: Orientation(mirrored=True, flipped=True),
@@ -67,17 +67,17 @@ _BY_NUMBER = {
     7: Orientation(mirrored=True, flipped=True, transposed=True),
     8: Orientation(mirrored=True, transposed=True),
 }
-# Of a PNG that names none of these, Pillow would decode every pixel to see whether more follows them.
+# A PNG without any of these is skipped: Pillow would decode all of its pixels to look for metadata behind them.
 _PNG_MARKS = (b"eXIf", b"Raw profile type", b"XML:com.adobe.xmp")
 
 
 def orientation_of(image: Image.Image, data: bytes) -> Orientation:
-    """The orientation of an image that was opened from ``data`` and not loaded yet; upright if it tells none."""
+    """The orientation of an image that was opened from ``data`` and is not loaded yet; upright if none is stored."""
     if image.format == "PNG" and not any(mark in data for mark in _PNG_MARKS):
         return UPRIGHT
     try:
         return _BY_NUMBER.get(image.getexif().get(ExifTags.Base.Orientation), UPRIGHT)
     except MemoryError:
         raise
-    except Exception:  # Pillow raises what it runs into; viewers show a picture whose metadata is damaged as it lies.
+    except Exception:  # Damaged metadata may raise anything in Pillow; viewers then show the pixels as stored.
         return UPRIGHT

@@ -1,7 +1,7 @@
-"""PNG files of label maps, written several times faster than a general encoder writes them.
+"""PNG files of label maps, written several times faster than by a general encoder.
 
-A label map is constant along most of its rows, so runs are all that the compressor looks for, and each row is stored as
-it is. Same bytes for the same map with the same zlib.
+Label maps are long runs of equal values, so rows are not filtered and zlib compresses runs only (``Z_RLE``). The bytes
+depend on the map and the version of zlib alone.
 """
 
 import struct
@@ -14,9 +14,9 @@ _PALETTE = 3
 
 
 def encode_palette_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
-    """PNG of palette indices, uint8 (H, W), with all of ``palette`` (n, 3), at most 256 colours."""
+    """PNG of palette indices, uint8 (H, W), with the whole ``palette``, (n, 3) of at most 256 colours."""
     height, width = labels.shape
-    # Every row begins with the number of its filter: 0, none.
+    # Each row begins with its filter type; 0 is none.
     rows = np.zeros((height, width + 1), np.uint8)
     rows[:, 1:] = labels
     compressor = zlib.compressobj(level=6, strategy=zlib.Z_RLE)

@@ -1,12 +1,12 @@
-"""Tar shards of samples that share a key: the one data format of the project.
+"""Tar shards, whose samples are files that share a key: the one data format of the project.
 
-A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is written last. A sample is every member
-``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image; other suffixes of images serve as well,
-and its content says what it is), ``KEY.json`` (the SA-1B layout), optionally ``KEY.depth.png`` (16-bit),
-``KEY.panoptic.png`` and ``KEY.stuff.png`` (the COCO layouts). Target shards hold ``KEY.png``, or ``KEY.jpg`` where the
-target is the image itself, in the order of their source shard. Archives are read in place, never extracted. What
-belongs to no sample (folders, hidden files, a licence) is passed over; names that lead elsewhere, links and devices
-condemn the whole tar.
+A dataset is a folder of ``shard-NNNNN.tar`` and a ``manifest.json`` that is written last (:mod:`sgt.data.manifest`). A
+sample is all members ``KEY.EXT`` with the same ``KEY``, adjacent in the tar: ``KEY.jpg`` (the image, which may also
+have another image suffix; its content decides the format), ``KEY.json`` (the SA-1B layout), optionally
+``KEY.depth.png`` (16-bit), ``KEY.panoptic.png`` and ``KEY.stuff.png`` (the COCO layouts). Target shards hold
+``KEY.png``, or ``KEY.jpg`` if the target is the image itself, in the order of their source shard. Shards are read in
+place, never extracted. Files that belong to no sample (hidden files, a licence) are skipped; a tar with links, devices
+or names that lead out of its folder is refused as a whole.
 """
 
 import io
@@ -18,12 +18,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from typing import BinaryIO
 
-from sgt.atomic import atomic_path, sha256, write_json
+from sgt.atomic import atomic_path
 from sgt.data.names import leads_elsewhere, sample_member
 from sgt.errors import SgtError
 
-MANIFEST, SCREENED = "manifest.json", "screened.json"
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
@@ -34,10 +34,10 @@ class Sample:
     """One sample.
 
     Attributes:
-        shard: where it lies.
-        key: its name there.
+        shard: path of the tar.
+        key: name of the sample in it.
         files: bytes by extension (``jpg``, ``json``, ``depth.png``).
-        unusable: why, by extension, a member is not among them: it is there twice, or too large.
+        unusable: by extension, why a member is not among ``files``: it occurs twice, or is too large.
     """
 
     shard: Path
@@ -62,12 +62,12 @@ class Sample:
 
     @property
     def has_image(self) -> bool:
-        """Whether there is a picture."""
+        """Whether there is an image."""
         return any(suffix in self.files or suffix in self.unusable for suffix in IMAGE_SUFFIXES)
 
     @property
     def image(self) -> bytes:
-        """The bytes of the picture, whatever its suffix.
+        """The bytes of the image, whatever its suffix.
 
         Raises:
             SgtError: there is none, or more than one.
@@ -76,7 +76,7 @@ class Sample:
 
     @property
     def image_name(self) -> str:
-        """Where the picture lies, for messages."""
+        """Shard and member of the image, for messages."""
         return f"{self.shard}: {self.key}.{self._image_suffix}"
 
     @property
@@ -89,7 +89,7 @@ class Sample:
         return found[0]
 
     def json(self) -> dict:
-        """The parsed ``KEY.json``, the same object every time.
+        """The parsed ``KEY.json``; every call returns the same object.
 
         Raises:
             SgtError: it is absent, not valid JSON, or not an object.
@@ -112,9 +112,9 @@ class Sample:
 
 
 class ShardWriter:
-    """Write one shard: used as a context manager, the tar appears whole when the block ends without error.
+    """Writes one shard as a context manager: the complete tar appears when the block ends without error.
 
-    The bytes depend on the members alone: owner, mode and time are constant.
+    The bytes depend on the members alone; owner, mode and time are constant.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -145,7 +145,7 @@ class ShardWriter:
 
 @dataclass(frozen=True)
 class Member:
-    """Where one file of a sample lies in a shard: ``size`` bytes from ``offset``."""
+    """Position of one file of a sample in a shard: ``size`` bytes from ``offset``."""
 
     key: str
     extension: str
@@ -154,15 +154,15 @@ class Member:
 
 
 def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterator[Member]:
-    """The members of one shard that belong to samples, in order, from the tar headers alone.
+    """The members of a shard that belong to samples, in order; only the tar headers are read.
 
     Args:
         path: of the shard.
-        passed_over: is given the names of all other files.
+        passed_over: a list that receives the names of all other files.
 
     Raises:
-        SgtError: the file is missing, truncated or not a tar, or a member is a link, a device, or named to lead
-            elsewhere.
+        SgtError: the file is missing, truncated or not a tar, or a member is a link or a device, or has a name that
+            leads out of its folder.
     """
     path, last = Path(path), None
     try:
@@ -182,19 +182,29 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                     yield Member(*named, member.offset_data, member.size)
                 elif passed_over is not None:
                     passed_over.append(member.name)
-            # tarfile takes a damaged header, and the end of a file cut between two members, for the end of the archive.
+            # tarfile takes a damaged or zeroed header, and the end of a file cut between two members, for the end of
+            # the archive, after which there are zeros alone.
             tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+            if not _ends_in_zeros(tar.fileobj):
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    # The last three: extended headers that claim sizes beyond any memory, or below nothing.
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError) as error:
+    # The last four: extended headers that claim sizes beyond any memory, or below nothing, or that go on and on.
+    except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 
 
+def _ends_in_zeros(file: BinaryIO) -> bool:
+    """Whether the rest of a file is at least one block, and zeros alone."""
+    rest = file.read(tarfile.BLOCKSIZE)
+    whole = len(rest) == tarfile.BLOCKSIZE
+    while rest and not rest.strip(tarfile.NUL):
+        rest = file.read(tarfile.RECORDSIZE)
+    return whole and not rest
+
+
 def read_shard(path: Path | str) -> Iterator[Sample]:
-    """Stream the samples of one shard, in order; no more than one is held.
+    """The samples of one shard, in order; only one is in memory at a time.
 
     Raises:
         SgtError: as :func:`scan_shard` does.
@@ -205,7 +215,7 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
 
 
 def read_sample(path: Path, key: str, members: Iterable[Member], most: int = MAX_MEMBER_BYTES) -> Sample:
-    """One sample from where its members lie; of each member at most the first ``most`` bytes."""
+    """One sample from the positions of its members; of each member at most the first ``most`` bytes."""
     files, unusable = {}, {}
     with open(path, "rb", buffering=0) as file:
         for member in members:
@@ -225,41 +235,3 @@ def _read_exactly(file: io.FileIO, path: Path, member: Member) -> bytes:
     if len(content) < member.size:
         raise SgtError(path, f"truncated in {member.key}.{member.extension}", "make or fetch the shard again")
     return content
-
-
-def shard_name(index: int) -> str:
-    """File name of the shard with this index."""
-    return f"shard-{index:05d}.tar"
-
-
-def write_manifest(folder: Path | str, counts: dict[str, int], **about: object) -> None:
-    """Write ``manifest.json``: per-shard count and sha256, and ``about`` (source, revision, licence, …).
-
-    Raises:
-        SgtError: there is no sample in any shard.
-    """
-    folder = Path(folder)
-    if not sum(counts.values()):
-        raise SgtError(folder, f"0 samples in {len(counts)} shards make no dataset", "ask for some in the study")
-    shards = [{"file": name, "count": count, "sha256": sha256(folder / name)} for name, count in sorted(counts.items())]
-    write_json(folder / MANIFEST, {**about, "count": sum(counts.values()), "shards": shards})
-
-
-def read_manifest(folder: Path | str) -> dict:
-    """The manifest of a dataset folder.
-
-    Raises:
-        SgtError: there is none (the dataset is unfinished) or it is damaged.
-    """
-    path = Path(folder) / MANIFEST
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
-        raise SgtError(path, "no manifest: the dataset is missing or unfinished", "make or fetch it again") from None
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", "make or fetch the dataset again") from None
-
-
-def dataset_shards(folder: Path | str) -> list[Path]:
-    """The shard files that a dataset's manifest names, in order."""
-    return [Path(folder) / shard["file"] for shard in read_manifest(folder)["shards"]]

@@ -15,7 +15,7 @@ from sgt.atomic import sha256, write_text
 from sgt.config.benchmarks import Benchmark, GenerationProtocol, QuestionProtocol
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
-from sgt.data.images import encode_png
+from sgt.data.images import encode_png, image_of
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
 from sgt.identity import digest, write_record
@@ -27,7 +27,6 @@ from sgt.study.identity import prediction_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
-from sgt.training.examples import image_of
 from sgt.training.screening import check_items
 
 IMAGES_PER_CHUNK = 20

@@ -4,7 +4,7 @@ import torch
 
 from sgt.atomic import sha256
 from sgt.data.dataset import open_dataset
-from sgt.data.images import encode_png
+from sgt.data.images import encode_png, image_of
 from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
@@ -16,7 +16,6 @@ from sgt.study.identity import target_samples_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
-from sgt.training.examples import image_of
 
 
 def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> None:

@@ -1,12 +1,12 @@
 """Configuration files of official checkpoints, as the classes that hold sizes."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from sgt.errors import SgtError
+from sgt.json_files import read_json
 
 REFETCH = "fetch the file again"
 # What a nested part says of itself, not of the model.
@@ -48,14 +48,9 @@ def read_config_file(path: Path) -> dict[str, Any]:
         SgtError: it is missing, not JSON, or not an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path, REFETCH)
     except FileNotFoundError:
         raise SgtError(path, "no such file", "point at a folder in the model's official layout") from None
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", REFETCH) from None
-    if not isinstance(content, dict):
-        raise SgtError(path, "not a JSON object", REFETCH)
-    return content
 
 
 def flat(path: Path, content: dict[str, Any], part: str) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Reading safetensors into a module that was built on the meta device: one copy of the weights in memory, no more."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from sgt.errors import SgtError
+from sgt.json_files import json_fields
 
 # A file is mapped anew after so many bytes: pages of a mapping count as memory until it is closed.
 MAPPED_BYTES = 256 * 2**20
@@ -45,10 +45,8 @@ def weight_files(folder: Path, name: str) -> list[Path]:
         return [single]
     if not index.is_file():
         raise SgtError(single, "no such file", "point at a folder in the official layout")
-    try:
-        parts = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise SgtError(index, f"not an index of weights ({error!r})", "fetch the checkpoint again") from None
+    with json_fields(index, "an index of weights", "fetch the checkpoint again") as content:
+        parts = sorted(set(content["weight_map"].values()))
     for part in parts:
         if not isinstance(part, str) or Path(part).name != part:
             raise SgtError(index, f"names {part!r}, outside the folder", "fetch the checkpoint again")

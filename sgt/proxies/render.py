@@ -19,6 +19,7 @@ from sgt.data.png import encode_palette_png
 from sgt.data.shards import Sample, ShardWriter, read_shard, scan_shard
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity
+from sgt.json_files import json_fields
 from sgt.progress import Progress
 from sgt.proxies import PROXIES, make_proxy, proxy_options
 from sgt.proxies.base import Proxy
@@ -196,13 +197,11 @@ def target_content(shard: Path) -> str:
     Raises:
         SgtError: the report is damaged.
     """
-    path = shard.with_suffix(".json")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        with json_fields(shard.with_suffix(".json"), "a report of targets", "delete it to render them again") as report:
+            return report["sha256"]
     except FileNotFoundError:
         return UNKNOWN
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a report of targets ({error!r})", "delete it to render them again") from None
 
 
 def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[Sample, Image.Image]]:

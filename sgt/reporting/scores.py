@@ -1,6 +1,5 @@
 """The score files of a study, read and checked, and their metrics over seeds and against the control."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.evaluation.questions import items_of
 from sgt.evaluation.statistics import Difference, paired_difference, proportion
+from sgt.json_files import read_json
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
 
@@ -151,11 +151,9 @@ def _read(study: LoadedStudy, run: Run, benchmark: str) -> dict:
     path = study.score_file(run, benchmark)
     command = f"sgt score {study.path} --model {run.model} --arm {run.arm} --seed {run.seed} --benchmark {benchmark}"
     try:
-        score = json.loads(path.read_text(encoding="utf-8"))
+        score = read_json(path, f"run `{command}`")
     except FileNotFoundError:
         raise SgtError(path, "no such score file", f"run `{command}`") from None
-    except ValueError as error:
-        raise SgtError(path, f"not valid JSON ({error})", f"run `{command}`") from None
     if score.get("schema") != SCORE_SCHEMA:
         raise SgtError(path, f"schema {score.get('schema')}, this version reads {SCORE_SCHEMA}", f"run `{command}`")
     return score

@@ -16,7 +16,7 @@ from sgt.config.recipe import WITHOUT_EFFECT
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
-from sgt.data.shards import shard_name
+from sgt.data.manifest import shard_name
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.proxies.render import target_content
 from sgt.study.load import LoadedStudy, Run

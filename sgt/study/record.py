@@ -3,13 +3,13 @@
 All functions raise :class:`SgtError` where a record is damaged, was edited, or has no identity.
 """
 
-import json
 from pathlib import Path
 
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.data.shards import read_manifest
+from sgt.data.manifest import read_manifest
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, read_record
+from sgt.json_files import json_fields
 from sgt.study.load import LoadedStudy, Run
 
 FINAL = "final"
@@ -46,22 +46,15 @@ def manifest_record(folder: Path) -> Recorded:
 
 def screening_record(path: Path) -> Recorded:
     """Of the screening of a dataset."""
-    try:
-        return {"manifest": json.loads(path.read_text(encoding="utf-8"))["judged_for"]["manifest_sha256"]}, {}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(
-            path, f"not the screening of a dataset ({error!r})", "delete it to screen the data again"
-        ) from None
+    with json_fields(path, "the screening of a dataset", "delete it to screen the data again") as screening:
+        return {"manifest": screening["judged_for"]["manifest_sha256"]}, {}
 
 
 def targets_record(shard: Path) -> Recorded:
     """Of a shard of targets."""
     path = shard.with_suffix(".json")
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
+    with json_fields(path, "a report of targets", "delete it to render them again") as report:
         return identity_in(path, report), {shard: report["sha256"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not a report of targets ({error!r})", "delete it to render them again") from None
 
 
 def run_record(path: Path) -> Recorded:

@@ -14,7 +14,7 @@ from pathlib import Path
 from sgt.atomic import sha256
 from sgt.config.benchmarks import TARGETS, Benchmark
 from sgt.data.identity import dataset_identity
-from sgt.data.shards import MANIFEST, SCREENED, shard_name
+from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import contact_sheet_identity

@@ -9,9 +9,10 @@ from pathlib import Path
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
+from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.data.mixture import Mixed, Source
-from sgt.data.shards import MANIFEST, read_manifest
 from sgt.errors import SgtError
+from sgt.json_files import read_json
 from sgt.models.registry import FAMILIES, create_model, load_model, made_image, vae_sha256
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
@@ -67,7 +68,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
         vae = train_vae(sizes, recipe, dataset, made_image(spec), seed, saved, _digest(identity["vae"]))
     start = {stage: identity[stage] for stage in ("vae", "start")}
-    if _read_json(work / "start" / IDENTITY) != start:
+    if _read_record(work / "start" / IDENTITY) != start:
         with atomic_dir(work / "start") as folder:
             create_model(spec, tokenizer, vae, folder, seed)
             write_json(folder / IDENTITY, start)
@@ -146,7 +147,7 @@ def _digest(value: object) -> str:
 
 def _is_finished(out: Path, identity: dict) -> bool:
     """Whether a complete base model of this identity exists."""
-    record = _read_json(out / RECORD)
+    record = _read_record(out / RECORD)
     return record is not None and record.get("identity") == identity and record.get("sha256") == _hashes(out / "final")
 
 
@@ -155,13 +156,12 @@ def _hashes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256(path) for path in files}
 
 
-def _read_json(path: Path) -> dict | None:
-    """A JSON object; None if the file is missing or damaged."""
+def _read_record(path: Path) -> dict | None:
+    """A record that an earlier call wrote; None if it is missing or damaged."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        return read_json(path, "delete it")
+    except (FileNotFoundError, SgtError):
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _vae_of(owner: Model, spec: Model) -> VAE:

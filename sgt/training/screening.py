@@ -22,7 +22,8 @@ from sgt.atomic import sha256, write_json
 from sgt.config.benchmarks import Benchmark, GenerationProtocol
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
-from sgt.data.shards import MANIFEST, SCREENED, read_manifest, scan_shard
+from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
+from sgt.data.shards import scan_shard
 from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.study.load import LoadedStudy

@@ -7,8 +7,8 @@ from PIL import Image
 from sgt.config.recipe import Recipe
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.images import image_of
+from sgt.data.manifest import dataset_shards
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
-from sgt.data.shards import dataset_shards
 from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
 from sgt.training.batch_loader import ExampleSource

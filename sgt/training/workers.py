@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sgt.errors import REQUEUE_STATUS, SgtError
-from sgt.signals import STOPPING, heeded
+from sgt.signals import STOP_SIGNALS, handled
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
 
-FORWARDED = {*STOPPING, signal.SIGHUP, signal.SIGQUIT}
+FORWARDED = {*STOP_SIGNALS, signal.SIGHUP, signal.SIGQUIT}
 # Seconds from the failure of one process until the others, which may wait for it forever, are killed.
 GRACE = 30.0
 # Seconds from a process's last message in the store until it has exited.
@@ -78,7 +78,7 @@ def run_workers(words: Sequence[str], node: Node) -> int:
     """
     received: list[int] = []
     handlers = {
-        number: signal.signal(number, lambda number, frame: received.append(number)) for number in heeded(FORWARDED)
+        number: signal.signal(number, lambda number, frame: received.append(number)) for number in handled(FORWARDED)
     }
     workers: list[subprocess.Popen] = []
     try:

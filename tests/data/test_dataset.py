@@ -28,8 +28,8 @@ def source(tmp_path):
 def targets_of(tmp_path, keys: dict[str, list[str]], refused: dict[str, list[str]]):
     folder = write(tmp_path / "targets", keys, "png")
     for name in keys:
-        told = [{"key": key, "reason": "broken"} for key in refused.get(name, [])]
-        (folder / name).with_suffix(".json").write_text(json.dumps({"refused": told}))
+        refusals = [{"key": key, "reason": "broken"} for key in refused.get(name, [])]
+        (folder / name).with_suffix(".json").write_text(json.dumps({"refused": refusals}))
     return folder
 
 
@@ -49,8 +49,8 @@ def test_a_shard_that_is_cut_anywhere_is_never_opened(tmp_path):
             ShardDataset([path])
 
 
-def test_another_count_than_the_manifest_tells_is_refused(source, tmp_path):
-    with pytest.raises(SgtError, match="3 samples, the manifest says 4"):
+def test_a_count_that_differs_from_the_manifest_is_refused(source, tmp_path):
+    with pytest.raises(SgtError, match="3 samples, 4 in the manifest"):
         ShardDataset([tmp_path / "source/shard-00000.tar"], [4])
 
 
@@ -74,7 +74,7 @@ def test_a_refused_sample_is_left_out_of_both_and_the_others_stay_aligned(source
         (["a", "b", "x"], ["c"], "has x where the source has d"),
     ],
 )
-def test_targets_of_something_else_are_refused(keys, refused, problem, source, tmp_path):
+def test_targets_of_another_source_are_refused(keys, refused, problem, source, tmp_path):
     folder = targets_of(tmp_path, {**KEYS, "shard-00000.tar": keys}, {"shard-00000.tar": refused})
     with pytest.raises(SgtError, match=problem):
         open_targets(folder, source, list(KEYS))

@@ -1,4 +1,4 @@
-"""Pictures as they are in the world: their way up, their formats and depths, and one line for what is not one."""
+"""Images as found in practice: orientation, formats and bit depths, and one-line errors for other files."""
 
 import io
 
@@ -41,7 +41,7 @@ def seen(orientation: int) -> np.ndarray:
 
 @pytest.mark.parametrize("form", WRITERS)
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_pictures_stand_as_viewers_show_them(form, orientation):
+def test_images_are_upright_as_in_viewers(form, orientation):
     content, upright = tagged(orientation, form), seen(orientation)
     assert np.abs(np.asarray(decode_image(content, "photo")).astype(int) - upright).max() <= 20
     header = read_header(content, "photo")
@@ -51,7 +51,7 @@ def test_pictures_stand_as_viewers_show_them(form, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_what_lies_over_stored_pixels_turns_with_them(orientation):
+def test_annotations_and_maps_turn_with_the_stored_pixels(orientation):
     turn = read_header(tagged(orientation), "photo").orientation
     assert (turn.pixels(PIXELS) == seen(orientation)).all()
     assert (np.asarray(turn.image(Image.fromarray(PIXELS))) == seen(orientation)).all()
@@ -62,7 +62,7 @@ def test_what_lies_over_stored_pixels_turns_with_them(orientation):
     assert turn.box((7, 5, 30, 12), (60, 40)) == box
 
 
-def test_an_orientation_that_tells_nothing_leaves_the_picture_as_it_lies():
+def test_an_invalid_orientation_leaves_the_image_unchanged():
     assert decode_image(tagged(9), "photo").size == (60, 40)
     whole = tagged(6, "JPEG")
     place = whole.index(b"Exif")
@@ -106,14 +106,14 @@ def test_one_transparent_grey_of_sixteen_bits_is_white():
         ("YCbCr", "TIFF"),
     ],
 )
-def test_every_way_to_store_colours_becomes_rgb(mode, form):
+def test_every_colour_mode_becomes_rgb(mode, form):
     flat = Image.new("RGB", (8, 8), (250, 250, 250) if mode == "1" else (200, 200, 200))
     decoded = decode_image(written(flat.convert(mode), form), "photo")
     assert decoded.mode == "RGB"
     assert np.abs(np.asarray(decoded).astype(int) - np.asarray(flat.convert(mode).convert("RGB"))).max() <= 6
 
 
-def test_of_an_animation_the_first_picture_is_taken():
+def test_the_first_frame_of_an_animation_is_used():
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     for form in ("GIF", "WEBP", "PNG", "TIFF"):
         how = {"lossless": True} if form == "WEBP" else {}
@@ -123,7 +123,7 @@ def test_of_an_animation_the_first_picture_is_taken():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (b"", "it is empty"),
         (b"<svg/>", "it begins with b'<svg/>'"),
@@ -137,13 +137,13 @@ def test_of_an_animation_the_first_picture_is_taken():
         (written(Image.new("1", (20_000, 20_000)), "TIFF", compression="group4"), "TIFF of 20000x20000 pixels is too"),
     ],
 )
-def test_a_refusal_names_the_format_and_the_member_and_no_address(content, said):
+def test_a_refusal_names_the_format_and_the_member_and_no_address(content, problem):
     sample = Sample("shard.tar", "key", {"webp": content})
     for decode in (decode_image, checked_image, decode_target):
         with pytest.raises(SgtError) as refusal:
             decode(sample.image, sample.image_name)
         line = str(refusal.value)
-        assert line.startswith("shard.tar: key.webp: ") and said in line
+        assert line.startswith("shard.tar: key.webp: ") and problem in line
         assert "\n" not in line and " at 0x" not in line
 
 
@@ -166,7 +166,7 @@ def test_damage_of_any_kind_ends_in_an_image_or_in_one_line(form):
     assert refused > 5
 
 
-def test_a_sample_has_one_picture_under_any_suffix_of_pictures():
+def test_a_sample_has_one_image_with_any_image_suffix():
     for suffix in ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"):
         sample = Sample("shard.tar", "key", {suffix: b"picture", "depth.png": b"", "json": b"{}"})
         assert (sample.has_image, sample.image, sample.image_name) == (True, b"picture", f"shard.tar: key.{suffix}")

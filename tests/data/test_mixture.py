@@ -1,4 +1,4 @@
-"""Which samples each step sees: exact counts, fixed orders, and the same whatever was asked before."""
+"""Which samples each step gets: exact counts, fixed orders, independent of earlier calls."""
 
 from collections import Counter
 
@@ -39,7 +39,7 @@ def test_sequential_steps_hold_the_draws_of_mixed_ones_one_kind_after_the_other(
         sequential.step(9)
 
 
-def test_weighted_steps_have_one_of_each_and_the_rest_by_chance():
+def test_weighted_steps_have_one_of_each_and_the_rest_by_weight():
     weighted = Weighted([Source("proxy", 50, 1), Source("vqa", 30, 5)], seed=0, batch=12)
     steps = [weighted.step(step) for step in range(500)]
     assert all([draw.source for draw in step[:2]] == ["proxy", "vqa"] and len(step) == 12 for step in steps)
@@ -51,7 +51,7 @@ def test_weighted_steps_have_one_of_each_and_the_rest_by_chance():
     assert Weighted([Source("proxy", 50, 1), Source("vqa", 30, 5)], seed=0, batch=12).step(321) == steps[321]
 
 
-def test_without_a_source_the_others_are_drawn_as_beside_it():
+def test_leaving_out_a_source_does_not_change_the_draws_of_the_others():
     sources = [Source("proxy", 50, 1), Source("vqa", 30, 5)]
     weighted, alone = Weighted(sources, 0, 12), Weighted([Source("proxy", 1, 1), sources[1]], 0, 12, ["proxy"])
     for step in range(20):

@@ -1,4 +1,4 @@
-"""Palette PNGs as our writer makes them, read by Pillow."""
+"""Palette PNGs written by sgt.data.png, read by Pillow."""
 
 import io
 

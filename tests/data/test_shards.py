@@ -1,4 +1,4 @@
-"""Shards and images: what is written comes back, and what is hostile or damaged ends in one line."""
+"""Shards and images: they are read back as written, and hostile or damaged ones end in a one-line error."""
 
 import io
 import json
@@ -12,15 +12,8 @@ from PIL import Image
 
 from sgt.data import shards
 from sgt.data.images import decode_depth, decode_image, encode_jpeg, encode_png
-from sgt.data.shards import (
-    ShardWriter,
-    dataset_shards,
-    read_manifest,
-    read_shard,
-    scan_shard,
-    shard_name,
-    write_manifest,
-)
+from sgt.data.manifest import dataset_shards, read_manifest, shard_name, write_manifest
+from sgt.data.shards import ShardWriter, read_shard, scan_shard
 from sgt.errors import SgtError
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 20, 3), dtype=np.uint8)
@@ -85,7 +78,7 @@ def test_a_truncated_shard_never_passes_for_a_whole_one(shard):
                 list(read_shard(shard))
 
 
-def test_a_damaged_header_is_not_taken_for_the_end(shard):
+def test_a_damaged_header_is_not_mistaken_for_the_end(shard):
     content = bytearray(shard.read_bytes())
     content[content.index(b"key-2.jpg") + 3] ^= 1
     shard.write_bytes(content)
@@ -127,7 +120,7 @@ def test_a_name_cut_by_a_nul_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", [*ELSEWHERE, "a/key.jpg", "key.", ".jpg", "k y.jpg", "key.txt", "key.JPG"])
-def test_names_that_are_no_members_are_not_written(tmp_path, name):
+def test_names_that_cannot_be_members_are_not_written(tmp_path, name):
     key, _, extension = name.rpartition(".")
     with pytest.raises(SgtError, match="cannot name a member"), ShardWriter(tmp_path / "b.tar") as writer:
         writer.add(key, {extension: b"x"})
@@ -149,7 +142,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
-def test_what_belongs_to_no_sample_is_passed_over(tmp_path, form):
+def test_files_that_belong_to_no_sample_are_skipped(tmp_path, form):
     folder = tarfile.TarInfo("v1.0 (final)")
     folder.type = tarfile.DIRTYPE
     path, names = tmp_path / "a.tar", [*FOREIGN[:6], "./v1.0 (final)/key.JPG", *FOREIGN[6:], "v1.0 (final)/other.jpeg"]
@@ -169,7 +162,7 @@ def test_what_belongs_to_no_sample_is_passed_over(tmp_path, form):
     assert [(sample.key, sample.get("jpg")) for sample in read_shard(path)] == [("key", b"abc"), ("other", b"abc")]
 
 
-def test_members_that_are_there_twice_or_too_large_are_no_members(tmp_path, monkeypatch):
+def test_duplicate_and_oversized_members_are_unusable(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "MAX_MEMBER_BYTES", 1000)
     names = ["a.jpg", "a.JPEG", "a.json", "b.jpg", "b.json"]
     contents = [b"x", b"y", b"{}", b"x" * 1001, b"{}"]

@@ -15,7 +15,8 @@ from pycocotools import mask as rle
 from sgt.commands.main import main
 from sgt.config.datasets import Toyworld
 from sgt.data.images import decode_depth, decode_image
-from sgt.data.shards import dataset_shards, read_manifest, read_shard
+from sgt.data.manifest import dataset_shards, read_manifest
+from sgt.data.shards import read_shard
 from sgt.data.toyworld import render_scene, sample_scene
 from sgt.data.toyworld.dataset import DEPTH_SCALE, make_sample
 from sgt.data.toyworld.make import make_dataset
@@ -112,7 +113,7 @@ def test_the_nearer_thing_hides_the_farther(nearest_first):
     assert hits.extents == tuple(int((alone[0] if thing is near else alone[1]).sum()) for thing in things)
 
 
-def test_the_ground_is_lit_but_for_the_hard_shadow():
+def test_the_ground_is_lit_except_in_the_hard_shadow():
     thing = Thing("ball", "green", "large", 0.0, 0.5, 0.0)
     image, labels, _ = render_scene(Scene(CAMERA, SUN, PLAIN, (thing,)), 96)
     shadow = np.array(thing.centre) - np.array(SUN) * (thing.radius / SUN[2]) - (0.8 * SUN[0], 0.8 * SUN[1], 0)
@@ -163,7 +164,7 @@ def test_what_is_drawn_is_balanced(samples):
     assert {scene.ground.kind for scene, *_ in samples} == {"checker", "stripes", "noise"}
 
 
-def test_colours_can_be_told_from_the_image(samples):
+def test_colours_can_be_read_from_the_image(samples):
     right = total = 0
     names = list(COLOUR_RGB)
     hues = np.array([COLOUR_RGB[name] for name in names])
@@ -328,22 +329,22 @@ def test_answers_are_balanced(samples):
     assert 0.4 < np.mean(first) < 0.6
 
 
-def test_captions_and_scene_objects_are_the_geometry(samples):
+def test_captions_and_scene_objects_match_the_geometry(samples):
     columns = ("left", "middle", "right")
     for scene, labels, record, _ in samples:
         known = described(scene, labels)
         ordered = sorted(known.items(), key=lambda item: (columns.index(item[1]["column"]), item[1]["depth"]))
         phrases = [f"a {item['thing'].size} {name} at {item['column']} {item['row']}" for name, item in ordered]
         assert record["caption"] == " , ".join(phrases)
-        for told, (name, item) in zip(record["scene"]["objects"], known.items(), strict=True):
-            assert f"{told['colour']} {told['shape']}" == name and told["size"] == item["thing"].size
-            assert (told["column"], told["row"]) == (item["column"], item["row"])
-            assert told["centroid"] == pytest.approx([item["x"], item["y"]], abs=1e-3)
-            assert told["depth"] == pytest.approx(item["depth"], abs=1e-4)
-            assert told["position"] == pytest.approx(item["centre"], abs=1e-4)
+        for listed, (name, item) in zip(record["scene"]["objects"], known.items(), strict=True):
+            assert f"{listed['colour']} {listed['shape']}" == name and listed["size"] == item["thing"].size
+            assert (listed["column"], listed["row"]) == (item["column"], item["row"])
+            assert listed["centroid"] == pytest.approx([item["x"], item["y"]], abs=1e-3)
+            assert listed["depth"] == pytest.approx(item["depth"], abs=1e-4)
+            assert listed["position"] == pytest.approx(item["centre"], abs=1e-4)
 
 
-def test_text_keeps_to_the_vocabulary_and_conversations_hold_every_turn(samples):
+def test_texts_use_the_vocabulary_alone_and_conversations_hold_every_turn(samples):
     assert len(set(WORDS)) == len(WORDS)
     used = set()
     for *_, record, _ in samples:
@@ -375,8 +376,8 @@ def test_command_writes_a_dataset_with_its_manifest(tmp_path):
     words = ["toyworld", str(tmp_path), "--split", "proxy", "--scenes", "5", "--per-shard", "4", "--size", "32"]
     assert main([*words, "--seed", "9", "--workers", "2"]) == 0
     manifest = read_manifest(tmp_path)
-    told = {field: manifest[field] for field in ("source", "licence", "split", "seed", "size", "count")}
-    assert told == {
+    fields = {field: manifest[field] for field in ("source", "licence", "split", "seed", "size", "count")}
+    assert fields == {
         "source": "toyworld",
         "licence": "Apache-2.0",
         "split": "proxy",
@@ -398,8 +399,8 @@ def test_command_writes_a_dataset_with_its_manifest(tmp_path):
 def test_command_names_the_option_that_is_wrong(tmp_path, capsys, option, value):
     words = {"--split": "test", "--scenes": "1", "--workers": "1"} | {option: value}
     assert main(["toyworld", str(tmp_path / "out"), *(f"{key}={word}" for key, word in words.items())]) == 1
-    told = capsys.readouterr().err.strip().splitlines()[-1]
-    assert option in told and value in told
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert option in message and value in message
     assert not (tmp_path / "out").exists()
 
 

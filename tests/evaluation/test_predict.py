@@ -66,18 +66,18 @@ def test_every_question_and_prompt_is_answered_in_order(base):
     assert len({image.get("png") for image in made}) == 6
 
 
-def test_a_killed_prediction_goes_on_where_it_was(base):
+def test_a_killed_prediction_goes_on_where_it_was(base, monkeypatch):
+    words = ["predict", *RUN, "--benchmark", "toyworld-gen"]
     script = "import sys; from sgt.evaluation import predict; predict.IMAGES_PER_CHUNK = 1; "
     script += "from sgt.commands.main import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", script, "predict", *RUN, "--benchmark", "toyworld-gen"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    quiet = {"stderr": subprocess.DEVNULL, "env": environment}
-    subprocess.run(command, check=True, **quiet)
+    monkeypatch.setattr(predict, "IMAGES_PER_CHUNK", 1)
+    sgt(*words)
     whole = predicted("toyworld-gen")
     shutil.rmtree(FOLDER)
 
     def killed_after(count: int) -> list[Path]:
-        process = subprocess.Popen(command, **quiet)
+        process = subprocess.Popen([sys.executable, "-c", script, *words], stderr=subprocess.DEVNULL, env=environment)
         deadline = time.monotonic() + 120
         while len(parts := sorted(FOLDER.glob("toyworld-gen/work/*/part-*.tar"))) < count:
             assert process.poll() is None and time.monotonic() < deadline
@@ -88,7 +88,7 @@ def test_a_killed_prediction_goes_on_where_it_was(base):
         return parts
 
     killed_after(2)
-    subprocess.run(command, check=True, **quiet)
+    sgt(*words)
     assert predicted("toyworld-gen") == whole
 
     # A part that is there is used as it is.
@@ -96,7 +96,7 @@ def test_a_killed_prediction_goes_on_where_it_was(base):
     parts = killed_after(2)
     second = next(read_shard(parts[1])).key
     shutil.copyfile(parts[1], parts[0])
-    subprocess.run(command, check=True, **quiet)
+    sgt(*words)
     assert next(read_shard(FOLDER / "toyworld-gen/images.tar")).key == second
 
 

@@ -1,4 +1,4 @@
-"""The benchmarks of the model run, and what they compare is the same work."""
+"""The speed scripts of the model run, and the variants that they compare do the same work."""
 
 import re
 
@@ -17,7 +17,7 @@ def test_the_training_step_and_its_reference_have_the_same_loss(capsys):
 
 
 @pytest.mark.parametrize("words", [["--precision", "bf16", "--activation-checkpointing"], ["--lora", "2"]], ids=str)
-def test_other_configurations_are_timed_alone(words, capsys):
+def test_other_configurations_are_timed_without_reference(words, capsys):
     train_step.main(["--tokens", "200", "--steps", "1", "--device", "cpu", *words])
     out = capsys.readouterr().out
     assert out.count(" tokens/s") == 1 and "ratio" not in out
@@ -30,7 +30,7 @@ def test_generation_and_answers_are_timed(capsys):
     assert all(re.search(r"[\d.e+-]+ (images|questions)/s, ratio [\d.]+$", line) for line in lines[1:])
 
 
-def test_a_random_pack_is_as_long_as_wanted_and_counted_pair_by_pair():
+def test_a_random_pack_has_the_requested_length_and_exact_counts():
     spec = spec_of("bagel-tiny")
     import torch
 
@@ -44,6 +44,6 @@ def test_a_random_pack_is_as_long_as_wanted_and_counted_pair_by_pair():
     assert tokens.pairs == 3 * proxy + question and len(batch.sample_lens) == 4
 
 
-def test_block_masks_are_timed_both_ways(capsys):
+def test_both_ways_to_make_block_masks_are_timed(capsys):
     block_mask.main(["600"])
     assert re.search(r"^1326 tokens, 3 splits: [\d.]+ ms from splits, .* ratio \d+", capsys.readouterr().out)

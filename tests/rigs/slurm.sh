@@ -3,7 +3,7 @@
 # are pretended: a character device stands for each, and jobs get CUDA_VISIBLE_DEVICES. Wall time is enforced, memory is
 # counted but not enforced. Debian or Ubuntu, as root.
 #   tests/rigs/slurm.sh up FOLDER [NODES]    installs what is missing, writes /etc/slurm, starts the daemons
-#   tests/rigs/slurm.sh down FOLDER          stops them, by the process ids in FOLDER
+#   tests/rigs/slurm.sh down FOLDER          stops them, by the process ids in FOLDER, and removes what it wrote there
 # It overwrites /etc/slurm/{slurm,gres}.conf, so not for a host that belongs to a cluster.
 set -euo pipefail
 command=$1
@@ -113,6 +113,8 @@ down() {
     for file in "$folder"/run/slurmd-*.pid; do stop "$(basename "$file" .pid)"; done
     stop slurmctld
     stop munged
+    # Every start of Snakemake runs `scontrol`, which waits ten seconds for the controller of a configuration that is there.
+    ! grep -qsx ClusterName=rig /etc/slurm/slurm.conf || rm /etc/slurm/{slurm,gres}.conf
 }
 
 case $command in

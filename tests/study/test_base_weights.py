@@ -38,15 +38,26 @@ def version(files: dict[str, str]) -> None:
     shutil.rmtree(".dvc/cache")
 
 
+@pytest.fixture(scope="module")
+def versioned(tmp_path_factory) -> Path:
+    """A folder without git in which two models are versioned, without their weights."""
+    folder = tmp_path_factory.mktemp("versioned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("GIT_CEILING_DIRECTORIES", str(folder.parent))
+        Path(".dvc").mkdir()
+        point_at("../store")
+        version(FILES)
+        shutil.rmtree("data")
+    return folder
+
+
 @pytest.fixture
-def project(tmp_path, monkeypatch) -> Path:
-    """A folder without git in which two models are versioned; it is the working directory, and has no weights."""
+def project(versioned, tmp_path, monkeypatch) -> Path:
+    """A copy of that folder, which is the working directory."""
+    shutil.copytree(versioned, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    Path(".dvc").mkdir()
-    point_at("../store")
-    version(FILES)
-    shutil.rmtree("data")
     return tmp_path
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from torch.distributed import TCPStore
 
 from sgt.atomic import sha256
 from tests.training import events as event_runner
@@ -19,7 +20,9 @@ from tests.training.events import Event
 ROOT = Path(__file__).parents[2]
 # Its processes start with everything imported, and before torch has started any threads.
 FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(["sgt.training.train"])
+FORKED.set_forkserver_preload(
+    ["sgt.training.train", "accelerate", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
+)
 # After the last step is saved, before the checkpoints are removed.
 BEFORE_ITS_END = Event("sgt.training.train.full_weights")
 
@@ -54,15 +57,27 @@ class Micro:
                     child.kill()
         return process.returncode, output
 
-    def run_with(self, *events: Event) -> tuple[int, str]:
-        """Run it in a forked process with injected events; its exit status (negative: a signal) and output."""
+    def run_with(self, *events: Event, processes: int = 1) -> tuple[int, str]:
+        """Run it with injected events in forked processes, which start sooner than those of a launcher.
+
+        Returns:
+            The exit status (negative: a signal) of the first process that failed, and the output of all on stderr.
+        """
         log = Path("output.log").resolve()
-        process = FORKED.Process(target=event_runner.run, args=(Path.cwd(), events, self.words, log))
-        process.start()
-        process.join()
+        store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) if processes > 1 else None
+        forked = [
+            FORKED.Process(
+                target=event_runner.run, args=(Path.cwd(), events, self.words, log, _launched(rank, processes, store))
+            )
+            for rank in range(processes)
+        ]
+        for process in forked:
+            process.start()
+        for process in forked:
+            process.join()
         output = log.read_text()
         log.unlink()
-        return process.exitcode, output
+        return next((process.exitcode for process in forked if process.exitcode), 0), output
 
     def killed(self, event: Event) -> None:
         """Run it in a forked process until the event kills it."""
@@ -81,6 +96,16 @@ class Micro:
     def checkpoints(self) -> list[str]:
         """Names of its resumable checkpoints."""
         return sorted(path.name for path in self.work.glob("step-*"))
+
+
+def _launched(rank: int, processes: int, store: TCPStore | None) -> dict[str, str]:
+    """The environment variables that ``torchrun`` sets for a process; none for a single process."""
+    if store is None:
+        return {}
+    ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    rendezvous = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port}
+    agent = {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
+    return {name: str(value) for name, value in {**ranks, **rendezvous, **agent}.items()}
 
 
 @pytest.fixture

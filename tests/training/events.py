@@ -88,10 +88,11 @@ def trigger(event: Event) -> None:
             os.kill(os.getpid(), signal.Signals[event.do])
 
 
-def run(folder: Path, events: Sequence[Event], words: Sequence[str], output: Path) -> None:
-    """Run the command in a folder, with the events, in a forked process whose stderr goes to a file."""
+def run(folder: Path, events: Sequence[Event], words: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+    """Run the command in a folder, with the events, in a forked process whose stderr is appended to a file."""
     os.chdir(folder)
-    with open(output, "ab") as file:
+    os.environ.update(environment)
+    with open(log, "ab") as file:
         os.dup2(file.fileno(), 2)
     start(events, words)
 

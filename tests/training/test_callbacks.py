@@ -77,10 +77,10 @@ def test_validation_is_the_same_every_time_and_leaves_training_alone(run, reques
 
 
 def test_two_processes_validate_as_one_does(run, held_out):
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     one = lines(run)[5]
     run.folder.rename("alone")
-    status, output = run.finish(processes=2)
+    status, output = run.run_with(processes=2)
     assert status == 0, output
     other = lines(run)[5]
     for name in ("validation_vqa", "validation_proxy"):
@@ -127,10 +127,10 @@ def test_two_processes_validate_one_sample(run, held_out):
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
     study["recipe"] |= {"steps": 1, "validate_every": 1, "validate_samples": 1}
     Path("config/micro.yaml").write_text(yaml.safe_dump(study))
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     one = lines(run)[0]
     run.folder.rename("alone")
-    status, output = run.finish(processes=2)
+    status, output = run.run_with(processes=2)
     assert status == 0, output
     for name in ("validation_vqa", "validation_proxy"):
         assert lines(run)[0][name] == pytest.approx(one[name], rel=1e-4)

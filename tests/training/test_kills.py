@@ -90,6 +90,7 @@ def test_killed_at_a_point_it_ends_in_the_same_bits(point, whole):
     assert sorted(path.name for path in run.work.iterdir()) == ["finished.json", "lock", "metrics.jsonl"]
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_change_no_bit(study):
     script = ROOT / "perf" / "kill_training.py"
     words = [str(study), "--model", "micro", "--arm", "segmentation", "--steps", "6", "--kills", str(RANDOM_KILLS)]

@@ -20,7 +20,7 @@ RECIPE = {**STUDY["recipe"], "optimizer": {"lr": 1.0e-3, "warmup": 2, "eps": 1.0
 def alone(run):
     """The losses with one process; the run's folder is then moved away."""
     write_study(Path(), recipe=RECIPE)
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
     return losses
@@ -45,14 +45,15 @@ def tensors_close(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]
 
 def resume_with_other_processes(run: Micro, first: int, then: int) -> None:
     """Kill the run in ``first`` processes as they save step 6; resume it in ``then`` processes, from step 4."""
-    status, output = run.finish(processes=first, events=[Event("sgt.training.checkpoints.Checkpoints.save", call=3)])
+    status, output = run.run_with(Event("sgt.training.checkpoints.Checkpoints.save", call=3), processes=first)
     assert status != 0 and run.checkpoints() == ["step-0000002", "step-0000004"], output
-    status, output = run.finish(processes=then)
+    status, output = run.run_with(processes=then)
     assert status == 0, output
     assert "resuming from" in output and "step-0000004" in output
 
 
 def test_two_processes_give_the_losses_of_one(run, alone):
+    """With the launcher that users have; other tests start the processes themselves."""
     status, output = run.finish(processes=2)
     assert status == 0, output
     close(run.losses(), alone)
@@ -72,10 +73,10 @@ def test_a_process_without_samples_takes_part(study):
     recipe = {name: value for name, value in RECIPE.items() if name != "ratio"}
     write_study(Path(), recipe={**recipe, "batch": 2, "sampling_weights": [1, 5], "max_tokens_per_pack": 400})
     run = Micro("sft")
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
-    status, output = run.finish(processes=2)
+    status, output = run.run_with(processes=2)
     assert status == 0, output
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
@@ -87,10 +88,10 @@ def test_averages_adapters_and_packs_work_in_two_processes(run):
         Path(),
         recipe={**RECIPE, "lora": lora, "ema": 0.5, "max_tokens_per_pack": 330, "activation_checkpointing": True},
     )
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
-    status, output = run.finish(processes=2)
+    status, output = run.run_with(processes=2)
     assert status == 0, output
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))
@@ -99,10 +100,10 @@ def test_averages_adapters_and_packs_work_in_two_processes(run):
 def test_bf16_arithmetic_in_two_processes_is_nearly_that_of_one(run):
     """Several processes gather all weights in bf16, also those of norms, which one process keeps in fp32."""
     write_study(Path(), recipe={**RECIPE, "precision": "bf16-autocast"})
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     losses = run.losses()
     run.folder.rename("alone")
-    status, output = run.finish(processes=2)
+    status, output = run.run_with(processes=2)
     assert status == 0, output
     for one, other in zip(run.losses(), losses, strict=True):
         assert one[1:3] == pytest.approx(other[1:3], rel=2e-3)
@@ -118,11 +119,11 @@ def test_processes_wait_for_slow_data_while_saving_and_validating(run):
         datasets={**STUDY["datasets"], **held_out},
         data={**STUDY["data"], "validation": "validation"},
     )
-    assert run.finish()[0] == 0
+    assert run.run_with()[0] == 0
     alone = metrics(run)
     run.folder.rename("alone")
     slow = Event("sgt.training.batch_loader.BatchLoader.load", "sleep", call=0, rank=0, seconds=0.1)
-    status, output = run.finish(processes=2, events=[slow])
+    status, output = run.run_with(slow, processes=2)
     assert status == 0, output
     for line, other in zip(metrics(run), alone, strict=True):
         assert line["tokens"] == other["tokens"]

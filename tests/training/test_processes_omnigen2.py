@@ -20,7 +20,7 @@ def prepared(arm: str = "segmentation", **recipe: object) -> Micro:
 
 def alone(run: Micro) -> list[tuple]:
     """The losses with one process; the run's folder is then moved away."""
-    status, output = run.finish()
+    status, output = run.run_with()
     assert status == 0, output
     losses = run.losses()
     run.folder.rename("alone")
@@ -47,7 +47,7 @@ def weights_close(one: Path, other: Path) -> None:
 def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
     run = prepared(arm, **recipe)
     losses = alone(run)
-    status, output = run.finish(processes=2)
+    status, output = run.run_with(processes=2)
     assert status == 0, output
     close(run.losses(), losses)
     weights_close(run.folder, Path("alone"))

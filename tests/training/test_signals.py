@@ -72,11 +72,11 @@ def test_a_schedulers_warning_that_the_workflow_ignores_is_heard(processes, long
 
 def test_a_signal_to_one_of_two_processes_saves_one_checkpoint_of_both(long_run):
     stop = Event(STEP, "SIGUSR1", call=3, rank=1)
-    status, output = long_run.finish(processes=2, events=[stop])
+    status, output = long_run.run_with(stop, processes=2)
     assert status != 0 and "saved at step 3" in output
     (checkpoint,) = long_run.checkpoints()
     assert checkpoint == "step-0000003"
     assert len(list((long_run.work / checkpoint).glob("weights-*-of-00002.safetensors"))) == 2
-    status, output = long_run.finish()
+    status, output = long_run.run_with()
     assert status == 0 and "resuming from" in output
     assert [line[0] for line in long_run.losses()] == list(range(9))

@@ -12,7 +12,8 @@ from PIL import Image
 from sgt.atomic import sha256
 from sgt.commands.main import main
 from sgt.data.images import decode_image, encode_png
-from sgt.data.shards import Sample, ShardWriter, read_manifest, read_shard, write_manifest
+from sgt.data.manifest import read_manifest, write_manifest
+from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.models import flow
 from sgt.models.registry import load_model
 from sgt.models.transforms import transform_of

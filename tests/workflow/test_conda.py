@@ -12,7 +12,10 @@ from sgt.environment import environment
 from tests.workflow.conftest import TABLE, clone
 
 CONDA = os.environ.get("SGT_TEST_CONDA")
-pytestmark = pytest.mark.skipif(CONDA is None, reason="make test-conda makes a conda and tells where")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CONDA is None, reason="make test-conda makes a conda and tells where"),
+]
 # For people; what it installs is what the jobs' environment has. They then say `conda activate sgt`.
 FOR_PEOPLE = "conda env create -f environment.yml"
 WITH, WITHOUT = "snakemake --cores all --use-conda", "snakemake --cores all"

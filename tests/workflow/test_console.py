@@ -29,6 +29,7 @@ def controls(prepared, tmp_path_factory):
     return folder, run(folder)
 
 
+@pytest.mark.slow
 def test_a_whole_run_is_told_in_a_few_short_lines(controls):
     folder, lines = controls
     assert len(lines) < 60 and max(map(len, lines)) <= 200
@@ -42,6 +43,7 @@ def test_a_whole_run_is_told_in_a_few_short_lines(controls):
     assert "micro/sft/seed0: steps 6/6  " in log
 
 
+@pytest.mark.slow
 def test_the_last_lines_are_the_headline_and_the_address_of_the_report(controls):
     folder, lines = controls
     assert re.match(r"micro: .*(base|control sft).* in generation/score: \w+", lines[-2])
@@ -51,6 +53,7 @@ def test_the_last_lines_are_the_headline_and_the_address_of_the_report(controls)
     assert again[-2:] == lines[-2:]
 
 
+@pytest.mark.slow
 def test_a_study_of_controls_has_the_figures_that_it_can_have(controls):
     folder, _ = controls
     made = {path.stem for path in (folder / "results/figures").glob("*.png")}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.line_references import renewed
 from sgt import __version__
 from sgt.commands.main import command_module
 from tests.workflow.conftest import ROOT, Clone, clone
@@ -117,3 +118,8 @@ def test_links_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_links_to_lines_of_code_lead_to_the_names_they_show(page):
+    assert renewed(page) == page.read_text(), "run `python docs/line_references.py`"

@@ -3,8 +3,11 @@
 import json
 import re
 
+import pytest
+
 from tests.workflow.conftest import TABLE, clone
 
+pytestmark = pytest.mark.slow
 NOTHING = "Nothing to be done"
 
 

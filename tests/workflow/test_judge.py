@@ -13,6 +13,7 @@ import yaml
 from sgt.study.ownership import OWNER
 from tests.conftest import MODEL, STUDY, write_study
 from tests.workflow.test_docs import parse
+from tests.workflow.test_paper import SMALL
 from tests.workflow.test_workflow import ARMS, command, environment, prepare, snakemake
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +132,10 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
     downloads = "down & loads"
     text |= {"results": NASTY, "downloads": downloads, "models": ["bagel-7b", "omnigen2", "bagel-tiny"]}
     text["datasets"]["pretrain"] = {"source": "toyworld", "split": "pretrain", "scenes": 100}
+    # Fewer jobs of each kind.
+    text["seeds"] = text["seeds"][:1]
+    for name, changes in SMALL.items():
+        text["datasets"][name].update(changes)
     text["proxies"]["depth"]["model"] = f"{downloads}/depth-anything-v2-large"
     path.write_text(yaml.safe_dump(text))
     for name in ("bagel-7b", "omnigen2"):
@@ -153,6 +158,7 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_whole_study_runs_into_a_folder_of_any_name(prepared, tmp_path):
     prepare(tmp_path, prepared)
     write_study(tmp_path, arms=ARMS, benchmarks=["toyworld-qa"], results=NASTY)

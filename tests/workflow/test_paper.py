@@ -13,7 +13,7 @@ import yaml
 
 from sgt.config.downloads import DOWNLOADS_FILE
 from sgt.data.dataset import open_dataset, open_targets
-from sgt.data.shards import dataset_shards
+from sgt.data.manifest import dataset_shards
 from sgt.proxies.render import read_target
 from sgt.study.load import load_study
 from tests.data.fetch.hub import Hub
@@ -106,6 +106,7 @@ def made(tmp_path_factory):
     return folder, wanted
 
 
+@pytest.mark.slow
 def test_every_target_is_there_beside_its_image(made, monkeypatch):
     folder, wanted = made
     monkeypatch.chdir(folder)
@@ -126,6 +127,7 @@ def test_every_target_is_there_beside_its_image(made, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_no_log_holds_the_token_and_nothing_is_left_to_do(made):
     folder, wanted = made
     logs = [path.read_text() for path in (folder / "results/paper/logs").rglob("*.log")]

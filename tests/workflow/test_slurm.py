@@ -18,9 +18,10 @@ from sgt.atomic import sha256
 from tests.conftest import STUDY
 from tests.workflow.conftest import TABLE, Clone, clone
 
-pytestmark = pytest.mark.skipif(
-    "SGT_TEST_SLURM" not in os.environ, reason="make test-slurm starts SLURM and asks for this"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif("SGT_TEST_SLURM" not in os.environ, reason="make test-slurm starts SLURM and asks for this"),
+]
 
 OFTEN = "--slurm-init-seconds-before-status-checks 1 --seconds-between-status-checks 1 --latency-wait 15"
 STEPS = 40

@@ -122,6 +122,7 @@ def test_a_record_that_is_missing_is_made_again_though_the_report_is_there(gone,
     assert planned(finished) == {}
 
 
+@pytest.mark.slow
 def test_pages_of_the_study_as_it_was_are_withdrawn_when_a_job_fails(prepared, finished, tmp_path):
     folder = tmp_path / "study"
     shutil.copytree(finished, folder, symlinks=True)
@@ -167,6 +168,7 @@ def test_two_runs_of_a_study_do_not_work_at_once(finished, prepared, tmp_path):
     snakemake(folder, "--", "results/shards/test/manifest.json")
 
 
+@pytest.mark.slow
 def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished, prepared, tmp_path):
     folder = prepare(tmp_path, prepared)
     for signal_, sign in (

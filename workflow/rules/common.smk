@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from sgt.data.fetch import FETCHED
-from sgt.data.shards import MANIFEST, SCREENED, shard_name
+from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError
 from sgt.lock import locked

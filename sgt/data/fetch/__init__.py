@@ -1,4 +1,6 @@
-"""Fetching what is published, at its revision, verified."""
+"""Fetching published datasets and models at a fixed revision, verified by hash."""
 
-# Written last, when all files are there; and what was fetched the first time, which must be the same ever after.
+# FETCHED is written last, once every file is there. LOCK records what was fetched first; later fetches must match it.
 FETCHED, LOCK = "fetched.json", "lock.json"
+# Parts of files that are still being fetched, and the file lock that keeps two fetches apart.
+PARTS = ".fetch"

@@ -1,7 +1,7 @@
-"""Whether a file that came is of the kind that its name promises: by its first bytes and by what the server calls it.
+"""Whether a fetched file is of the kind that its name says, by its first bytes and by the server's Content-Type.
 
-A login page of a network, a proxy's notice or the page behind an expired link come with status 200 in place of the
-file, and without a hash that is known beforehand nothing else tells them apart.
+A network's login page, a proxy's notice or the page behind an expired link arrives with status 200 in place of the
+file, and without a known hash nothing else reveals it.
 """
 
 import re
@@ -12,17 +12,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from sgt.errors import SgtError
 
-# As much as every check needs: a tar's first header.
+# As many bytes as every check needs: a tar's first header.
 HEAD = tarfile.BLOCKSIZE
 _PAGES = ("text/html", "application/xhtml+xml")
 _PAGE_NAMES = (".html", ".htm", ".xhtml")
-REMEDY = "a network's login page, a proxy or an expired link may have answered in its place: try again from elsewhere"
+REMEDY = "a network's login page, a proxy or an expired link may have answered instead: try another network"
 _PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|meta|title|script)\b", re.I | re.S
 )
 _POINTER = b"version https://git-lfs"
-# The byte order marks of UTF-16.
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MARKS = (
     (b"PK\x03\x04", "a zip"), (b"PK\x05\x06", "a zip"), (b"\x1f\x8b", "gzip"), (b"PAR1", "parquet"),
     (b"\xff\xd8\xff", "a JPEG"), (b"\x89PNG", "a PNG"), (b"<?xml", "XML"), (b"%PDF", "a PDF"),
@@ -35,7 +34,7 @@ def _starts(*marks: bytes) -> _Check:
     return lambda head, size: head.startswith(marks)
 
 
-def _is_no_page(head: bytes, size: int | None) -> bool:
+def _is_not_html(head: bytes, size: int | None) -> bool:
     return not _PAGE.match(head)
 
 
@@ -51,7 +50,7 @@ def _is_tar(head: bytes, size: int | None) -> bool:
 
 def _is_json(head: bytes, size: int | None) -> bool:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    return head[:2] in _WIDE or bool(re.match(rb'[\[{"\-0-9]|true|false|null', text))
+    return head[:2] in _UTF16_MARKS or bool(re.match(rb'[\[{"\-0-9]|true|false|null', text))
 
 
 def _is_safetensors(head: bytes, size: int | None) -> bool:
@@ -59,10 +58,12 @@ def _is_safetensors(head: bytes, size: int | None) -> bool:
 
 
 def _is_text(head: bytes, size: int | None) -> bool:
-    return _is_no_page(head, size) and not head.startswith(_POINTER) and (head[:2] in _WIDE or b"\0" not in head)
+    return (
+        _is_not_html(head, size) and not head.startswith(_POINTER) and (head[:2] in _UTF16_MARKS or b"\0" not in head)
+    )
 
 
-# What names end with, and whether a beginning (and a size in bytes, if it is known) can be of that kind.
+# File name suffixes, and whether the first bytes (with the size in bytes, if known) can be those of such a file.
 _KINDS: dict[tuple[str, ...], _Check] = {
     (".zip", ".npz"): _starts(b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"),
     (".tar",): _is_tar,
@@ -81,7 +82,7 @@ _KINDS: dict[tuple[str, ...], _Check] = {
 
 
 def shown(url: str) -> str:
-    """An address without what may be secret: user, password, query and fragment. A path stays as it is."""
+    """An address without its possibly secret parts: user, password, query and fragment. A path is returned as it is."""
     if "://" not in url:
         return url
     parts = urlsplit(url)
@@ -89,12 +90,12 @@ def shown(url: str) -> str:
 
 
 def check_type(path: str, url: str, content_type: str) -> None:
-    """Refuse what a server calls a page, unless the name is a page's.
+    """Check that a response is not a page of HTML, unless such a page was requested.
 
     Args:
-        path: the name that the file will have.
+        path: of the file in the download.
         url: that answered, after all redirects.
-        content_type: of the answer.
+        content_type: of the response.
 
     Raises:
         SgtError: it is a page.
@@ -105,26 +106,26 @@ def check_type(path: str, url: str, content_type: str) -> None:
 
 
 def check_content(path: str, source: str, file: Path, remedy: str = REMEDY) -> None:
-    """As :func:`check_head`, of a file that is whole."""
+    """Check the first bytes of a complete file as :func:`check_head` does."""
     with open(file, "rb") as content:
         check_head(path, source, content.read(HEAD), file.stat().st_size, remedy)
 
 
 def check_head(path: str, source: str, head: bytes, size: int | None, remedy: str = REMEDY) -> None:
-    """Refuse a file whose first bytes are not those of its name's kind; unknown kinds may be anything but pages.
+    """Check that a file's first bytes are those of the kind that its name says; other names may hold all but HTML.
 
     Args:
-        path: the name that the file will have.
+        path: of the file in the download.
         source: where it came from, for the error.
-        head: its first ``HEAD`` bytes or more, or all of it.
-        size: of the file in bytes, if it is known.
-        remedy: what to do about it.
+        head: its first ``HEAD`` bytes or more, or the whole file.
+        size: of the file in bytes, if known.
+        remedy: for the error.
 
     Raises:
-        SgtError: it is something else.
+        SgtError: it is of another kind.
     """
     name = path.lower()
-    fits = next((check for ends, check in _KINDS.items() if name.endswith(ends)), _is_no_page)
+    fits = next((check for ends, check in _KINDS.items() if name.endswith(ends)), _is_not_html)
     if not fits(head[:HEAD], size):
         problem = f"{path} is no .{name.rpartition('.')[2]} file but {_looks_like(head)}"
         raise SgtError(shown(source), problem, remedy)

@@ -1,7 +1,8 @@
-"""When to ask a server again, and what to say when it is no use."""
+"""When to repeat a request, and the error message when that is no use."""
 
 import logging
 import random
+import re
 import threading
 import time
 from email.utils import parsedate_to_datetime
@@ -18,58 +19,63 @@ BUSY = (408, 425, 429, 500, 502, 503, 504)
 _REMEDIES = {
     401: "set HF_TOKEN to a token that may read it",
     403: "accept its conditions on its page, and set HF_TOKEN to a token that may read it; or the link has expired",
-    407: "let your proxy know who you are, or go past it (NO_PROXY)",
-    511: "log in to the network",
     404: "check the name and revision in the table, and HF_ENDPOINT",
+    407: "log in to your proxy, or bypass it (NO_PROXY)",
+    511: "log in to the network",
 }
 
 
 class Retry:
-    """How often one thing was tried without getting anywhere.
+    """Counts failures in a row, and waits after each.
 
     Args:
-        where: what to name in an error.
-        stop: set when nobody waits for the result any more.
+        where: to name in an error.
+        stop: set to end the waiting.
     """
 
     def __init__(self, where: str, stop: threading.Event | None = None) -> None:
-        self.where, self.tries = where, 0
+        self.where, self.failures = where, 0
         self.stop = stop or threading.Event()
 
     def progressed(self) -> None:
-        """Something came: the count starts over."""
-        self.tries = 0
+        """Start counting again, since something arrived."""
+        self.failures = 0
 
     def after_status(self, response: httpx2.Response) -> None:
-        """Wait after an answer that is no success, as long as the server asks.
+        """Wait after an unsuccessful response, for as long as its Retry-After header demands.
 
         Raises:
-            SgtError: asking again is no use, or was tried often enough.
+            SgtError: the status is final, or there were too many failures in a row.
         """
         status = response.status_code
         if status not in BUSY:
-            raise SgtError(self.where, f"the server says {status}", _REMEDIES.get(status, "check the table"))
-        self.after(f"the server says {status}", _asked_to_wait(response.headers.get("Retry-After")))
+            raise SgtError(self.where, f"the server answered {status}", _REMEDIES.get(status, "check the table"))
+        self.after(f"the server answered {status}", _retry_after(response.headers.get("Retry-After")))
 
     def after(self, problem: object, wait: float | None = None) -> None:
-        """Wait after a failure: as long as asked, or twice as long each time.
+        """Wait after a failure.
+
+        Args:
+            problem: an exception or a message.
+            wait: seconds; without it, twice as long after each failure.
 
         Raises:
-            SgtError: it was tried often enough.
+            SgtError: there were too many failures in a row.
         """
-        self.tries += 1
-        # A transport error's text may be empty, but it never holds a header, so no token.
-        told = str(problem) or type(problem).__name__
-        if self.tries >= TRIES:
-            raise SgtError(self.where, f"{told}, {self.tries} times in a row", "try again later: it goes on from there")
+        self.failures += 1
+        # Transport errors contain no headers, hence no token; queries of signed addresses are removed.
+        message = re.sub(r"\?\S+", "", " ".join(str(problem).split())) or type(problem).__name__
+        if self.failures >= TRIES:
+            problem = f"{message}, {self.failures} times in a row"
+            raise SgtError(self.where, problem, "run the command again later: it continues from there")
         if wait is None:
-            wait = min(2.0 ** (self.tries - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)
-        log.warning("%s: %s; again in %.1f s", self.where, told, wait)
+            wait = min(2.0 ** (self.failures - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)
+        log.warning("%s: %s; trying again in %.1f s", self.where, message, wait)
         self.stop.wait(wait)
 
 
-def _asked_to_wait(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, which holds a number or a date; no longer than ``LONGEST_WAIT``."""
+def _retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, which holds a number or a date; at most ``LONGEST_WAIT``."""
     if not value:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The datasets that are made from, or read in, what was fetched. A new source is one file, one entry here, and one
+"""Sources: datasets that are made from, or read from, downloads. A new source is one file, one entry here, and one
 class in ``sgt/config/datasets.py``.
 """
 

@@ -1,4 +1,4 @@
-"""Zip files read in place, with the limits that hostile ones run into."""
+"""Zip files read in place, with limits against hostile ones."""
 
 import stat
 import zipfile
@@ -13,7 +13,7 @@ from sgt.data.shards import MAX_JSON_BYTES, MAX_MEMBER_BYTES
 from sgt.data.sources.json_lists import list_items
 from sgt.errors import SgtError, system_error
 
-# What COCO has is far below: 0.5 GB of JSON, 1 GB of maps.
+# COCO's are far smaller: 0.5 GB of JSON, 1 GB of maps.
 MAX_JSON = 8 * 2**30
 MAX_NESTED = 64 * 2**30
 _READ = (".jpg", ".jpeg", ".png", ".json", ".zip")
@@ -21,14 +21,14 @@ _BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, Runtim
 
 
 class Archive:
-    """The members of a zip by the last part of their name; the folders that they claim to be in are never used.
+    """The members of a zip file by the last part of their name; the folders in their names are ignored.
 
     Attributes:
-        path: of the zip.
-        passed_over: names of hidden files, as other systems leave them, and of others that no source reads.
+        path: of the zip file.
+        passed_over: names of hidden files, as operating systems add them, and of files that no source reads.
 
     Raises:
-        SgtError: it is not a zip, or a member is a link, a device, or named to lead elsewhere.
+        SgtError: the file is not a zip, or a member is a link or a device, or its name leads out of the archive.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class Archive:
         except _BROKEN as error:
             raise SgtError(path, f"truncated or not a zip ({error})", "fetch it again") from None
         for info in self._zip.infolist():
-            # What a zip of another system says of the kind of file is 0: an ordinary one.
+            # Zips from systems other than Unix have 0 here, which is an ordinary file.
             kind = stat.S_IFMT(info.external_attr >> 16)
             if leads_elsewhere(info.orig_filename) or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
                 problem = "its name leads elsewhere, or it is a link or device"
@@ -53,20 +53,20 @@ class Archive:
                 self._members.setdefault(_plain(info.filename), []).append(info)
 
     def read(self, name: str) -> bytes:
-        """A small member.
+        """The content of a member of at most ``MAX_MEMBER_BYTES``.
 
         Raises:
-            SgtError: there is none, it is too large, or damaged.
+            SgtError: the member is missing, ambiguous, too large or damaged.
         """
         with self.open(name, MAX_MEMBER_BYTES) as member:
             return member.read()
 
     @contextmanager
     def open(self, name: str, most: int) -> Iterator[IO[bytes]]:
-        """A member as a stream, of at most this many bytes.
+        """A member as a stream of at most ``most`` bytes.
 
         Raises:
-            SgtError: there is none, or more than one, it is too large, or damaged.
+            SgtError: the member is missing, ambiguous, too large or damaged.
         """
         found = self._members.get(_plain(name), [])
         where = f"{self.path}: {name}"
@@ -79,40 +79,40 @@ class Archive:
         if info.file_size > most:
             raise SgtError(where, f"{info.file_size} bytes is too large", "do not use this archive")
         try:
-            # Never gives more than the size that was just checked, and checks what it gives.
+            # The stream ends after the size that was just checked, and verifies the checksum.
             with self._zip.open(info) as member:
                 yield member
         except _BROKEN as error:
             raise SgtError(where, f"damaged ({error})", "fetch the archive again") from None
 
     def items(self, name: str, key: str) -> Iterator[dict]:
-        """The elements of one list of a JSON member, one at a time.
+        """The elements of the list ``key`` of a JSON member, one at a time.
 
         Raises:
-            SgtError: it is not JSON with such a list of objects, or nested too deeply.
+            SgtError: the member is not JSON with such a list of objects, or a value is too large or deeply nested.
         """
         with self.open(name, MAX_JSON) as member:
             try:
                 for item in list_items(member, key, MAX_JSON_BYTES):
                     if not isinstance(item, dict):
-                        raise ValueError(f"{key} holds {type(item).__name__}, not objects")
+                        raise ValueError(f"{key} contains {type(item).__name__}, not objects")
                     yield item
-            except (RecursionError, ValueError) as error:
+            except ValueError as error:
                 problem = f"not valid JSON ({' '.join(str(error).split())[:200]})"
                 raise SgtError(f"{self.path}: {name}", problem, "fetch the archive again") from None
 
 
 def _plain(name: str) -> str:
-    """The last part of a name, its suffix in lower case."""
+    """The last part of a name, with its suffix in lower case."""
     stem, dot, suffix = (parts_of(name) or [""])[-1].rpartition(".")
     return f"{stem}{dot}{suffix.lower()}"
 
 
 def unpack_nested(archive: Archive, name: str, to: Path) -> None:
-    """Copy an archive inside an archive to one file, since a packed one cannot be read in any order.
+    """Copy an archive inside an archive to a file, because a compressed one cannot be read in random order.
 
     Raises:
-        SgtError: it is damaged, or the copy cannot be written.
+        SgtError: the archive is damaged, or the copy cannot be written.
     """
     with archive.open(name, MAX_NESTED) as member, open(to, "wb") as out:
         while block := member.read(2**20):
@@ -121,5 +121,5 @@ def unpack_nested(archive: Archive, name: str, to: Path) -> None:
                     out.write(block)
                     out.flush()
             except OSError as error:
-                # As an OSError it would pass for a fault of the archive that is being read.
+                # `open` would report an OSError as damage to the archive that is being read.
                 raise system_error(error) from None

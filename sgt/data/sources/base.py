@@ -1,4 +1,4 @@
-"""What a source of shards is."""
+"""The interface of a source, which turns a download into shards."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sgt.config.datasets import Download
-from sgt.data.names import written
+from sgt.data.names import escaped
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 
@@ -16,12 +16,12 @@ EXAMPLES = 5
 
 @dataclass
 class ShardReport:
-    """What became of one shard's samples.
+    """Counts for the report of one shard.
 
     Attributes:
-        subsets: samples in the shard, by the part of the download that they are from.
-        refused: key and reason of those that are not.
-        masks: annotations in all.
+        subsets: number of samples in the shard, by the part of the download that they come from.
+        refused: key and reason of each sample that was left out.
+        masks: number of annotations.
     """
 
     subsets: Counter[str] = field(default_factory=Counter)
@@ -30,15 +30,15 @@ class ShardReport:
 
     @property
     def count(self) -> int:
-        """Samples in the shard."""
+        """Number of samples in the shard."""
         return self.subsets.total()
 
     def add(self, shard: ShardWriter, key: str, subset: str, make: Callable[[], tuple[dict[str, bytes], int]]) -> None:
-        """Add the sample that ``make`` makes, with its number of masks, or say why it cannot be made."""
+        """Add the sample that ``make`` returns with its number of masks; an ``SgtError`` is recorded as a refusal."""
         try:
             files, masks = make()
         except SgtError as error:
-            self.refused.append({"key": key, "reason": written(str(error))})
+            self.refused.append({"key": key, "reason": escaped(str(error))})
         else:
             shard.add(key, files)
             self.subsets[subset] += 1
@@ -46,20 +46,21 @@ class ShardReport:
 
 
 class Source(ABC):
-    """A dataset as its publisher packs it, turned into shards one at a time, by any number of processes.
+    """A dataset as it was published, turned into shards one at a time, by any number of processes.
 
-    Instances are sent to other processes, so they hold names and numbers; what ``prepare`` finds out goes to ``work``.
+    Instances are pickled for other processes, so they hold names and numbers only; ``prepare`` writes its results to
+    ``work``.
 
     Args:
         spec: the dataset of the study.
         download: folder that ``sgt fetch`` filled.
-        work: folder of this source's own, removed afterwards.
-        recorded: what ``sgt fetch`` says of each file, by name: its ``size`` in bytes.
-        max_bad: share of what is wanted that may be missing.
+        work: temporary folder for this source alone.
+        recorded: the record of ``sgt fetch`` for each file, by name, with its ``size`` in bytes.
+        max_bad: share of the wanted samples that may be missing.
 
     Attributes:
-        archives: what was passed over in each archive, and counts of its own kind.
-        absent: names of subsets that are wanted, and of which the download has nothing.
+        archives: by archive, which files were skipped, and counts that are specific to the source.
+        absent: names of wanted subsets that the download does not have.
     """
 
     def __init__(self, spec: Download, download: Path, work: Path, recorded: dict[str, dict], max_bad: float) -> None:
@@ -70,7 +71,7 @@ class Source(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Find out what goes into which shard.
+        """Decide which samples go into which shard.
 
         Raises:
             SgtError: the download lacks something, is damaged, or has too little.
@@ -85,10 +86,10 @@ class Source(ABC):
         """
 
     def fetched(self, name: str) -> Path:
-        """A file of the download.
+        """Path of a file of the download.
 
         Raises:
-            SgtError: it is not there, or not as it was fetched.
+            SgtError: it is missing, or its size is not that of the fetched file.
         """
         path, remedy = self.download / name, f"run `sgt fetch {self.spec.download}`"
         if not path.is_file():
@@ -98,14 +99,14 @@ class Source(ABC):
             raise SgtError(path, f"has {size} bytes, {self.recorded[name]['size']} were fetched", remedy)
         return path
 
-    def tell(self, archive: str, passed_over: list[str], **counts: int) -> None:
-        """Note what an archive has that is not used."""
-        examples = [written(name) for name in passed_over[:EXAMPLES]]
+    def record_archive(self, archive: str, passed_over: list[str], **counts: int) -> None:
+        """Record the files of an archive that are not used, for the report."""
+        examples = [escaped(name) for name in passed_over[:EXAMPLES]]
         self.archives[archive] = {**counts, "passed_over": len(passed_over), "examples": examples}
 
 
 def checked_annotations(annotations: object, where: str) -> list[dict]:
-    """The annotations of an image, each an object with an ``id``; what they say is for the proxies to judge.
+    """``annotations``, if they are a list of objects with an ``id``; the proxies validate the rest.
 
     Raises:
         SgtError: they are not.

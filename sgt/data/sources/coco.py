@@ -1,7 +1,8 @@
-"""COCO 2017: images read from their zip, instances, and on demand the panoptic and stuff maps.
+"""COCO 2017: images read from their zip, with instances, and panoptic and stuff maps if requested.
 
-The images of a study are the first so many of one random order of all images that have instances, so subsets of the
-same seed are nested. Annotations are streamed to one file in that order of images; a shard's are then read from there.
+The images of a study are the first N in one random order of all images that have instances, so subsets with the same
+seed are nested. Annotations are streamed to one file, indexed by position in that order, and read from there shard by
+shard.
 """
 
 import json
@@ -19,7 +20,7 @@ from sgt.data.sources.base import ShardReport, Source, checked_annotations
 from sgt.data.sources.spool import Spool, SpoolWriter
 from sgt.errors import SgtError
 
-# The outer archive, and what it holds per split.
+# The outer archive, and its members per split.
 INSTANCES = ("annotations_trainval2017.zip", "instances_{split}2017.json")
 PANOPTIC = ("panoptic_annotations_trainval2017.zip", "panoptic_{split}2017.json", "panoptic_{split}2017.zip")
 STUFF = ("stuff_annotations_trainval2017.zip", "stuff_{split}2017_pixelmaps.zip")
@@ -27,10 +28,10 @@ _KEPT = ("id", "category_id", "iscrowd", "area", "bbox", "segmentation")
 
 
 class CocoSource(Source):
-    """Images in a seeded order, so many per shard."""
+    """Images in a seeded random order, ``per_shard`` in each shard."""
 
     def prepare(self) -> None:
-        """Choose the images, and sort what is known about them."""
+        """Choose the images, and index their descriptions and annotations."""
         archive, name = self._archive(INSTANCES[0]), self._named(INSTANCES[1])
         names = {each.get("id"): each.get("name") for each in archive.items(name, "categories") if _described(each)}
         ids, strays = self._chosen(archive, name)
@@ -40,20 +41,20 @@ class CocoSource(Source):
             _spool(images, archive.items(name, "images"), "id", place, lambda image: image)
         with SpoolWriter(self.work / "annotations", len(ids)) as annotations:
 
-            def kept(annotation: dict) -> dict:
+            def with_category(annotation: dict) -> dict:
                 own, category = {field: annotation[field] for field in _KEPT if field in annotation}, None
                 if type(annotation.get("category_id")) is int:
                     category = names.get(annotation["category_id"])
                 return {**own, "category": category}
 
-            _spool(annotations, archive.items(name, "annotations"), "image_id", place, kept)
-        self.tell(archive.path.name, archive.passed_over, annotations_without_image=strays)
+            _spool(annotations, archive.items(name, "annotations"), "image_id", place, with_category)
+        self.record_archive(archive.path.name, archive.passed_over, annotations_without_image=strays)
         used = [self._archive(f"{self.spec.split}2017.zip")]
         if "panoptic" in self.spec.maps:
             panoptic = self._archive(PANOPTIC[0])
             with SpoolWriter(self.work / "segments", len(ids)) as segments:
-                told = panoptic.items(self._named(PANOPTIC[1]), "annotations")
-                _spool(segments, told, "image_id", place, lambda each: each)
+                items = panoptic.items(self._named(PANOPTIC[1]), "annotations")
+                _spool(segments, items, "image_id", place, lambda each: each)
             unpack_nested(panoptic, self._named(PANOPTIC[2]), self.work / "panoptic.zip")
             used += [panoptic, Archive(self.work / "panoptic.zip")]
         if "stuff" in self.spec.maps:
@@ -61,7 +62,7 @@ class CocoSource(Source):
             unpack_nested(stuff, self._named(STUFF[1]), self.work / "stuff.zip")
             used += [stuff, Archive(self.work / "stuff.zip")]
         for each in used:
-            self.tell(each.path.name, each.passed_over)
+            self.record_archive(each.path.name, each.passed_over)
 
     def write(self, index: int, path: Path) -> ShardReport:
         """Write the images of one shard."""
@@ -73,7 +74,7 @@ class CocoSource(Source):
         return report
 
     def _chosen(self, archive: Archive, name: str) -> tuple[np.ndarray, int]:
-        """Ids of the images that are wanted, int64, in their order; and how many annotations belong to no image."""
+        """Ids of the chosen images, int64, in their order; and the number of annotations without a valid image id."""
         images, strays, count = set(), 0, 0
         for each in archive.items(name, "annotations"):
             image, count = each.get("image_id"), count + 1
@@ -86,7 +87,7 @@ class CocoSource(Source):
             raise SgtError(f"{archive.path}: {name}", problem, "fetch it again, or allow more in data.max_bad")
         if len(images) < self.spec.images:
             problem = f"{len(images)} images have annotations, {self.spec.images} are wanted"
-            raise SgtError(f"{archive.path}: {name}", problem, "ask for fewer in the study")
+            raise SgtError(f"{archive.path}: {name}", problem, "request fewer in the study")
         ids = np.array(sorted(images), np.int64)
         order = np.random.default_rng([self.spec.seed, 2017]).permutation(len(ids))
         return ids[order[: self.spec.images]], strays
@@ -95,16 +96,16 @@ class CocoSource(Source):
         found = self._images.of(number)
         if len(found) != 1 or not isinstance(found[0].get("file_name"), str):
             raise SgtError(self._pictures.path, f"image number {number} is not described once", "fetch it again")
-        (about,) = found
-        name = (parts_of(about["file_name"]) or [""])[-1]
+        (described,) = found
+        name = (parts_of(described["file_name"]) or [""])[-1]
         where = f"{self._pictures.path}: {name}"
         image = self._pictures.read(name)
         size = checked_image(image, where).stored_size
-        if size != (about.get("width"), about.get("height")):
+        if size != (described.get("width"), described.get("height")):
             raise SgtError(where, f"is {size}, not as described", "leave this sample out")
-        described = {"image_id": about["id"], "width": size[0], "height": size[1], "file_name": name}
+        image_fields = {"image_id": described["id"], "width": size[0], "height": size[1], "file_name": name}
         annotations = checked_annotations(self._annotations.of(number), where)
-        record, files = {"image": described, "annotations": annotations}, {"jpg": image}
+        record, files = {"image": image_fields, "annotations": annotations}, {"jpg": image}
         if "panoptic" in self.spec.maps:
             map_name, record["segments"] = self._panoptic_of(number, where)
             files["panoptic.png"] = self._panoptic.read(map_name)
@@ -114,10 +115,10 @@ class CocoSource(Source):
 
     def _panoptic_of(self, number: int, where: str) -> tuple[str, list[dict]]:
         """Name of an image's panoptic map, and its segments."""
-        told = self._segments.of(number)
-        if len(told) != 1 or not isinstance(told[0].get("file_name"), str):
+        found = self._segments.of(number)
+        if len(found) != 1 or not isinstance(found[0].get("file_name"), str):
             raise SgtError(where, "its panoptic map is not described once", "leave this sample out")
-        return told[0]["file_name"], checked_annotations(told[0].get("segments_info"), f"{where}: panoptic")
+        return found[0]["file_name"], checked_annotations(found[0].get("segments_info"), f"{where}: panoptic")
 
     def _archive(self, name: str) -> Archive:
         return Archive(self.fetched(name))
@@ -155,10 +156,10 @@ def _described(category: dict) -> bool:
 
 
 def _spool(
-    writer: SpoolWriter, items: Iterable[dict], field: str, place: dict[int, int], kept: Callable[[dict], dict]
+    writer: SpoolWriter, items: Iterable[dict], field: str, place: dict[int, int], convert: Callable[[dict], dict]
 ) -> None:
-    """Keep what is wanted of the items that belong to a chosen image."""
+    """Write the converted items whose ``field`` is the id of a chosen image."""
     for item in items:
         image = item.get(field)
         if type(image) is int and image in place:
-            writer.add(place[image], kept(item), MAX_JSON_BYTES)
+            writer.add(place[image], convert(item), MAX_JSON_BYTES)

@@ -1,4 +1,4 @@
-"""Lists of wanted images, as people write them: one name a line, CSV, JSON, or JSON lines; paths of any system."""
+"""Lists of images in the formats that users write: one name per line, CSV, JSON or JSON lines, with any paths."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from sgt.errors import SgtError
 
 MAX_LIST_BYTES = 2**30
 _IMAGE = re.compile(r"(?P<key>.+?)\.(?:jpe?g|png|webp|gif|bmp|tiff?|json)(?:\s.*)?", re.IGNORECASE | re.DOTALL)
-# Columns and fields that hold the name, the likeliest first; and those that hold all entries.
+# Columns and fields that may hold the name, the most likely first; and fields that may hold the list of entries.
 _FIELDS = (
     "file_name", "filename", "image", "image_path", "img", "img_path", "path", "file", "name", "key", "image_id", "id",
 )  # fmt: skip
@@ -27,7 +27,7 @@ class ImageList:
 
     Attributes:
         path: of the list.
-        entries: by key (the file's name without folders and suffix), the first entry that names it, as it stands there.
+        entries: the first entry for each key (the file's name without folders and suffix), as it is in the list.
     """
 
     path: Path
@@ -40,10 +40,10 @@ class ImageList:
 
 
 def read_image_list(path: Path) -> ImageList:
-    """Read a list; how it is written is told by its content.
+    """Read a list; its content decides which format it is read as.
 
     Raises:
-        SgtError: it is no text, is malformed, or names nothing.
+        SgtError: it is not text, is malformed, or has no entries.
     """
     if path.stat().st_size > MAX_LIST_BYTES:
         raise SgtError(path, f"{path.stat().st_size} bytes is too large for a list", "fetch it again, or another one")
@@ -55,19 +55,19 @@ def read_image_list(path: Path) -> ImageList:
                 entries.setdefault(_key(entry), entry.strip())
     except (ValueError, RecursionError, csv.Error) as error:
         problem = f"neither one name a line, nor CSV, JSON or JSON lines ({' '.join(str(error).split())[:200]})"
-        raise SgtError(path, problem, "mend the list") from None
+        raise SgtError(path, problem, "fix the list") from None
     if not entries:
-        raise SgtError(path, "the list names no images", "mend the list, or remove it to want every image")
+        raise SgtError(path, "the list names no images", "fix the list, or remove it to want every image")
     return ImageList(path, entries)
 
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
-    wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
-    # Folders may be in any encoding; the names that count are ASCII.
-    text = content.removeprefix(BOM_UTF8).decode("utf-16" if wide else "utf-8", "replace")
+    is_utf16 = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))
+    # Names of folders may be in any encoding; the names of the images, which alone are used, are ASCII.
+    text = content.removeprefix(BOM_UTF8).decode("utf-16" if is_utf16 else "utf-8", "replace")
     if "\0" in text:
-        raise SgtError(path, "not a text", "mend the list")
+        raise SgtError(path, "not a text", "fix the list")
     return text
 
 
@@ -78,10 +78,10 @@ def _rows(text: str) -> Iterator[str]:
     for number, row in enumerate(csv.reader(lines, delimiter=delimiter, skipinitialspace=True)):
         cells = [cell.strip() for cell in row]
         named = next((cell for cell in cells if _IMAGE.fullmatch(cell)), None)
-        heads = [cell.lower() for cell in cells]
-        known = [field for field in _FIELDS if field in heads]
+        header = [cell.lower() for cell in cells]
+        known = [field for field in _FIELDS if field in header]
         if number == 0 and named is None and known:
-            column = heads.index(known[0])
+            column = header.index(known[0])
         else:
             yield named or (cells[column] if column < len(cells) else "")
 
@@ -96,7 +96,7 @@ def _json_entries(text: str) -> Iterator[str]:
 
 
 def _named(value: object) -> Iterator[str]:
-    """The names in a value: itself, its elements, its field for it, its list of them, or its keys."""
+    """The names in a JSON value: a string, the elements of a list, a field or a list of an object, or its keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):

@@ -1,99 +1,78 @@
-"""Lists in a JSON file far larger than memory, one element at a time."""
+"""Lists in a JSON file far larger than memory, one element at a time, with ``ijson``.
 
-import codecs
-import json
+ijson limits neither the size of a value nor its nesting, and its time grows with the square of the nesting, so a file
+is checked for both before ijson sees it.
+"""
+
+import re
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import IO
 
-CHUNK = 2**20
-_SPACE = " \t\n\r"
-_AFTER = _SPACE + ",:]}"
-_decoder = json.JSONDecoder()
+import ijson
+
+CHUNK = 2**16
+MAX_DEPTH = 200
+# How deep the elements of a list of the outermost object are.
+_ELEMENT_DEPTH = 2
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NOT_STRUCTURE = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def list_items(file: IO[bytes], key: str, most: int) -> Iterator[object]:
     """The elements of the list ``key`` of the object that a file holds.
 
     Args:
-        file: read from here to its end or to the end of the list.
+        file: seekable; it is read from here to its end.
         key: of the outermost object.
-        most: characters that one element, or one other value, may take.
+        most: bytes that one element, or one other value, may have; up to ``CHUNK`` more pass.
 
     Raises:
-        ValueError: it is not a JSON object with such a list, or a value is too large.
-        RecursionError: a value is nested too deeply.
+        ValueError: the file is not a JSON object with such a list, or a value is too large or too deeply nested.
     """
-    text = _Text(file, most)
-    text.expect("{")
-    while (end := text.peek()) != "}":
-        if end == ",":
-            text.expect(",")
-        name = text.value()
-        text.expect(":")
-        if text.peek() != "[":
-            text.value()
-            continue
-        text.expect("[")
-        while (end := text.peek()) != "]":
-            if end == ",":
-                text.expect(",")
-            item = text.value()
-            if name == key:
-                yield item
-        if name == key:
-            return
-        text.expect("]")
-    raise ValueError(f"no list {key!r}")
+    start, empty = file.tell(), True
+    try:
+        for item in ijson.items(_Limited(file, most), f"{key}.item", use_float=True, buf_size=CHUNK):
+            empty = False
+            yield item
+        if empty:
+            file.seek(start)
+            events = ijson.parse(_Limited(file, most), use_float=True, buf_size=CHUNK)
+            if not any(event == "start_array" and prefix == key for prefix, event, _ in events):
+                raise ValueError(f"no list {key!r}")
+    except ijson.JSONError as error:
+        raise ValueError(str(error)) from None
 
 
-class _Text:
-    """The part of the file that is being read, and how far it is read."""
+class _Limited:
+    """A JSON file whose ``read`` raises ValueError where a value becomes too large or too deeply nested."""
 
     def __init__(self, file: IO[bytes], most: int) -> None:
         self._file, self._most = file, most
-        self._decode = codecs.getincrementaldecoder("utf-8")().decode
-        self._buffer, self._place, self._ended = "", 0, False
+        self._depth, self._size = 0, 0
+        self._in_string, self._escape = False, b""
 
-    def peek(self) -> str:
-        """The next character that is no space."""
-        while True:
-            while self._place < len(self._buffer) and self._buffer[self._place] in _SPACE:
-                self._place += 1
-            if self._place < len(self._buffer):
-                return self._buffer[self._place]
-            self._read(CHUNK)
-
-    def expect(self, character: str) -> None:
-        """Go past a character."""
-        if self.peek() != character:
-            raise ValueError(f"{self.peek()!r} where {character!r} belongs")
-        self._place += 1
-
-    def value(self) -> object:
-        """The next value, whole."""
-        self.peek()
-        size = CHUNK
-        while True:
-            try:
-                value, end = _decoder.raw_decode(self._buffer, self._place)
-            except json.JSONDecodeError:
-                if self._ended:
-                    raise
-            else:
-                # A number goes on until something follows that cannot belong to it.
-                if self._ended or (end < len(self._buffer) and self._buffer[end] in _AFTER):
-                    self._place = end
-                    return value
-            if len(self._buffer) - self._place > self._most:
-                raise ValueError(f"a value of more than {self._most} characters")
-            self._read(size)
-            size *= 2
-
-    def _read(self, size: int) -> None:
-        """Read on, and forget what is done with."""
-        if self._ended:
-            raise ValueError("it ends too early")
+    def read(self, size: int = -1) -> bytes:
+        """The next ``size`` bytes."""
         block = self._file.read(size)
-        self._ended = not block
-        self._buffer = self._buffer[self._place :] + self._decode(block, self._ended)
-        self._place = 0
+        depths, one_token = self._scan(block)
+        self._size = self._size + len(block) if one_token or min(depths) > _ELEMENT_DEPTH else 0
+        if max(depths) > MAX_DEPTH:
+            raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        if self._size > self._most:
+            raise ValueError(f"a value of more than {self._most} bytes")
+        return block
+
+    def _scan(self, block: bytes) -> tuple[list[int], bool]:
+        """Depths of nesting within a block, and whether all of it is in one string or number."""
+        text = _ESCAPE.sub(b"", self._escape + block)
+        self._escape = b"\\" if text.endswith(b"\\") else b""
+        # Strings begin and end at quotes, so every second part is outside of them.
+        parts = text.translate(None, _NOT_STRUCTURE).split(b'"')
+        outside = b"".join(parts[int(self._in_string) :: 2])
+        depths = list(accumulate((_STEP[bracket] for bracket in outside), initial=self._depth))
+        one_token = len(parts) == 1 and not outside and (self._in_string or b"," not in block)
+        self._in_string ^= len(parts) % 2 == 0
+        self._depth = depths[-1]
+        return depths, one_token

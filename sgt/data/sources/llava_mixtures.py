@@ -1,18 +1,18 @@
-"""How many conversations of which subsets of LLaVA-OneVision-Data.
+"""Mixtures of LLaVA-OneVision-Data: the number of conversations from each of its subsets.
 
-``paper``: the categories that the paper prints, 501,000 in all (180k general, 103k documents, charts and screens, 101k
-mathematics, 72k language, 45k OCR: shares 0.36, 0.21, 0.20, 0.14, 0.09), each drawn evenly from all its subsets. Which
-subset is in which category is ours, after the names. ``script``: the subsets that the released download script asks
-for, 74,000 in all. Patterns are those of file names; the script's short names were matched to the repository's folders
-by us.
+``paper``: the paper's categories, 501,000 conversations in all (180k general, 103k documents, charts and screens, 101k
+mathematics, 72k language, 45k OCR: shares 0.36, 0.21, 0.20, 0.14, 0.09), each drawn uniformly from the rows of its
+subsets. The paper does not say which subset is in which category; the assignment here goes by their names.
+``script``: the subsets that the released download script requests, 74,000 in all; its short names were matched to the
+repository's folders by hand. Patterns are those of ``fnmatch``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Part:
-    """So many conversations, drawn evenly from all subsets whose folder matches one of the patterns."""
+class Category:
+    """``count`` conversations, drawn uniformly from the rows of all subsets whose folder matches a pattern."""
 
     name: str
     count: int
@@ -39,45 +39,45 @@ _GENERAL = (
     "sharegpt4*", "tallyqa(*", "vision_flan(*", "visual7w(*", "vqarad(*", "vsr(*",
 )  # fmt: skip
 
-MIXTURES: dict[str, tuple[Part, ...]] = {
+MIXTURES: dict[str, tuple[Category, ...]] = {
     "paper": (
-        Part("general", 180_000, _GENERAL),
-        Part("document", 103_000, _DOCUMENTS),
-        Part("mathematics", 101_000, _MATHEMATICS),
-        Part("language", 72_000, _LANGUAGE),
-        Part("ocr", 45_000, _OCR),
+        Category("general", 180_000, _GENERAL),
+        Category("document", 103_000, _DOCUMENTS),
+        Category("mathematics", 101_000, _MATHEMATICS),
+        Category("language", 72_000, _LANGUAGE),
+        Category("ocr", 45_000, _OCR),
     ),
     "script": (
-        Part("vision_flan", 5000, ("vision_flan(filtered)",)),
-        Part("cambrian", 5100, ("cambrian(filtered*",)),
-        Part("chartqa", 4000, ("chartqa(*",)),
-        Part("ai2d gpt4v", 4000, ("ai2d(gpt4v)",)),
-        Part("ai2d internvl", 4000, ("ai2d(internvl)",)),
-        Part("dvqa", 4000, ("dvqa(*",)),
-        Part("docvqa", 2600, ("docvqa*",)),
-        Part("infographic_vqa", 2000, ("infographic_vqa*",)),
-        Part("geo170k qa", 5000, ("geo170k(qa)",)),
-        Part("geo170k align", 5000, ("geo170k(align)",)),
-        Part("GeoQA+", 3000, ("GeoQA+(*",)),
-        Part("TabMWP", 3000, ("TabMWP(*",)),
-        Part("mathqa", 2100, ("mathqa",)),
-        Part("UniGeo", 2000, ("UniGeo(*",)),
-        Part("textcaps", 3000, ("textcaps",)),
-        Part("hme100k", 2000, ("hme100k",)),
-        Part("k12_printing", 1500, ("k12_printing",)),
-        Part("textocr", 1400, ("textocr(gpt4v)",)),
-        Part("rendered_text", 1000, ("rendered_text(*",)),
-        Part("magpie_pro llama-3-80b", 7000, ("magpie_pro(l3_80b_*",)),
-        Part("magpie_pro qwen2-72b", 7300, ("magpie_pro(qwen2_72b_*",)),
+        Category("vision_flan", 5000, ("vision_flan(filtered)",)),
+        Category("cambrian", 5100, ("cambrian(filtered*",)),
+        Category("chartqa", 4000, ("chartqa(*",)),
+        Category("ai2d gpt4v", 4000, ("ai2d(gpt4v)",)),
+        Category("ai2d internvl", 4000, ("ai2d(internvl)",)),
+        Category("dvqa", 4000, ("dvqa(*",)),
+        Category("docvqa", 2600, ("docvqa*",)),
+        Category("infographic_vqa", 2000, ("infographic_vqa*",)),
+        Category("geo170k qa", 5000, ("geo170k(qa)",)),
+        Category("geo170k align", 5000, ("geo170k(align)",)),
+        Category("GeoQA+", 3000, ("GeoQA+(*",)),
+        Category("TabMWP", 3000, ("TabMWP(*",)),
+        Category("mathqa", 2100, ("mathqa",)),
+        Category("UniGeo", 2000, ("UniGeo(*",)),
+        Category("textcaps", 3000, ("textcaps",)),
+        Category("hme100k", 2000, ("hme100k",)),
+        Category("k12_printing", 1500, ("k12_printing",)),
+        Category("textocr", 1400, ("textocr(gpt4v)",)),
+        Category("rendered_text", 1000, ("rendered_text(*",)),
+        Category("magpie_pro llama-3-80b", 7000, ("magpie_pro(l3_80b_*",)),
+        Category("magpie_pro qwen2-72b", 7300, ("magpie_pro(qwen2_72b_*",)),
     ),
 }
 
 
-def scaled(parts: tuple[Part, ...], total: int) -> list[Part]:
-    """The parts in the same proportions, ``total`` in all: rounded down, then one more to the largest remainders."""
-    whole = sum(part.count for part in parts)
-    counts = [part.count * total // whole for part in parts]
-    remainders = sorted(range(len(parts)), key=lambda place: (-(parts[place].count * total % whole), place))
+def scaled(categories: tuple[Category, ...], total: int) -> list[Category]:
+    """The categories in the same proportions with ``total`` conversations, rounded by largest remainder."""
+    whole = sum(each.count for each in categories)
+    counts = [each.count * total // whole for each in categories]
+    remainders = sorted(range(len(categories)), key=lambda place: (-(categories[place].count * total % whole), place))
     for place in remainders[: total - sum(counts)]:
         counts[place] += 1
-    return [Part(part.name, count, part.subsets) for part, count in zip(parts, counts, strict=True)]
+    return [replace(each, count=count) for each, count in zip(categories, counts, strict=True)]

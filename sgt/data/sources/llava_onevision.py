@@ -18,31 +18,31 @@ from sgt.data.images import checked_image
 from sgt.data.names import is_hidden
 from sgt.data.shards import MAX_JSON_BYTES, MAX_MEMBER_BYTES, ShardWriter
 from sgt.data.sources.base import ShardReport, Source
-from sgt.data.sources.llava_mixtures import MIXTURES, Part, scaled
+from sgt.data.sources.llava_mixtures import MIXTURES, Category, scaled
 from sgt.errors import SgtError
 
 log = logging.getLogger("sgt")
 
 COLUMNS = ("id", "image", "conversations")
 ROWS_AT_A_TIME = 32
-# Of the subsets that are not there, how many are told in one line.
-SHOWN = 8
+# Absent subsets that a message names.
+MAX_NAMES = 8
 
 
 class LlavaOneVisionSource(Source):
-    """Rows drawn from each part's subsets without replacement, in the order in which they lie in the files."""
+    """Rows drawn from each category's subsets without replacement, in the order of the files."""
 
     def prepare(self) -> None:
-        """Draw the rows: ``rows.npy`` holds (file, row, part) of each sample, ``plan.json`` the names."""
-        parts = scaled(MIXTURES[self.spec.mixture], self.spec.samples)
-        files = self._files([pattern for part in parts for pattern in part.subsets])
+        """Draw the rows: ``rows.npy`` holds (file, row, category) of each sample, ``plan.json`` their names."""
+        categories = scaled(MIXTURES[self.spec.mixture], self.spec.samples)
+        files = self._files([pattern for category in categories for pattern in category.subsets])
         lengths = [_open(path).metadata.num_rows for path in files]
         rng = np.random.default_rng(self.spec.seed)
-        drawn = [self._draw(part, number, files, lengths, rng) for number, part in enumerate(parts)]
+        drawn = [self._draw(category, number, files, lengths, rng) for number, category in enumerate(categories)]
         rows = np.concatenate(drawn)
         with naming(self.work / "rows.npy"):
             np.save(self.work / "rows.npy", rows[np.lexsort((rows[:, 1], rows[:, 0]))])
-        plan = {"files": [str(path) for path in files], "parts": [part.name for part in parts]}
+        plan = {"files": [str(path) for path in files], "categories": [category.name for category in categories]}
         write_text(self.work / "plan.json", json.dumps(plan))
 
     def write(self, index: int, path: Path) -> ShardReport:
@@ -54,9 +54,10 @@ class LlavaOneVisionSource(Source):
         with ShardWriter(path) as shard:
             for file in np.unique(rows[:, 0]).tolist():
                 source = Path(plan["files"][file])
-                wanted = {int(row): int(part) for _, row, part in rows[rows[:, 0] == file]}
-                for row, record in _rows(source, sorted(wanted)):
-                    about = {"subset": source.parent.name, "category": plan["parts"][wanted[row]]}
+                category_of = {int(row): int(category) for _, row, category in rows[rows[:, 0] == file]}
+                for row, record in _rows(source, sorted(category_of)):
+                    category = plan["categories"][category_of[row]]
+                    about = {"subset": source.parent.name, "category": category}
                     where = f"{source}: row {row}"
                     make = partial(_sample, record, about, where)
                     report.add(shard, f"ov-{number:07d}", about["subset"], make)
@@ -64,37 +65,37 @@ class LlavaOneVisionSource(Source):
         return report
 
     def _files(self, patterns: list[str]) -> list[Path]:
-        """The parquet files of the wanted subsets: those that are there, and those that were fetched."""
-        there = (path.relative_to(self.download).as_posix() for path in self.download.rglob("*.parquet"))
-        names = {*there, *(name for name in self.recorded if name.endswith(".parquet"))}
+        """The parquet files of the wanted subsets, among those in the folder and those that were fetched."""
+        present = (path.relative_to(self.download).as_posix() for path in self.download.rglob("*.parquet"))
+        names = {*present, *(name for name in self.recorded if name.endswith(".parquet"))}
         wanted = [name for name in names if not is_hidden(name) and _matches(Path(name), patterns)]
         return sorted(self.fetched(name) for name in wanted)
 
     def _draw(
-        self, part: Part, number: int, files: list[Path], lengths: list[int], rng: np.random.Generator
+        self, category: Category, number: int, files: list[Path], lengths: list[int], rng: np.random.Generator
     ) -> np.ndarray:
-        """(count, 3): file, row and part, of rows of the part's subsets."""
-        chosen = [place for place, path in enumerate(files) if _matches(path, part.subsets)]
-        absent = [each for each in part.subsets if not any(_matches(files[place], [each]) for place in chosen)]
+        """(count, 3) int64: file, row and category of the rows drawn from a category's subsets."""
+        chosen = [place for place, path in enumerate(files) if _matches(path, category.subsets)]
+        absent = [each for each in category.subsets if not any(_matches(files[place], [each]) for place in chosen)]
         ends = np.cumsum([lengths[place] for place in chosen], dtype=np.int64)
         available = int(ends[-1]) if chosen else 0
         self.absent += absent
-        told = f"{part.name}: {available} rows in {len(chosen)} files"
+        message = f"{category.name}: {available} rows in {len(chosen)} files"
         if absent:
-            told += f", no folder of {', '.join(absent[:SHOWN])}{' …' if len(absent) > SHOWN else ''}"
-        if available < part.count:
-            remedy = f"run `sgt fetch {self.spec.download}`, or ask for fewer samples"
-            raise SgtError(self.download, f"{told}; {part.count} are wanted", remedy)
+            message += f", no folder of {', '.join(absent[:MAX_NAMES])}{' …' if len(absent) > MAX_NAMES else ''}"
+        if available < category.count:
+            remedy = f"run `sgt fetch {self.spec.download}`, or request fewer samples"
+            raise SgtError(self.download, f"{message}; {category.count} are wanted", remedy)
         if absent:
-            log.warning("%s: %s; the other subsets make up for it", self.download, told)
-        picked = np.sort(rng.choice(available, part.count, replace=False))
+            log.warning("%s: %s; more rows are drawn from the other subsets", self.download, message)
+        picked = np.sort(rng.choice(available, category.count, replace=False))
         file = np.searchsorted(ends, picked, side="right")
         row = picked - np.concatenate(([0], ends))[file]
-        return np.stack([np.array(chosen, np.int64)[file], row, np.full(part.count, number)], axis=1)
+        return np.stack([np.array(chosen, np.int64)[file], row, np.full(category.count, number)], axis=1)
 
 
 def _matches(path: Path, patterns: Iterable[str]) -> bool:
-    """Whether the folder of a file is a subset that one of the patterns names."""
+    """Whether the folder of a file is a subset that matches one of the patterns."""
     return any(fnmatchcase(path.parent.name, pattern) for pattern in patterns)
 
 
@@ -109,7 +110,7 @@ def _open(path: Path) -> pq.ParquetFile:
 
 
 def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict[str, pa.Scalar]]]:
-    """The wanted rows (ascending) with their numbers; row groups without any are not read."""
+    """Number and values of the wanted rows, which are ascending; row groups without any are not read."""
     file = _open(path)
     ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
     group_of = np.searchsorted(ends, wanted, side="right")

@@ -1,4 +1,4 @@
-"""Making a dataset of a study from what was fetched, with several processes."""
+"""Making a dataset of a study from a download, with several processes."""
 
 import logging
 import multiprocessing
@@ -12,7 +12,7 @@ from sgt.atomic import write_json
 from sgt.config.datasets import Download
 from sgt.data.fetch.lock import read_fetched
 from sgt.data.identity import dataset_identity
-from sgt.data.shards import MANIFEST, shard_name, write_manifest
+from sgt.data.manifest import MANIFEST, shard_name, write_manifest
 from sgt.data.sources import SOURCES
 from sgt.data.sources.base import ShardReport, Source
 from sgt.errors import SgtError
@@ -23,33 +23,33 @@ REPORT = "report.json"
 
 
 def make_shards(spec: Download, folder: Path, download: Path, workers: int, max_bad: float) -> None:
-    """Write a dataset with this many processes; the bytes do not depend on how many.
+    """Write a dataset; its bytes do not depend on the number of processes.
 
     Args:
-        spec: the dataset, as a study describes it.
+        spec: the dataset, as the study defines it.
         folder: of the shards.
-        download: folder of what was fetched for it.
-        workers: processes.
+        download: folder of the files that were fetched for it.
+        workers: number of processes.
         max_bad: share of a shard's samples that may be refused.
 
     Raises:
-        SgtError: what it is made from is missing or damaged, or too many samples of a shard had to be refused.
+        SgtError: the download is missing or damaged, or too many samples of a shard were refused.
     """
     about = read_fetched(download, spec.download)
     work = folder / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    # What was said of an earlier dataset must not vouch for shards that are being replaced.
+    # Records of an earlier dataset must not count for shards that are being replaced.
     for record in (MANIFEST, REPORT):
         (folder / record).unlink(missing_ok=True)
     try:
         source = SOURCES[spec.source](spec, download, work, about["files"], max_bad)
         source.prepare()
-        reports = _written(source, folder, workers)
+        reports = _write_shards(source, folder, workers)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    _report(folder, reports, source.archives)
-    _judge(folder, reports, max_bad)
+    _write_report(folder, reports, source.archives)
+    _check_refused(folder, reports, max_bad)
     counts = {shard: report.count for shard, report in reports.items()}
     subsets = dict(sorted(sum((report.subsets for report in reports.values()), Counter()).items()))
     for subset, count in subsets.items():
@@ -58,7 +58,7 @@ def make_shards(spec: Download, folder: Path, download: Path, workers: int, max_
     write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), **about)
 
 
-def _written(source: Source, folder: Path, workers: int) -> dict[str, ShardReport]:
+def _write_shards(source: Source, folder: Path, workers: int) -> dict[str, ShardReport]:
     progress = Progress("shards", source.spec.shards)
     reports: dict[str, ShardReport] = {}
     with _pool(min(workers, source.spec.shards)) as pool:
@@ -80,9 +80,9 @@ def _written(source: Source, folder: Path, workers: int) -> dict[str, ShardRepor
     return dict(sorted(reports.items()))
 
 
-def _report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, dict]) -> None:
-    """Write ``report.json``, and say what was passed over or refused."""
-    told = {
+def _write_report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, dict]) -> None:
+    """Write ``report.json``, and log what was skipped or refused."""
+    shards = {
         shard: {
             "images": report.count,
             "masks_per_image": round(report.masks / report.count, 3) if report.count else None,
@@ -90,7 +90,7 @@ def _report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, d
         }
         for shard, report in reports.items()
     }
-    write_json(folder / REPORT, {**told, "archives": archives})
+    write_json(folder / REPORT, {**shards, "archives": archives})
     for archive, about in archives.items():
         counts = {what: count for what, count in about.items() if what != "examples" and count}
         if counts:
@@ -100,17 +100,17 @@ def _report(folder: Path, reports: dict[str, ShardReport], archives: dict[str, d
         log.warning("%d samples refused: see %s", refused, folder / REPORT)
 
 
-def _judge(folder: Path, reports: dict[str, ShardReport], max_bad: float) -> None:
-    """Refuse a shard of which too much had to be refused, or of which nothing is left."""
+def _check_refused(folder: Path, reports: dict[str, ShardReport], max_bad: float) -> None:
+    """Raise an error for a shard of which more than ``max_bad`` was refused, or of which nothing is left."""
     for shard, report in reports.items():
         seen = report.count + len(report.refused)
         if report.refused and (len(report.refused) > max_bad * seen or not report.count):
             problem = f"{report.refused[0]['reason']} ({len(report.refused)} of {seen} samples refused)"
-            raise SgtError(folder / shard, problem, "mend the download, or allow more in data.max_bad")
+            raise SgtError(folder / shard, problem, "fix the download, or allow more in data.max_bad")
 
 
 def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
-    """Processes that share nothing with this one, whose libraries may have threads; None for one worker."""
+    """Spawned processes, because forking is unsafe once libraries have started threads; None for one worker."""
     if workers == 1:
         return nullcontext()
     return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))

@@ -1,4 +1,4 @@
-"""Records sorted by image without holding them: written to one file as they come, found again by number."""
+"""Records grouped by image on disk: appended to one file in any order, then read by the image's number."""
 
 import json
 from array import array
@@ -11,11 +11,11 @@ from sgt.errors import SgtError
 
 
 class SpoolWriter:
-    """Writes ``PATH.jsonl`` and, at the end, ``PATH.npz`` with where the records of each number lie.
+    """Writes ``PATH.jsonl``, and at the end ``PATH.npz`` with the offsets of each number's records.
 
     Args:
         path: without a suffix.
-        count: how many numbers there are.
+        count: numbers are below this.
     """
 
     def __init__(self, path: Path, count: int) -> None:
@@ -30,12 +30,9 @@ class SpoolWriter:
         """Append a record of one number.
 
         Raises:
-            SgtError: it takes more than ``most`` bytes, or is nested too deeply to write.
+            SgtError: the record has more than ``most`` bytes as JSON.
         """
-        try:
-            line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        except (RecursionError, ValueError) as error:
-            raise SgtError(self.path.name, f"a record cannot be kept ({error})", "fetch the download again") from None
+        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
         if len(line) > most:
             raise SgtError(self.path.name, f"a record of {len(line)} bytes is too large", "do not use this download")
         with naming(self._file.name):
@@ -58,15 +55,15 @@ class SpoolWriter:
 
 
 class Spool:
-    """Reads what a :class:`SpoolWriter` wrote."""
+    """Reads the files of a :class:`SpoolWriter`."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path.with_suffix(".npz")) as index:
             self._starts, self._first = index["starts"], index["first"]
-        self._file = open(path.with_suffix(".jsonl"), "rb")  # noqa: SIM115 (lives as long as this)
+        self._file = open(path.with_suffix(".jsonl"), "rb")  # noqa: SIM115 (open for the life of this object)
 
     def of(self, number: int) -> list[dict]:
-        """The records of one number, in the order they came."""
+        """The records of one number, in the order in which they were added."""
         records = []
         for start in self._starts[self._first[number] : self._first[number + 1]].tolist():
             self._file.seek(start)

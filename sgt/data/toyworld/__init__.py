@@ -5,5 +5,5 @@ from sgt.data.toyworld.sampling import sample_scene
 
 __all__ = ["render_scene", "sample_scene"]
 
-# Raised by whoever changes what a seed gives.
+# To be incremented with any change in what a seed gives.
 GENERATOR_VERSION = 1

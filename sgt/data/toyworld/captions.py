@@ -1,4 +1,4 @@
-"""The caption of a scene: the prompt to make it from, and the answer to ``describe the scene``."""
+"""The caption of a scene: a prompt for generating it, and the answer to ``describe the scene``."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from sgt.data.toyworld.vocabulary import COLUMNS
 
 
 def caption(view: Sequence[Seen]) -> str:
-    """Every thing with its place, by column from left to right and from near to far within a column.
+    """A caption of every thing with its location, by column from left to right, and from near to far within a column.
 
     ``a large red ball at left bottom , a small blue cube at middle top``
     """

@@ -16,10 +16,11 @@ from sgt import __version__
 from sgt.config.datasets import Toyworld
 from sgt.data.identity import dataset_identity
 from sgt.data.images import encode_jpeg, encode_png
-from sgt.data.shards import ShardWriter, write_manifest
+from sgt.data.manifest import write_manifest
+from sgt.data.shards import ShardWriter
 from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.data.toyworld.captions import caption
-from sgt.data.toyworld.questions import Question, ask
+from sgt.data.toyworld.questions import Question, draw_questions
 from sgt.data.toyworld.raytrace import render_colour
 from sgt.data.toyworld.sampling import sample_visible, scene_rng
 from sgt.data.toyworld.view import Seen, observe
@@ -38,7 +39,7 @@ def write_shard(path: Path | str, spec: Toyworld, shard_index: int) -> int:
         shard_index: from 0 to ``spec.shards - 1``.
 
     Returns:
-        How many scenes it holds.
+        The number of scenes in it.
     """
     first = shard_index * spec.per_shard
     with ShardWriter(path) as writer:
@@ -48,7 +49,7 @@ def write_shard(path: Path | str, spec: Toyworld, shard_index: int) -> int:
 
 
 def write_toyworld_manifest(folder: Path | str, spec: Toyworld, counts: dict[str, int]) -> None:
-    """Write the manifest of a dataset whose shards are all there; ``counts`` maps file names to scenes."""
+    """Write the manifest of a dataset whose shards are complete; ``counts`` is the number of scenes by file name."""
     write_manifest(
         folder,
         counts,
@@ -69,7 +70,7 @@ def make_sample(spec: Toyworld, index: int) -> tuple[str, dict[str, bytes]]:
     scene, hits = sample_visible(spec.seed, spec.split, index, spec.size)
     view = observe(scene, hits.labels)
     rng = scene_rng(spec.seed, spec.split, index, stream=1)
-    text, questions = caption(view), ask(view, rng)
+    text, questions = caption(view), draw_questions(view, rng)
     record = {
         "image": {"image_id": index, "width": spec.size, "height": spec.size, "file_name": f"{key}.jpg"},
         "annotations": annotations(hits.labels, view, index),
@@ -90,7 +91,7 @@ def annotations(labels: np.ndarray, view: Sequence[Seen], image_id: int) -> list
     """One SA-1B annotation per thing, in the scene's order, with ``category`` (its shape), ``colour`` and ``size``.
 
     Args:
-        labels: uint8 (height, width), k where the k-th thing is seen, from 1.
+        labels: uint8 (height, width), k where the k-th thing is visible, from 1.
         view: the things.
         image_id: of the image; annotation ids are unique in the dataset.
     """
@@ -136,7 +137,7 @@ def _question(identifier: str, question: Question) -> dict:
 
 
 def _conversations(text: str, questions: Sequence[Question]) -> list[dict]:
-    """Turns in the LLaVA layout; the caption is last, since turns after it could be answered from it unseen."""
+    """Turns in the LLaVA layout; the caption is last, because turns after it could be answered without the image."""
     turns = [*((question.question, question.answer) for question in questions), (CAPTION_REQUEST, text)]
     turns[0] = (f"<image>\n{turns[0][0]}", turns[0][1])
     return [

@@ -4,23 +4,23 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from sgt.config.datasets import Toyworld
-from sgt.data.shards import MANIFEST, shard_name
+from sgt.data.manifest import MANIFEST, shard_name
 from sgt.data.toyworld.dataset import write_shard, write_toyworld_manifest
 from sgt.errors import SgtError
 from sgt.progress import Progress
 
 
 def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
-    """Write a dataset with this many processes; the bytes do not depend on how many.
+    """Write a dataset; its bytes do not depend on the number of processes.
 
     Raises:
-        SgtError: the folder cannot be made.
+        SgtError: the folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SgtError(folder, f"cannot be made ({error.strerror})", "name a folder that can be written") from None
-    # A manifest of an earlier dataset must not vouch for shards that are being replaced.
+    # The manifest of an earlier dataset must not count for shards that are being replaced.
     (folder / MANIFEST).unlink(missing_ok=True)
     progress = Progress("scenes", spec.scenes)
     counts: dict[str, int] = {}

@@ -1,7 +1,8 @@
 """Questions about a scene, with exact answers.
 
-Each kind draws one variant (which axis, which answer) and lists every question of that variant that the scene decides
-clearly; the caller picks one that was not asked yet. Drawing the answer before the question is what balances answers.
+Each kind draws one variant (which axis, which answer) and lists all questions of that variant whose answer is
+unambiguous in the scene; the caller picks one that it does not have yet. Drawing the answer before the question
+balances the answers.
 """
 
 import math
@@ -13,7 +14,7 @@ from itertools import permutations
 from sgt.data.toyworld.view import Seen
 from sgt.data.toyworld.vocabulary import COLOURS, COLUMNS, NUMBERS, ROWS, SHAPES, SIZES, THING, plural
 
-# Margins below which a question is not asked. Image margins are fractions of the side: pixels of a 48-pixel image.
+# Margins below which a question is ambiguous and left out. Image margins are fractions of the side: of 48 pixels.
 RELATION_MARGIN = 5 / 48
 BORDER_MARGIN = 1.5 / 48
 DEPTH_MARGIN = 0.6
@@ -26,7 +27,7 @@ _YES_NO = ("yes", "no")
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its one right answer, which is among ``options``."""
+    """A question with its only correct answer, which is among ``options``."""
 
     kind: str
     question: str
@@ -34,31 +35,32 @@ class Question:
     options: tuple[str, ...]
 
 
-def ask(view: Sequence[Seen], rng: random.Random) -> list[Question]:
-    """Twelve to sixteen different questions in random order, of every kind that the scene decides.
+def draw_questions(view: Sequence[Seen], rng: random.Random) -> list[Question]:
+    """12 to 16 different questions in random order, of every kind that has an unambiguous answer in the scene.
 
     Args:
-        view: the things as seen, two to five.
-        rng: decides which questions.
+        view: the two to five things as seen.
+        rng: source of all choices.
     """
     total = rng.randint(MIN_QUESTIONS, MAX_QUESTIONS)
     kinds = [*KINDS, *rng.sample(list(KINDS), total - len(KINDS))]
-    asked: dict[str, Question] = {}
+    drawn: dict[str, Question] = {}
     for kind in kinds:
-        _ask_one(kind, view, rng, asked)
-    while len(asked) < total:
-        _ask_one(rng.choice(_ALWAYS_DECIDED), view, rng, asked)
-    questions = list(asked.values())
+        _draw_one(kind, view, rng, drawn)
+    while len(drawn) < total:
+        _draw_one(rng.choice(_ALWAYS_POSSIBLE), view, rng, drawn)
+    questions = list(drawn.values())
     rng.shuffle(questions)
     return questions
 
 
-def _ask_one(kind: str, view: Sequence[Seen], rng: random.Random, asked: dict[str, Question]) -> None:
+def _draw_one(kind: str, view: Sequence[Seen], rng: random.Random, drawn: dict[str, Question]) -> None:
+    """Add a question of a kind to those drawn, unless four attempts find no new one."""
     for _ in range(4):
-        fresh = [draft for draft in KINDS[kind](view, rng) if draft[0] not in asked]
+        fresh = [draft for draft in KINDS[kind](view, rng) if draft[0] not in drawn]
         if fresh:
             text, answer, options = rng.choice(fresh)
-            asked[text] = Question(kind, text, answer, tuple(options))
+            drawn[text] = Question(kind, text, answer, tuple(options))
             return
 
 
@@ -66,7 +68,7 @@ Draft = tuple[str, str, Sequence[str]]
 
 
 def _classes(view: Sequence[Seen]) -> dict[int, list[str]]:
-    """Every countable class, as a plural noun phrase, by how many there are."""
+    """Noun phrases in the plural for the countable classes, by the number of things in each class."""
     things = [seen.thing for seen in view]
     counts = {plural(THING): len(things)}
     counts |= {plural(shape): sum(thing.shape == shape for thing in things) for shape in SHAPES}
@@ -102,7 +104,7 @@ def _existence(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
     answer = rng.choice(_YES_NO)
     present = {(seen.thing.colour, seen.thing.shape) for seen in view}
     colours, shapes = {colour for colour, _ in present}, {shape for _, shape in present}
-    # A pair that is absent is asked about only if its colour or its shape is there.
+    # A question about an absent pair needs its colour or its shape to be present.
     plausible = [(c, s) for c in COLOURS for s in SHAPES if (c in colours or s in shapes) and (c, s) not in present]
     pairs = [seen.name.split() for seen in view] if answer == "yes" else plausible
     return [(f"is there a {colour} {shape} ?", answer, _YES_NO) for colour, shape in pairs]
@@ -145,21 +147,21 @@ def _distance(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
 
 
 def _attribute(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
-    asked_for = rng.choice(("colour", "shape", "size"))
-    if asked_for == "size":
+    attribute = rng.choice(("colour", "shape", "size"))
+    if attribute == "size":
         return _one_answer([(f"what size is the {seen.name} ?", seen.thing.size, SIZES) for seen in view], rng)
-    options = COLOURS if asked_for == "colour" else SHAPES
-    phrases = [(phrase, getattr(seen.thing, asked_for)) for seen in view for phrase in _descriptions(seen, asked_for)]
+    options = COLOURS if attribute == "colour" else SHAPES
+    phrases = [(phrase, getattr(seen.thing, attribute)) for seen in view for phrase in _descriptions(seen, attribute)]
     named = [phrase for phrase, _ in phrases]
     return [
-        (f"what {asked_for} is the {phrase} ?", answer, options)
+        (f"what {attribute} is the {phrase} ?", answer, options)
         for phrase, answer in phrases
         if named.count(phrase) == 1
     ]
 
 
 def _descriptions(seen: Seen, hidden: str) -> tuple[str, str]:
-    """Two noun phrases for a thing that do not tell its colour (or its shape)."""
+    """Two noun phrases for a thing that do not contain its colour (or its shape)."""
     noun = seen.thing.shape if hidden == "colour" else f"{seen.thing.colour} {THING}"
     return noun, f"{seen.thing.size} {noun}"
 
@@ -176,7 +178,7 @@ def _location(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
 
 
 def _one_answer(drafts: list[Draft], rng: random.Random) -> list[Draft]:
-    """Those with one answer, drawn among the answers there are."""
+    """The drafts with one answer, which is drawn from all answers."""
     chosen = rng.choice(sorted({answer for _, answer, _ in drafts}) or [""])
     return [draft for draft in drafts if draft[1] == chosen]
 
@@ -192,4 +194,4 @@ KINDS: dict[str, Callable[[Sequence[Seen], random.Random], list[Draft]]] = {
     "arithmetic": _arithmetic,
     "parity": _parity,
 }
-_ALWAYS_DECIDED = ("count", "arithmetic", "parity")
+_ALWAYS_POSSIBLE = ("count", "arithmetic", "parity")

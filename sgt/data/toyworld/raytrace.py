@@ -1,7 +1,7 @@
 """Ray tracing of a scene in NumPy: exact labels and depth, and a shaded image.
 
-Only +, -, ×, ÷, square root and comparisons touch the rays, so that pixels do not depend on a
-vector mathematics library.
+Rays are computed with +, -, ×, ÷, square roots and comparisons only, so that pixels do not depend on a library of
+vector mathematics.
 """
 
 import math
@@ -26,12 +26,12 @@ _AMBIENT, _DIFFUSE, _SPECULAR = 0.42, 0.62, 0.35
 
 @dataclass(frozen=True)
 class Hits:
-    """What a grid of rays meets first, one ray through each cell's centre.
+    """The first hits of a grid of rays, one through the centre of each cell.
 
     Attributes:
         labels: uint8 (side, side); 0 is the ground, k is the k-th thing, from 1.
         depth: (side, side), along the optical axis, scene units.
-        extents: per thing, how many rays would meet it were it alone.
+        extents: per thing, the number of rays that would hit it without the other things.
     """
 
     labels: np.ndarray
@@ -109,7 +109,7 @@ def _first_hits(scene: Scene, rays: Vector) -> Hits:
 
 
 def _bounds(camera: Camera, thing: Thing, side: int) -> tuple[slice, slice]:
-    """Rows and columns of the grid outside which a thing is not seen."""
+    """Rows and columns of the grid that contain a thing."""
     u, v, _ = camera.project(thing.hull)
     return tuple(slice(max(math.floor(axis.min() * side), 0), math.ceil(axis.max() * side)) for axis in (v, u))
 
@@ -150,10 +150,10 @@ def _dot(first: Vector, second: Vector) -> np.ndarray:
 
 
 def _shadowed(scene: Scene, labels: np.ndarray, points: Vector) -> np.ndarray:
-    """Which points another thing hides from the light; a thing's own dark side is Lambert's affair."""
+    """Which points lie in the shadow of another thing; the unlit side of a thing is dark by the Lambert term."""
     x, y, z = points
     light_x, light_y, light_z = (np.float32(axis / scene.light[2]) for axis in scene.light)
-    # Where the ray to the light left the ground: a thing's shadow is a small region in these coordinates.
+    # Points projected along the light onto the ground, where the shadow of each thing is a small region.
     ground_x, ground_y = x - z * light_x, y - z * light_y
     dark = np.zeros(labels.shape, bool)
     for number, thing in enumerate(scene.things, start=1):

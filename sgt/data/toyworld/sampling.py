@@ -19,12 +19,12 @@ MIN_VISIBLE_FRACTION = 0.4
 _EDGE = 0.5 / REFERENCE_SIZE
 _GAP = 0.12
 _PLACES = 24
-# More would not fit.
+# By number of things, how many may be large; more would not fit.
 _MOST_LARGE = {2: 2, 3: 3, 4: 3, 5: 3}
 
 
 def scene_rng(seed: int, split: str, index: int, stream: int) -> random.Random:
-    """An independent generator for one purpose (``stream``) of one scene."""
+    """An independent random generator for one purpose (``stream``) of one scene."""
     words = np.random.SeedSequence([seed, SPLITS[split], index, stream]).generate_state(4)
     return random.Random(int.from_bytes(words.astype("<u4").tobytes(), "little"))
 
@@ -32,8 +32,8 @@ def scene_rng(seed: int, split: str, index: int, stream: int) -> random.Random:
 def sample_scene(seed: int, split: str, index: int, size: int = REFERENCE_SIZE) -> Scene:
     """The scene with this index.
 
-    Every thing is in frame, shows at least 40 % of itself and, at 48 pixels, at least 45 pixels; (colour, shape) pairs
-    are unique.
+    Every thing is completely in frame, with at least 40 % of it visible and, at an image side of 48 pixels, at least 45
+    pixels; (colour, shape) pairs are unique.
 
     Args:
         seed: of the dataset.
@@ -45,10 +45,10 @@ def sample_scene(seed: int, split: str, index: int, size: int = REFERENCE_SIZE) 
 
 
 def sample_visible(seed: int, split: str, index: int, size: int) -> tuple[Scene, Hits]:
-    """As :func:`sample_scene`, with the labels and depth it was checked with."""
+    """As :func:`sample_scene`, with the labels and depth that its visibility was checked on."""
     rng = scene_rng(seed, split, index, stream=0)
     camera, light, ground = _camera(rng), _light(rng), _ground(rng)
-    # Only places are drawn again, so that crowded scenes and large things are as frequent as drawn here.
+    # Only locations are drawn again: drawing looks again would make crowded scenes and large things rarer.
     looks = _looks(rng, count=rng.randint(2, 5))
     while True:
         things = _place(rng, camera, looks)
@@ -66,7 +66,7 @@ def _camera(rng: random.Random) -> Camera:
 
 
 def _light(rng: random.Random) -> Point:
-    # Azimuth from the camera's side: things lit from behind would show no colour.
+    # The light comes from the camera's side: things lit from behind would show no colour.
     azimuth, elevation = rng.uniform(-1.9, 1.9), math.radians(rng.uniform(42, 68))
     flat = math.cos(elevation)
     return flat * math.sin(azimuth), -flat * math.cos(azimuth), math.sin(elevation)
@@ -85,12 +85,12 @@ def _looks(rng: random.Random, count: int) -> list[tuple[str, str, str]]:
     pairs = rng.sample([(shape, colour) for shape in SHAPES for colour in COLOURS], count)
     large = rng.randint(0, _MOST_LARGE[count])
     sizes = ["large"] * large + ["small"] * (count - large)
-    # The largest are placed first, or they would find no room.
+    # The largest are placed first, because later there would be no room for them.
     return [(shape, colour, size) for (shape, colour), size in zip(pairs, sizes, strict=True)]
 
 
 def _place(rng: random.Random, camera: Camera, looks: list[tuple[str, str, str]]) -> tuple[Thing, ...] | None:
-    """Stand the things where they are in frame and apart, or give up."""
+    """Place the things in frame and apart from one another; None if one does not fit."""
     things: list[Thing] = []
     for shape, colour, size in looks:
         yaw = rng.uniform(0, math.pi / 2)
@@ -108,7 +108,7 @@ def _place(rng: random.Random, camera: Camera, looks: list[tuple[str, str, str]]
 
 
 def _spots(rng: random.Random, camera: Camera, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Places (x, y) for a thing of this radius, its middle uniform over the part of the image where it may fit."""
+    """Candidate locations (x, y) for a thing of this radius, uniform over the part of the image where it may fit."""
     margin = radius * camera.focal / camera.distance
     u, v = margin + (1 - 2 * margin) * np.array([rng.random() for _ in range(2 * _PLACES)]).reshape(2, _PLACES)
     x, y, z = camera.direction(u, v)
@@ -117,7 +117,7 @@ def _spots(rng: random.Random, camera: Camera, radius: float) -> tuple[np.ndarra
 
 
 def _in_frame(camera: Camera, thing: Thing, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """At which of the places (x, y) a thing is wholly in the image."""
+    """Which of the locations (x, y) put a thing completely into the image."""
     hull_x, hull_y, hull_z = thing.hull
     u, v, _ = camera.project((hull_x + x[:, None], hull_y + y[:, None], hull_z))
     seen = (np.minimum(u, v) >= _EDGE) & (np.maximum(u, v) <= 1 - _EDGE)

@@ -1,4 +1,4 @@
-"""What a scene is: a camera above a textured ground, a distant light, and a few solids standing on the ground.
+"""The scene: a camera above a textured ground, a distant light, and a few solids standing on the ground.
 
 World frame: x to the right, y away from the camera, z up; the ground is z = 0. Lengths are in scene units.
 Image coordinates are fractions of the side: (0, 0) is the upper left corner, (1, 1) the lower right.
@@ -30,7 +30,7 @@ class Thing:
 
     @property
     def name(self) -> str:
-        """How text refers to it: unique within a scene."""
+        """Its name in texts, which is unique within a scene."""
         return f"{self.colour} {self.shape}"
 
     @property
@@ -55,7 +55,7 @@ class Thing:
 
     @cached_property
     def hull(self) -> np.ndarray:
-        """Points in the world that enclose it, float64 (3, n)."""
+        """Points in world coordinates whose convex hull contains it, float64 (3, n)."""
         x, y, z = self.radius * self.solid.hull.T
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
         return np.stack([self.x + cos * x - sin * y, self.y + sin * x + cos * y, z])
@@ -114,7 +114,7 @@ class Ground:
 
     Attributes:
         kind: ``checker``, ``stripes`` or ``noise``.
-        colours: two RGB colours in [0, 1], between which it alternates.
+        colours: the two RGB colours, in [0, 1], that alternate.
         period: length of one cell.
         angle: rotation, radians.
         seed: of the noise.

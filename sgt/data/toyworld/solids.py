@@ -1,7 +1,7 @@
-"""The four solids, analytically: where a ray enters one, its normals, and points that enclose it.
+"""The four solids, in closed form: ray intersection, normals, and enclosing points.
 
-Each solid stands on the plane z = 0 in a frame of its own, in which its nominal radius is 1. Vectors are triples of
-floats or arrays that broadcast. Rays start outside; the solids are convex, so entry alone decides what is hit.
+Each solid stands on the plane z = 0 in its own frame, in which its nominal radius is 1. Vectors are triples of floats
+or of arrays that broadcast. Rays start outside, and the solids are convex, so the entry point is the hit.
 """
 
 import math

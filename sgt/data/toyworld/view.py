@@ -1,4 +1,4 @@
-"""What can be said of each thing of a scene from where the camera stands."""
+"""How each thing of a scene appears in the image: pixels, location and depth."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from sgt.data.toyworld.vocabulary import COLUMNS, ROWS
 
 @dataclass(frozen=True)
 class Seen:
-    """A thing as the image shows it.
+    """A thing as it appears in the image.
 
     Attributes:
         thing: the thing.
-        pixels: how many pixels show it.
-        u: horizontal place of its visible pixels' centroid, as a fraction of the side (0 left, 1 right).
-        v: vertical place, likewise (0 top, 1 bottom).
+        pixels: number of its visible pixels.
+        u: horizontal position of its visible pixels' centroid, as a fraction of the side (0 left, 1 right).
+        v: vertical position, likewise (0 top, 1 bottom).
         depth: of its centre, along the optical axis, scene units.
     """
 
@@ -48,7 +48,7 @@ class Seen:
 
 
 def observe(scene: Scene, labels: np.ndarray) -> tuple[Seen, ...]:
-    """Every thing as seen, in the scene's order.
+    """Every thing as it appears in the image, in the scene's order.
 
     Args:
         scene: the scene.

@@ -1,4 +1,4 @@
-"""Every word that a caption, a question or an answer may use: a closed vocabulary, one token each."""
+"""The closed vocabulary of captions, questions and answers: one token per word."""
 
 SHAPES = ("ball", "cube", "cylinder", "cone")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "cyan")

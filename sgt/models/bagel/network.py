@@ -13,6 +13,7 @@ from sgt.models.bagel.items import PackedBatch
 from sgt.models.bagel.layers import MoTForCausalLM, VisionModel
 from sgt.models.layers import TIME_FEATURES, time_features
 from sgt.models.transforms import from_patches, patches
+from sgt.models.vocabulary import grow_rows
 
 
 def sincos_table(width: int, side: int) -> Tensor:
@@ -108,13 +109,8 @@ class BagelNetwork(nn.Module):
         return self.vae2llm.weight.dtype
 
     def grow_vocabulary(self, rows: int) -> None:
-        """See that embedding and head have at least ``rows`` rows; new ones are the mean of the old."""
-        language = self.language_model
-        for holder in (language.model.embed_tokens, language.lm_head):
-            old = holder.weight
-            if rows > len(old):
-                added = old.detach().float().mean(0).to(old.dtype).expand(rows - len(old), -1)
-                holder.weight = nn.Parameter(torch.cat([old.detach(), added]), requires_grad=old.requires_grad)
+        """Give embedding and head at least ``rows`` rows; new ones are the mean of the old."""
+        grow_rows((self.language_model.model.embed_tokens, self.language_model.lm_head), rows)
         if rows > self.config.llm.vocab_size:
             self.config = replace(self.config, llm=replace(self.config.llm, vocab_size=rows))
 

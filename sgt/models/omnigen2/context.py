@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from sgt.errors import SgtError
 from sgt.models.attention import grid
-from sgt.models.omnigen2.language import embed, run, select_cache
+from sgt.models.omnigen2.language import embed, empty_cache, run, select_cache
 from sgt.models.omnigen2.network import OmniGen2Network
 from sgt.models.omnigen2.rows import Chat, collate
 
@@ -27,7 +26,7 @@ class Context:
 
     def __init__(self, network: OmniGen2Network, chats: Sequence[Chat] = ()) -> None:
         self.network, self.device = network, network.device
-        self.cache = DynamicCache()
+        self.cache = empty_cache()
         if chats:
             rows = collate(chats).to(self.device)
             run(network.mllm, embed(network.mllm, rows), rows.positions, rows.mask, self.cache)

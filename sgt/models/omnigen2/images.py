@@ -1,6 +1,5 @@
 """Image → tensor for the language model and for the VAE (``omnigen2.md`` 4 and 7)."""
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from sgt.atomic import write_json
 from sgt.errors import SgtError
+from sgt.json_files import json_fields
 from sgt.models.omnigen2.rows import SeenPatches
 from sgt.models.transforms import to_tensor
 
@@ -122,12 +122,10 @@ def read_normalisation(folder: Path) -> tuple[tuple[float, ...], tuple[float, ..
     """
     path = folder / "preprocessor_config.json"
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(told["image_mean"]), tuple(told["image_std"])
+        with json_fields(path, "the settings of a processor", "fetch the file again") as settings:
+            return tuple(settings["image_mean"]), tuple(settings["image_std"])
     except FileNotFoundError:
         raise SgtError(path, "no such file", "point at a folder in OmniGen2's official layout") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SgtError(path, f"not the settings of a processor ({error!r})", "fetch the file again") from None
 
 
 def write_processor(folder: Path, transform: QwenTransform) -> None:

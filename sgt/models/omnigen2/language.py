@@ -1,11 +1,16 @@
 """Qwen2.5-VL of ``transformers``: what is read of it, and the two layouts of its parameter names."""
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import Cache, DynamicCache, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 from sgt.models.omnigen2.rows import IGNORED, Rows
+
+# transformers takes longer to import than all the rest together, and a process of another family does without it.
+if TYPE_CHECKING:
+    from transformers import Cache, DynamicCache, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
 MODULES = {"visual.": "model.visual.", "model.": "model.language_model."}
 
@@ -28,8 +33,10 @@ def official_name(name: str) -> str:
     return name
 
 
-def empty_language_model(config: Qwen2_5_VLConfig) -> Qwen2_5_VLForConditionalGeneration:
+def empty_language_model(config: "Qwen2_5_VLConfig") -> "Qwen2_5_VLForConditionalGeneration":
     """The model without weights; tied weights are one parameter."""
+    from transformers import Qwen2_5_VLForConditionalGeneration
+
     with torch.device("meta"):
         model = Qwen2_5_VLForConditionalGeneration(config)
     if config.tie_word_embeddings:
@@ -37,7 +44,7 @@ def empty_language_model(config: Qwen2_5_VLConfig) -> Qwen2_5_VLForConditionalGe
     return model
 
 
-def complete(model: Qwen2_5_VLForConditionalGeneration, device: torch.device | str) -> None:
+def complete(model: "Qwen2_5_VLForConditionalGeneration", device: torch.device | str) -> None:
     """Work out what files do not hold, once the parameters are there: rotary frequencies and tied weights."""
     language, visual = model.model.language_model, model.model.visual
     language.rotary_emb = type(language.rotary_emb)(language.config).to(device)
@@ -46,13 +53,13 @@ def complete(model: Qwen2_5_VLForConditionalGeneration, device: torch.device | s
         model.lm_head.weight = language.embed_tokens.weight
 
 
-def see(model: Qwen2_5_VLForConditionalGeneration, pixels: Tensor, grids: Tensor) -> Tensor:
+def see(model: "Qwen2_5_VLForConditionalGeneration", pixels: Tensor, grids: Tensor) -> Tensor:
     """(tokens, width): what the vision tower makes of images, one after another; each sees itself alone."""
     visual = model.model.visual
     return visual(pixels.to(visual.dtype), grid_thw=grids).pooler_output
 
 
-def embed(model: Qwen2_5_VLForConditionalGeneration, rows: Rows, seen: Tensor | None = None) -> Tensor:
+def embed(model: "Qwen2_5_VLForConditionalGeneration", rows: Rows, seen: Tensor | None = None) -> Tensor:
     """(B, L, width): embedded tokens, with those of images in their places.
 
     Args:
@@ -71,11 +78,11 @@ def embed(model: Qwen2_5_VLForConditionalGeneration, rows: Rows, seen: Tensor | 
 
 
 def run(
-    model: Qwen2_5_VLForConditionalGeneration,
+    model: "Qwen2_5_VLForConditionalGeneration",
     embedded: Tensor,
     positions: Tensor,
     mask: Tensor,
-    cache: Cache | None = None,
+    cache: "Cache | None" = None,
 ) -> Tensor:
     """Final hidden states, after the last norm.
 
@@ -93,22 +100,29 @@ def run(
     return read.last_hidden_state
 
 
-def hidden_states(model: Qwen2_5_VLForConditionalGeneration, rows: Rows, seen: Tensor | None = None) -> Tensor:
+def hidden_states(model: "Qwen2_5_VLForConditionalGeneration", rows: Rows, seen: Tensor | None = None) -> Tensor:
     """(B, L, width): final hidden states of every token; those of padding mean nothing. ``seen``: see :func:`embed`."""
     return run(model, embed(model, rows, seen), rows.positions, rows.mask)
 
 
-def cross_entropy(model: Qwen2_5_VLForConditionalGeneration, hidden: Tensor, labels: Tensor) -> Tensor:
-    """Nats of every supervised token, each said from the state before it: (supervised tokens,)."""
+def cross_entropy(model: "Qwen2_5_VLForConditionalGeneration", hidden: Tensor, labels: Tensor) -> Tensor:
+    """Nats of every supervised token, each predicted from the state before it: (supervised tokens,)."""
     wanted = labels[:, 1:]
     supervised = wanted != IGNORED
     logits = model.lm_head(hidden[:, :-1][supervised])
     return F.cross_entropy(logits.float(), wanted[supervised], reduction="none")
 
 
-def select_cache(cache: DynamicCache, rows: Tensor) -> DynamicCache:
+def empty_cache() -> "DynamicCache":
+    """The keys and values of no token yet."""
+    from transformers import DynamicCache
+
+    return DynamicCache()
+
+
+def select_cache(cache: "DynamicCache", rows: Tensor) -> "DynamicCache":
     """A new cache of these rows, which may repeat."""
-    chosen = DynamicCache()
+    chosen = empty_cache()
     for index, layer in enumerate(cache.layers):
         chosen.update(layer.keys[rows], layer.values[rows], index)
     return chosen

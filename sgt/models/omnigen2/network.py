@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule
-from transformers import Qwen2_5_VLForConditionalGeneration
 
 from sgt.config.recipe import TimeShift
 from sgt.models import flow
@@ -15,6 +14,10 @@ from sgt.models.omnigen2.language import cross_entropy, hidden_states, see
 from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
+from sgt.models.vocabulary import grow_rows
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLForConditionalGeneration
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class OmniGen2Network(nn.Module):
     """The weights of ``transformer/`` and ``mllm/``."""
 
     def __init__(
-        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: Qwen2_5_VLForConditionalGeneration
+        self, config: OmniGen2Config, transformer: OmniGen2Transformer, mllm: "Qwen2_5_VLForConditionalGeneration"
     ) -> None:
         super().__init__()
         self.config = config
@@ -121,16 +124,12 @@ class OmniGen2Network(nn.Module):
         return self.transformer.device
 
     def grow_vocabulary(self, rows: int) -> None:
-        """See that the embedding has at least ``rows`` rows; new ones are the mean of the old."""
-        language = self.mllm.model.language_model
-        holders = [language.embed_tokens] + ([] if self.mllm.config.tie_word_embeddings else [self.mllm.lm_head])
-        for holder in holders:
-            old = holder.weight
-            if rows > len(old):
-                added = old.detach().float().mean(0).to(old.dtype).expand(rows - len(old), -1)
-                holder.weight = nn.Parameter(torch.cat([old.detach(), added]), requires_grad=old.requires_grad)
-        if self.mllm.config.tie_word_embeddings:
-            self.mllm.lm_head.weight = language.embed_tokens.weight
+        """Give the embedding and the head, which may share a weight, at least ``rows`` rows."""
+        embedding, head = self.mllm.model.language_model.embed_tokens, self.mllm.lm_head
+        tied = self.mllm.config.tie_word_embeddings
+        grow_rows([embedding] if tied else [embedding, head], rows)
+        if tied:
+            head.weight = embedding.weight
         if rows > self.config.mllm["vocab_size"]:
             self.config = replace(self.config, mllm={**self.config.mllm, "vocab_size": rows})
 
@@ -146,6 +145,8 @@ class OmniGen2Network(nn.Module):
             latents: of its images.
             shift: of the times.
         """
+        from torch.distributed.fsdp import FSDPModule  # slow to import
+
         spread = isinstance(self, FSDPModule)
         answers, instructions, noise, times = batch.answers, batch.instructions, batch.noise, batch.times
         makes = instructions is not None

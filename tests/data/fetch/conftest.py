@@ -1,4 +1,4 @@
-"""A table, a hub on this machine, and the command that fetches from it."""
+"""A hub on this machine, a table that lists its files, and the command that fetches them."""
 
 import logging
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub import constants
 
 from sgt.commands.main import main
 from sgt.data.fetch import retry
@@ -24,11 +25,12 @@ WANTED = {path: content for path, content in FILES.items() if path != "other/ski
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(tmp_path, monkeypatch):
     server = Hub(dict(FILES))
     monkeypatch.setenv("HF_ENDPOINT", server.url)
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    # As few waits as the server asks for; the rest are cut short.
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    # Waits between tries are cut short.
     monkeypatch.setattr(retry, "LONGEST_WAIT", 0.01)
     yield server
     server.close()
@@ -57,7 +59,7 @@ def table(tmp_path, hub) -> Callable[..., Path]:
 
 @pytest.fixture
 def fetch(tmp_path, table, capfd, caplog) -> Callable[..., tuple[int, str]]:
-    """Run the command; returns its status and everything it said."""
+    """Run the command; returns its status and output."""
     caplog.set_level(logging.INFO)
 
     def run(name: str = "data", *words: str, **changes) -> tuple[int, str]:
@@ -77,9 +79,7 @@ def folder(tmp_path) -> Path:
 
 
 def fetched(folder: Path) -> dict[str, bytes]:
-    """What was fetched, by path."""
-    ours = {"lock.json", "fetched.json"}
+    """The content of the fetched files, by path."""
+    reserved = {".fetch", "lock.json", "fetched.json"}
     names = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return {
-        str(name): (folder / name).read_bytes() for name in names if name.parts[0] != ".fetch" and str(name) not in ours
-    }
+    return {str(name): (folder / name).read_bytes() for name in names if name.parts[0] not in reserved}

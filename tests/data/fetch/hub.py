@@ -1,7 +1,7 @@
-"""A hub on this machine that speaks Hugging Face's protocol, and misbehaves when told to.
+"""A hub on this machine that implements Hugging Face's protocols, and injects faults.
 
-Small files come from the hub itself; large ones (LFS) through a redirect to another host, the CDN. Both understand
-ranges.
+Small files come from the hub itself; large ones (LFS) through a redirect to another host, the CDN. Both support
+ranges. Files in ``xet`` come from Xet storage, which the CDN's host serves as well.
 """
 
 import gzip
@@ -9,9 +9,12 @@ import hashlib
 import json
 import sys
 import threading
+import time
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, unquote, urlsplit
+
+from tests.data.fetch import xet
 
 COMMIT = "c0ffee" + "0" * 34
 HOME = "owner/name"
@@ -20,7 +23,7 @@ PAGE = b"<!-- portal -->\n<!DOCTYPE html>\n<html><body>Please log in to the netw
 
 
 class Server(ThreadingHTTPServer):
-    """One that does not mind when it is hung up on."""
+    """A server that ignores broken connections."""
 
     daemon_threads = True
 
@@ -35,10 +38,13 @@ class Hub:
     ``others`` are more repositories, by name.
 
     Attributes:
-        faults: by path, what the next answers for it do instead: a status, ``drop:N`` (end after N bytes), ``wrong``
-            (other bytes), ``ignore-range``, ``slow``, ``gzip`` (packed on the way), ``called gzip``; ``circles``
-            (redirects without end); or a login page: ``page``, ``page as a file`` (not called a page), ``page in
-            gzip``, ``page elsewhere`` (after a redirect), ``page as a range``.
+        faults: by path, what the next responses for it do instead: a status, ``drop:N`` (end after N bytes), ``wrong``
+            (other bytes), ``ignore-range``, ``slow`` (pause half-way until the event is set), ``gzip`` (compressed for
+            the transfer), ``called gzip``; ``circles`` (redirects without end); or a login page: ``page``, ``page as a
+            file`` (with another content type), ``page in gzip``, ``page elsewhere`` (after a redirect), ``page as a
+            range``. Of a file in Xet storage, the piece in the middle has the fault. Faults of ``HEAD`` are statuses of
+            responses to HEAD requests.
+        xet: paths of the files of ``owner/name`` that are in Xet storage.
         seen: (host, path, Range, Authorization, status) of every request.
     """
 
@@ -46,6 +52,7 @@ class Hub:
         self.repositories = {HOME: files, **(others or {})}
         self.files, self.commit, self.listed = files, COMMIT, None
         self.faults: dict[str, list] = defaultdict(list)
+        self.xet: set[str] = set()
         self.seen: list[tuple] = []
         self.slow = threading.Event()
         self._servers = [Server(("127.0.0.1", 0), self._handler(host)) for host in ("hub", "cdn")]
@@ -60,7 +67,7 @@ class Hub:
             server.server_close()
 
     def tree(self, repository: str) -> list[dict]:
-        """What the hub lists, unless ``listed`` says otherwise."""
+        """The hub's list of files, unless ``listed`` replaces it."""
         if self.listed is not None:
             return self.listed
         entries = []
@@ -70,6 +77,8 @@ class Hub:
             if len(content) >= LARGE:
                 digest = hashlib.sha256(content).hexdigest()
                 entry |= {"oid": "9" * 40, "lfs": {"oid": digest, "size": len(content), "pointerSize": 134}}
+            if path in self.xet:
+                entry["xetHash"] = xet.hash_of(content)
             entries.append(entry)
         return entries
 
@@ -89,14 +98,20 @@ class Hub:
                 path = unquote(urlsplit(self.path).path)
                 if path == "/login":
                     self.answer(200, PAGE, {"Content-Type": "text/html"})
+                elif "/xet-read-token/" in path:
+                    self.answer_token()
                 elif path.startswith("/api/"):
                     self.answer_api(path, "/".join(path.split("/")[3:5]))
                 elif "/resolve/" in path:
                     repository, _, rest = path.removeprefix("/datasets").strip("/").partition("/resolve/")
                     self.answer_file(repository, rest.partition("/")[2])
                 elif path.startswith("/web/"):
-                    asked = unquote(urlsplit(self.path).query)
-                    self.answer_file(asked if asked in hub.repositories else HOME, path.removeprefix("/web/"))
+                    query = unquote(urlsplit(self.path).query)
+                    self.answer_file(query if query in hub.repositories else HOME, path.removeprefix("/web/"))
+                elif host == "cdn" and "/reconstructions/" in path:
+                    self.answer_reconstruction(path.rpartition("/")[2])
+                elif host == "cdn" and path.startswith("/xorb/"):
+                    self.answer_xorb(*path.split("/")[2:])
                 else:
                     self.answer(404, b"")
 
@@ -115,8 +130,29 @@ class Hub:
                         link = f'<{hub.url}{self.path}&cursor=x>; rel="next"'
                         self.answer(200, json.dumps(entries[:half]).encode(), {"Link": link})
                 else:
-                    asked = path.partition("/revision/")[2] or hub.commit
-                    self.answer(200, json.dumps({"id": "owner/name", "_id": "1", "sha": asked}).encode())
+                    sha = path.partition("/revision/")[2] or hub.commit
+                    self.answer(200, json.dumps({"id": "owner/name", "_id": "1", "sha": sha}).encode())
+
+            def answer_token(self) -> None:
+                token = {"accessToken": "xet-token", "exp": int(time.time()) + 3600, "casUrl": hub.cdn}
+                self.answer(200, json.dumps(token).encode())
+
+            def answer_reconstruction(self, digest: str) -> None:
+                (path,) = [path for path in hub.xet if xet.hash_of(hub.files[path]) == digest]
+                start = int(self.headers["Range"].removeprefix("bytes=").partition("-")[0])
+                plan = xet.reconstruction(hub.files[path], start, f"{hub.cdn}/xorb/{digest}")
+                self.answer(200, json.dumps(plan).encode())
+
+            def answer_xorb(self, digest: str, index: str) -> None:
+                (path,) = [path for path in hub.xet if xet.hash_of(hub.files[path]) == digest]
+                pieces = xet.pieces(hub.files[path])
+                fault = self.fault(path) if int(index) == len(pieces) // 2 else None
+                if isinstance(fault, int):
+                    return self.answer(fault, b"")
+                piece = pieces[int(index)]
+                content = xet.xorb(b"x" * len(piece) if fault == "wrong" else piece)
+                about = {"Content-Range": f"bytes 0-{len(content) - 1}/{len(content)}"}
+                self.answer(206, content, about, fault)
 
             def fault(self, path: str):
                 return hub.faults[path].pop(0) if hub.faults[path] else None
@@ -127,6 +163,11 @@ class Hub:
                     return self.answer(404, b"")
                 digest = hashlib.sha256(content).hexdigest()
                 about = {"ETag": f'"{digest}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
+                if self.command == "HEAD" and hub.faults["HEAD"]:
+                    return self.answer(hub.faults["HEAD"].pop(0), b"")
+                if host == "hub" and path in hub.xet and repository == HOME:
+                    token = f"{hub.url}/api/datasets/{HOME}/xet-read-token/{hub.commit}"
+                    about |= {"X-Xet-Hash": xet.hash_of(content), "X-Xet-Refresh-Route": token}
                 if host == "hub" and len(content) >= LARGE and not self.path.startswith("/web/"):
                     about |= {"X-Linked-Etag": f'"{digest}"', "X-Linked-Size": str(len(content))}
                     return self.answer(302, b"", {**about, "Location": f"{hub.cdn}/web/{quote(path)}?{repository}"})
@@ -167,8 +208,8 @@ class Hub:
                     self.answer(200, PAGE, html)
 
             def answer(self, status: int, content: bytes, headers: dict | None = None, fault=None) -> None:
-                asked = self.headers
-                hub.seen.append((host, self.path, asked.get("Range"), asked.get("Authorization"), status))
+                sent = self.headers
+                hub.seen.append((host, self.path, sent.get("Range"), sent.get("Authorization"), status))
                 self.send_response(status)
                 for name, value in (headers or {}).items():
                     self.send_header(name, value)
@@ -186,6 +227,7 @@ class Hub:
                     self.wfile.write(content[:half])
                     self.wfile.flush()
                     hub.slow.wait(30)
+                    self.wfile.write(content[half:])
                 else:
                     self.wfile.write(content)
 

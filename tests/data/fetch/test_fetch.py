@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
 from sgt.commands.main import main
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads
@@ -20,7 +23,7 @@ from tests.data.fetch.hub import COMMIT
 ROOT = Path(__file__).parents[3]
 
 
-def test_files_come_whole_at_one_revision_and_are_recorded(fetch, folder, hub):
+def test_files_are_complete_at_one_revision_and_recorded(fetch, folder, hub):
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
     record = json.loads((folder / "fetched.json").read_text())
@@ -32,36 +35,36 @@ def test_files_come_whole_at_one_revision_and_are_recorded(fetch, folder, hub):
 
 def test_the_token_goes_to_the_hub_and_to_no_other_host(fetch, hub):
     assert fetch()[0] == 0
-    told = {host: {authorization for at, _, _, authorization, _ in hub.seen if at == host} for host in ("hub", "cdn")}
-    assert told == {"hub": {f"Bearer {TOKEN}"}, "cdn": {None}}
+    tokens = {host: {authorization for at, _, _, authorization, _ in hub.seen if at == host} for host in ("hub", "cdn")}
+    assert tokens == {"hub": {f"Bearer {TOKEN}"}, "cdn": {None}}
 
 
-def test_a_second_call_fetches_nothing_and_offline_asks_nothing(fetch, folder, hub, monkeypatch):
+def test_a_second_call_fetches_nothing_and_offline_no_server_is_contacted(fetch, folder, hub, monkeypatch):
     assert fetch()[0] == 0
     hub.seen.clear()
     assert fetch()[0] == 0
     assert all(path.startswith("/api/") for _, path, *_ in hub.seen)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     hub.seen.clear()
     assert fetch()[0] == 0 and fetch("data", "--verify")[0] == 0 and not hub.seen
     (folder / "README.md").unlink()
-    status, said = fetch()
-    assert status == 1 and "README.md: is missing, and HF_HUB_OFFLINE is set; unset it once" in said
-    status, said = fetch("web")
-    assert status == 1 and "was never fetched" in said
+    status, output = fetch()
+    assert status == 1 and "README.md: is missing, and HF_HUB_OFFLINE is set; unset it once" in output
+    status, output = fetch("web")
+    assert status == 1 and "was never fetched" in output
 
 
-def test_a_connection_that_ends_half_way_is_gone_on_from_there(fetch, folder, hub):
+def test_a_broken_connection_is_resumed(fetch, folder, hub):
     hub.faults["part/train-00001.parquet"] = ["drop:1000000", "drop:500000", "drop:0"]
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
-    ranges = [asked for host, path, asked, _, _ in hub.seen if host == "cdn" and "00001.parquet" in path]
-    starts = [0 if asked is None else int(asked.removeprefix("bytes=").removesuffix("-")) for asked in ranges]
+    ranges = [requested for host, path, requested, _, _ in hub.seen if host == "cdn" and "00001.parquet" in path]
+    starts = [0 if each is None else int(each.removeprefix("bytes=").removesuffix("-")) for each in ranges]
     assert len(starts) == 4 and starts[0] == 0 and starts == sorted(starts) and 0 < starts[1] <= 1_000_000 <= starts[2]
 
 
 @pytest.mark.parametrize("status", [429, 503, 500])
-def test_a_busy_server_is_asked_again(status, fetch, folder, hub):
+def test_requests_to_a_busy_server_are_repeated(status, fetch, folder, hub):
     hub.faults["api"] = [status]
     for path in WANTED:
         hub.faults[path] = [status] * 3
@@ -69,40 +72,40 @@ def test_a_busy_server_is_asked_again(status, fetch, folder, hub):
     assert fetched(folder) == WANTED
 
 
-def test_a_server_that_stays_busy_is_given_up_and_gone_on_from_later(fetch, folder, hub, monkeypatch):
+def test_a_server_that_stays_busy_ends_the_fetch_and_a_later_one_resumes(fetch, folder, hub, monkeypatch):
     hub.faults["part/train-00001.parquet"] = ["drop:700000", *[503] * 50]
-    status, said = fetch()
-    assert status == 1 and "the server says 503, 8 times in a row; try again later" in said
+    status, output = fetch()
+    assert status == 1 and "the server answered 503, 8 times in a row; run the command again later" in output
     assert not (folder / "fetched.json").exists() and not (folder / "part/train-00001.parquet").exists()
     hub.faults.clear()
     hub.seen.clear()
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    status, said = fetch()
-    assert status == 1 and "train-00001.parquet: is missing, and HF_HUB_OFFLINE is set" in said
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    status, output = fetch()
+    assert status == 1 and "train-00001.parquet: is missing, and HF_HUB_OFFLINE is set" in output
     assert not (folder / "fetched.json").exists() and not hub.seen
-    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
-    (asked,) = [asked for host, _, asked, _, _ in hub.seen if host == "cdn"]
-    assert asked and int(asked.removeprefix("bytes=").removesuffix("-")) > 0
+    (requested,) = [requested for host, _, requested, _, _ in hub.seen if host == "cdn"]
+    assert requested and int(requested.removeprefix("bytes=").removesuffix("-")) > 0
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "set HF_TOKEN"), (403, "accept its conditions"), (404, "check the name")]
+    ("status", "remedy"), [(401, "set HF_TOKEN"), (403, "accept its conditions"), (404, "check the name")]
 )
-def test_a_refusal_is_one_line_at_once(status, said, fetch, hub):
+def test_a_refusal_is_reported_at_once_in_one_line(status, remedy, fetch, hub):
     hub.faults["README.md"] = [status]
-    code, told = fetch()
-    (line,) = [line for line in told.splitlines() if ": error: " in line]
-    assert code == 1 and f"the server says {status}; {said}" in line
+    code, output = fetch()
+    (line,) = [line for line in output.splitlines() if ": error: " in line]
+    assert code == 1 and f"the server answered {status}; {remedy}" in line
     assert sum(path.endswith("README.md") for _, path, *_ in hub.seen) == 1
 
 
 @pytest.mark.parametrize("path", ["README.md", "part/train-00000.parquet"])
 def test_a_wrong_file_never_gets_its_name(path, fetch, folder, hub):
     hub.faults[path] = ["wrong"]
-    status, said = fetch()
-    assert status == 1 and f"({path}): its " in said and "do not use it" in said
+    status, output = fetch()
+    assert status == 1 and f"({path}): its " in output and "do not use the file" in output
     assert not (folder / path).exists() and not (folder / "fetched.json").exists()
     assert fetch()[0] == 0 and fetched(folder) == WANTED
 
@@ -113,16 +116,16 @@ def test_a_server_that_ignores_ranges_starts_over(fetch, folder, hub):
     assert fetched(folder) == WANTED
 
 
-def test_more_than_the_server_has_is_thrown_away(fetch, folder, hub):
+def test_a_part_longer_than_the_file_is_discarded(fetch, folder, hub):
     part = folder / ".fetch/part/train-00001.parquet.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(BIG + b"more")
-    part.with_name(f"{part.name}.etag").write_text(f'"{hashlib.sha256(BIG).hexdigest()}"')
+    part.with_name(f"{part.name}.version").write_text(f"sha256:{hashlib.sha256(BIG).hexdigest()}")
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED and 416 in {status for *_, status in hub.seen}
 
 
-def test_a_part_without_its_etag_is_not_gone_on_from(fetch, folder, hub):
+def test_a_part_of_unknown_version_is_not_resumed(fetch, folder, hub):
     part = folder / ".fetch/part/train-00001.parquet.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"something else")
@@ -130,7 +133,7 @@ def test_a_part_without_its_etag_is_not_gone_on_from(fetch, folder, hub):
     assert fetched(folder) == WANTED
 
 
-def test_a_file_that_changed_meanwhile_is_not_mixed_with_what_came(fetch, folder, hub):
+def test_a_file_that_changed_meanwhile_is_fetched_from_the_beginning(fetch, folder, hub):
     hub.faults["other/skip.bin"] = ["drop:3000", *[503] * 50]
     assert fetch("web")[0] == 1
     hub.files["other/skip.bin"] = b"y" * 5000
@@ -139,13 +142,13 @@ def test_a_file_that_changed_meanwhile_is_not_mixed_with_what_came(fetch, folder
     assert (folder.parent / "web/skip.bin").read_bytes() == b"y" * 5000
 
 
-def test_what_was_fetched_first_is_kept_to(fetch, folder, hub):
+def test_a_later_fetch_must_match_the_first(fetch, folder, hub):
     assert fetch("web")[0] == 0
     target = folder.parent / "web/skip.bin"
     target.unlink()
     hub.files["other/skip.bin"] = b"y" * 5000
-    status, said = fetch("web")
-    assert status == 1 and "its sha256 is" in said and not target.exists()
+    status, output = fetch("web")
+    assert status == 1 and "its sha256 is" in output and not target.exists()
     hub.files["other/skip.bin"] = FILES["other/skip.bin"]
     assert fetch("web")[0] == 0 and target.read_bytes() == FILES["other/skip.bin"]
 
@@ -157,16 +160,16 @@ def test_a_branch_that_moves_is_not_followed(fetch, folder, hub):
     hub.seen.clear()
     assert fetch()[0] == 0
     assert all(COMMIT in path for _, path, *_ in hub.seen)
-    status, said = fetch(revision="e" * 40)
-    assert status == 1 and "lock.json has revision" in said and "move the folder away" in said
+    status, output = fetch(revision="e" * 40)
+    assert status == 1 and "lock.json has revision" in output and "move the folder away" in output
 
 
-def test_a_digest_of_the_table_counts_more_than_the_hubs(fetch, hub):
-    status, said = fetch(sha256={"part/train-00001.parquet": "0" * 64})
-    assert status == 1 and "the hub says sha256" in said and "the table " + "0" * 64 in said
+def test_digests_of_the_table_override_the_hubs(fetch, hub):
+    status, output = fetch(sha256={"part/train-00001.parquet": "0" * 64})
+    assert status == 1 and "the hub lists sha256" in output and "the table " + "0" * 64 in output
     web = {"files": [{"url": f"{hub.url}/web/other/skip.bin", "md5": "0" * 32}]}
-    status, said = fetch("web", web=web)
-    assert status == 1 and "its md5 is" in said
+    status, output = fetch("web", web=web)
+    assert status == 1 and "its md5 is" in output
 
 
 def test_a_file_that_was_changed_on_disk_is_found_by_verify(fetch, folder):
@@ -174,18 +177,18 @@ def test_a_file_that_was_changed_on_disk_is_found_by_verify(fetch, folder):
     path = folder / "part/train-00000.parquet"
     path.write_bytes(b"PAR1" + bytes(len(path.read_bytes()) - 4))
     assert fetch()[0] == 0
-    status, said = fetch("data", "--verify")
-    assert status == 1 and "its sha256 is" in said
+    status, output = fetch("data", "--verify")
+    assert status == 1 and "its sha256 is" in output
 
 
 @pytest.mark.parametrize(
     "path", ["../escape", "/etc/escape", "a/../../escape", "a//b", "a\\b", ".fetch/x", "lock.json", "a\nb"]
 )
-def test_a_name_that_leads_elsewhere_is_refused(path, fetch, folder, hub, tmp_path):
+def test_an_unsafe_path_is_refused(path, fetch, folder, hub, tmp_path):
     hub.listed = [{"type": "file", "oid": "0" * 40, "size": 3, "path": path}]
-    status, said = fetch(files=["*"])
-    (line,) = [line for line in said.splitlines() if ": error: " in line]
-    assert status == 1 and "is no name for a file in the folder" in line
+    status, output = fetch(files=["*"])
+    (line,) = [line for line in output.splitlines() if ": error: " in line]
+    assert status == 1 and "is not a valid file name" in line
     assert not list(tmp_path.rglob("escape*")) and fetched(folder) == {}
 
 
@@ -195,26 +198,26 @@ def test_nothing_is_written_through_a_link(link, fetch, folder, tmp_path):
     outside.mkdir()
     (folder / link).parent.mkdir(parents=True, exist_ok=True)
     (folder / link).symlink_to(outside if "." not in Path(link).name else outside / "file")
-    status, said = fetch()
-    assert status == 1 and "is a link; remove it" in said
+    status, output = fetch()
+    assert status == 1 and "is a link; remove it" in output
     assert list(outside.iterdir()) == []
 
 
-def test_a_pattern_that_nothing_matches_is_told(fetch):
-    status, said = fetch(files=["README.md", "tars/*.tar"])
-    assert status == 1 and "no file matches 'tars/*.tar'" in said
+def test_a_pattern_that_matches_nothing_is_an_error(fetch):
+    status, output = fetch(files=["README.md", "tars/*.tar"])
+    assert status == 1 and "no file matches 'tars/*.tar'" in output
 
 
-def test_an_unknown_name_and_a_damaged_lock_are_told(fetch, folder):
-    status, said = fetch("nothing")
-    assert status == 1 and "nothing is called 'nothing'; use one of data, web" in said
+def test_an_unknown_name_and_a_damaged_lock_are_errors(fetch, folder):
+    status, output = fetch("nothing")
+    assert status == 1 and "nothing is called 'nothing'; use one of data, web" in output
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "lock.json").write_text('{"revision": null, "files": {"a": {}}}')
-    status, said = fetch()
-    assert status == 1 and "lock.json: damaged" in said
+    status, output = fetch()
+    assert status == 1 and "lock.json: damaged" in output
 
 
-def test_a_killed_fetch_goes_on_in_another_process_and_two_do_not_meet(table, folder, hub, tmp_path):
+def test_a_killed_fetch_is_resumed_and_two_exclude_each_other(table, folder, hub, tmp_path):
     path = "part/train-00001.parquet"
     hub.faults[path] = ["slow"]
     words = ["fetch", "data", "--table", str(table()), "--into", str(tmp_path / "downloads")]
@@ -227,15 +230,29 @@ def test_a_killed_fetch_goes_on_in_another_process_and_two_do_not_meet(table, fo
         assert first.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
     second = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert second.returncode == 1 and "another `sgt fetch` is at work here" in second.stderr
+    assert second.returncode == 1 and "another `sgt fetch` is running here" in second.stderr
     first.send_signal(signal.SIGKILL)
     first.communicate()
     hub.slow.set()
     hub.seen.clear()
     assert main(words) == 0
     assert fetched(folder) == WANTED
-    (asked,) = [asked for host, at, asked, _, _ in hub.seen if host == "cdn" and path in at]
-    assert asked.startswith("bytes=")
+    (requested,) = [requested for host, at, requested, _, _ in hub.seen if host == "cdn" and path in at]
+    assert requested.startswith("bytes=")
+
+
+def test_a_disk_without_room_is_an_error_before_anything_is_fetched(fetch, folder, hub, monkeypatch):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10**6))
+    status, output = fetch()
+    assert status == 1 and "0.0 GB are missing, 0.0 GB are free; make room" in output
+    assert not [path for _, path, *_ in hub.seen if "/resolve/" in path] and fetched(folder) == {}
+
+
+def test_progress_has_rate_and_time_left(fetch):
+    status, output = fetch()
+    assert status == 0 and "3 files, 3 to fetch, 0.003 GB of 0.003" in output
+    assert re.search(r"MB 3/3  \d+\.\d/s  0 s left", output)
 
 
 def test_the_table_of_the_repository_is_valid_and_pins_what_it_can():

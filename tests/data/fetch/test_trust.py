@@ -1,4 +1,4 @@
-"""What comes in place of a file is refused before it is trusted; what was copied by hand is adopted."""
+"""Content that is not the requested file is refused; files copied by hand are adopted."""
 
 import gzip
 import hashlib
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from huggingface_hub import constants
 from safetensors.numpy import save
 
 from sgt.data.fetch.content import HEAD, check_head
@@ -57,7 +58,7 @@ EXPIRED = b"<?xml version='1.0'?><Error><Code>ExpiredToken</Code></Error>"
 
 
 @pytest.mark.parametrize("name", GENUINE)
-def test_what_is_of_its_kind_passes(name):
+def test_genuine_files_pass(name):
     check_head(name, name, GENUINE[name], len(GENUINE[name]))
     check_head(name, name, GENUINE[name][:HEAD], None)
 
@@ -72,7 +73,7 @@ def test_a_page_never_passes(name):
 @pytest.mark.parametrize(
     "name", ["a.zip", "a.tar", "a.tar.gz", "a.parquet", "a.json", "a.safetensors", "a.jpg", "a.jsonl"]
 )
-def test_what_is_of_another_kind_is_named(name):
+def test_the_actual_kind_is_named(name):
     for content, kind in ((POINTER, "a Git LFS pointer"), (EXPIRED, "XML"), (b"", "empty"), (b"\0" * 100, "0x0000")):
         with pytest.raises(SgtError, match=rf"{name} is no \.\w+ file but .*{kind}"):
             check_head(name, name, content, len(content))
@@ -86,11 +87,11 @@ PAGES = ["page", "page as a file", "page in gzip", "page elsewhere"]
 ARCHIVE = zipped(a="a" * 3000)
 
 
-def nothing_is_trusted(folder: Path, path: str, status: int, said: str) -> None:
-    """One line says it, and neither the lock nor the folder has anything of it."""
-    (line,) = [line for line in said.splitlines() if ": error: " in line]
+def nothing_is_trusted(folder: Path, path: str, status: int, output: str) -> None:
+    """The error is one line, and neither the lock nor the folder contains the file."""
+    (line,) = [line for line in output.splitlines() if ": error: " in line]
     assert status == 1 and "a network's login page, a proxy or an expired link" in line and path in line
-    assert "SIGNATURE" not in said and "Traceback" not in said
+    assert "SIGNATURE" not in output and "Traceback" not in output
     assert path not in json.loads((folder / "lock.json").read_text())["files"]
     assert not (folder / "fetched.json").exists() and not (folder / path).exists()
 
@@ -101,9 +102,9 @@ def test_a_page_in_place_of_a_file_of_the_web_is_not_trusted(fault, fetch, folde
     hub.files["stuff.zip"] = ARCHIVE
     hub.faults["stuff.zip"] = [fault]
     nothing_is_trusted(folder.parent / "web", "stuff.zip", *fetch("web", web=web))
-    status, said = fetch("web", web=web)
+    status, output = fetch("web", web=web)
     assert status == 0 and (folder.parent / "web/stuff.zip").read_bytes() == ARCHIVE
-    assert "HTTP Request" not in said
+    assert "HTTP Request" not in output
 
 
 @pytest.mark.parametrize("path", ["README.md", "part/train-00000.parquet", "part/train-00001.parquet"])
@@ -115,32 +116,32 @@ def test_a_page_in_place_of_a_file_of_the_hub_is_not_trusted(fault, path, fetch,
 
 
 @pytest.mark.parametrize("fault", [*PAGES, "page as a range"])
-def test_a_page_in_place_of_the_rest_leaves_what_came_before(fault, fetch, folder, hub):
+def test_a_page_in_place_of_the_rest_leaves_what_had_arrived(fault, fetch, folder, hub):
     path = "part/train-00001.parquet"
     hub.faults[path] = ["drop:1000000", fault]
     nothing_is_trusted(folder, path, *fetch("data", "--workers", "1"))
     assert (folder / ".fetch" / f"{path}.part").stat().st_size >= 500_000
     hub.seen.clear()
     assert fetch()[0] == 0 and fetched(folder) == WANTED
-    (asked,) = [asked for host, at, asked, _, _ in hub.seen if host == "cdn" and path in at]
-    assert asked.startswith("bytes=")
+    (requested,) = [requested for host, at, requested, _, _ in hub.seen if host == "cdn" and path in at]
+    assert requested.startswith("bytes=")
 
 
-def test_a_page_in_place_of_the_hub_itself_is_told(fetch, folder, hub):
+def test_a_page_in_place_of_the_hubs_answer_is_an_error(fetch, folder, hub):
     hub.faults["api"] = ["page"]
-    status, said = fetch()
-    (line,) = [line for line in said.splitlines() if ": error: " in line]
-    assert status == 1 and "owner/name: what answers is no hub" in line and "login page" in line
+    status, output = fetch()
+    (line,) = [line for line in output.splitlines() if ": error: " in line]
+    assert status == 1 and "owner/name: the answer is not that of a hub" in line and "login page" in line
     assert not (folder / "lock.json").exists()
 
 
-def test_redirects_without_end_are_told_at_once(fetch, folder, hub):
+def test_endless_redirects_are_an_error_at_once(fetch, folder, hub):
     hub.faults["README.md"] = ["circles"] * 100
-    status, said = fetch()
-    assert status == 1 and "the server sends us in circles; a network's login page" in said
+    status, output = fetch()
+    assert status == 1 and "the server redirects without end; a network's login page" in output
 
 
-def test_what_is_packed_on_the_way_is_unpacked_unless_it_is_packed_itself(fetch, folder, hub):
+def test_compression_for_the_transfer_is_undone_unless_the_file_itself_is_compressed(fetch, folder, hub):
     hub.files |= {"a.json": b'{"a": 1}' * 100, "a.tar.gz": gzip.compress(b"a" * 100)}
     hub.faults |= {"a.json": ["gzip"], "a.tar.gz": ["called gzip"]}
     web = {"files": [{"url": f"{hub.url}/web/{path}"} for path in ("a.json", "a.tar.gz")]}
@@ -156,88 +157,90 @@ def test_a_page_that_was_trusted_before_is_found(fetch, folder, hub):
     known = {"stuff.zip": {"size": len(PAGE), "sha256": digest}}
     (where / "lock.json").write_text(json.dumps({"revision": None, "wanted": ["stuff.zip"], "files": known}))
     hub.files["stuff.zip"] = ARCHIVE
-    status, said = fetch("web", web={"files": [{"url": f"{hub.url}/web/stuff.zip"}]})
-    assert status == 1 and "stuff.zip is no .zip file but a page of HTML; remove it, and its entry in lock.json" in said
+    status, output = fetch("web", web={"files": [{"url": f"{hub.url}/web/stuff.zip"}]})
+    assert status == 1 and "stuff.zip is no .zip file but a page of HTML" in output
+    assert "remove it, and its entry in lock.json" in output
 
 
-def test_addresses_that_end_in_one_name_are_told(fetch, hub):
+def test_two_addresses_with_one_file_name_are_an_error(fetch, hub):
     files = [{"url": f"{hub.url}/web/{folder}/a.zip"} for folder in ("x", "y")]
-    status, said = fetch("web", web={"files": files})
-    assert status == 1 and "a.zip: two addresses of the table end in this name" in said
+    status, output = fetch("web", web={"files": files})
+    assert status == 1 and "a.zip: two addresses of the table end in this name" in output
 
 
 def record(folder: Path) -> dict:
     return json.loads((folder / "fetched.json").read_text())
 
 
-def test_what_was_copied_by_hand_is_adopted_and_verified_later(fetch, folder, hub, monkeypatch):
+def test_files_copied_by_hand_are_adopted_and_verified_later(fetch, folder, hub, monkeypatch):
     for path, content in WANTED.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     (folder / "part/._train-00000.parquet").write_bytes(b"Mac OS X")
-    status, said = fetch("data", "--adopt", sha256={"README.md": hashlib.sha256(WANTED["README.md"]).hexdigest()})
-    assert status == 0 and not hub.seen and "3 files adopted" in said
-    assert "unverified, as no hash of them is known: 2 of 3 files, e.g. part/train-00000.parquet" in said
+    status, output = fetch("data", "--adopt", sha256={"README.md": hashlib.sha256(WANTED["README.md"]).hexdigest()})
+    assert status == 0 and not hub.seen and "3 files adopted" in output
+    assert "unverified, as no hash of them is known: 2 of 3 files, e.g. part/train-00000.parquet" in output
     marks = {path: about.get("unverified", False) for path, about in record(folder)["files"].items()}
     assert marks == {"README.md": False, "part/train-00000.parquet": True, "part/train-00001.parquet": True}
     assert record(folder)["revision"] is None
     with monkeypatch.context() as offline:
-        offline.setenv("HF_HUB_OFFLINE", "1")
+        offline.setattr(constants, "HF_HUB_OFFLINE", True)
         assert fetch()[0] == 0 and fetch("data", "--verify")[0] == 0
     assert marks == {path: about.get("unverified", False) for path, about in record(folder)["files"].items()}
     assert fetch()[0] == 0 and not [at for _, at, *_ in hub.seen if "/resolve/" in at]
     assert record(folder)["revision"] == COMMIT
     assert not any(about.get("unverified") for about in record(folder)["files"].values())
-    # What was verified once is not in doubt again.
+    # A file that was verified once stays verified.
     assert fetch("data", "--adopt")[0] == 0
     assert not any(about.get("unverified") for about in record(folder)["files"].values())
 
 
-def test_an_adopted_file_that_is_another_one_is_found_later(fetch, folder, hub):
+def test_an_adopted_file_with_other_content_is_found_later(fetch, folder, hub):
     for path, content in WANTED.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     (folder / "part/train-00001.parquet").write_bytes(BIG[:-1] + b"X")
     assert fetch("data", "--adopt")[0] == 0
-    status, said = fetch()
-    assert status == 1 and "(part/train-00001.parquet): its sha256 is" in said and "remove it to fetch it again" in said
+    status, output = fetch()
+    assert status == 1 and "(part/train-00001.parquet): its sha256 is" in output
+    assert "remove it to fetch it again" in output
 
 
-def test_an_adopted_file_of_the_web_is_held_against_what_the_server_tells(fetch, folder, hub):
+def test_an_adopted_web_file_is_compared_with_the_size_on_the_server(fetch, folder, hub):
     where = folder.parent / "web"
     where.mkdir(parents=True)
     (where / "skip.bin").write_bytes(b"x" * 5000)
     assert fetch("web", "--adopt")[0] == 0 and record(where)["files"]["skip.bin"]["unverified"]
-    status, said = fetch("web")
-    assert status == 0 and "unverified, as no hash of them is known: 1 of 1 files, e.g. skip.bin" in said
+    status, output = fetch("web")
+    assert status == 0 and "unverified, as no hash of them is known: 1 of 1 files, e.g. skip.bin" in output
     shutil.rmtree(where)
     where.mkdir()
     (where / "skip.bin").write_bytes(b"x" * 4000)
     assert fetch("web", "--adopt")[0] == 0
-    status, said = fetch("web")
-    assert status == 1 and "has 4000 bytes, 5000 are wanted" in said
+    status, output = fetch("web")
+    assert status == 1 and "has 4000 bytes, expected 5000" in output
 
 
-def test_what_cannot_be_adopted_is_told(fetch, folder, hub):
+def test_files_that_cannot_be_adopted(fetch, folder, hub):
     web = {"files": [{"url": f"{hub.url}/web/stuff.zip", "md5": hashlib.md5(ARCHIVE).hexdigest()}]}
     where = folder.parent / "web"
-    status, said = fetch("web", "--adopt", web=web)
-    assert status == 1 and "1 of 1 files are missing, e.g. stuff.zip; copy them here" in said
+    status, output = fetch("web", "--adopt", web=web)
+    assert status == 1 and "1 of 1 files are missing, e.g. stuff.zip; copy them here" in output
     for content, problem in ((PAGE, "is no .zip file but a page of HTML"), (zipped(b="b"), "its md5 is")):
         (where / "stuff.zip").write_bytes(content)
-        status, said = fetch("web", "--adopt", web=web)
-        assert status == 1 and problem in said and "remove it to fetch it again" in said
+        status, output = fetch("web", "--adopt", web=web)
+        assert status == 1 and problem in output and "remove it to fetch it again" in output
         assert (where / "stuff.zip").exists() and not (where / "fetched.json").exists()
     web["files"][0] = {"url": web["files"][0]["url"], "size": len(ARCHIVE) + 1}
     (where / "stuff.zip").write_bytes(ARCHIVE)
-    status, said = fetch("web", "--adopt", web=web)
-    assert status == 1 and f"has {len(ARCHIVE)} bytes, {len(ARCHIVE) + 1} are wanted" in said
+    status, output = fetch("web", "--adopt", web=web)
+    assert status == 1 and f"has {len(ARCHIVE)} bytes, expected {len(ARCHIVE) + 1}" in output
     (folder / "part").mkdir(parents=True)
     (folder / "README.md").write_bytes(WANTED["README.md"])
-    status, said = fetch("data", "--adopt")
-    assert status == 1 and "no file matches 'part/*' (1 files are there, e.g. 'README.md')" in said
+    status, output = fetch("data", "--adopt")
+    assert status == 1 and "no file matches 'part/*' (1 files are there, e.g. 'README.md')" in output
     for number in (0, 2):
         (folder / f"part/model-{number:05d}-of-00003.safetensors").write_bytes(GENUINE["a.safetensors"])
-    status, said = fetch("data", "--adopt")
-    assert status == 1 and "2 of 3 files part/model-*-of-00003.safetensors are there" in said
+    status, output = fetch("data", "--adopt")
+    assert status == 1 and "2 of 3 files part/model-*-of-00003.safetensors are there" in output
     assert not (folder / "fetched.json").exists() and not hub.seen

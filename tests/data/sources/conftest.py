@@ -56,12 +56,12 @@ def shards(study: Path, name: str, workers: int = 1) -> Path:
     return Path("results/shards") / name
 
 
-def refused(study: Path, name: str, capsys, *said: str) -> None:
-    """Making a dataset ends in one line, and leaves no manifest, no work and the downloads as they were."""
+def refused(study: Path, name: str, capsys, *parts: str) -> None:
+    """Making a dataset fails with one line that has these parts, and leaves no manifest and no temporary files."""
     before = {path for path in Path().rglob("*") if "results" not in path.parts}
     assert main(["shards", str(study), name, "--workers", "1"]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]
-    assert all(each in line for each in said), line
+    assert all(each in line for each in parts), line
     assert {path for path in Path().rglob("*") if "results" not in path.parts} == before
     assert not list(Path("results/shards").rglob("manifest.json")) and not list(Path("results").rglob(".work"))
 
@@ -72,7 +72,7 @@ def allow(study: Path, max_bad: float) -> None:
 
 
 def report(folder: Path) -> dict:
-    """What is said of a dataset's shards and archives."""
+    """The report on a dataset's shards and archives."""
     return json.loads((folder / "report.json").read_text())
 
 

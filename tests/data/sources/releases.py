@@ -195,8 +195,8 @@ def write_coco(folder: Path, split: str = "train") -> None:
 
 def conversation(text: str) -> list[dict[str, str]]:
     """Two turns each."""
-    asked = [("human", text), ("gpt", "a round thing"), ("human", "what colour is it?"), ("gpt", "red")]
-    return [{"from": speaker, "value": value} for speaker, value in asked]
+    turns = [("human", text), ("gpt", "a round thing"), ("human", "what colour is it?"), ("gpt", "red")]
+    return [{"from": speaker, "value": value} for speaker, value in turns]
 
 
 def write_llava_onevision(folder: Path) -> None:
@@ -213,8 +213,8 @@ def write_llava_onevision(folder: Path) -> None:
             text = subset.startswith("magpie")
             encode = encode_png if subset == "textcaps" else encode_jpeg
             content = None if text else {"bytes": encode(picture(number)), "path": f"{number}.jpg"}
-            asked = conversation(f"what is number {number}?" if text else f"<image>\nwhat is number {number}?")
-            rows.append({"id": f"{number}", "image": content, "conversations": asked, "data_source": subset})
+            turns = conversation(f"what is number {number}?" if text else f"<image>\nwhat is number {number}?")
+            rows.append({"id": f"{number}", "image": content, "conversations": turns, "data_source": subset})
         for place, part in enumerate((rows[: count // 2], rows[count // 2 :])):
             path = folder / subset / f"train-{place:05d}-of-00002.parquet"
             pq.write_table(pa.Table.from_pylist(part, schema), path, row_group_size=8)

@@ -1,4 +1,4 @@
-"""Archives as they are in the world: files of other systems, samples that are not whole, and hostile members."""
+"""Archives as found in practice: files of other systems, incomplete samples, and hostile members."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import pytest
 from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
-from sgt.data.shards import read_manifest
+from sgt.data.manifest import read_manifest
 from tests.data.sources import releases
 from tests.data.sources.conftest import allow, refused, report, rezip, shards
 
@@ -36,7 +36,7 @@ def write_tar(members: list[tuple[str, bytes]]) -> None:
 FOREIGN = ["._sa_1.jpg", ".DS_Store", "__MACOSX/._sa_1.json", "Thumbs.db", "LICENSE", "README.md", "v1.0/notes.txt"]
 
 
-def test_foreign_files_in_a_tar_are_passed_over_and_it_is_used_where_it_lies(study, caplog):
+def test_foreign_files_in_a_tar_are_skipped_and_it_is_used_in_place(study, caplog):
     samples = {f"v1.0/{name}": content for number in range(1, 7) for name, content in sample(number, "JPG").items()}
     write_tar([*((name, b"x") for name in FOREIGN), *samples.items()])
     with caplog.at_level("INFO"):
@@ -45,8 +45,8 @@ def test_foreign_files_in_a_tar_are_passed_over_and_it_is_used_where_it_lies(stu
     dataset = open_dataset(folder)
     assert dataset.keys[:6] == [f"sa_{number}" for number in range(1, 7)]
     assert dataset[3].get("jpg") == encode_jpeg(releases.picture(4)) and dataset[3].json() == releases.sa_record(4)
-    told = report(folder)["archives"]["sam_selection-00001.tar"]
-    assert told == {"not_listed": 0, "passed_over": 7, "examples": FOREIGN[:5]}
+    summary = report(folder)["archives"]["sam_selection-00001.tar"]
+    assert summary == {"not_listed": 0, "passed_over": 7, "examples": FOREIGN[:5]}
     assert "sam_selection-00001.tar: 7 passed over, e.g. ._sa_1.jpg" in caplog.text
 
 
@@ -85,12 +85,12 @@ def test_a_bad_sample_of_a_tar_is_counted_by_key_and_reason(bad, study, capsys):
     assert one["key"] == "sa_3" and reason in one["reason"]
 
 
-def test_a_tar_with_a_sample_there_twice_is_not_used_where_it_lies(study, capsys):
+def test_a_tar_with_a_duplicate_sample_is_not_used_in_place(study, capsys):
     write_tar([item for number in (1, 2, 3, 4, 5, 6, 1) for item in sample(number).items()])
     refused(study, "sam", capsys, "more than one .jpg member", "(1 of 6 samples refused)")
 
 
-def test_a_shard_of_bad_samples_alone_is_no_shard(study, capsys):
+def test_a_shard_of_bad_samples_only_is_refused(study, capsys):
     write_tar([(f"sa_{number}.json", b"{}") for number in range(1, 7)])
     allow(study, 0.99)
     refused(study, "sam", capsys, "shard-00000.tar", "no .jpg member", "(6 of 6 samples refused)")
@@ -104,7 +104,7 @@ def test_a_shard_without_samples_is_not_rendered(study, capsys):
     assert not list(Path().glob("targets*"))
 
 
-def test_foreign_files_in_a_zip_are_passed_over(study, caplog):
+def test_foreign_files_in_a_zip_are_skipped(study, caplog):
     before = open_dataset(shards(study, "coco"))
     contents = [before[place].files for place in range(10)]
     shutil.rmtree("results")
@@ -112,8 +112,8 @@ def test_foreign_files_in_a_zip_are_passed_over(study, caplog):
     def change(members):
         foreign = [f"__MACOSX/{name.rpartition('/')[0]}/._{name.rpartition('/')[2]}" for name, _ in members[1:4]]
         same = [f"__MACOSX/{name}" for name, _ in members[1:4]]
-        loud = [(f"v1.0/{name.replace('.jpg', '.JPG')}", content) for name, content in members]
-        return [*((name, b"Mac OS X") for name in [*foreign, *same, "a/.DS_Store"]), ("LICENSE", b"x"), *loud]
+        renamed = [(f"v1.0/{name.replace('.jpg', '.JPG')}", content) for name, content in members]
+        return [*((name, b"Mac OS X") for name in [*foreign, *same, "a/.DS_Store"]), ("LICENSE", b"x"), *renamed]
 
     rezip("train2017.zip", change)
     rezip("annotations_trainval2017.zip", change)
@@ -140,7 +140,7 @@ def member(name: str, mode: int) -> zipfile.ZipInfo:
         zipfile.ZipInfo("..\\escape.jpg"), member("a.jpg", 0o120777), member("a.jpg", 0o020666),
     ],
 )  # fmt: skip
-def test_hostile_names_links_and_devices_condemn_a_zip(hostile, study, capsys):
+def test_a_zip_with_hostile_names_links_or_devices_is_refused(hostile, study, capsys):
     rezip("train2017.zip", lambda members: [*members, (hostile, b"/etc/passwd")])
     refused(study, "coco-few", capsys, "train2017.zip: ", "its name leads elsewhere, or it is a link or device")
 
@@ -152,7 +152,7 @@ def test_a_zip_with_a_name_cut_by_a_nul_is_refused(study, capsys):
     refused(study, "coco-few", capsys, "train2017.zip: ", "leads elsewhere")
 
 
-def test_an_image_that_is_there_twice_is_a_bad_sample(study, capsys):
+def test_a_duplicate_image_is_a_bad_sample(study, capsys):
     key = open_dataset(shards(study, "coco-few")).keys[1]
     shutil.rmtree("results")
     rezip("train2017.zip", lambda members: [*members, (f"again/{key}.jpg", b"x")])

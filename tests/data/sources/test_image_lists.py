@@ -1,4 +1,4 @@
-"""Lists of wanted images, however they are written, and what is said when they name nothing or too little."""
+"""Lists of wanted images, however they are written, and the errors when they name nothing or too little."""
 
 import json
 from pathlib import Path
@@ -61,14 +61,14 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16"]
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("form", WRITTEN)
-def test_lists_are_read_however_they_are_written(form, encoding, tmp_path):
+def test_lists_are_read_in_every_format(form, encoding, tmp_path):
     path = tmp_path / "list.txt"
     path.write_bytes(WRITTEN[form].encode(encoding))
     assert list(read_image_list(path).entries) == NAMES
 
 
 @pytest.mark.parametrize("form", ["csv with a header", "windows", "json lines", "json names"])
-def test_what_a_list_names_is_what_the_dataset_has(form, study):
+def test_the_dataset_has_the_images_of_the_list(form, study):
     LIST.write_bytes(("\ufeff" + WRITTEN[form]).encode())
     assert open_dataset(shards(study, "sam")).keys == NAMES
 
@@ -79,7 +79,7 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         (b"", "the list names no images"),
         (b"\xef\xbb\xbf\r\n \n", "the list names no images"),
@@ -92,9 +92,9 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
         (b'"' + b"x" * 200_000, "field larger than field limit"),
     ],
 )
-def test_what_is_no_list_is_told(content, said, study, capsys):
+def test_malformed_lists_are_refused(content, expected, study, capsys):
     LIST.write_bytes(content)
-    refused(study, "sam", capsys, f"{LIST}: ", said)
+    refused(study, "sam", capsys, f"{LIST}: ", expected)
 
 
 def test_a_huge_list_is_not_read(tmp_path, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_huge_list_is_not_read(tmp_path, monkeypatch):
         read_image_list(tmp_path / "list.txt")
 
 
-def test_a_list_that_names_none_of_a_tar_is_told_with_examples(study, capsys):
+def test_a_list_that_names_no_image_of_a_tar_is_refused_with_examples(study, capsys):
     LIST.write_text("".join(f"photo_{name}.jpg\n" for name in NAMES))
     tar = "downloads/sam-sgt/sam_selection/sam_selection-00001.tar"
     refused(
@@ -115,7 +115,7 @@ def test_a_list_that_names_none_of_a_tar_is_told_with_examples(study, capsys):
     refused(study, "sam", capsys, "names none of the 6 images of ", "sam_selection-00002.tar", "the tar 'sa_10.jpg'")
 
 
-def test_images_that_are_wanted_and_nowhere_are_bounded(study, capsys):
+def test_the_number_of_missing_images_is_bounded(study, capsys):
     LIST.write_text(lines("{}.jpg") + "sa_13.jpg\nsa_14.jpg\nsa_15.jpg\n")
     refused(
         study, "sam", capsys, f"{LIST}: 3 of the 15 images that it names are in none of 2 tars", "e.g. 'sa_13.jpg'",
@@ -125,7 +125,7 @@ def test_images_that_are_wanted_and_nowhere_are_bounded(study, capsys):
     assert len(open_dataset(shards(study, "sam"))) == 12
 
 
-def test_of_some_of_the_tars_no_list_need_be_complete(study, caplog):
+def test_a_list_may_name_missing_images_if_only_some_tars_are_used(study, caplog):
     study.write_text(study.read_text().replace("tars: 2", "tars: 1"))
     LIST.write_text(lines("{}.jpg"))
     with caplog.at_level("INFO"):
@@ -133,7 +133,7 @@ def test_of_some_of_the_tars_no_list_need_be_complete(study, caplog):
     assert "6 of the 12 images that it names are in none of 1 tars, e.g. 'sa_7.jpg'" in caplog.text
 
 
-def test_images_that_are_not_wanted_are_counted(study, caplog):
+def test_images_that_are_not_listed_are_counted(study, caplog):
     LIST.write_text(lines("{}.jpg").replace("sa_1.jpg\nsa_2.jpg\n", ""))
     with caplog.at_level("INFO"):
         folder = shards(study, "sam")

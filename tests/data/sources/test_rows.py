@@ -1,4 +1,4 @@
-"""Rows as they are in the world: fields missing or of another type, no area, subsets that are not there."""
+"""Rows as found in practice: fields missing or of another type, no area, absent subsets."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ import pytest
 
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
-from sgt.data.shards import read_manifest
+from sgt.data.manifest import read_manifest
 from tests.data.sources import releases
 from tests.data.sources.conftest import allow, refused, report, rezip, shards
 
@@ -35,7 +35,7 @@ INSTANCES = ("annotations_trainval2017.zip", "instances_train2017.json")
 PANOPTIC = ("panoptic_annotations_trainval2017.zip", "panoptic_train2017.json")
 
 
-def test_an_annotation_without_area_does_not_cost_its_image(study):
+def test_an_image_is_kept_without_its_annotation_without_area(study):
     def change(record):
         first, second, third = record["annotations"][:3]
         first["segmentation"], third["segmentation"] = [], None
@@ -81,7 +81,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_a_bad_row_of_coco_costs_its_image_alone(row, study, capsys):
+def test_a_bad_row_of_coco_removes_only_its_image(row, study, capsys):
     archive, change, reason = ROWS[row]
     change_records(*archive, change)
     study.write_text(study.read_text().replace("images: 10", "images: 12"))
@@ -94,7 +94,7 @@ def test_a_bad_row_of_coco_costs_its_image_alone(row, study, capsys):
 
 
 @pytest.mark.parametrize("value", [None, "100", 100.5, [100], True, -1])
-def test_an_annotation_of_no_image_is_counted_and_bounded(value, study, capsys):
+def test_annotations_without_an_image_are_counted_and_bounded(value, study, capsys):
     change_records(*INSTANCES, spoil("image_id", value, "annotations"))
     refused(study, "coco", capsys, "image_id is no whole number (1 of 36 annotations)", "data.max_bad")
     allow(study, 0.05)
@@ -103,7 +103,7 @@ def test_an_annotation_of_no_image_is_counted_and_bounded(value, study, capsys):
     assert report(folder)["archives"]["annotations_trainval2017.zip"]["annotations_without_image"] == 1
 
 
-def test_odd_categories_leave_the_rest_alone(study):
+def test_odd_categories_do_not_affect_the_rest(study):
     def change(record):
         record["categories"] += [{"name": "no id"}, {"id": [1], "name": "x"}, {"id": 9, "name": 3}]
         record["annotations"][0]["category_id"] = ["a"]
@@ -113,7 +113,7 @@ def test_odd_categories_leave_the_rest_alone(study):
     assert len(open_dataset(shards(study, "coco"))) == 10
 
 
-def test_a_split_that_an_archive_lacks_is_told_with_what_it_has(study, capsys):
+def test_a_split_that_an_archive_lacks_is_refused_with_what_it_has(study, capsys):
     change_records(*INSTANCES, lambda record: None)
     rezip(INSTANCES[0], lambda members: [("annotations/instances_val2017.json", content) for _, content in members])
     refused(study, "coco", capsys, "instances_train2017.json: no such member (there is instances_val2017.json)")
@@ -203,7 +203,7 @@ WRONG_TYPES = {
 
 
 @pytest.mark.parametrize("wrong", WRONG_TYPES)
-def test_columns_of_another_type_are_told_by_row(wrong, mathematics, study, capsys):
+def test_columns_of_another_type_are_reported_by_row(wrong, mathematics, study, capsys):
     mathematics(table([GOOD] * 10, **WRONG_TYPES[wrong]))
     refused(study, "ov", capsys, "mathqa", "row 0", "samples refused)")
 
@@ -213,7 +213,7 @@ def test_ids_may_be_numbers_or_absent(mathematics, study):
     assert len(open_dataset(shards(study, "ov"))) == 50
 
 
-def test_subsets_that_are_not_there_are_told_and_counts_stand_in_the_manifest(study, caplog):
+def test_missing_subsets_are_reported_and_the_manifest_has_the_counts(study, caplog):
     shutil.rmtree(OV / "cambrian(filtered_gpt4vo)")
     with caplog.at_level("INFO"):
         folder = shards(study, "ov")
@@ -227,12 +227,12 @@ def test_subsets_that_are_not_there_are_told_and_counts_stand_in_the_manifest(st
     assert "vision_flan(filtered): 18 samples" in caplog.text
 
 
-def test_a_subset_with_too_little_is_told(mathematics, study, capsys):
+def test_a_subset_with_too_few_rows_is_refused(mathematics, study, capsys):
     mathematics(table([GOOD] * 9))
     refused(study, "ov", capsys, "mathematics: 9 rows in 1 files", "10 are wanted", "run `sgt fetch llava-onevision`")
 
 
-def test_files_of_other_systems_and_subsets_that_are_not_asked_for_do_not_matter(study):
+def test_files_of_other_systems_and_unused_subsets_are_ignored(study):
     before = open_dataset(shards(study, "ov"))
     contents = [before[place].files for place in range(50)]
     (OV / "mathqa/._train-00000-of-00002.parquet").write_bytes(b"Mac OS X")
@@ -244,7 +244,7 @@ def test_files_of_other_systems_and_subsets_that_are_not_asked_for_do_not_matter
     assert [after[place].files for place in range(50)] == contents
 
 
-def test_what_was_fetched_must_be_there_whole(study, capsys):
+def test_every_fetched_file_must_be_complete(study, capsys):
     files = {
         path.relative_to(OV).as_posix(): {"size": path.stat().st_size, "sha256": "0" * 64}
         for path in OV.rglob("*.parquet")

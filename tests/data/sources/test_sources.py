@@ -1,4 +1,4 @@
-"""Shards from small files in the released formats: what is in them, for any number of workers; and hostile files."""
+"""Shards made from small files in the released formats, with any number of workers, and from hostile files."""
 
 import io
 import json
@@ -18,7 +18,8 @@ from PIL import Image
 from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
-from sgt.data.shards import read_manifest, read_shard
+from sgt.data.manifest import read_manifest
+from sgt.data.shards import read_shard
 from sgt.data.sources.llava_mixtures import MIXTURES, scaled
 from tests.conftest import write_study
 from tests.data.sources import releases
@@ -36,7 +37,7 @@ def test_the_bytes_do_not_depend_on_the_workers(name, study):
     assert {"manifest.json", "report.json", "shard-00000.tar"} <= contents[0].keys()
 
 
-def test_sam_tars_are_used_where_they_lie_or_without_what_is_not_listed(study):
+def test_sam_tars_are_used_in_place_or_copied_without_unlisted_images(study):
     folder = shards(study, "sam")
     first, second = folder / "shard-00000.tar", folder / "shard-00001.tar"
     assert (
@@ -48,9 +49,9 @@ def test_sam_tars_are_used_where_they_lie_or_without_what_is_not_listed(study):
     assert [sample.key for sample in read_shard(second)] == [f"sa_{number}" for number in (7, 8, 10, 11, 12)]
     (sample,) = [sample for sample in read_shard(second) if sample.key == "sa_10"]
     assert sample.json() == releases.sa_record(10) and sample.get("jpg") == encode_jpeg(releases.picture(10))
-    told = report(folder)
-    assert told["shard-00001.tar"] == {"images": 5, "masks_per_image": 3.0, "refused": []}
-    assert told["archives"]["sam_selection-00002.tar"] == {"not_listed": 1, "passed_over": 0, "examples": []}
+    summary = report(folder)
+    assert summary["shard-00001.tar"] == {"images": 5, "masks_per_image": 3.0, "refused": []}
+    assert summary["archives"]["sam_selection-00002.tar"] == {"not_listed": 1, "passed_over": 0, "examples": []}
     assert read_manifest(folder)["subsets"] == {"sam_selection-00001.tar": 6, "sam_selection-00002.tar": 5}
     assert read_manifest(folder)["revision"] == "0" * 40 and len(open_dataset(folder)) == 11
 
@@ -60,7 +61,7 @@ def test_without_a_list_every_image_is_wanted(study):
     assert len(open_dataset(shards(study, "sam"))) == 12
 
 
-def test_coco_images_come_with_what_is_known_about_them(study):
+def test_coco_images_have_their_annotations_and_maps(study):
     folder = shards(study, "coco")
     dataset = open_dataset(folder)
     assert len(dataset) == 10 and len(set(dataset.keys)) == 10
@@ -109,15 +110,18 @@ def test_conversations_are_drawn_in_the_papers_proportions(study):
             assert record["conversations"][0]["value"].startswith("<image>")
 
 
-def test_the_mixtures_add_up_to_what_is_published():
-    totals = {name: sum(part.count for part in parts) for name, parts in MIXTURES.items()}
+def test_the_mixtures_add_up_to_the_published_totals():
+    totals = {name: sum(category.count for category in categories) for name, categories in MIXTURES.items()}
     assert totals == {"paper": 501_000, "script": 74_000}
-    for parts in MIXTURES.values():
+    for categories in MIXTURES.values():
         for total in (1, 17, 1000, 74_001):
-            counts = [part.count for part in scaled(parts, total)]
+            counts = [category.count for category in scaled(categories, total)]
             assert sum(counts) == total
-            whole = sum(part.count for part in parts)
-            assert all(abs(count - part.count * total / whole) < 1 for count, part in zip(counts, parts, strict=True))
+            whole = sum(category.count for category in categories)
+            assert all(
+                abs(count - category.count * total / whole) < 1
+                for count, category in zip(counts, categories, strict=True)
+            )
 
 
 def test_a_bad_sample_is_counted_and_bounded(study, capsys):
@@ -135,9 +139,9 @@ def test_a_bad_sample_is_counted_and_bounded(study, capsys):
     assert [shard["count"] for shard in read_manifest(folder)["shards"]] == [4, 3, 2]
 
 
-def test_what_was_not_fetched_is_told(study, capsys):
+def test_a_missing_download_is_refused(study, capsys):
     Path("downloads/coco-2017/fetched.json").unlink()
-    refused(study, "coco", capsys, "fetched.json: was not fetched, or not to the end; run `sgt fetch coco-2017`")
+    refused(study, "coco", capsys, "fetched.json: was not fetched, or not completely; run `sgt fetch coco-2017`")
     fetched(Path("downloads/coco-2017"))
     Path("downloads/coco-2017/train2017.zip").unlink()
     refused(study, "coco", capsys, "train2017.zip: no such file; run `sgt fetch coco-2017`")
@@ -194,10 +198,10 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_hostile_annotations_are_refused(bomb, study, capsys):
     Path("downloads/coco-2017/annotations_trainval2017.zip").write_bytes(annotations_zip(BOMBS[bomb]))
-    refused(study, "coco-few", capsys, "instances_train2017.json" if bomb != "deep value" else "annotations")
+    refused(study, "coco-few", capsys, "annotations_trainval2017.zip: instances_train2017.json: ")
 
 
-def test_file_names_that_lead_elsewhere_lead_nowhere(study, capsys):
+def test_folders_in_file_names_are_ignored(study, capsys):
     path = Path("downloads/coco-2017/annotations_trainval2017.zip")
     with zipfile.ZipFile(path) as whole:
         record = json.loads(whole.read("annotations/instances_train2017.json"))
@@ -244,7 +248,7 @@ def test_damaged_parquet_is_refused(study, capsys):
 
 
 @pytest.mark.parametrize(
-    ("turns", "said"),
+    ("turns", "expected"),
     [
         ([], "no conversation"),
         ([("system", "x")], "turn 0 is from 'system'"),
@@ -255,12 +259,12 @@ def test_damaged_parquet_is_refused(study, capsys):
         (None, "no conversation"),
     ],
 )
-def test_conversations_that_are_none_are_refused(turns, said, study, capsys):
+def test_malformed_conversations_are_refused(turns, expected, study, capsys):
     folder = Path("downloads/llava-onevision/mathqa")
     image = {"bytes": encode_jpeg(releases.picture(0)), "path": "x"}
-    asked = None if turns is None else [{"from": who, "value": text} for who, text in turns]
-    row = {"id": "1", "image": image, "conversations": asked}
+    conversation = None if turns is None else [{"from": who, "value": text} for who, text in turns]
+    row = {"id": "1", "image": image, "conversations": conversation}
     schema = pq.read_schema(next(folder.glob("*.parquet")))
     for path in folder.glob("*.parquet"):
         pq.write_table(pa.Table.from_pylist([{**row, "data_source": "mathqa"}] * 20, schema), path)
-    refused(study, "ov", capsys, said)
+    refused(study, "ov", capsys, expected)

@@ -1,0 +1,53 @@
+"""JSON files that are read with one-line errors; :mod:`sgt.atomic` writes them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sgt.errors import SgtError
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Args:
+        path: of the file.
+        remedy: what the user can do about a damaged file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SgtError: it is not valid JSON, or not an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise SgtError(path, f"not valid JSON ({error})", remedy) from None
+    if not isinstance(content, dict):
+        raise SgtError(path, "not a JSON object", remedy)
+    return content
+
+
+@contextmanager
+def json_fields(path: Path, kind: str, remedy: str) -> Iterator[Any]:
+    """The value that a JSON file holds, for a block that takes fields from it.
+
+    ::
+
+        with json_fields(path, "a report of targets", "render them again") as report:
+            return report["sha256"]
+
+    Args:
+        path: of the file.
+        kind: what the file should be, for the message.
+        remedy: what the user can do about a damaged file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        SgtError: it is not valid JSON, or a field is missing or has the wrong type.
+    """
+    try:
+        yield json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise SgtError(path, f"not {kind} ({error!r})", remedy) from None

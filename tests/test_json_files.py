@@ -1,0 +1,46 @@
+"""Reading JSON files: one line names the file, what is wrong and what to do."""
+
+import pytest
+
+from sgt.errors import SgtError
+from sgt.json_files import json_fields, read_json
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"{", "not valid JSON (Expecting property name"),
+        (b"\xff{}", "not valid JSON ('utf-8' codec"),
+        (b"[" * 100_000, "not valid JSON (maximum recursion depth"),
+        (b"[]", "not a JSON object"),
+    ],
+)
+def test_a_file_that_holds_no_object_is_refused_in_one_line(content, problem, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_bytes(content)
+    with pytest.raises(SgtError) as raised:
+        read_json(path, "make it again")
+    assert str(raised.value).startswith(f"{path}: {problem}") and str(raised.value).endswith("; make it again")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"files": 1}', '{"files": [1]}', '{"files": {"a": {}}}'])
+def test_a_missing_or_wrong_field_is_refused_in_one_line(content, tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text(content)
+    with (
+        pytest.raises(SgtError, match=r"record\.json: not a list of files \(.*\); fetch it again"),
+        json_fields(path, "a list of files", "fetch it again") as record,
+    ):
+        assert [file["sha256"] for file in record["files"].values()] == []
+
+
+def test_a_missing_file_is_left_to_the_caller(tmp_path):
+    with pytest.raises(FileNotFoundError), json_fields(tmp_path / "none.json", "a record", "make it"):
+        pytest.fail("there is nothing to read")
+
+
+def test_an_error_of_the_block_keeps_its_own_message(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text("{}")
+    with pytest.raises(SgtError, match="seed: is negative"), json_fields(path, "a record", "make it"):
+        raise SgtError("seed", "is negative", "raise it")
