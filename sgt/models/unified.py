@@ -1,4 +1,4 @@
-"""A unified multimodal model: one that can be trained, answers about images, and makes images."""
+"""A unified multimodal model: it is trained, answers about images, and makes images."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import torch
 
+from sgt.models.capture import Capturer
 from sgt.models.interface import Answerer, Generator
 from sgt.models.trainable import Trainable
 
 
-class UnifiedModel(Trainable, Answerer, Generator):
+class UnifiedModel(Trainable, Answerer, Generator, Capturer):
     """Base class of the model families."""
 
     @classmethod

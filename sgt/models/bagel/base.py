@@ -1,15 +1,19 @@
 """What a BAGEL consists of."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from PIL import Image
 from tokenizers import Tokenizer
+from torch import Tensor
 
 from sgt.models.bagel.checkpoint import special_tokens
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.interface import LoadedModel
+from sgt.models.interface import LoadedModel, Request
 from sgt.models.tokenizer import without_special
-from sgt.models.transforms import transform_of
+from sgt.models.transforms import to_tensor, transform_of
 from sgt.models.vae import VAE
 
 
@@ -40,6 +44,26 @@ class BagelBase(LoadedModel):
         self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
         self.vqa_transform = self.vit_transform
 
+    def encoded(self, image: Image.Image, draw: torch.Generator) -> Tensor:
+        """The sampled latent (z, H, W) of one RGB image, scaled as a target image already."""
+        pixels = to_tensor(image)[None].to(self.device)
+        shape = (1, self.vae.config.z_channels, *(side // self.vae.config.downsample for side in pixels.shape[2:]))
+        noise = torch.randn(shape, generator=draw)
+        return self.vae.encode(pixels, noise.to(pixels.device))[0]
+
     def ids(self, text: str) -> list[int]:
         """Token ids of a text; a marker in it is characters like any other."""
         return self.plain_tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def parts_of(request: Request) -> list[str | Image.Image]:
+    """System text and content."""
+    return [*([request.system] if request.system else []), *request.content]
+
+
+def alike(contents: Sequence[Sequence[str | Image.Image]]) -> list[list[int]]:
+    """Indexes of contents, grouped by the kinds of their parts: rows of one context append the same kind at a time."""
+    groups = defaultdict(list)
+    for place, content in enumerate(contents):
+        groups[tuple(isinstance(part, str) for part in content)].append(place)
+    return list(groups.values())

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sgt.models.bagel.capture import BagelCapture
 from sgt.models.bagel.checkpoint import (
     SPECIAL,
     load_networks,
@@ -19,7 +20,7 @@ from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.unified import UnifiedModel
 
 
-class Bagel(BagelTraining, BagelInference, UnifiedModel):
+class Bagel(BagelTraining, BagelInference, BagelCapture, UnifiedModel):
     """A BAGEL of any size: network, VAE, tokenizer and image transforms."""
 
     @classmethod

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from sgt.errors import SgtError
-from sgt.models.interface import LoadedModel
+from sgt.models.interface import LoadedModel, Request
 from sgt.models.omnigen2.chats import ChatBuilder
 from sgt.models.omnigen2.images import QwenTransform, ReferenceTransform, read_normalisation
 from sgt.models.omnigen2.network import OmniGen2Network
@@ -69,3 +69,13 @@ class OmniGen2Base(LoadedModel):
             for place, latent in zip(alike, self.vae.encode(*stacked), strict=True):
                 latents[place] = latent
         return latents
+
+
+def refuse_system_text(request: Request) -> None:
+    """See that a request for an image has no system text.
+
+    Raises:
+        SgtError: it has one.
+    """
+    if request.system:
+        raise SgtError("generated image", "OmniGen2 does not think before it draws", "remove the system text")

@@ -53,7 +53,7 @@ class ChatBuilder:
 
     def __init__(self, tokenizer: Tokenizer, limit: int, see: Callable[[Image.Image], SeenPatches]) -> None:
         self.tokenizer, self.limit, self.see = tokenizer, limit, see
-        self.special, self._plain = special_tokens(tokenizer), without_special(tokenizer)
+        self.special, self.plain = special_tokens(tokenizer), without_special(tokenizer)
 
     def ids(self, *parts: str) -> list[int]:
         """Token ids of texts and markers, one after another; what lies between two markers is read as one text."""
@@ -62,7 +62,7 @@ class ChatBuilder:
             if are_markers:
                 found += [self.tokenizer.token_to_id(marker) for marker in some]
             else:
-                found += self._plain.encode("".join(some), add_special_tokens=False).ids
+                found += self.plain.encode("".join(some), add_special_tokens=False).ids
         return found
 
     def instruction(self, prompt: str | None, images: Sequence[Image.Image] = ()) -> Chat:

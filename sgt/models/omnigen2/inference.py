@@ -9,7 +9,7 @@ from torch import Tensor
 from sgt.errors import SgtError
 from sgt.models.decoding import generate_tokens, likelihoods, seeded
 from sgt.models.interface import Answerer, Decoding, Generator, Likelihood, Reply, Request, Sampling
-from sgt.models.omnigen2.base import OmniGen2Base
+from sgt.models.omnigen2.base import OmniGen2Base, refuse_system_text
 from sgt.models.omnigen2.context import Context
 from sgt.models.omnigen2.rows import collate
 from sgt.models.omnigen2.sampling import Branch, sample_latents
@@ -71,8 +71,7 @@ class OmniGen2Inference(OmniGen2Base, Answerer, Generator):
         size that the model does not make is made at the next smaller one it does, and scaled.
         """
         for request in requests:
-            if request.system:
-                raise SgtError("generated image", "OmniGen2 does not think before it draws", "remove the system text")
+            refuse_system_text(request)
             if edit and len(request.images) > REFERENCES:
                 problem = f"{len(request.images)} are more than {REFERENCES}"
                 raise SgtError("reference images", problem, "give fewer")

@@ -51,6 +51,8 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Grouped-query attention with normalised, rotated queries and keys."""
 
+    attend = staticmethod(attend)
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width, head = config.hidden_size, config.head_dim
@@ -66,7 +68,7 @@ class Attention(nn.Module):
         """(N, width), complex64 (N, head / 2), who sees whom → (N, width)."""
         q, k, v = (part(x).unflatten(-1, (-1, self.head_dim)) for part in (self.to_q, self.to_k, self.to_v))
         q, k = rotate(self.norm_q(q), rotation), rotate(self.norm_k(k), rotation)
-        return self.to_out[0](attend(q, k, v, layout))
+        return self.to_out[0](self.attend(q, k, v, layout))
 
 
 class FeedForward(nn.Module):

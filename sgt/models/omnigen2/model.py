@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sgt.models.lora import merge_lora
+from sgt.models.omnigen2.capture import OmniGen2Capture
 from sgt.models.omnigen2.checkpoint import empty_networks, load_networks, save_networks
 from sgt.models.omnigen2.config import read_config
 from sgt.models.omnigen2.inference import OmniGen2Inference
@@ -16,7 +17,7 @@ from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.unified import UnifiedModel
 
 
-class OmniGen2(OmniGen2Training, OmniGen2Inference, UnifiedModel):
+class OmniGen2(OmniGen2Training, OmniGen2Inference, OmniGen2Capture, UnifiedModel):
     """An OmniGen2 of any size: network, VAE, tokenizer and image transforms.
 
     Images are shown to the language model as SGT-Gen2 does, whose states of all tokens condition the diffusion

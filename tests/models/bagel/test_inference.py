@@ -10,11 +10,12 @@ from PIL import Image
 
 from sgt.config.models import Model
 from sgt.errors import SgtError
+from sgt.models.bagel import inference as bagel_inference
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.model import Bagel
 from sgt.models.decoding import Continuation, generate_tokens, seeded
 from sgt.models.examples import InputImage, Text
-from sgt.models.interface import Decoding, Sampling
+from sgt.models.interface import Decoding, Request, Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from tests.conftest import MODEL
@@ -89,6 +90,29 @@ def test_an_image_to_edit_is_seen_through_the_vae_too(model):
         pixels(generated(model, ["a"], [0], (48, 48), SETTINGS, [picture(0)], edit)) for edit in (False, True)
     )
     assert (shown != edited).any()
+
+
+def test_several_images_are_appended_in_the_order_of_the_request(model, monkeypatch):
+    """Each image to edit by the VAE and then by the encoder; the branch without text holds what is before the last."""
+    calls, branches = [], []
+    for name in ("add_latents", "add_vit", "add_texts"):
+        method = getattr(Context, name)
+        monkeypatch.setattr(
+            Context, name, lambda context, given, name=name, method=method: calls.append(name) or method(context, given)
+        )
+    sampled = bagel_inference.sample_latents
+    monkeypatch.setattr(bagel_inference, "sample_latents", lambda *given: branches.append(given[:3]) or sampled(*given))
+    asked = Request((picture(0), "a ball", picture(1, 40), "of this colour"))
+    (made,) = model.generate([asked], SETTINGS, seeds=[0], size=(48, 48), edit=True)
+    shown = ["add_latents", "add_vit"]
+    # A text goes to the full context and to the one without images.
+    assert calls == [*shown, "add_texts", "add_texts", *shown, "add_texts", "add_texts"]
+    full, text_free, image_free = (int(context.valid.sum()) for context in branches[0])
+    texts = [len(model.ids(text)) + 2 for text in ("a ball", "of this colour")]
+    assert (full - text_free, image_free) == (texts[1], sum(texts))
+    swapped = Request((asked.content[2], "a ball", asked.content[0], "of this colour"))
+    (other,) = model.generate([swapped], SETTINGS, seeds=[0], size=(48, 48), edit=True)
+    assert made.tobytes() != other.tobytes()
 
 
 def test_too_much_is_one_line(model):

@@ -10,8 +10,10 @@ import torch
 from PIL import Image
 
 from sgt.errors import SgtError
+from sgt.models.decoding import seeded
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
-from sgt.models.interface import Sampling
+from sgt.models.interface import Request, Sampling
+from sgt.models.omnigen2 import inference as omnigen2_inference
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
@@ -150,6 +152,35 @@ def test_shown_and_edited_images_both_matter_and_differently(model):
         for images, edit in ((None, False), ([picture(0)], False), ([picture(0)], True), ([picture(1)], True))
     ]
     assert all((one != other).any() for place, one in enumerate(drawn) for other in drawn[:place])
+
+
+def test_several_images_to_edit_are_references_in_their_order(model, monkeypatch):
+    """As in the official pipeline: latents for the transformer, each with its index, unseen by the language model."""
+    sampled, given = omnigen2_inference.sample_latents, []
+
+    def recorded(transformer, branches, noise, sampling):
+        given.append(branches)
+        return sampled(transformer, branches, noise, sampling)
+
+    monkeypatch.setattr(omnigen2_inference, "sample_latents", recorded)
+    images = [picture(0), picture(1, 40), picture(2, 24), picture(3), picture(4)]
+    asked = [Request((*images, "a")), Request((images[1], images[0], "a")), Request(("a",))]
+    made = pixels(model.generate(asked, SETTINGS, seeds=[0] * 3, size=(48, 48), edit=True))
+    assert all((one != other).any() for place, one in enumerate(made) for other in made[:place])
+    full, without_text, without_both = given[0]
+    draws = [torch.Generator().manual_seed(seeded(0, "image to edit\na").initial_seed()) for _ in asked]
+    for request, draw, latents in zip(asked, draws, full.references, strict=True):
+        pixels_of = [model.vae_transform(image) for image in request.images]
+        want = [
+            model._encode([x], [torch.randn(model._latent_shape(*x.shape[1:]), generator=draw)])[0] for x in pixels_of
+        ]
+        assert len(latents) == len(want)
+        for latent, wanted in zip(latents, want, strict=True):
+            torch.testing.assert_close(latent, wanted)
+    assert without_text.references == full.references and without_both.references == [[], [], []]
+    assert torch.equal(full.features[0], full.features[2])
+    with pytest.raises(SgtError, match="reference images: 6 are more than 5; give fewer"):
+        model.generate([Request((*images, picture(5), "a"))], SETTINGS, seeds=[0], size=(48, 48), edit=True)
 
 
 def test_a_negative_prompt_and_a_solver_change_the_image(model):
