@@ -23,7 +23,7 @@ from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.sampling import guide, sample_latents
 from sgt.models.decoding import generate_tokens
 from sgt.models.interface import Decoding, Sampling
-from sgt.models.registry import WEIGHTS
+from sgt.models.registry import DTYPES
 from sgt.models.vae import VAE
 
 PROMPT, QUESTION = list(range(5, 45)), list(range(5, 25))
@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     torch.set_num_threads(args.threads)
     device, spec = torch.device(args.device), spec_of(args.model)
-    network, vae = random_networks(spec, WEIGHTS[args.precision], device)
+    network, vae = random_networks(spec, DTYPES[args.precision], device)
     print(f"{device_name(device)}, torch {torch.__version__}, {args.model}, {args.precision}")
 
     sampling = Sampling(num_steps=args.steps, cfg_text_scale=4.0, cfg_interval=(0.0, 1.0))
@@ -54,7 +54,7 @@ def main(words: Sequence[str] | None = None) -> None:
         rate = args.images / fast
         print(f"{side}x{side}, {args.steps} steps, {args.images} at once: {rate:.3g} images/s, ratio {slow / fast:.2f}")
 
-    side = spec.vit_image[0] // network.config.vit.patch_size * network.config.vit.patch_size
+    side = spec.input_image["max_image_size"] // network.config.vit.patch_size * network.config.vit.patch_size
     fast, slow = timed(
         [partial(answer, network, side, args.questions, args.answer, shared) for shared in (True, False)], device
     )

@@ -63,11 +63,11 @@ def random_samples(spec: Model, config: BagelConfig, tokens: int, seed: int = 0)
 
     samples, length = [], 0
     while length < tokens:
-        items: list[Item] = [VitImage(pixels(spec.vit_image[0]))]
-        length += (spec.vit_image[0] // config.vit.patch_size) ** 2 + 2
+        items: list[Item] = [VitImage(pixels(spec.input_image["max_image_size"]))]
+        length += (spec.input_image["max_image_size"] // config.vit.patch_size) ** 2 + 2
         if len(samples) % 3 < 2:
-            items += [TextIds(ids(INSTRUCTION)), VaeImage(pixels(spec.vae_image[0]))]
-            length += INSTRUCTION + 2 + (spec.vae_image[0] // config.latent_stride) ** 2 + 2
+            items += [TextIds(ids(INSTRUCTION)), VaeImage(pixels(spec.target_image["max_image_size"]))]
+            length += INSTRUCTION + 2 + (spec.target_image["max_image_size"] // config.latent_stride) ** 2 + 2
         else:
             items += [t for _ in range(TURNS) for t in (TextIds(ids(QUESTION)), TextIds(ids(ANSWER), loss=True))]
             length += TURNS * (QUESTION + ANSWER + 4)

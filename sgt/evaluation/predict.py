@@ -20,7 +20,7 @@ from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
 from sgt.identity import digest, write_record
 from sgt.models.interface import Answerer, Decoding, Generator, Request, Sampling
-from sgt.models.registry import load_model, made_image
+from sgt.models.registry import load_model, target_transform
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.identity import prediction_identity
@@ -124,7 +124,7 @@ def _painter(model: Generator, spec: Model, protocol: GenerationProtocol) -> Cal
 
     def predict(samples: list[Sample], part: Path) -> None:
         about = [sample.json() for sample in samples]
-        width, height = made_image(spec).size(*image_of(samples[0]).size)
+        width, height = target_transform(spec).size(*image_of(samples[0]).size)
         requests = [Request((record["caption"],), protocol.system) for record in about]
         seeds = [protocol.seed] * len(requests)
         images = model.generate(requests, sampling, seeds=seeds, size=(height, width))

@@ -11,7 +11,7 @@ from sgt.errors import SgtError
 from sgt.evaluation.predict import sampling_of
 from sgt.identity import write_record
 from sgt.models.interface import Request
-from sgt.models.registry import load_model, made_image
+from sgt.models.registry import load_model, target_transform
 from sgt.proxies.render import target_of
 from sgt.study.identity import drawing_identity
 from sgt.study.load import LoadedStudy, Run
@@ -48,7 +48,7 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
         proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
         for place, sample in enumerate(samples)
     ]
-    width, height = made_image(spec).size(*shown[0].size)
+    width, height = target_transform(spec).size(*shown[0].size)
     model = load_model(spec, checkpoint_of(study, run))
     seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
     requests = [Request((image, proxy.prompts[0]), benchmark.protocol.system) for image in shown]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
+from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
 
 GB = 1e9
@@ -75,10 +76,9 @@ def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe, draws: bool = Tr
         spec, sizes, recipe: of the model.
         draws: whether the arm has a proxy.
     """
-    seen, made = (
-        (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
-    )
-    asked = (spec.vqa_image[0] // sizes.patch) ** 2 if spec.vqa_image else seen
+    sides = rules_of(spec.family).largest_sides(spec)
+    seen, asked = ((side // sizes.patch) ** 2 for side in (sides.input, sides.vqa_input))
+    made = (sides.target // sizes.latent) ** 2
     proxies, questions = step_samples(recipe, draws)
     lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, asked + 2 + CONVERSATION)]
     return Tokens(

@@ -1,6 +1,5 @@
 """Image → tensor, at the size a model takes (``bagel.md`` 5)."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -84,8 +83,3 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     """(B, 3, H, W) in [-1, 1], clamped → RGB images."""
     pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
     return [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
-
-
-def transform_of(bounds: Sequence[int]) -> ImageTransform:
-    """From a config's (longest side, shortest side, stride)."""
-    return ImageTransform(*bounds)

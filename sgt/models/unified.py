@@ -1,8 +1,8 @@
 """A unified multimodal model: it is trained, answers about images, and makes images."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,8 +19,7 @@ class UnifiedModel(Trainable, Answerer, Generator, Capturer):
     def from_checkpoint(
         cls,
         folder: Path,
-        vit_image: Sequence[int],
-        vae_image: Sequence[int],
+        images: Any,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         overlay: Path | None = None,
@@ -29,8 +28,7 @@ class UnifiedModel(Trainable, Answerer, Generator, Capturer):
 
         Args:
             folder: the checkpoint.
-            vit_image, vae_image: three numbers about its input and its generated images; see
-                :class:`sgt.config.models.Model`.
+            images: how images are scaled: what the family's rules read of a model's file.
             dtype: of the network's weights; the VAE stays in fp32.
             device: of everything.
             overlay: folder with weights alone, which replace the checkpoint's of the same names.
@@ -41,7 +39,7 @@ class UnifiedModel(Trainable, Answerer, Generator, Capturer):
 
     @classmethod
     @abstractmethod
-    def without_weights(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "UnifiedModel":
+    def without_weights(cls, folder: Path, images: Any) -> "UnifiedModel":
         """A checkpoint's model without its weights, for :meth:`check` and :meth:`tokens`.
 
         Raises:

@@ -17,11 +17,10 @@ from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
 from sgt.data.shards import shard_name
 from sgt.identity import UNKNOWN, Identity, digest
+from sgt.models.rules import model_identity
 from sgt.proxies.render import target_content
 from sgt.study.load import LoadedStudy, Run
 
-# What a model's file says of how images are shown to it and made by it; where its weights lie is not what they are.
-OF_MODEL = {"family", "vit_image", "vqa_image", "vae_image"}
 # The files of a checkpoint that are read. Logs and records beside them are not.
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
 # Raised by whoever changes what a recipe makes of a model and its data.
@@ -33,7 +32,7 @@ SCORE_SCHEMA = 2
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
     """What decides a run's weights. Those of the arm ``base`` are the model's own."""
     spec = study.models[run.model]
-    base = {"model": spec.model_dump(mode="json", include=OF_MODEL), "base": base_content(spec)}
+    base = {"model": model_identity(spec), "base": base_content(spec)}
     if run.arm == ARM_WITHOUT_TRAINING:
         return base
     recipe = study.recipe(run.model, run.arm).model_dump(mode="json", exclude=WITHOUT_EFFECT)
@@ -138,4 +137,5 @@ def _learned(study: LoadedStudy, name: str) -> Identity:
 
 
 def _predicting(study: LoadedStudy, run: Run) -> dict:
-    return study.models[run.model].model_dump(mode="json", include={*OF_MODEL, "precision"})
+    spec = study.models[run.model]
+    return {**model_identity(spec), "precision": spec.precision}

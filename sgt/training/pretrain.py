@@ -12,7 +12,9 @@ from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.mixture import Mixed, Source
 from sgt.data.shards import MANIFEST, read_manifest
 from sgt.errors import SgtError
-from sgt.models.registry import FAMILIES, create_model, load_model, made_image, vae_sha256
+from sgt.models.family import family_of
+from sgt.models.registry import create_model, load_model, target_transform, vae_sha256
+from sgt.models.rules import model_identity
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
 from sgt.study.load import LoadedStudy, load_model_spec
@@ -54,7 +56,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     work.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset(study.dataset_dir(recipe.dataset))
 
-    family = FAMILIES[spec.family]
+    family = family_of(spec.family)
     texts = _texts(dataset, study)
     texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
@@ -62,7 +64,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         vae = _taken_vae(load_model_spec(recipe.vae_of, study.path.parent / "models"), spec)
     else:
         sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
-        vae = train_vae(sizes, recipe, dataset, made_image(spec), seed, saved, _digest(identity["vae"]))
+        vae = train_vae(sizes, recipe, dataset, target_transform(spec), seed, saved, _digest(identity["vae"]))
     begun = {stage: identity[stage] for stage in ("vae", "start")}
     if _read(work / "start" / IDENTITY) != begun:
         with atomic_dir(work / "start") as folder:
@@ -113,24 +115,25 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
     """
     recipe, folder = spec.pretrain, study.dataset_dir(spec.pretrain.dataset)
     read_manifest(folder)
+    sizes = model_identity(spec)
     common = {"family": spec.family, "data_sha256": sha256(folder / MANIFEST), "seed": seed}
     if recipe.vae_of:
         owner = load_model_spec(recipe.vae_of, study.path.parent / "models")
         vae = {"taken_sha256": vae_sha256(owner, Path(owner.checkpoint))}
     else:
         options = recipe.model_dump(mode="json", include=OF_VAE)
-        vae = {**common, **options, "vae_image": list(spec.vae_image), "architecture": spec.architecture["vae"]}
+        vae = {**common, **options, "vae_image": sizes["vae_image"], "architecture": spec.architecture["vae"]}
     start = {
         **common,
         "architecture": spec.architecture,
-        "vit_image": list(spec.vit_image),
+        "vit_image": sizes["vit_image"],
         "instructions_sha256": _digest(_instructions(study)),
     }
     training = {
         **common,
         **recipe.model_dump(mode="json", exclude={*OF_VAE, "vae_of", "dataset", "save_every"}),
-        "vae_image": list(spec.vae_image),
-        "vqa_image": spec.vqa_image and list(spec.vqa_image),
+        "vae_image": sizes["vae_image"],
+        "vqa_image": sizes["vqa_image"],
         "precision": spec.precision,
     }
     return {"vae": vae, "start": start, "training": training}

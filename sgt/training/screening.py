@@ -24,6 +24,7 @@ from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.shards import MANIFEST, SCREENED, read_manifest, scan_shard
 from sgt.errors import SgtError
+from sgt.models.rules import model_identity
 from sgt.progress import Progress
 from sgt.study.load import LoadedStudy
 from sgt.training.judging import Judge, Refusal, Use, most_tokens, uses_of
@@ -147,7 +148,7 @@ def _sight(spec: Model) -> dict:
     for path in sorted(folder.rglob("*.json")):
         if "config" in path.name or "tokenizer" in path.name:
             digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
-    return {**spec.model_dump(include={"family", "vit_image", "vqa_image", "vae_image"}), "files": digest.hexdigest()}
+    return {**model_identity(spec), "files": digest.hexdigest()}
 
 
 def _read(path: Path, judged_for: dict) -> list[Refusal] | None:

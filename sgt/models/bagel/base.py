@@ -11,9 +11,10 @@ from torch import Tensor
 
 from sgt.models.bagel.checkpoint import special_tokens
 from sgt.models.bagel.network import BagelNetwork
+from sgt.models.bagel.rules import BagelImages, SideBounds
 from sgt.models.interface import LoadedModel, Request
 from sgt.models.tokenizer import without_special
-from sgt.models.transforms import to_tensor, transform_of
+from sgt.models.transforms import ImageTransform, to_tensor
 from sgt.models.vae import VAE
 
 
@@ -24,7 +25,7 @@ class BagelBase(LoadedModel):
         special, plain_tokenizer: the ids of the markers; the tokenizer without them.
         folder: of the checkpoint.
         vit_transform: of input images, for the semantic encoder.
-        vqa_transform: of input images of questions; ``vit_transform`` unless it is set.
+        vqa_transform: of input images of questions.
         vae_transform: of target images.
     """
 
@@ -36,13 +37,12 @@ class BagelBase(LoadedModel):
         vae: VAE,
         tokenizer: Tokenizer,
         folder: Path,
-        vit_image: Sequence[int],
-        vae_image: Sequence[int],
+        images: BagelImages,
     ) -> None:
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
         self.special, self.plain_tokenizer = special_tokens(tokenizer), without_special(tokenizer)
-        self.vit_transform, self.vae_transform = transform_of(vit_image), transform_of(vae_image)
-        self.vqa_transform = self.vit_transform
+        self.vit_transform, self.vae_transform = transform_of(images.input_image), transform_of(images.target_image)
+        self.vqa_transform = transform_of(images.vqa_input_image or images.input_image)
 
     def encoded(self, image: Image.Image, draw: torch.Generator) -> Tensor:
         """The sampled latent (z, H, W) of one RGB image, scaled as a target image already."""
@@ -54,6 +54,11 @@ class BagelBase(LoadedModel):
     def ids(self, text: str) -> list[int]:
         """Token ids of a text; a marker in it is characters like any other."""
         return self.plain_tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def transform_of(bounds: SideBounds) -> ImageTransform:
+    """The transform that scales as a model's file says."""
+    return ImageTransform(bounds.max_image_size, bounds.min_image_size, bounds.image_stride)
 
 
 def parts_of(request: Request) -> list[str | Image.Image]:

@@ -1,6 +1,5 @@
 """BAGEL behind the common interface."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,6 +13,7 @@ from sgt.models.bagel.checkpoint import (
     save_networks,
 )
 from sgt.models.bagel.inference import BagelInference
+from sgt.models.bagel.rules import BagelImages
 from sgt.models.bagel.training import BagelTraining
 from sgt.models.lora import merge_lora
 from sgt.models.tokenizer import load_tokenizer, with_special
@@ -27,8 +27,7 @@ class Bagel(BagelTraining, BagelInference, BagelCapture, UnifiedModel):
     def from_checkpoint(
         cls,
         folder: Path,
-        vit_image: Sequence[int],
-        vae_image: Sequence[int],
+        images: BagelImages,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         overlay: Path | None = None,
@@ -38,13 +37,13 @@ class Bagel(BagelTraining, BagelInference, BagelCapture, UnifiedModel):
         network, vae = load_networks(folder, dtype, device, overlay)
         tokenizer = with_special(load_tokenizer(folder), SPECIAL)
         network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
-        return cls(network, vae, tokenizer, folder, vit_image, vae_image)
+        return cls(network, vae, tokenizer, folder, images)
 
     @classmethod
-    def without_weights(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "Bagel":
+    def without_weights(cls, folder: Path, images: BagelImages) -> "Bagel":
         """See :meth:`UnifiedModel.without_weights`."""
         tokenizer = with_special(load_tokenizer(folder), SPECIAL)
-        return cls(*networks_without_weights(folder), tokenizer, folder, vit_image, vae_image)
+        return cls(*networks_without_weights(folder), tokenizer, folder, images)
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """See :meth:`UnifiedModel.save_checkpoint`."""

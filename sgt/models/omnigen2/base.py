@@ -13,6 +13,7 @@ from sgt.models.interface import LoadedModel, Request
 from sgt.models.omnigen2.chats import ChatBuilder
 from sgt.models.omnigen2.images import QwenTransform, ReferenceTransform, read_normalisation
 from sgt.models.omnigen2.network import OmniGen2Network
+from sgt.models.omnigen2.rules import OmniGen2Images
 from sgt.models.vae import VAE
 
 
@@ -34,23 +35,23 @@ class OmniGen2Base(LoadedModel):
         vae: VAE,
         tokenizer: Tokenizer,
         folder: Path,
-        vit_image: Sequence[int],
-        vae_image: Sequence[int],
+        images: OmniGen2Images,
     ) -> None:
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
         vision = network.config.language.vision_config
-        if vit_image[2] != vision.patch_size * vision.spatial_merge_size:
-            tokens = f"{vision.patch_size * vision.spatial_merge_size} pixels per token"
-            raise SgtError("vit_image", f"stride {vit_image[2]}, the vision tower has {tokens}", "make them equal")
+        bounds, token = images.input_image, vision.patch_size * vision.spatial_merge_size
+        if bounds.image_stride != token:
+            problem = f"{bounds.image_stride}, a token of the vision tower has {token} pixels"
+            raise SgtError("input_image.image_stride", problem, "make them equal")
         self.vit_transform = QwenTransform(
-            vit_image[0],
-            vit_image[1],
+            bounds.max_pixels,
+            bounds.min_pixels,
             vision.patch_size,
             vision.spatial_merge_size,
             vision.temporal_patch_size,
             *read_normalisation(folder / "processor"),
         )
-        self.vae_transform = ReferenceTransform(*vae_image)
+        self.vae_transform = target_transform(images)
         self.chats = ChatBuilder(tokenizer, network.config.mllm["max_position_embeddings"], self.vit_transform)
         self._outlines = copy(self.chats)
         self._outlines.see = self.vit_transform.outline
@@ -69,6 +70,12 @@ class OmniGen2Base(LoadedModel):
             for place, latent in zip(alike, self.vae.encode(*stacked), strict=True):
                 latents[place] = latent
         return latents
+
+
+def target_transform(images: OmniGen2Images) -> ReferenceTransform:
+    """The transform of target and reference images that scales as a model's file says."""
+    bounds = images.target_image
+    return ReferenceTransform(bounds.max_pixels, bounds.max_side_length, bounds.image_stride)
 
 
 def refuse_system_text(request: Request) -> None:

@@ -1,6 +1,5 @@
 """OmniGen2 behind the common interface."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +11,7 @@ from sgt.models.omnigen2.checkpoint import empty_networks, load_networks, save_n
 from sgt.models.omnigen2.config import read_config
 from sgt.models.omnigen2.inference import OmniGen2Inference
 from sgt.models.omnigen2.prompts import SPECIAL
+from sgt.models.omnigen2.rules import OmniGen2Images
 from sgt.models.omnigen2.training import OmniGen2Training
 from sgt.models.tokenizer import load_tokenizer, with_special
 from sgt.models.unified import UnifiedModel
@@ -28,28 +28,23 @@ class OmniGen2(OmniGen2Training, OmniGen2Inference, OmniGen2Capture, UnifiedMode
     def from_checkpoint(
         cls,
         folder: Path,
-        vit_image: Sequence[int],
-        vae_image: Sequence[int],
+        images: OmniGen2Images,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
         overlay: Path | None = None,
     ) -> "OmniGen2":
-        """See :meth:`UnifiedModel.from_checkpoint`.
-
-        ``vit_image`` is (most pixels, fewest pixels, pixels per token) and ``vae_image`` (most pixels, longest side,
-        stride).
-        """
+        """See :meth:`UnifiedModel.from_checkpoint`."""
         folder = Path(folder)
         network, vae = load_networks(folder, dtype, device, overlay)
         tokenizer = with_special(load_tokenizer(folder / "processor"), SPECIAL)
         network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
-        return cls(network, vae, tokenizer, folder, vit_image, vae_image)
+        return cls(network, vae, tokenizer, folder, images)
 
     @classmethod
-    def without_weights(cls, folder: Path, vit_image: Sequence[int], vae_image: Sequence[int]) -> "OmniGen2":
+    def without_weights(cls, folder: Path, images: OmniGen2Images) -> "OmniGen2":
         """See :meth:`UnifiedModel.without_weights`."""
         tokenizer = with_special(load_tokenizer(folder / "processor"), SPECIAL)
-        return cls(*empty_networks(read_config(folder)), tokenizer, folder, vit_image, vae_image)
+        return cls(*empty_networks(read_config(folder)), tokenizer, folder, images)
 
     def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
         """See :meth:`UnifiedModel.save_checkpoint`."""

@@ -16,7 +16,7 @@ from sgt.commands.main import main
 from sgt.models.interface import Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from tests.conftest import GENERATION, MODEL, sgt
+from tests.conftest import GENERATION, sgt, sides
 from tests.models.bagel.test_precision import picture
 from tests.models.calls import answers, generated, whole_answer_logprobs
 
@@ -104,10 +104,19 @@ def test_a_missing_file_and_a_wrong_shape(fails):
 
 def test_an_image_larger_than_the_position_table(fails):
     # A file that gives no sizes: those of the weights are seen when they are loaded.
-    change_yaml("config/models/micro.yaml", architecture=None, pretrain=None, vit_image=[96, 96, 8])
+    change_yaml(
+        "config/models/micro.yaml",
+        architecture=None,
+        pretrain=None,
+        input_image=sides(96),
+    )
     sgt("train", *WORDS, "--arm", "base")
     assert "12x12 tokens exceed the 6x6 position table (for micro" in fails(*PREDICT, "toyworld-qa")
-    change_yaml("config/models/micro.yaml", vit_image=MODEL["vit_image"], vae_image=[96, 96, 8])
+    change_yaml(
+        "config/models/micro.yaml",
+        input_image=sides(48),
+        target_image=sides(96),
+    )
     sgt("train", *WORDS, "--arm", "base")
     assert "12x12 tokens exceed the 6x6 position table (for micro" in fails(*PREDICT, "toyworld-gen")
     assert "12x12 tokens exceed the 6x6 position table (for micro" in fails("train", "--arm", "edge")

@@ -8,26 +8,26 @@ import pytest
 import torch
 from PIL import Image
 
-from sgt.config.models import Model
 from sgt.errors import SgtError
 from sgt.models.bagel import inference as bagel_inference
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.model import Bagel
+from sgt.models.bagel.rules import BagelImages, SideBounds
 from sgt.models.decoding import Continuation, generate_tokens, seeded
 from sgt.models.examples import InputImage, Text
 from sgt.models.interface import Decoding, Request, Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from tests.conftest import MODEL
+from tests.conftest import sides
 from tests.models.calls import answers, generated, whole_answer_logprobs
 
-SIZES = (MODEL["vit_image"], MODEL["vae_image"])
+IMAGES = BagelImages(input_image=SideBounds(**sides(48)), target_image=SideBounds(**sides(48)))
 SETTINGS = Sampling(num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), renorm="channel")
 
 
 @pytest.fixture
 def model(study):
-    return Bagel.from_checkpoint(Path("base/micro"), *SIZES)
+    return Bagel.from_checkpoint(Path("base/micro"), IMAGES)
 
 
 def picture(seed: int, side: int = 48) -> Image.Image:
@@ -124,7 +124,7 @@ def test_too_much_is_one_line(model):
         generated(model, ["a"], [0], (64, 64), SETTINGS)
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
         model.batch([[Text("long " * 600, supervised=True)]], [0])
-    model.vit_transform.longest = model.vit_transform.shortest = 96
+    model.vqa_transform.longest = model.vqa_transform.shortest = 96
     with pytest.raises(SgtError, match="ViT image: 12x12 tokens exceed the 6x6 position table"):
         answers(model, [picture(0, 96)], [["what"]], 3)
 
@@ -162,9 +162,10 @@ def test_an_image_of_part_of_a_token_is_refused(model):
 
 def test_images_that_are_asked_about_may_be_seen_finer(study):
     """SGT-BAGEL shows proxies' images at 224 pixels and the VQA images at 980."""
-    spec = load_study(study).models["micro"].model_copy(update={"vit_image": (24, 24, 8), "vqa_image": (48, 48, 8)})
+    small = sides(24)
+    spec = load_study(study).models["micro"].model_copy(update={"input_image": small, "vqa_input_image": sides(48)})
     model = load_model(spec, Path("base/micro"))
-    image, coarse = picture(0), load_model(spec.model_copy(update={"vqa_image": None}), Path("base/micro"))
+    image, coarse = picture(0), load_model(spec.model_copy(update={"vqa_input_image": None}), Path("base/micro"))
     asked, painted = [InputImage(image, asked=True), Text("a")], [InputImage(image), Text("a")]
     assert [len(model.batch([example], [0]).packed_vit_tokens) for example in (asked, painted)] == [36, 9]
     assert [model.tokens(example) for example in (asked, painted)] == [
@@ -173,5 +174,3 @@ def test_images_that_are_asked_about_may_be_seen_finer(study):
     assert whole_answer_logprobs(model, image, "what", ["a"]) != whole_answer_logprobs(coarse, image, "what", ["a"])
     made = [generated(one, ["a"], [0], (48, 48), SETTINGS, [image])[0].tobytes() for one in (model, coarse)]
     assert made[0] == made[1]
-    with pytest.raises(ValueError, match="omnigen2 sees all images at vit_image"):
-        Model(**{**spec.model_dump(), "family": "omnigen2"})

@@ -18,17 +18,18 @@ from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
 from sgt.models.omnigen2.rows import IGNORED, Chat, collate
+from sgt.models.omnigen2.rules import OmniGen2Images
 from tests.conftest import OMNIGEN2
 from tests.models.bagel.test_inference import picture, pixels
 from tests.models.calls import answers, generated, whole_answer_logprobs
 
-SIZES = (OMNIGEN2["vit_image"], OMNIGEN2["vae_image"])
+IMAGES = OmniGen2Images(input_image=OMNIGEN2["input_image"], target_image=OMNIGEN2["target_image"])
 SETTINGS = Sampling(num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), shift="dynamic_v2")
 
 
 @pytest.fixture
 def model(study_omnigen2):
-    model = OmniGen2.from_checkpoint(Path("base/micro-omnigen2"), *SIZES)
+    model = OmniGen2.from_checkpoint(Path("base/micro-omnigen2"), IMAGES)
     # The created output projection starts at zero, and six steps of training hardly move it.
     with torch.no_grad():
         model.network.transformer.norm_out.linear_2.weight.normal_(std=0.3, generator=torch.Generator().manual_seed(0))
@@ -208,8 +209,9 @@ def test_too_much_is_one_line(model):
         model.batch([[Text("long " * 600, supervised=True)]], [0])
     with pytest.raises(SgtError, match="image: 4000x2 is too narrow"):
         answers(model, [Image.new("RGB", (4000, 2))], [["what"]], 3)
-    with pytest.raises(SgtError, match="vit_image: stride 28, the vision tower has 8 pixels per token"):
-        OmniGen2.from_checkpoint(model.folder, (2304, 2304, 28), SIZES[1])
+    with pytest.raises(SgtError, match=r"input_image\.image_stride: 28, a token of the vision tower has 8 pixels"):
+        wrong = IMAGES.input_image.model_copy(update={"image_stride": 28})
+        OmniGen2.from_checkpoint(model.folder, IMAGES.model_copy(update={"input_image": wrong}))
 
 
 def test_the_vision_tower_is_given_what_the_processor_of_qwen_gives(model):
@@ -261,9 +263,9 @@ def losses(model, autocast: bool = False) -> torch.Tensor:
 
 def test_bf16_weights_and_bf16_autocast_give_nearly_the_same_losses(study_omnigen2):
     folder = Path("base/micro-omnigen2")
-    exact = losses(OmniGen2.from_checkpoint(folder, *SIZES))
-    torch.testing.assert_close(losses(OmniGen2.from_checkpoint(folder, *SIZES), True), exact, rtol=0.03, atol=0.01)
-    half = OmniGen2.from_checkpoint(folder, *SIZES, dtype=torch.bfloat16)
+    exact = losses(OmniGen2.from_checkpoint(folder, IMAGES))
+    torch.testing.assert_close(losses(OmniGen2.from_checkpoint(folder, IMAGES), True), exact, rtol=0.03, atol=0.01)
+    half = OmniGen2.from_checkpoint(folder, IMAGES, dtype=torch.bfloat16)
     assert {p.dtype for p in half.network.parameters()} == {torch.bfloat16}
     torch.testing.assert_close(losses(half), exact, rtol=0.03, atol=0.01)
     assert answers(half, [picture(0)], [["how many"]], 4) and generated(half, ["a red cube"], [0], (48, 48), SETTINGS)
