@@ -9,7 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from sgt.errors import SgtError
-from sgt.models.interface import LoadedModel, Request, inference
+from sgt.models.interface import Inference, Request
+from sgt.models.loaded import inference
 
 SPAN = re.compile(r"(system|template|answer|target)|(text|image)(\.[0-9]+)?")
 
@@ -44,7 +45,7 @@ class Captured:
     attention: dict[int, Tensor]
 
 
-class Capturer(LoadedModel):
+class Capturer(Inference):
     """Captures what happens inside a forward pass."""
 
     @inference
@@ -84,7 +85,16 @@ class Capturer(LoadedModel):
         if target and not len(requests) == len(target.images) == len(target.seeds):
             given = f"{len(requests)} requests, {len(target.images)} targets and {len(target.seeds)} seeds"
             raise SgtError("request", given, "give as many of each")
-        return self._capture(requests, layers, spans, target, per_head) if requests else []
+
+        def work(places: Sequence[int]) -> list[Captured]:
+            its_target = target and NoisyTarget(
+                [target.images[place] for place in places], target.time, [target.seeds[place] for place in places]
+            )
+            return self._capture([requests[place] for place in places], layers, spans, its_target, per_head)
+
+        sizes = [image.size[::-1] for image in target.images] if target else [None] * len(requests)
+        tokens = [self.request_tokens(request, size) for request, size in zip(requests, sizes, strict=True)]
+        return self.batch_sizes.run("capture", work, range(len(requests)), tokens)
 
     @abstractmethod
     def _captured_layers(self, generating: bool) -> int:

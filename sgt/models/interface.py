@@ -3,19 +3,19 @@
 Training has an interface of its own, :class:`sgt.models.trainable.Trainable`.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import wraps
-from typing import Any, Literal
+from functools import cached_property
+from typing import Literal
 
-import torch
 from PIL import Image
-from torch import nn
 
 from sgt.config.benchmarks import Solver
 from sgt.config.recipe import TimeShift
 from sgt.errors import SgtError
+from sgt.models.batching import BatchSizes
+from sgt.models.loaded import LoadedModel, inference
 
 
 @dataclass(frozen=True)
@@ -120,39 +120,24 @@ class Sampling:
     think_tokens: int = 1000
 
 
-class LoadedModel(ABC):
-    """A network with its weights.
+class Inference(LoadedModel):
+    """A model that works through requests, as many at a time as memory allows."""
 
-    Attributes:
-        network: the weights that post-training changes.
-        autocast: run the network's matrix products in bf16, whatever the dtype of its weights.
-    """
+    @cached_property
+    def batch_sizes(self) -> BatchSizes:
+        """How many requests are worked through at once."""
+        return BatchSizes(self.device)
 
-    network: nn.Module
-    autocast: bool = False
+    @abstractmethod
+    def request_tokens(self, request: Request, size: tuple[int, int] | None = None) -> int:
+        """How many tokens a request has; with the (height, width) of an image that is generated from it, those too.
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network's weights are."""
-        return next(self.network.parameters()).device
-
-    def arithmetic(self) -> torch.autocast:
-        """The context in which the network runs; operations that need fp32 use it regardless."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+        Raises:
+            SgtError: an image is too narrow.
+        """
 
 
-def inference(method: Callable) -> Callable:
-    """Run a method of a model without gradients and under its :meth:`LoadedModel.arithmetic`."""
-
-    @wraps(method)
-    def run(self: LoadedModel, *args: Any, **kwargs: Any) -> Any:
-        with torch.no_grad(), self.arithmetic():
-            return method(self, *args, **kwargs)
-
-    return run
-
-
-class Answerer(LoadedModel):
+class Answerer(Inference):
     """Answers requests with text. No request's result depends on the others of a call."""
 
     @inference
@@ -166,7 +151,8 @@ class Answerer(LoadedModel):
         Raises:
             SgtError: a request is too long for the model, or an image too large or too narrow.
         """
-        return self._answer(requests, decoding) if requests else []
+        tokens = [self.request_tokens(request) + decoding.max_new_tokens for request in requests]
+        return self.batch_sizes.run("answer", lambda some: self._answer(some, decoding), requests, tokens)
 
     @inference
     def loglikelihood(
@@ -185,15 +171,17 @@ class Answerer(LoadedModel):
             SgtError: a request with a continuation is too long for the model, or the lists differ in number.
         """
         _check_same_number("requests", requests, "lists of continuations", continuations)
-        scored = [place for place, texts in enumerate(continuations) if texts]
-        found: list[list[Likelihood]] = [[] for _ in requests]
-        if scored:
-            some = self._loglikelihood(
-                [requests[place] for place in scored], [continuations[place] for place in scored]
-            )
-            for place, each in zip(scored, some, strict=True):
-                found[place] = each
-        return found
+        pairs = [(request, texts) for request, texts in zip(requests, continuations, strict=True) if texts]
+        tokens = [
+            len(texts) * (self.request_tokens(request) + max(self.request_tokens(Request((text,))) for text in texts))
+            for request, texts in pairs
+        ]
+
+        def work(some: Sequence[tuple[Request, Sequence[str]]]) -> list[list[Likelihood]]:
+            return self._loglikelihood([request for request, _ in some], [texts for _, texts in some])
+
+        found = iter(self.batch_sizes.run("loglikelihood", work, pairs, tokens))
+        return [next(found) if texts else [] for texts in continuations]
 
     @abstractmethod
     def _answer(self, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
@@ -206,7 +194,7 @@ class Answerer(LoadedModel):
         """See :meth:`loglikelihood`: at least one request, and at least one continuation of each."""
 
 
-class Generator(LoadedModel):
+class Generator(Inference):
     """Makes images from requests. No request's result depends on the others of a call."""
 
     @inference
@@ -234,7 +222,16 @@ class Generator(LoadedModel):
                 requests.
         """
         _check_same_number("requests", requests, "seeds", seeds)
-        return self._generate(requests, sampling, seeds, size, edit) if requests else []
+        pairs = list(zip(requests, seeds, strict=True))
+        # Each guidance branch has its own row.
+        branches = 1 + (sampling.cfg_text_scale > 1) * (1 + (sampling.cfg_image_scale > 1))
+        tokens = [branches * self.request_tokens(request, size) for request in requests]
+
+        def work(some: Sequence[tuple[Request, int]]) -> list[Image.Image]:
+            batch, its_seeds = zip(*some, strict=True)
+            return self._generate(batch, sampling, its_seeds, size, edit)
+
+        return self.batch_sizes.run("generate", work, pairs, tokens)
 
     @abstractmethod
     def _generate(

@@ -12,7 +12,7 @@ from sgt.config.recipe import Part, TimeSampling, TimeShift
 from sgt.errors import SgtError
 from sgt.models.examples import Example
 from sgt.models.flow import Stratum
-from sgt.models.interface import LoadedModel
+from sgt.models.loaded import LoadedModel
 
 
 class Batch(Protocol):

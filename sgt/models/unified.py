@@ -2,17 +2,29 @@
 
 from abc import abstractmethod
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from sgt.models.capture import Capturer
-from sgt.models.interface import Answerer, Generator
+from sgt.models.examples import InputImage, TargetImage, Text
+from sgt.models.interface import Answerer, Generator, Request
 from sgt.models.trainable import Trainable
 
 
 class UnifiedModel(Trainable, Answerer, Generator, Capturer):
     """Base class of the model families."""
+
+    def request_tokens(self, request: Request, size: tuple[int, int] | None = None) -> int:
+        """See :meth:`Inference.request_tokens`."""
+        example: list = [Text(request.system)] if request.system else []
+        for part in request.content:
+            example.append(Text(part) if isinstance(part, str) else InputImage(part, asked=size is None))
+        if size is not None:
+            # Only the size of an image decides its tokens.
+            example.append(TargetImage(SimpleNamespace(size=size[::-1])))
+        return self.tokens(example)
 
     @classmethod
     @abstractmethod

@@ -12,7 +12,8 @@ from torch import Tensor
 from sgt.models.bagel.checkpoint import special_tokens
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.rules import BagelImages, SideBounds
-from sgt.models.interface import LoadedModel, Request
+from sgt.models.interface import Request
+from sgt.models.loaded import LoadedModel
 from sgt.models.tokenizer import without_special
 from sgt.models.transforms import ImageTransform, to_tensor
 from sgt.models.vae import VAE

@@ -9,7 +9,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from sgt.errors import SgtError
-from sgt.models.interface import LoadedModel, Request
+from sgt.models.interface import Request
+from sgt.models.loaded import LoadedModel
 from sgt.models.omnigen2.chats import ChatBuilder
 from sgt.models.omnigen2.images import QwenTransform, ReferenceTransform, read_normalisation
 from sgt.models.omnigen2.network import OmniGen2Network
