@@ -97,9 +97,9 @@ def tokens_of(batch: PackedBatch) -> Tokens:
         first = last
     return Tokens(
         text=len(batch.packed_text_ids),
-        seen=len(batch.packed_vit_tokens),
-        made=len(batch.packed_vae_token_indexes),
+        input_image=len(batch.packed_vit_tokens),
+        target_image=len(batch.packed_vae_token_indexes),
         supervised=len(batch.ce_loss_indexes),
         pairs=pairs,
-        seen_pairs=sum(count**2 for count in batch.vit_token_seqlens),
+        vision_pairs=sum(count**2 for count in batch.vit_token_seqlens),
     )

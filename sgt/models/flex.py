@@ -1,7 +1,7 @@
-"""Attention over one packed sequence by FlexAttention: blocks of queries and keys that may not meet are not computed.
+"""Attention over one packed sequence by FlexAttention: blocks whose queries attend to none of their keys are skipped.
 
 The mask is the same for every head and layer, so it is built once per batch. It follows from the splits alone: which
-blocks are empty, whole or mixed is worked out from the splits that lie in them, without a mask of tokens by tokens.
+blocks are empty, full or mixed is computed from the splits that lie in them, without a mask of tokens by tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class FlexLayout:
     Attributes:
         token: int64 (N,), the packed token in each place.
         place: int64 (N,), the place of each packed token.
-        mask: which of the L places may see which.
+        mask: which of the L places attend to which.
     """
 
     token: Tensor
@@ -76,7 +76,7 @@ def padded_length(tokens: int) -> int:
 def block_mask(
     sample_lens: Sequence[int], split_lens: Sequence[int], modes: Sequence[str], device: torch.device
 ) -> BlockMask:
-    """The mask of packed samples, padded to :func:`padded_length`; padding sees itself alone.
+    """The mask of packed samples, padded to :func:`padded_length`; a place of padding attends to itself alone.
 
     Args:
         sample_lens, split_lens, modes: see :func:`sgt.models.attention.split_mask`.
@@ -102,14 +102,14 @@ def block_mask(
     )
     sample_at, split_at, hidden_at, whole_at = (values.to(device) for values in per_place)
 
-    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def attends(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = split_at[query] == split_at[key]
         reached = (query >= key) | (same & whole_at[query])
         return (sample_at[query] == sample_at[key]) & reached & (same | ~hidden_at[key])
 
     mixed = _listed(some & ~every, device)
     full = _listed(every, device)
-    return BlockMask.from_kv_blocks(*mixed, *full, BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(length, length))
+    return BlockMask.from_kv_blocks(*mixed, *full, BLOCK_SIZE=BLOCK, mask_mod=attends, seq_lengths=(length, length))
 
 
 def block_overlap(split: Tensor, sample: Tensor, hidden: Tensor, whole: Tensor, length: int) -> tuple[Tensor, Tensor]:

@@ -35,7 +35,7 @@ def load_model(
         spec: the model.
         folder: its base checkpoint, or one trained from it.
         precision: the model's own if None.
-        device: where the model says if None.
+        device: that of the model's file if None.
     """
     overlay = Path(spec.overlay) if spec.overlay and folder == Path(spec.checkpoint) else None
     precision = precision or spec.precision
@@ -56,12 +56,12 @@ def device_of(spec: Model) -> torch.device:
     """Where a model runs.
 
     Raises:
-        SgtError: it wants CUDA and there is none.
+        SgtError: the model needs CUDA and there is none.
     """
     if spec.device == "cuda" and not torch.cuda.is_available():
-        raise SgtError(f"model {spec.name}: device", "there is no CUDA device", "say auto or cpu, or mend the driver")
-    chosen = "cuda" if spec.device == "auto" and torch.cuda.is_available() else spec.device
-    return torch.device("cpu" if chosen == "auto" else chosen)
+        raise SgtError(f"model {spec.name}: device", "there is no CUDA device", "set auto or cpu, or repair the driver")
+    device = "cuda" if spec.device == "auto" and torch.cuda.is_available() else spec.device
+    return torch.device("cpu" if device == "auto" else device)
 
 
 def create_model(spec: Model, tokenizer: Tokenizer, vae: VAE, folder: Path, seed: int) -> UnifiedModel:

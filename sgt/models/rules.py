@@ -107,7 +107,7 @@ def parse_images(spec: Model, kind: type[Images]) -> Images:
 
 
 def model_identity(spec: Model) -> dict[str, Any]:
-    """What a model's file says of how images are scaled, under the names that identities have always had.
+    """How a model's images are scaled, under the names by which results have always been identified.
 
     Where the weights lie is not what they are, so their folder is no part of it.
     """

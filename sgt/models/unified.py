@@ -20,7 +20,7 @@ class UnifiedModel(Trainable, Answerer, Generator, Capturer):
         """See :meth:`Inference.request_tokens`."""
         example: list = [Text(request.system)] if request.system else []
         for part in request.content:
-            example.append(Text(part) if isinstance(part, str) else InputImage(part, asked=size is None))
+            example.append(Text(part) if isinstance(part, str) else InputImage(part, vqa=size is None))
         if size is not None:
             # Only the size of an image decides its tokens.
             example.append(TargetImage(SimpleNamespace(size=size[::-1])))

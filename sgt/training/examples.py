@@ -31,7 +31,7 @@ def vqa_example(sample: Sample, look: Callable[[Sample], Image.Image] = image_of
         SgtError: the record has neither, is no conversation, or lacks a text.
     """
     record, where = sample.json(), f"{sample.shard}: {sample.key}.json"
-    shown = [InputImage(look(sample), asked=True)] if sample.has_image else []
+    shown = [InputImage(look(sample), vqa=True)] if sample.has_image else []
     if "questions" in record:
         asked = check_questions(record["questions"], where)
         if "caption" in record:

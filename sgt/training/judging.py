@@ -213,4 +213,4 @@ def _asked(benchmark: Benchmark, sample: Sample, outline: Outline) -> Example:
         return [*told, Text(caption_of(sample)), TargetImage(outline)]
     # What a model answers is cut off where its context ends.
     asked = check_questions(record.get("questions"), where)
-    return [*told, InputImage(outline, asked=True), *(QAPair(question, "") for question, _ in asked)]
+    return [*told, InputImage(outline, vqa=True), *(QAPair(question, "") for question, _ in asked)]

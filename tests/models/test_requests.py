@@ -97,7 +97,7 @@ def test_the_likelihood_of_an_answer_is_its_training_loss(model):
     image, options = picture(0), ["one", "two of them", "a red cube and a ball"]
     (found,) = model.loglikelihood([Request((image, "how many"))], [options])
     for option, each in zip(options, found, strict=True):
-        batch = model.batch([[InputImage(image, asked=True), QAPair("how many", option)]], [0])
+        batch = model.batch([[InputImage(image, vqa=True), QAPair("how many", option)]], [0])
         assert batch.ce_tokens == each.tokens + 1
         assert each.logprob + each.end_logprob == pytest.approx(-model.loss(batch, 1.0).ce.item(), rel=1e-4)
 

@@ -1,4 +1,4 @@
-"""What a BAGEL consists of."""
+"""The parts of a BAGEL: network, VAE, tokenizer, image transforms."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ class BagelBase(LoadedModel):
 
 
 def transform_of(bounds: SideBounds) -> ImageTransform:
-    """The transform that scales as a model's file says."""
+    """The transform of a model file's bounds."""
     return ImageTransform(bounds.max_image_size, bounds.min_image_size, bounds.image_stride)
 
 

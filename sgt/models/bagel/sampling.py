@@ -1,4 +1,4 @@
-"""Making images and answers from a context (``bagel.md`` 6)."""
+"""Sampling images from contexts (``bagel.md`` 6)."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from sgt.models import flow
 from sgt.models.bagel.context import Context
 from sgt.models.interface import Sampling
 
-Watcher = Callable[[int, Tensor, Tensor], None]
+StepCallback = Callable[[int, Tensor, Tensor], None]
 
 
 def guide(v: Tensor, v_text: Tensor | None, v_image: Tensor | None, sampling: Sampling, images: int) -> Tensor:
@@ -46,7 +46,7 @@ def sample_latents(
     noise: Tensor,
     shape: tuple[int, int],
     sampling: Sampling,
-    watch: Watcher | None = None,
+    on_step: StepCallback | None = None,
 ) -> Tensor:
     """Integrate from noise to latents, all guidance branches as one batch.
 
@@ -55,7 +55,7 @@ def sample_latents(
         noise: (images · h · w, numbers per token).
         shape: (h, w) of every image, in tokens.
         sampling: of the sampler.
-        watch: called with (step, x, velocity) before each Euler step.
+        on_step: called with (step, x, velocity) before each Euler step.
 
     Returns:
         Latent tokens, the shape of ``noise``.
@@ -77,7 +77,7 @@ def sample_latents(
             v = guide(v, v_text, v_image[0] if v_image else None, sampling, images)
         else:
             v = full.velocity(x, t, [shape] * images)
-        if watch:
-            watch(step, x, v)
+        if on_step:
+            on_step(step, x, v)
         x = x - v * (t - after)
     return x

@@ -19,7 +19,7 @@ from sgt.models.flow import Stratum
 from sgt.models.trainable import LossSums, Trainable
 from sgt.models.transforms import ImageTransform
 
-# The VAE encodes at most so many pixels at once: its activations take about 0.5 kB a pixel and level.
+# The VAE encodes at most so many pixels at once: its activations take about 0.5 kB per pixel and level.
 ENCODED_PIXELS = 4 * 2**20
 
 
@@ -47,7 +47,7 @@ class BagelTraining(BagelBase, Trainable):
             compile_layer(layer)
 
     def tokens(self, example: Example) -> int:
-        """See :meth:`Trainable.tokens`. No pixel is touched."""
+        """See :meth:`Trainable.tokens`. No pixel is read."""
         return sum(self._tokens(part) for part in example)
 
     def check(self, example: Example) -> int:
@@ -99,11 +99,11 @@ class BagelTraining(BagelBase, Trainable):
         by_shape = defaultdict(list)
         for index, shape in enumerate(batch.patchified_vae_latent_shapes):
             by_shape[shape].append(index)
-        for (h, w), alike in by_shape.items():
+        for (h, w), indexes in by_shape.items():
             height, width = h * config.latent_stride, w * config.latent_stride
             rows, columns = height // config.vae.downsample, width // config.vae.downsample
-            for start in range(0, len(alike), at_once := max(1, ENCODED_PIXELS // (height * width))):
-                some = alike[start : start + at_once]
+            for start in range(0, len(indexes), at_once := max(1, ENCODED_PIXELS // (height * width))):
+                some = indexes[start : start + at_once]
                 noise = batch.vae_sample_noise[some, :, :rows, :columns]
                 encoded = self.vae.encode(batch.padded_images[some, :, :height, :width], noise)
                 latents[some, :, :rows, :columns] = encoded
@@ -111,8 +111,8 @@ class BagelTraining(BagelBase, Trainable):
 
     def _tokens(self, part: InputImage | Text | QAPair | TargetImage) -> int:
         match part:
-            case InputImage(image, asked):
-                transform = self.vqa_transform if asked else self.vit_transform
+            case InputImage(image, vqa):
+                transform = self.vqa_transform if vqa else self.vit_transform
                 width, height = transform.size(*image.size)
                 return (width // transform.stride) * (height // transform.stride) + 2
             case TargetImage(image):
@@ -130,8 +130,8 @@ class BagelTraining(BagelBase, Trainable):
         pixels: Callable[[ImageTransform, Image.Image], Tensor] = ImageTransform.__call__,
     ) -> Item:
         match part:
-            case InputImage(image, asked):
-                return VitImage(pixels(self.vqa_transform if asked else self.vit_transform, image))
+            case InputImage(image, vqa):
+                return VitImage(pixels(self.vqa_transform if vqa else self.vit_transform, image))
             case Text(text, supervised):
                 return TextIds(self.ids(text), supervised)
             case QAPair(question, answer):
@@ -141,5 +141,5 @@ class BagelTraining(BagelBase, Trainable):
 
 
 def _without_pixels(transform: ImageTransform, image: Image.Image) -> Tensor:
-    """What a transform makes of an image, in shape alone."""
+    """A transformed image's shape, without its pixels."""
     return torch.empty(3, *transform.size(*image.size)[::-1], device="meta")

@@ -1,4 +1,4 @@
-"""What an OmniGen2 consists of."""
+"""The parts of an OmniGen2: network, VAE, tokenizer, image transforms."""
 
 from collections.abc import Sequence
 from copy import copy
@@ -25,7 +25,7 @@ class OmniGen2Base(LoadedModel):
         folder: of the checkpoint.
         vit_transform: of input images, for the vision tower.
         vae_transform: of target and reference images.
-        chats: makes chats of examples and requests.
+        chats: builds chats of examples and requests.
     """
 
     network: OmniGen2Network
@@ -55,7 +55,7 @@ class OmniGen2Base(LoadedModel):
         self.vae_transform = target_transform(images)
         self.chats = ChatBuilder(tokenizer, network.config.mllm["max_position_embeddings"], self.vit_transform)
         self._outlines = copy(self.chats)
-        self._outlines.see = self.vit_transform.outline
+        self._outlines.prepare = self.vit_transform.outline
 
     def _latent_shape(self, height: int, width: int) -> tuple[int, int, int]:
         factor = self.vae.config.downsample
@@ -74,7 +74,7 @@ class OmniGen2Base(LoadedModel):
 
 
 def target_transform(images: OmniGen2Images) -> ReferenceTransform:
-    """The transform of target and reference images that scales as a model's file says."""
+    """The transform of target and reference images, from a model file's bounds."""
     bounds = images.target_image
     return ReferenceTransform(bounds.max_pixels, bounds.max_side_length, bounds.image_stride)
 

@@ -72,11 +72,11 @@ def create_checkpoint(
 
 
 def _initialised(config: OmniGen2Config) -> OmniGen2Network:
-    """Default linear layers, residual outputs scaled by depth, embeddings and image tokens of like strength.
+    """Default linear layers, residual outputs scaled by depth, embeddings and image tokens of equal strength.
 
     Positions act through rotations alone. So that they do from the start, queries and keys of the language model's
     first layer have a strong constant part: each of its heads prefers some offsets to others, whatever the tokens are,
-    and what an image token so gets from the tokens before it tells its row and column to all later layers.
+    so that what an image token attends to among the tokens before it encodes its row and column for all later layers.
     """
     transformer = OmniGen2Transformer(config.transformer)
     mllm = empty_language_model(config.language).to_empty(device="cpu")

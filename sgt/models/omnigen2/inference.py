@@ -21,8 +21,8 @@ from sgt.models.transforms import to_images
 class OmniGen2Inference(OmniGen2Base, Answerer, Generator):
     """See :class:`sgt.models.interface.Answerer` and :class:`sgt.models.interface.Generator`.
 
-    To answer, a request is one turn of the user, its texts and images in order. To make an image, the images come
-    before the texts, as in training.
+    To answer, a request is one turn of the user, its texts and images in order. To generate an image, the images
+    come before the texts, as in training.
     """
 
     def _answer(self, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
@@ -67,8 +67,8 @@ class OmniGen2Inference(OmniGen2Base, Answerer, Generator):
     ) -> list[Image.Image]:
         """See :meth:`Generator.generate`.
 
-        Images that the language model sees are in every guidance branch; references are missing from the last one. A
-        size that the model does not make is made at the next smaller one it does, and scaled.
+        Images that the language model encodes are in every guidance branch; references are missing from the last one.
+        An image of a size that the model does not generate is generated at the next smaller one, and scaled.
         """
         for request in requests:
             refuse_system_text(request)

@@ -34,7 +34,7 @@ def answering(request: Request) -> NamedParts:
 
 
 def generating(request: Request) -> NamedParts:
-    """The chat that an image is made from: :meth:`ChatBuilder.instruction`, whose texts are joined by newlines."""
+    """The chat that an image is generated from: :meth:`ChatBuilder.instruction`, whose texts are joined by newlines."""
     texts = [part for part in request.content if isinstance(part, str)]
     found = _template((*system(MAKE if texts else MAKE_WITHOUT_PROMPT), *USER))
     for text, name in _named([*request.images, *texts]):
@@ -63,9 +63,9 @@ def named_chat(chats: ChatBuilder, parts: NamedParts, images: Sequence[Image.Ima
         name_of_character = [name for text, name in some for _ in text]
         ids += encoded.ids
         names += [name_of_character[start] for start, _ in encoded.offsets]
-    chat, seen = Chat(chats.special, chats.limit), [chats.see(image) for image in images]
-    chat.add(ids, seen)
-    tokens = iter(image.tokens[0] * image.tokens[1] for image in seen)
+    chat, patches = Chat(chats.special, chats.limit), [chats.prepare(image) for image in images]
+    chat.add(ids, patches)
+    tokens = iter(image.tokens[0] * image.tokens[1] for image in patches)
     repeats = [next(tokens) if token == chats.special.image else 1 for token in ids]
     return chat, [name for name, count in zip(names, repeats, strict=True) for _ in range(count)]
 

@@ -1,4 +1,4 @@
-"""Making images from text features and reference latents (``omnigen2.md`` 4)."""
+"""Sampling images from text features and reference latents (``omnigen2.md`` 4)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from sgt.models.interface import Sampling
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.models.solvers import SOLVERS
 
-Watcher = Callable[[int, Tensor, list[Tensor], Tensor], None]
+StepCallback = Callable[[int, Tensor, list[Tensor], Tensor], None]
 
 
 @dataclass(frozen=True)
 class Branch:
-    """What one guidance branch is given, for every image of a call.
+    """The inputs of one guidance branch, for every image of a call.
 
     Attributes:
         features: text features (tokens, text width) per image.
@@ -53,16 +53,16 @@ def sample_latents(
     branches: Sequence[Branch],
     noise: Tensor,
     sampling: Sampling,
-    watch: Watcher | None = None,
+    on_step: StepCallback | None = None,
 ) -> Tensor:
     """Integrate from noise to latents, all guidance branches as one batch.
 
     Args:
-        transformer: gives the velocities.
+        transformer: predicts the velocities.
         branches: see :func:`guide`; one if there is no guidance.
         noise: (images, z, h, w).
         sampling: of the sampler.
-        watch: called with (step, x, velocity of each branch, guided velocity) before each step.
+        on_step: called with (step, x, velocity of each branch, guided velocity) before each step.
 
     Returns:
         Latents, the shape of ``noise``.
@@ -81,8 +81,8 @@ def sample_latents(
         when = torch.full((len(latents),), 1 - t, device=x.device)
         raw = torch.stack(transformer(text, lengths, latents, when, references)).float().chunk(len(used))
         v = guide(raw, sampling)
-        if watch:
-            watch(step, x, list(raw), v)
+        if on_step:
+            on_step(step, x, list(raw), v)
         x = solver.step(x, -v, t, after)
     return x
 

@@ -12,7 +12,7 @@ from sgt.models import flow
 from sgt.models.examples import Example, InputImage, TargetImage
 from sgt.models.flow import Stratum
 from sgt.models.omnigen2.base import OmniGen2Base
-from sgt.models.omnigen2.chats import makes_image
+from sgt.models.omnigen2.chats import has_target
 from sgt.models.omnigen2.network import Batch, Latents
 from sgt.models.omnigen2.rows import collate
 from sgt.models.omnigen2.sizes import part_of
@@ -42,7 +42,7 @@ class OmniGen2Training(OmniGen2Base, Trainable):
             self.network.mllm.activation_checkpointing_disable()
 
     def tokens(self, example: Example) -> int:
-        """See :meth:`Trainable.tokens`. No pixel is touched."""
+        """See :meth:`Trainable.tokens`. No pixel is read."""
         count = self.chats.tokens(example)
         for part in example:
             match part:
@@ -57,7 +57,7 @@ class OmniGen2Training(OmniGen2Base, Trainable):
         return count
 
     def check(self, example: Example) -> int:
-        """See :meth:`Trainable.check`: the example's chat is made, its images without pixels."""
+        """See :meth:`Trainable.check`: the example's chat is built, its images without pixels."""
         tokens = len(self._outlines.chat_of(example).ids)
         for part in example:
             if isinstance(part, TargetImage):
@@ -71,25 +71,27 @@ class OmniGen2Training(OmniGen2Base, Trainable):
         self, examples: Sequence[Example], seeds: Sequence[int], strata: Sequence[Stratum] | None = None
     ) -> Batch:
         """Collate examples. Per target: the flow's time, the VAE's noise, the flow's noise."""
-        making = [place for place, example in enumerate(examples) if makes_image(example)]
-        answering = [self.chats.chat_of(example) for example in examples if not makes_image(example)]
+        generating = [place for place, example in enumerate(examples) if has_target(example)]
+        answering = [self.chats.chat_of(example) for example in examples if not has_target(example)]
         targets, times, draws, noise = [], [], [], []
-        for order, place in enumerate(making):
+        for order, place in enumerate(generating):
             images = [part.image for part in examples[place] if isinstance(part, TargetImage)]
             if len(images) > 1:
-                raise SgtError("example", "asks for more than one image", "give one example per image")
+                raise SgtError("example", "has more than one target image", "give one example per image")
             targets.append(self.vae_transform(images[0]))
-            own = torch.Generator().manual_seed(seeds[place])
-            times.append(flow.draw_time(self.time_sampling, own, strata[place] if strata else (order, len(making))))
+            generator = torch.Generator().manual_seed(seeds[place])
+            times.append(
+                flow.draw_time(self.time_sampling, generator, strata[place] if strata else (order, len(generating)))
+            )
             shape = self._latent_shape(*targets[-1].shape[1:])
-            draws.append(torch.randn(shape, generator=own))
-            noise.append(torch.randn(shape, generator=own))
+            draws.append(torch.randn(shape, generator=generator))
+            noise.append(torch.randn(shape, generator=generator))
         rows = collate(answering) if answering else None
         if rows and not self.length_weighted:
             rows = replace(rows, weights=rows.supervised.float())
         return Batch(
             answers=rows,
-            instructions=collate([self.chats.chat_of(examples[place]) for place in making]) if making else None,
+            instructions=collate([self.chats.chat_of(examples[place]) for place in generating]) if generating else None,
             targets=targets,
             references=[[] for _ in targets],
             target_draws=draws,

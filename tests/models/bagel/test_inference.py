@@ -166,7 +166,7 @@ def test_images_that_are_asked_about_may_be_seen_finer(study):
     spec = load_study(study).models["micro"].model_copy(update={"input_image": small, "vqa_input_image": sides(48)})
     model = load_model(spec, Path("base/micro"))
     image, coarse = picture(0), load_model(spec.model_copy(update={"vqa_input_image": None}), Path("base/micro"))
-    asked, painted = [InputImage(image, asked=True), Text("a")], [InputImage(image), Text("a")]
+    asked, painted = [InputImage(image, vqa=True), Text("a")], [InputImage(image), Text("a")]
     assert [len(model.batch([example], [0]).packed_vit_tokens) for example in (asked, painted)] == [36, 9]
     assert [model.tokens(example) for example in (asked, painted)] == [
         model.batch([example], [0]).tokens for example in (asked, painted)

@@ -162,4 +162,4 @@ def test_a_device_that_is_not_there_is_one_line(study, capsys, monkeypatch):
     text = Path("config/models/micro.yaml").read_text()
     Path("config/models/micro.yaml").write_text(text.replace("device: cpu", "device: cuda"))
     assert main(["train", str(study), "--model", "micro", "--arm", "sft", "--seed", "0"]) == 1
-    assert "model micro: device: there is no CUDA device; say auto or cpu" in capsys.readouterr().err
+    assert "model micro: device: there is no CUDA device; set auto or cpu" in capsys.readouterr().err
