@@ -63,11 +63,11 @@ def random_samples(spec: Model, config: BagelConfig, tokens: int, seed: int = 0)
 
     samples, length = [], 0
     while length < tokens:
-        items: list[Item] = [VitImage(pixels(spec.vit_image[0]))]
-        length += (spec.vit_image[0] // config.vit.patch_size) ** 2 + 2
+        items: list[Item] = [VitImage(pixels(spec.input_image["max_image_size"]))]
+        length += (spec.input_image["max_image_size"] // config.vit.patch_size) ** 2 + 2
         if len(samples) % 3 < 2:
-            items += [TextIds(ids(INSTRUCTION)), VaeImage(pixels(spec.vae_image[0]))]
-            length += INSTRUCTION + 2 + (spec.vae_image[0] // config.latent_stride) ** 2 + 2
+            items += [TextIds(ids(INSTRUCTION)), VaeImage(pixels(spec.target_image["max_image_size"]))]
+            length += INSTRUCTION + 2 + (spec.target_image["max_image_size"] // config.latent_stride) ** 2 + 2
         else:
             items += [t for _ in range(TURNS) for t in (TextIds(ids(QUESTION)), TextIds(ids(ANSWER), loss=True))]
             length += TURNS * (QUESTION + ANSWER + 4)
@@ -97,9 +97,9 @@ def tokens_of(batch: PackedBatch) -> Tokens:
         first = last
     return Tokens(
         text=len(batch.packed_text_ids),
-        seen=len(batch.packed_vit_tokens),
-        made=len(batch.packed_vae_token_indexes),
+        input_image=len(batch.packed_vit_tokens),
+        target_image=len(batch.packed_vae_token_indexes),
         supervised=len(batch.ce_loss_indexes),
         pairs=pairs,
-        seen_pairs=sum(count**2 for count in batch.vit_token_seqlens),
+        vision_pairs=sum(count**2 for count in batch.vit_token_seqlens),
     )

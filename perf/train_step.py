@@ -33,7 +33,7 @@ from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.sizes import bagel_sizes, part_of
 from sgt.models.lora import add_lora
-from sgt.models.registry import WEIGHTS
+from sgt.models.registry import DTYPES
 from sgt.models.sizes import forward_flops
 from sgt.models.vae import VAE
 from sgt.training.optimizer import make_adamw
@@ -47,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="bagel-tiny", help="name of a file in config/models")
     parser.add_argument("--tokens", type=int, default=3800, help="tokens of the pack, at least")
-    parser.add_argument("--precision", choices=list(WEIGHTS), default="fp32")
+    parser.add_argument("--precision", choices=list(DTYPES), default="fp32")
     parser.add_argument(
         "--activation-checkpointing", action="store_true", help="recompute activations in the backward pass"
     )
@@ -59,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
     args = parser.parse_args(words)
     torch.set_num_threads(args.threads)
     device, spec = torch.device(args.device), spec_of(args.model)
-    network, vae = random_networks(spec, WEIGHTS[args.precision], device)
+    network, vae = random_networks(spec, DTYPES[args.precision], device)
     network.language_model.model.activation_checkpointing = network.vit_model.vision_model.activation_checkpointing = (
         args.activation_checkpointing
     )

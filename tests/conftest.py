@@ -13,12 +13,18 @@ from sgt.commands.main import main
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=200)
 settings.load_profile("reproducible")
 
+
+def sides(longest: int, shortest: int | None = None, stride: int = 8) -> dict:
+    """How BAGEL scales an image."""
+    return {"max_image_size": longest, "min_image_size": shortest or longest, "image_stride": stride}
+
+
 MODEL = {
     "name": "micro",
     "family": "bagel",
     "checkpoint": "base/micro",
-    "vit_image": [48, 48, 8],
-    "vae_image": [48, 48, 8],
+    "input_image": sides(48),
+    "target_image": sides(48),
     "device": "cpu",
     "architecture": {
         "llm": {
@@ -56,8 +62,8 @@ OMNIGEN2 = {
     "name": "micro-omnigen2",
     "family": "omnigen2",
     "checkpoint": "base/micro-omnigen2",
-    "vit_image": [2304, 2304, 8],
-    "vae_image": [2304, 48, 8],
+    "input_image": {"max_pixels": 2304, "min_pixels": 2304, "image_stride": 8},
+    "target_image": {"max_pixels": 2304, "max_side_length": 48, "image_stride": 8},
     "architecture": {
         "transformer": {
             "in_channels": 4,

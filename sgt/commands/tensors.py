@@ -4,7 +4,7 @@ import argparse
 import json
 
 from sgt.config.models import Model
-from sgt.models.registry import FAMILIES
+from sgt.models.family import family_of
 from sgt.study.load import load_model_spec
 
 DTYPES = {"torch.bfloat16": "BF16", "torch.float32": "F32"}
@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
 
 def keys_of(spec: Model) -> dict[str, dict[str, dict]]:
     """Tensors by file and name."""
-    files = FAMILIES[spec.family].tensors(spec.architecture or {})
+    files = family_of(spec.family).tensors(spec.architecture or {})
     return {
         file: {name: {"shape": list(tensor.shape), "dtype": DTYPES[str(dtype)]} for name, tensor in tensors.items()}
         for file, (tensors, dtype) in files.items()

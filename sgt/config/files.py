@@ -24,6 +24,9 @@ RENAMED = {
     "points": "num_steps, which is one less",
     "recompute": "activation_checkpointing",
     "text_scale": "cfg_text_scale",
+    "vae_image": "target_image, with named sizes",
+    "vit_image": "input_image, with named sizes",
+    "vqa_image": "vqa_input_image, with named sizes",
     "watch": "logging",
     "weights": "sampling_weights",
 }
@@ -101,25 +104,27 @@ def read_yaml(path: Path, kind: type[Spec]) -> Spec:
         # As JSON, in which a list may be a tuple even where nothing is converted.
         return kind.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise _as_one_line(path, kind, error) from None
+        field, problem, remedy = first_fault(kind, error)
+        raise SgtError(f"{path}: {field}" if field else path, problem, remedy) from None
 
 
-def _as_one_line(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError:
-    """The first of pydantic's errors, as one line with a remedy."""
-    first = error.errors(include_url=False)[0]
+def first_fault(kind: type[BaseModel], error: ValidationError) -> tuple[str, str, str]:
+    """The field, problem and remedy of pydantic's first error; a renamed key comes before all others."""
+    faults = error.errors(include_url=False)
+    renamed = [fault for fault in faults if fault["type"] == "extra_forbidden" and str(fault["loc"][-1]) in RENAMED]
+    first = (renamed or faults)[0]
     field = ".".join(str(part) for part in first["loc"])
-    where = f"{path}: {field}" if field else str(path)
+    if renamed:
+        return field, f"is now called {RENAMED[str(first['loc'][-1])]}", "rename it"
     match first["type"]:
-        case "extra_forbidden" if new := RENAMED.get(str(first["loc"][-1])):
-            return SgtError(where, f"is now called {new}", "rename it")
         case "extra_forbidden":
-            return SgtError(where, "unknown key", "remove it, or check its spelling against `sgt schema`")
+            return field, "unknown key", "remove it, or check its spelling against `sgt schema`"
         case "missing":
-            return SgtError(where, "missing", "add it")
+            return field, "missing", "add it"
         case "value_error":
             problem, _, remedy = first["msg"].removeprefix("Value error, ").partition(": ")
-            return SgtError(where, problem if not remedy else f"{problem}: {remedy}", "fix the study")
+            return field, problem if not remedy else f"{problem}: {remedy}", "fix the study"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = repr(first["input"])
     given = given if len(given) <= 200 else f"{given[:200]}…"
-    return SgtError(where, f"{first['msg']}, got {given}{more}", f"see `sgt schema` for what {kind.__name__} takes")
+    return field, f"{first['msg']}, got {given}{more}", f"see `sgt schema` for what {kind.__name__} takes"

@@ -1,6 +1,5 @@
 """``config/models/NAME.yaml``: a model family at a size."""
 
-from math import isqrt
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -46,55 +45,30 @@ class Pretrain(Strict):
         return self
 
 
-# The files of each family's layout that post-training changes.
-WEIGHTS = {
-    "bagel": ("ema.safetensors",),
-    "omnigen2": ("transformer/diffusion_pytorch_model.safetensors", "mllm/model.safetensors"),
-}
-
-
 class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
     name: Name = Field(description="as in the file's name")
-    family: Literal["bagel", "omnigen2"] = Field(description="code and file layout")
+    family: Name = Field(description="bagel or omnigen2: a folder of sgt/models, with its code and file layout")
     checkpoint: Folder = Field(description="folder of the base weights in the official layout")
     overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = Field(None, description="how `make base` trains the base weights")
-    vit_image: tuple[Count, Count, Count] = Field(
-        description="images that are shown. bagel: longest side, shortest side, stride; "
-        "omnigen2: most pixels, fewest pixels, stride"
+    input_image: dict[str, Count] = Field(
+        description="how input images are scaled. bagel: max_image_size and min_image_size (bounds of the long and of "
+        "the short side), image_stride; omnigen2: max_pixels, min_pixels, image_stride"
     )
-    vqa_image: tuple[Count, Count, Count] | None = Field(
-        None, description="bagel: images that are asked about, if they are seen at another size than vit_image"
+    vqa_input_image: dict[str, Count] | None = Field(
+        None, description="bagel: how input images of questions are scaled, if not as input_image says"
     )
-    vae_image: tuple[Count, Count, Count] = Field(
-        description="images that are made. bagel: longest side, shortest side, stride; "
-        "omnigen2: most pixels, longest side, stride"
+    target_image: dict[str, Count] = Field(
+        description="how target images are scaled. bagel: max_image_size, min_image_size, image_stride; "
+        "omnigen2: max_pixels, max_side_length, image_stride"
     )
     precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
     train: Resources = Field(Resources(), description="what a training job needs")
     predict: Resources = Field(Resources(), description="what a prediction job needs")
-
-    @property
-    def largest_sides(self) -> tuple[int, int]:
-        """Side of the largest square image that it is shown and that it makes, pixels."""
-        if self.family == "omnigen2":
-            return isqrt(self.vit_image[0]), min(isqrt(self.vae_image[0]), self.vae_image[1])
-        return self.vit_image[0], self.vae_image[0]
-
-    @property
-    def weights(self) -> tuple[str, ...]:
-        """The files, in the layout's folder, that post-training changes."""
-        return WEIGHTS[self.family]
-
-    @model_validator(mode="after")
-    def _seen_at_one_size(self) -> "Model":
-        if self.vqa_image and self.family != "bagel":
-            raise ValueError(f"vqa_image: {self.family} sees all images at vit_image: remove it")
-        return self
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":

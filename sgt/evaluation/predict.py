@@ -19,8 +19,8 @@ from sgt.data.images import encode_png, image_of
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
 from sgt.identity import digest, write_record
-from sgt.models.base import GenerationSettings, UnifiedModel
-from sgt.models.registry import load_model, made_image
+from sgt.models.interface import Answerer, Decoding, Generator, Request, Sampling
+from sgt.models.registry import load_model, target_transform
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.identity import prediction_identity
@@ -98,33 +98,35 @@ def _predict_chunks(
     return parts
 
 
-def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list[Sample], Path], None]:
+def _answerer(model: Answerer, protocol: QuestionProtocol) -> Callable[[list[Sample], Path], None]:
     def predict(samples: list[Sample], part: Path) -> None:
         asked = [sample.json()["questions"] for sample in samples]
-        answers = model.answer(
-            [image_of(sample) for sample in samples],
-            [[question["question"] for question in questions] for questions in asked],
-            protocol.max_new_tokens,
-            system=protocol.system,
-        )
+        images = [image_of(sample) for sample in samples]
+        requests = [
+            Request((image, question["question"]), protocol.system)
+            for image, questions in zip(images, asked, strict=True)
+            for question in questions
+        ]
+        replies = iter(model.answer(requests, Decoding(protocol.max_new_tokens)))
         lines = [
-            json.dumps({**question, "key": sample.key, "prediction": answer})
-            for sample, questions, said in zip(samples, asked, answers, strict=True)
-            for question, answer in zip(questions, said, strict=True)
+            json.dumps({**question, "key": sample.key, "prediction": next(replies).text})
+            for sample, questions in zip(samples, asked, strict=True)
+            for question in questions
         ]
         write_text(part, "".join(line + "\n" for line in lines))
 
     return predict
 
 
-def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> Callable[[list[Sample], Path], None]:
-    settings = generation_settings(protocol)
+def _painter(model: Generator, spec: Model, protocol: GenerationProtocol) -> Callable[[list[Sample], Path], None]:
+    sampling = sampling_of(protocol)
 
     def predict(samples: list[Sample], part: Path) -> None:
         about = [sample.json() for sample in samples]
-        width, height = made_image(spec).size(*image_of(samples[0]).size)
-        prompts = [record["caption"] for record in about]
-        images = model.generate(prompts, [protocol.seed] * len(prompts), (height, width), settings)
+        width, height = target_transform(spec).size(*image_of(samples[0]).size)
+        requests = [Request((record["caption"],), protocol.system) for record in about]
+        seeds = [protocol.seed] * len(requests)
+        images = model.generate(requests, sampling, seeds=seeds, size=(height, width))
         with ShardWriter(part) as shard:
             for sample, record, image in zip(samples, about, images, strict=True):
                 asked = {"prompt": record["caption"], "objects": record["scene"]["objects"]}
@@ -133,16 +135,15 @@ def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> 
     return predict
 
 
-def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
-    """The sampler's settings of a protocol."""
-    return GenerationSettings(
+def sampling_of(protocol: GenerationProtocol) -> Sampling:
+    """How a protocol samples images."""
+    return Sampling(
         num_steps=protocol.num_steps,
         shift=protocol.timestep_shift,
         cfg_text_scale=protocol.cfg_text_scale,
         cfg_interval=protocol.cfg_interval,
         solver=protocol.solver,
         negative_prompt=protocol.negative_prompt,
-        system=protocol.system,
         think_tokens=protocol.think_tokens,
     )
 

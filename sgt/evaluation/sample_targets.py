@@ -8,9 +8,10 @@ from sgt.data.images import encode_png, image_of
 from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
-from sgt.evaluation.predict import generation_settings
+from sgt.evaluation.predict import sampling_of
 from sgt.identity import write_record
-from sgt.models.registry import load_model, made_image
+from sgt.models.interface import Request
+from sgt.models.registry import load_model, target_transform
 from sgt.proxies.render import target_of
 from sgt.study.identity import target_samples_identity
 from sgt.study.load import LoadedStudy, Run
@@ -46,11 +47,11 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
         proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
         for place, sample in enumerate(samples)
     ]
-    width, height = made_image(spec).size(*shown[0].size)
+    width, height = target_transform(spec).size(*shown[0].size)
     model = load_model(spec, checkpoint_of(study, run))
     seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
-    prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
-    made = model.generate(prompts, seeds, (height, width), settings, shown)
+    requests = [Request((image, proxy.prompts[0]), benchmark.protocol.system) for image in shown]
+    made = model.generate(requests, sampling_of(benchmark.protocol), seeds=seeds, size=(height, width))
     images = study.prediction_dir(run, "targets") / "images.tar"
     with ShardWriter(images) as shard:
         for sample, seen, image in zip(samples, shown, made, strict=True):

@@ -1,8 +1,8 @@
 """One attention for training and inference: packed tokens in, packed tokens out.
 
 Tokens of all sequences lie one after another (no padding is computed by the linear layers). For the attention alone
-they are laid out anew: packed training batches on CUDA as one sequence for FlexAttention, everything else as padded
-batches with a mask that says what each query may see.
+they are rearranged: packed training batches on CUDA as one sequence for FlexAttention, everything else as padded
+batches with a mask of the keys that each query attends to.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ class Block:
 
     Attributes:
         rows, width: B and L.
-        token: int64 (B·L,), the packed token in each place; padding points at some token and is never seen.
+        token: int64 (B·L,), the packed token in each place; padding points at some token and is never attended to.
         mask: bool (B, 1, L, K), true where a query may attend a key; the last L of the K keys are these tokens,
-            the first K − L a cache. None if every query sees every key.
+            the first K − L a cache. None if every query attends to every key.
     """
 
     rows: int
@@ -41,7 +41,7 @@ class Layout:
     """Where each of N packed tokens sits in the padded batches.
 
     Attributes:
-        blocks: sequences of like length share one, so that little is computed on padding.
+        blocks: sequences of similar length share one, so that little is computed on padding.
         slot: int64 (N,), the place of each token in all the blocks' places, one block after another.
     """
 
@@ -110,7 +110,7 @@ def dense_layout(order: Tensor, sample_lens: list[int], split_lens: list[int], m
 def _grouped_layout(
     row: Tensor, column: Tensor, lengths: list[int], mask: Callable[[list[int], int], Tensor | None]
 ) -> Layout:
-    """Sequences of like length share a block.
+    """Sequences of similar length share a block.
 
     Args:
         row, column, lengths: see :func:`make_layout`.
@@ -143,8 +143,8 @@ def split_mask(sample_lens: list[int], split_lens: list[int], modes: list[str]) 
     """BAGEL's mask of packed samples, one padded row per sample (``bagel.md`` 4).
 
     Query i may attend key j iff j ≤ i or both are in one full or noise split, and j is not in a noise or aside split
-    other than i's. Asides, which are ours, let texts share what is before them and not see one another. Padding
-    queries see the first token alone, so that their softmax is defined.
+    other than i's. Asides, which are ours, let texts share what is before them without attending to one another.
+    Padding queries attend to the first token alone, so that their softmax is defined.
 
     Args:
         sample_lens: tokens per sample.
@@ -173,14 +173,14 @@ def split_mask(sample_lens: list[int], split_lens: list[int], modes: list[str]) 
 
 
 class KVCache:
-    """Keys and values that one layer has seen, each (B, H_kv, C, D)."""
+    """Keys and values of one layer's earlier tokens, each (B, H_kv, C, D)."""
 
     def __init__(self, keys: Tensor | None = None, values: Tensor | None = None) -> None:
         self.keys, self.values = keys, values
         self.frozen = False
 
     def join(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Everything seen followed by ``k`` and ``v``, which are remembered unless the cache is frozen."""
+        """The cached keys and values followed by ``k`` and ``v``, which are added unless the cache is frozen."""
         if self.keys is not None:
             k, v = torch.cat([self.keys, k], dim=2), torch.cat([self.values, v], dim=2)
         if not self.frozen:
@@ -193,8 +193,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, layout: Layout | FlexLayout, cache: 
 
     Args:
         q: (N, H, D). k, v: (N, H_kv, D); each key-value head serves H / H_kv query heads.
-        layout: where the tokens sit, and who may see whom.
-        cache: what earlier tokens left behind, for layouts of one block, whose mask covers it.
+        layout: where the tokens sit, and which attend to which.
+        cache: keys and values of earlier tokens, for layouts of one block, whose mask covers it.
 
     Returns:
         (N, H·D).

@@ -9,7 +9,7 @@ from sgt.errors import SgtError
 from sgt.json_files import read_json
 
 REFETCH = "fetch the file again"
-# What a nested part says of itself, not of the model.
+# Keys about a nested part's own file, not about the model.
 OF_A_FILE = {"model_type", "architectures", "transformers_version", "dtype", "torch_dtype", "_name_or_path"}
 
 
@@ -105,7 +105,7 @@ def rotation(path: Path, values: dict[str, Any]) -> tuple[float, dict[str, Any]]
 
 
 def pick(kind: type, values: dict[str, Any]) -> Any:
-    """Build ``kind`` from the keys it knows; the official files carry many others. Null means the default."""
+    """Build ``kind`` from the keys that are its fields; official files have many others. Null means the default."""
     known = {field.name for field in fields(kind)}
     picked = {key: value for key, value in values.items() if key in known and value is not None}
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in picked.items()})

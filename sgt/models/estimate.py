@@ -1,7 +1,7 @@
-"""What a recipe asks of a machine: memory per device, operations and time per step, disk; from sizes alone.
+"""What a recipe needs of a machine: memory per device, operations and time per step, disk; from sizes alone.
 
 Weights, gradients, optimizer state and average are exact. Activations are what the layers keep for the backward pass,
-counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fits`` asks for some room beside it.
+counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fits`` leaves some room.
 """
 
 import math
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
+from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
 
 GB = 1e9
-# Text tokens that a sample is taken to bring, and how many of them it is taken to learn.
+# Assumed text tokens of a proxy sample and of a VQA sample, and how many of the latter are supervised.
 INSTRUCTION, CONVERSATION, SUPERVISED = 40, 200, 100
 # Share of a device that the sum may take: the rest is for the driver, workspaces and fragmentation.
 USABLE = 0.92
-# Dense bf16 operations per second of an H100 or H200, and the share of them that time is told for.
+# Dense bf16 operations per second of an H100 or H200, and the share of them that the time estimate assumes.
 PEAK_FLOPS, MFU = 989e12, 0.4
 
 
@@ -75,24 +76,23 @@ def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe, draws: bool = Tr
         spec, sizes, recipe: of the model.
         draws: whether the arm has a proxy.
     """
-    seen, made = (
-        (longest // side) ** 2 for longest, side in zip(spec.largest_sides, (sizes.patch, sizes.latent), strict=True)
-    )
-    asked = (spec.vqa_image[0] // sizes.patch) ** 2 if spec.vqa_image else seen
+    sides = rules_of(spec.family).largest_sides(spec)
+    shown, questioned = ((side // sizes.patch) ** 2 for side in (sides.input, sides.vqa_input))
+    target = (sides.target // sizes.latent) ** 2
     proxies, questions = step_samples(recipe, draws)
-    lengths = [(proxies, seen + made + 4 + INSTRUCTION), (questions, asked + 2 + CONVERSATION)]
+    lengths = [(proxies, shown + target + 4 + INSTRUCTION), (questions, questioned + 2 + CONVERSATION)]
     return Tokens(
         text=proxies * (INSTRUCTION + 4) + questions * (CONVERSATION + 2),
-        seen=proxies * seen + questions * asked,
-        made=proxies * made,
+        input_image=proxies * shown + questions * questioned,
+        target_image=proxies * target,
         supervised=questions * SUPERVISED,
         pairs=sum(count * length**2 // 2 for count, length in lengths),
-        seen_pairs=proxies * seen**2 + questions * asked**2,
+        vision_pairs=proxies * shown**2 + questions * questioned**2,
     )
 
 
 def share(tokens: Tokens, devices: int) -> Tokens:
-    """What each of some devices works through, if samples are dealt evenly."""
+    """The tokens of each of some devices, if samples are spread evenly."""
     return Tokens(**{name: -(-count // devices) for name, count in vars(tokens).items()})
 
 
@@ -121,9 +121,9 @@ def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int,
         gathered = computed * (2 * sizes.block + sizes.parameters["vocabulary"])
     elif recipe.precision == "bf16-autocast":
         gathered = computed * (sizes.total + added)
-    encoded = 3 * 4 * sizes.autoencoder_width * image_pixels if tokens.made else 0
+    encoded = 3 * 4 * sizes.autoencoder_width * image_pixels if tokens.target_image else 0
     kept = _kept(sizes.decoder, recipe, tokens.all, stored, computed)
-    kept += _kept(sizes.encoder, recipe, tokens.seen, stored, computed)
+    kept += _kept(sizes.encoder, recipe, tokens.input_image, stored, computed)
     return Memory(
         weights=stored * (sizes.total + added) // devices + 4 * sizes.autoencoder,
         gradients=stored * trained // devices,

@@ -1,4 +1,4 @@
-"""A training sample in a form that every family understands: what is shown, said, asked, and to be made."""
+"""A training sample, independent of the model family: input images, texts, questions with answers, target images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class InputImage:
-    """An image that the model is shown through its semantic encoder.
+    """An image in the input, encoded by the semantic encoder.
 
     Attributes:
-        asked: it is asked about, which may take a finer look than painting from it does.
+        vqa: questions about it are answered. BAGEL may encode such images at a higher resolution.
     """
 
     image: Image.Image
-    asked: bool = False
+    vqa: bool = False
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text; the model learns to say it if ``supervised``."""
+    """A text; with a cross-entropy loss if ``supervised``."""
 
     text: str
     supervised: bool = False
@@ -28,7 +28,7 @@ class Text:
 
 @dataclass(frozen=True)
 class QAPair:
-    """A question and the answer that the model learns; what follows in the example does not see them."""
+    """A question and its supervised answer; what follows in the example does not attend to them."""
 
     question: str
     answer: str
@@ -36,7 +36,7 @@ class QAPair:
 
 @dataclass(frozen=True)
 class TargetImage:
-    """An image that the model learns to make. Palette images hold labels: they are resized by nearest neighbour."""
+    """An image that the model is trained to generate. Palette images hold labels: resized by nearest neighbour."""
 
     image: Image.Image
 

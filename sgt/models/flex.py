@@ -1,7 +1,7 @@
-"""Attention over one packed sequence by FlexAttention: blocks of queries and keys that may not meet are not computed.
+"""Attention over one packed sequence by FlexAttention: blocks whose queries attend to none of their keys are skipped.
 
 The mask is the same for every head and layer, so it is built once per batch. It follows from the splits alone: which
-blocks are empty, whole or mixed is worked out from the splits that lie in them, without a mask of tokens by tokens.
+blocks are empty, full or mixed is computed from the splits that lie in them, without a mask of tokens by tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ class FlexLayout:
     Attributes:
         token: int64 (N,), the packed token in each place.
         place: int64 (N,), the place of each packed token.
-        mask: which of the L places may see which.
+        mask: which of the L places attend to which.
     """
 
     token: Tensor
@@ -76,7 +76,7 @@ def padded_length(tokens: int) -> int:
 def block_mask(
     sample_lens: Sequence[int], split_lens: Sequence[int], modes: Sequence[str], device: torch.device
 ) -> BlockMask:
-    """The mask of packed samples, padded to :func:`padded_length`; padding sees itself alone.
+    """The mask of packed samples, padded to :func:`padded_length`; a place of padding attends to itself alone.
 
     Args:
         sample_lens, split_lens, modes: see :func:`sgt.models.attention.split_mask`.
@@ -92,7 +92,7 @@ def block_mask(
 
     # Every place of padding is a sample and a split of its own.
     split = torch.repeat_interleave(torch.arange(len(modes)), torch.tensor(split_lens))
-    some, all_ = block_overlap(split, sample_of_split, hidden, whole, length)
+    some, every = block_overlap(split, sample_of_split, hidden, whole, length)
     alone = -1 - torch.arange(padding)
     per_place = (
         torch.cat([sample_of_split[split], alone]),
@@ -102,42 +102,59 @@ def block_mask(
     )
     sample_at, split_at, hidden_at, whole_at = (values.to(device) for values in per_place)
 
-    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    def attends(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = split_at[query] == split_at[key]
         reached = (query >= key) | (same & whole_at[query])
         return (sample_at[query] == sample_at[key]) & reached & (same | ~hidden_at[key])
 
-    mixed = _listed(some & ~all_, device)
-    full = _listed(all_, device)
-    return BlockMask.from_kv_blocks(*mixed, *full, BLOCK_SIZE=BLOCK, mask_mod=sees, seq_lengths=(length, length))
+    mixed = _listed(some & ~every, device)
+    full = _listed(every, device)
+    return BlockMask.from_kv_blocks(*mixed, *full, BLOCK_SIZE=BLOCK, mask_mod=attends, seq_lengths=(length, length))
 
 
 def block_overlap(split: Tensor, sample: Tensor, hidden: Tensor, whole: Tensor, length: int) -> tuple[Tensor, Tensor]:
-    """Whether some, and whether all, queries of a block may see keys of another: bool (blocks, blocks), twice.
+    """Which blocks of queries attend to some, and which to all, keys of a block: bool (blocks, blocks), twice.
+
+    The queries of one split attend to all keys of another, to none, or, within a causal split, to those up to their
+    own place. Two blocks that hold tokens of the same causal split therefore stand to each other as these do, where
+    ``a`` is a causal split over three blocks and ``x`` is what a query attends to::
+
+        keys      a a  a a  a a
+        queries a x .  . .  . .      the query block is earlier: nothing
+                a x x  . .  . .      the same block:             a part
+                a x x  x .  . .
+                a x x  x x  . .
+                a x x  x x  x .      the query block is later:   everything
+                a x x  x x  x x
+
+    Every other pair of splits is the same wherever the blocks' borders lie.
 
     Args:
         split: int64 (N,), the split of each token.
-        sample, hidden, whole: per split, its sample, whether other splits do not see it, whether all of it sees all.
+        sample, hidden, whole: per split, its sample, whether no other split attends to it, whether its own queries
+            attend to all of it.
         length: N and padding.
     """
     blocks, splits = length // BLOCK, len(sample)
-    inside = torch.zeros(blocks, splits)
-    inside[torch.arange(len(split)) // BLOCK, split] = 1
+    holds = torch.zeros(blocks, splits)
+    holds[torch.arange(len(split)) // BLOCK, split] = 1
     index = torch.arange(splits)
-    earlier = (sample[:, None] == sample) & (index[:, None] > index) & ~hidden
-    sees = earlier | torch.diag(whole)
-    causal = torch.diag(~whole)
-    row, column = torch.arange(blocks)[:, None], torch.arange(blocks)
+    attends = ((sample[:, None] == sample) & (index[:, None] > index) & ~hidden) | torch.diag(whole)
+    is_causal = torch.diag(~whole)
 
-    def between(pairs: Tensor) -> Tensor:
-        return inside @ pairs.float() @ inside.T > 0
+    def any_pair(pairs: Tensor) -> Tensor:
+        """Whether a query block and a key block hold any of these pairs of splits (query's, key's)."""
+        return holds @ pairs.float() @ holds.T > 0
 
-    # Of two blocks that share a causal split, the later sees all of it in the earlier, and the earlier nothing.
-    some = between(sees) | (between(causal) & (row >= column))
-    lacking = between(~sees & ~causal) | (between(causal) & (row <= column))
-    padded = torch.arange(blocks) >= len(split) // BLOCK if len(split) < length else torch.zeros(blocks, dtype=bool)
+    query_block, key_block = torch.arange(blocks)[:, None], torch.arange(blocks)
+    share_causal = any_pair(is_causal)
+    some = any_pair(attends) | (share_causal & (query_block >= key_block))
+    not_all = any_pair(~attends & ~is_causal) | (share_causal & (query_block <= key_block))
+
+    # A place of padding attends to itself alone: to some of its block.
+    padded = (torch.arange(blocks) + 1) * BLOCK > len(split)
     some |= torch.diag(padded)
-    return some, some & ~lacking & ~padded & ~padded[:, None]
+    return some, some & ~not_all & ~padded & ~padded[:, None]
 
 
 def _listed(blocks: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ def add_lora(network: nn.Module, chosen: Callable[[str], bool], rank: int, alpha
 
     Args:
         network: changed in place.
-        chosen: says of a weight's name whether its layer gets an adapter.
+        chosen: whether the layer of a weight's name gets an adapter.
         rank, alpha: see :class:`LoRALinear`.
         seed: of the initial adapters.
 

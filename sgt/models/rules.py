@@ -1,20 +1,55 @@
-"""What a study may ask of each model family: looked at before anything starts, and without importing torch.
+"""What each model family accepts in a study: checked before anything starts, and without importing torch.
 
-Each family has its rules in its folder. They raise :class:`SgtError` whose ``where`` is the field; whoever reads the
-file puts its name before that.
+Each family is a package here; ``rules.py`` of its folder has its rules as ``RULES``. They raise :class:`SgtError` whose
+``where`` is the field; whoever reads the file puts its name before that.
 """
 
-from typing import Protocol
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Protocol, TypeVar
 
+from pydantic import ValidationError
+
+import sgt.models
 from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.fields import Strict
+from sgt.config.files import first_fault
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
-from sgt.models.bagel.rules import BagelRules
-from sgt.models.omnigen2.rules import OmniGen2Rules
+from sgt.errors import SgtError
+
+Images = TypeVar("Images", bound=Strict)
+
+
+@dataclass(frozen=True)
+class LargestSides:
+    """Sides of the largest square images of each kind, pixels."""
+
+    input: int
+    vqa_input: int
+    target: int
 
 
 class FamilyRules(Protocol):
-    """What a family refuses when it runs."""
+    """What a family accepts.
+
+    Attributes:
+        weights: the files of its checkpoints, by path in their folder, that post-training changes.
+    """
+
+    weights: tuple[str, ...]
+
+    def images(self, spec: Model) -> Strict:
+        """How images are scaled: ``input_image``, ``target_image`` and, if there is one, ``vqa_input_image``.
+
+        Raises:
+            SgtError: a size is missing, unknown or no whole number above 0.
+        """
+
+    def largest_sides(self, spec: Model) -> LargestSides:
+        """Bounds on memory and time."""
 
     def check_model(self, spec: Model) -> None:
         """See that sizes and images of a model's file fit together.
@@ -37,8 +72,46 @@ class FamilyRules(Protocol):
             SgtError: they cannot.
         """
 
-    def made_side(self, spec: Model, side: int) -> int:
-        """Side of the image that is made where a square one of ``side`` is asked for, pixels."""
+    def target_side(self, spec: Model, side: int) -> int:
+        """Side of the image that is generated for a square target of ``side``, pixels."""
 
 
-RULES: dict[str, FamilyRules] = {"bagel": BagelRules(), "omnigen2": OmniGen2Rules()}
+def family_names() -> list[str]:
+    """The families: the packages of :mod:`sgt.models`."""
+    return sorted(module.name for module in iter_modules(sgt.models.__path__) if module.ispkg)
+
+
+@cache
+def rules_of(family: str) -> FamilyRules:
+    """A family's rules.
+
+    Raises:
+        SgtError: there is no such family.
+    """
+    if family not in family_names():
+        raise SgtError("family", f"there is no family {family!r}", f"use one of {', '.join(family_names())}")
+    return import_module(f"sgt.models.{family}.rules").RULES
+
+
+def parse_images(spec: Model, kind: type[Images]) -> Images:
+    """The image settings of a model's file as a family's own type.
+
+    Raises:
+        SgtError: they are not of that type.
+    """
+    given = spec.model_dump(include={"input_image", "vqa_input_image", "target_image"}, exclude_none=True)
+    try:
+        return kind.model_validate(given, strict=True)
+    except ValidationError as error:
+        raise SgtError(*first_fault(kind, error)) from None
+
+
+def model_identity(spec: Model) -> dict[str, Any]:
+    """How a model's images are scaled, under the names by which results have always been identified.
+
+    Where the weights lie is not what they are, so their folder is no part of it.
+    """
+    images = rules_of(spec.family).images(spec).model_dump()
+    names = {"vit_image": "input_image", "vqa_image": "vqa_input_image", "vae_image": "target_image"}
+    sizes = {old: images.get(new) for old, new in names.items()}
+    return {"family": spec.family, **{name: found and list(found.values()) for name, found in sizes.items()}}

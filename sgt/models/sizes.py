@@ -39,7 +39,7 @@ class ModelSizes:
         block: parameters of the largest layer, both experts.
         decoder, encoder: the language model and the vision encoder.
         vocabulary: tokens of the text head.
-        patch, latent: image pixels per token and side, of an image seen and an image made.
+        patch, latent: image pixels per token and side, of input and of target images.
     """
 
     parameters: dict[Part, int]
@@ -62,43 +62,43 @@ class ModelSizes:
 
 @dataclass(frozen=True)
 class Tokens:
-    """What passes through a model.
+    """Tokens that pass through a model.
 
     Attributes:
-        text, seen, made: tokens of text and markers, of images seen, of images made.
+        text, input_image, target_image: tokens of text and markers, of input images, of target images.
         supervised: text tokens with a loss.
         pairs: of a token and one it attends to, in the decoder.
-        seen_pairs: the same in the vision encoder.
+        vision_pairs: the same in the vision encoder.
     """
 
     text: int
-    seen: int
-    made: int
+    input_image: int
+    target_image: int
     supervised: int
     pairs: int
-    seen_pairs: int
+    vision_pairs: int
 
     @property
     def all(self) -> int:
         """Tokens of the decoder."""
-        return self.text + self.seen + self.made
+        return self.text + self.input_image + self.target_image
 
 
 def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
     """Floating-point operations of one forward pass.
 
-    Two per parameter that a token meets and per number of a key or value that a query meets: each token meets one
-    expert, image patches the vision encoder too, and supervised text the head. A backward pass takes twice as many.
+    Two per parameter that a token passes and per number of a key or value that a query attends to: each token passes
+    one expert, image patches the vision encoder too, and supervised text the head. A backward pass takes twice as many.
     """
     parameters = (
-        sizes.parameters["understanding"] * (tokens.text + tokens.seen)
-        + sizes.parameters["generation"] * tokens.made
-        + sizes.parameters["vision"] * tokens.seen
+        sizes.parameters["understanding"] * (tokens.text + tokens.input_image)
+        + sizes.parameters["generation"] * tokens.target_image
+        + sizes.parameters["vision"] * tokens.input_image
         + sizes.decoder.width * sizes.vocabulary * tokens.supervised
     )
     attention = (
         sizes.decoder.layers * sizes.decoder.queries * tokens.pairs
-        + sizes.encoder.layers * sizes.encoder.queries * tokens.seen_pairs
+        + sizes.encoder.layers * sizes.encoder.queries * tokens.vision_pairs
     )
     return 2 * parameters + 4 * attention
 

@@ -1,11 +1,24 @@
 """Image → tensor, at the size a model takes (``bagel.md`` 5)."""
 
-from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+
+class TargetTransform(Protocol):
+    """From any image to one of a size that a model generates."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that an image of this size is scaled to."""
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """The scaled RGB image; palette images, whose colours are labels, keep them."""
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """fp32 (3, H, W) in [-1, 1]."""
 
 
 class ImageTransform:
@@ -70,8 +83,3 @@ def to_images(pixels: Tensor) -> list[Image.Image]:
     """(B, 3, H, W) in [-1, 1], clamped → RGB images."""
     pixels = (pixels.float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
     return [Image.fromarray(array) for array in pixels.permute(0, 2, 3, 1).cpu().numpy()]
-
-
-def transform_of(bounds: Sequence[int]) -> ImageTransform:
-    """From a config's (longest side, shortest side, stride)."""
-    return ImageTransform(*bounds)

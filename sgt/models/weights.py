@@ -12,7 +12,7 @@ from torch import nn
 from sgt.errors import SgtError
 from sgt.json_files import json_fields
 
-# A file is mapped anew after so many bytes: pages of a mapping count as memory until it is closed.
+# A file is mapped again after so many bytes: pages of a mapping count as memory until it is closed.
 MAPPED_BYTES = 256 * 2**20
 NAMED = 3
 # As safetensors names them. Smaller numbers mean nothing without the scales they belong to.
@@ -91,8 +91,8 @@ def load_weights(
         module: on the meta device; whether a parameter needs a gradient stays as it is.
         files: of the base weights.
         dtype, device: of the parameters.
-        overlay: files whose tensors are taken instead of the base's of the same name.
-        computed: names of parameters that are worked out, not read: they may be absent, and are allocated.
+        overlay: files whose tensors replace the base's of the same name.
+        computed: names of parameters that are computed, not read: they may be absent, and are allocated.
         rename: gives the parameter's name, from that in the file.
         unread: names of parameters that files may hold and nothing here has.
 
@@ -100,13 +100,13 @@ def load_weights(
         SgtError: tensors are missing, unexpected, misshapen or quantised; they are named.
     """
     stored = {name: at for name, at in stored_tensors([*files, *overlay], rename).items() if name not in unread}
-    wanted = {name: parameter.shape for name, parameter in module.named_parameters()}
-    _compare(wanted, stored, set(computed), files[0])
-    _see_floating([stored[name] for name in wanted if name not in computed])
+    expected = {name: parameter.shape for name, parameter in module.named_parameters()}
+    _compare(expected, stored, set(computed), files[0])
+    _see_floating([stored[name] for name in expected if name not in computed])
     for name in computed:
-        _assign(module, name, torch.empty(wanted[name], dtype=dtype, device=device))
+        _assign(module, name, torch.empty(expected[name], dtype=dtype, device=device))
     by_path = defaultdict(list)
-    for name in wanted:
+    for name in expected:
         if name not in computed:
             by_path[stored[name].path].append(name)
     for path, names in by_path.items():
@@ -114,24 +114,26 @@ def load_weights(
             with _opened(path, device) as file:
                 for name in batch:
                     value = file.get_tensor(stored[name].name).to(dtype, copy=True)
-                    _assign(module, name, value.view(wanted[name]))
+                    _assign(module, name, value.view(expected[name]))
 
 
-def _compare(wanted: dict[str, torch.Size], stored: dict[str, Stored], computed: set[str], where: Path) -> None:
-    missing = [name for name in wanted if name not in stored and name not in computed]
-    unexpected = [f"{name} in {stored[name].path.name}" for name in stored if name not in wanted]
+def _compare(expected: dict[str, torch.Size], stored: dict[str, Stored], computed: set[str], where: Path) -> None:
+    missing = [name for name in expected if name not in stored and name not in computed]
+    unexpected = [f"{name} in {stored[name].path.name}" for name in stored if name not in expected]
     misshapen = [
         f"{name} is {list(stored[name].shape)} in {stored[name].path.name}, config wants {list(shape)}"
-        for name, shape in wanted.items()
+        for name, shape in expected.items()
         if name in stored and name not in computed and not _fits(stored[name].shape, shape)
     ]
-    told = [
+    problems = [
         f"{len(names)} {what} ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})"
         for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
         if names
     ]
-    if told:
-        raise SgtError(where, f"tensors: {'; '.join(told)}", "use the weights and the configuration of one checkpoint")
+    if problems:
+        raise SgtError(
+            where, f"tensors: {'; '.join(problems)}", "use the weights and the configuration of one checkpoint"
+        )
 
 
 def _see_floating(tensors: Sequence[Stored]) -> None:
@@ -141,8 +143,8 @@ def _see_floating(tensors: Sequence[Stored]) -> None:
             raise SgtError(stored.path, problem, "use weights that are not quantised")
 
 
-def _fits(stored: torch.Size, wanted: torch.Size) -> bool:
-    return stored == wanted or (*stored, 1, 1) == tuple(wanted)
+def _fits(stored: torch.Size, expected: torch.Size) -> bool:
+    return stored == expected or (*stored, 1, 1) == tuple(expected)
 
 
 def _batches(names: list[str], stored: dict[str, Stored]) -> Iterator[list[str]]:

@@ -11,7 +11,7 @@ from sgt.config.models import Model
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.data.toyworld.questions import KINDS
 from sgt.errors import SgtError
-from sgt.models.rules import RULES
+from sgt.models.rules import rules_of
 
 if TYPE_CHECKING:
     from sgt.study.load import LoadedStudy
@@ -53,12 +53,12 @@ def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
         problem = f"{dataset.count} scenes, benchmark {benchmark.name} has {wanted} prompts, one per scene"
         raise SgtError(f"{where}.scenes", problem, f"make more, or lower protocol.prompts in {file}")
     for model in study.models.values():
-        rules = RULES[model.family]
+        rules = rules_of(model.family)
         _in_file(f"{file}: protocol", rules.check_generation, benchmark.protocol, f" (model {model.name})")
-        side = rules.made_side(model, dataset.size)
+        side = rules.target_side(model, dataset.size)
         if side < SMALLEST_READ:
             problem = f"{dataset.size}, which {model.name} makes {side} pixels wide; they are read from {SMALLEST_READ}"
-            remedy = f"make them larger, or vae_image in {study.model_file(model.name)}"
+            remedy = f"make them larger, or target_image in {study.model_file(model.name)}"
             raise SgtError(f"{where}.size", problem, remedy)
 
 
@@ -71,7 +71,7 @@ def _check_groups(benchmark: Benchmark, file: Path) -> None:
 
 
 def _check_model(study: "LoadedStudy", model: Model) -> None:
-    file, rules = study.model_file(model.name), RULES[model.family]
+    file, rules = study.model_file(model.name), rules_of(model.family)
     _in_file(str(file), rules.check_model, model)
     if model.pretrain:
         _check_pretrain(study, model, file)

@@ -8,7 +8,7 @@ from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.models import estimate
 from sgt.models.registry import sizes_of
-from sgt.models.rules import RULES
+from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes
 from sgt.proxies.base import CleanImage, Proxy
 from sgt.study.amounts import amount, many
@@ -47,7 +47,7 @@ class Costs:
         tokens = estimate.step_tokens(spec, sizes, recipe)
         share = estimate.share(tokens, devices)
         pack = estimate.pack(share, recipe)
-        memory = estimate.memory(sizes, recipe, pack, spec.largest_sides[1] ** 2, devices)
+        memory = estimate.memory(sizes, recipe, pack, rules_of(spec.family).largest_sides(spec).target ** 2, devices)
         parts = ", ".join(f"{part} {amount(count)}" for part, count in sizes.parameters.items())
         bytes_of = " + ".join(f"{what} {amount(value)}B" for what, value in vars(memory).items() if value)
         trains = amount(estimate.trainable_values(sizes, recipe))
@@ -150,7 +150,7 @@ class Costs:
         for benchmark in self.study.benchmarks.values():
             dataset, protocol = self.study.study.datasets[benchmark.dataset], benchmark.protocol
             if isinstance(protocol, GenerationProtocol):
-                total += protocol.prompts * RULES[spec.family].made_side(spec, dataset.size) ** 2 * DRAWN
+                total += protocol.prompts * rules_of(spec.family).target_side(spec, dataset.size) ** 2 * DRAWN
             else:
                 total += dataset.count * ANSWERS
         return total

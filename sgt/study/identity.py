@@ -18,11 +18,10 @@ from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
 from sgt.data.manifest import shard_name
 from sgt.identity import UNKNOWN, Identity, digest
+from sgt.models.rules import model_identity
 from sgt.proxies.render import target_content
 from sgt.study.load import LoadedStudy, Run
 
-# Fields of a model's file that decide its results. The path of its weights does not.
-OF_MODEL = {"family", "vit_image", "vqa_image", "vae_image"}
 # The files of a checkpoint that are read. Logs and records beside them are not.
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
 # Raise it when the weights that a recipe gives change.
@@ -34,7 +33,7 @@ SCORE_SCHEMA = 2
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
     """What decides a run's weights. Those of the arm ``base`` are the model's own."""
     spec = study.models[run.model]
-    base = {"model": spec.model_dump(mode="json", include=OF_MODEL), "base": base_content(spec)}
+    base = {"model": model_identity(spec), "base": base_content(spec)}
     if run.arm == ARM_WITHOUT_TRAINING:
         return base
     recipe = study.recipe(run.model, run.arm).model_dump(mode="json", exclude=WITHOUT_EFFECT)
@@ -139,4 +138,5 @@ def _training_data(study: LoadedStudy, name: str) -> Identity:
 
 
 def _inference_settings(study: LoadedStudy, run: Run) -> dict:
-    return study.models[run.model].model_dump(mode="json", include={*OF_MODEL, "precision"})
+    spec = study.models[run.model]
+    return {**model_identity(spec), "precision": spec.precision}

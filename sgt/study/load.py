@@ -13,6 +13,7 @@ from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
+from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES, Proxy, make_proxy
 from sgt.study.compatibility import check_compatibility
 from sgt.study.ownership import require_own_results
@@ -218,7 +219,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     """
     path = Path(path)
     study = read_yaml(path, StudyFile)
-    models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
+    models = {name: load_model_spec(name, path.parent / "models") for name in study.models}
     benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
     loaded = LoadedStudy(path, study, models, benchmarks)
     require_own_results(loaded)
@@ -234,7 +235,12 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
     Raises:
         SgtError: there is none, or it is not valid.
     """
-    return _load_named(folder, name, Model)
+    spec = _load_named(folder, name, Model)
+    try:
+        rules_of(spec.family).images(spec)
+    except SgtError as error:
+        raise SgtError(f"{folder / name}.yaml: {error.where}", error.problem, error.remedy) from None
+    return spec
 
 
 def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:

@@ -10,6 +10,7 @@ from pathlib import Path
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN
+from sgt.models.rules import rules_of
 from sgt.study.base_weights import DATA, stale_files
 from sgt.study.identity import is_checkpoint_file
 from sgt.study.load import LoadedStudy
@@ -68,5 +69,7 @@ def _given(study: LoadedStudy) -> list[Path]:
     folders = [study.download_of(name) for name in study.study.datasets]
     folders += [Path(folder) for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
     folders += [Path(model.checkpoint) for model in study.models.values()]
-    weights = [Path(model.checkpoint) / file for model in study.models.values() for file in model.weights]
+    weights = [
+        Path(model.checkpoint) / file for model in study.models.values() for file in rules_of(model.family).weights
+    ]
     return [folder / FETCHED for folder in folders if folder] + weights

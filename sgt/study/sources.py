@@ -7,6 +7,7 @@ from sgt.config.downloads import DOWNLOADS_FILE, load_download
 from sgt.config.models import Model
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
+from sgt.models.rules import rules_of
 from sgt.study.versioning import BASE_DATA, is_versioned
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _check_weights(study: "LoadedStudy", model: Model) -> None:
             if not folder.is_dir():
                 raise SgtError(where, f"there is no folder {folder}", "check its spelling, or fetch it")
         elif not model.pretrain:
-            missing = [name for name in model.weights if not (folder / name).exists()]
+            missing = [name for name in rules_of(model.family).weights if not (folder / name).exists()]
             if missing and not is_versioned(folder, missing):
                 problem = f"{folder / missing[0]} is not there, and {BASE_DATA} does not have it"
                 raise SgtError(where, problem, "check its spelling, or put the weights there")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
-from sgt.models.base import Batch, UnifiedModel
 from sgt.models.examples import Example, Text
 from sgt.models.flow import Stratum
+from sgt.models.trainable import Batch, Trainable
 from sgt.training.distributed import DistributedContext
 from sgt.training.packing import first_fit_decreasing, split
 
@@ -43,7 +43,7 @@ class StepBatch:
             some of which may be empty.
         keys: shard and key of the samples of each micro-batch.
         ce_tokens, mse_tokens, tokens: sums over all processes and micro-batches; see
-            :class:`sgt.models.base.Batch`.
+            :class:`sgt.models.trainable.Batch`.
         filled: share of the packs' capacity that is used; 1 if packs have no limit.
     """
 
@@ -70,7 +70,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Trainable,
         mixture: Mixture,
         sources: dict[str, ExampleSource],
         seed: int,

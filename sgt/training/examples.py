@@ -31,7 +31,7 @@ def vqa_example(sample: Sample, load_image: Callable[[Sample], Image.Image] = im
         SgtError: the record has neither of the two, or a malformed one.
     """
     record, where = sample.json(), f"{sample.shard}: {sample.key}.json"
-    image: list[InputImage | Text] = [InputImage(load_image(sample), asked=True)] if sample.has_image else []
+    image: list[InputImage | Text] = [InputImage(load_image(sample), vqa=True)] if sample.has_image else []
     if "questions" in record:
         questions = check_questions(record["questions"], where)
         if "caption" in record:

@@ -13,7 +13,9 @@ from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
 from sgt.json_files import read_json
-from sgt.models.registry import FAMILIES, create_model, load_model, made_image, vae_sha256
+from sgt.models.family import family_of
+from sgt.models.registry import create_model, load_model, target_transform, vae_sha256
+from sgt.models.rules import model_identity
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
 from sgt.study.load import LoadedStudy, load_model_spec
@@ -58,7 +60,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     work.mkdir(parents=True, exist_ok=True)
     dataset = open_dataset(study.dataset_dir(recipe.dataset))
 
-    family = FAMILIES[spec.family]
+    family = family_of(spec.family)
     texts = _texts(dataset, study)
     texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
@@ -66,7 +68,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         vae = _vae_of(load_model_spec(recipe.vae_of, study.path.parent / "models"), spec)
     else:
         sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
-        vae = train_vae(sizes, recipe, dataset, made_image(spec), seed, saved, _digest(identity["vae"]))
+        vae = train_vae(sizes, recipe, dataset, target_transform(spec), seed, saved, _digest(identity["vae"]))
     start = {stage: identity[stage] for stage in ("vae", "start")}
     if _read_record(work / "start" / IDENTITY) != start:
         with atomic_dir(work / "start") as folder:
@@ -118,24 +120,25 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
     """
     recipe, folder = spec.pretrain, study.dataset_dir(spec.pretrain.dataset)
     read_manifest(folder)
+    sizes = model_identity(spec)
     common = {"family": spec.family, "data_sha256": sha256(folder / MANIFEST), "seed": seed}
     if recipe.vae_of:
         owner = load_model_spec(recipe.vae_of, study.path.parent / "models")
         vae = {"taken_sha256": vae_sha256(owner, Path(owner.checkpoint))}
     else:
         options = recipe.model_dump(mode="json", include=OF_VAE)
-        vae = {**common, **options, "vae_image": list(spec.vae_image), "architecture": spec.architecture["vae"]}
+        vae = {**common, **options, "vae_image": sizes["vae_image"], "architecture": spec.architecture["vae"]}
     start = {
         **common,
         "architecture": spec.architecture,
-        "vit_image": list(spec.vit_image),
+        "vit_image": sizes["vit_image"],
         "instructions_sha256": _digest(_prompts(study)),
     }
     training = {
         **common,
         **recipe.model_dump(mode="json", exclude={*OF_VAE, "vae_of", "dataset", "save_every"}),
-        "vae_image": list(spec.vae_image),
-        "vqa_image": spec.vqa_image and list(spec.vqa_image),
+        "vae_image": sizes["vae_image"],
+        "vqa_image": sizes["vqa_image"],
         "precision": spec.precision,
     }
     return {"vae": vae, "start": start, "training": training}

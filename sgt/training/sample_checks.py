@@ -12,9 +12,9 @@ from sgt.data.conversations import check_questions
 from sgt.data.images import checked_image, read_header
 from sgt.data.shards import IMAGE_SUFFIXES, Member, Sample, read_sample
 from sgt.errors import SgtError
-from sgt.models.base import UnifiedModel
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import model_without_weights
+from sgt.models.unified import UnifiedModel
 from sgt.study.load import LoadedStudy
 from sgt.training.examples import caption_of, vqa_example
 
@@ -216,4 +216,4 @@ def _benchmark_example(benchmark: Benchmark, sample: Sample, image: ImageSize) -
         return [*system, Text(caption_of(sample)), TargetImage(image)]
     # Answers are not checked: one that fills the model's context is truncated there.
     questions = check_questions(record.get("questions"), where)
-    return [*system, InputImage(image, asked=True), *(QAPair(question, "") for question, _ in questions)]
+    return [*system, InputImage(image, vqa=True), *(QAPair(question, "") for question, _ in questions)]

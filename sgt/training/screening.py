@@ -25,6 +25,7 @@ from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
 from sgt.data.shards import scan_shard
 from sgt.errors import SgtError
+from sgt.models.rules import model_identity
 from sgt.progress import Progress
 from sgt.study.load import LoadedStudy
 from sgt.training.sample_checks import DatasetUse, RefusedSample, SampleChecker, pack_limit, uses_of
@@ -148,7 +149,7 @@ def _limits(spec: Model) -> dict:
     for path in sorted(folder.rglob("*.json")):
         if "config" in path.name or "tokenizer" in path.name:
             digest.update(f"{path.relative_to(folder)} {sha256(path)}\n".encode())
-    return {**spec.model_dump(include={"family", "vit_image", "vqa_image", "vae_image"}), "files": digest.hexdigest()}
+    return {**model_identity(spec), "files": digest.hexdigest()}
 
 
 def _read(path: Path, conditions: dict) -> list[RefusedSample] | None:

@@ -15,9 +15,9 @@ from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest, write_record
 from sgt.lock import locked
-from sgt.models.base import UnifiedModel
 from sgt.models.estimate import flops_per_token
 from sgt.models.registry import device_of, load_model, sizes_of, weight_hashes, weights_sha256
+from sgt.models.trainable import Trainable
 from sgt.revision import code_revision
 from sgt.study.identity import base_content, run_identity
 from sgt.study.load import LoadedStudy, Run
@@ -137,7 +137,7 @@ def trainer_config(recipe: Recipe, run: Run, steps: int) -> TrainerConfig:
 
 
 def _callbacks(
-    study: LoadedStudy, run: Run, recipe: Recipe, model: UnifiedModel, fingerprint: str, context: DistributedContext
+    study: LoadedStudy, run: Run, recipe: Recipe, model: Trainable, fingerprint: str, context: DistributedContext
 ) -> list[Callback]:
     """The callbacks of a run in this process; only the main process writes metrics."""
     callbacks: list[Callback] = [Checkpointing(fingerprint, recipe.save_every, recipe.keep_last)]

@@ -14,7 +14,7 @@ from torch.distributed.tensor import DTensor
 
 from sgt.config.recipe import Optimizer, TimeShift
 from sgt.errors import Interrupted, SgtError
-from sgt.models.base import UnifiedModel
+from sgt.models.trainable import Trainable
 from sgt.signals import StopRequest
 from sgt.training.batch_loader import BatchLoader, StepBatch
 from sgt.training.callbacks.callback import Callback, Metrics
@@ -68,7 +68,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Trainable,
         loader: BatchLoader,
         config: TrainerConfig,
         work: Path,

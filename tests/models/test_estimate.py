@@ -115,18 +115,18 @@ def test_operations_are_those_that_torch_counts(study):
     seen, made = len(batch.packed_vit_tokens), len(batch.packed_vae_token_indexes)
     tokens = Tokens(
         text=len(batch.packed_text_ids),
-        seen=seen,
-        made=made,
+        input_image=seen,
+        target_image=made,
         supervised=len(batch.ce_loss_indexes),
         pairs=0,
-        seen_pairs=0,
+        vision_pairs=0,
     )
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model.network(batch, torch.zeros(1, 4, 12, 12), 1.0)
     # Torch does not count attention on the CPU.
     sizes = sizes_of(model)
     assert forward_flops(sizes, tokens) == pytest.approx(counter.get_total_flops(), rel=0.05)
-    met = replace(tokens, pairs=7, seen_pairs=5)
+    met = replace(tokens, pairs=7, vision_pairs=5)
     # A pair takes a product of queries and keys and one of weights and values: 4 · 32 numbers in each of the layers.
     assert forward_flops(sizes, met) - forward_flops(sizes, tokens) == 4 * 32 * (2 * 7 + 1 * 5)
 
@@ -150,7 +150,7 @@ def test_7b_on_one_gpu_of_141_gb_and_adapters_on_one_of_80():
 
 
 def test_a_pack_is_a_part_of_a_devices_share():
-    tokens = Tokens(text=10, seen=30, made=60, supervised=4, pairs=1000, seen_pairs=900)
+    tokens = Tokens(text=10, input_image=30, target_image=60, supervised=4, pairs=1000, vision_pairs=900)
     assert (
         estimate.pack(tokens, Recipe(steps=1, batch=3))
         == estimate.pack(tokens, Recipe(steps=1, batch=3, max_tokens_per_pack=200))

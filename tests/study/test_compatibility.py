@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgt.config.models import WEIGHTS, Model
+from sgt.config.models import Model
 from sgt.evaluation.scene_reader import SceneReader
-from sgt.models.registry import FAMILIES, made_image
-from sgt.models.rules import RULES
+from sgt.models.family import family_of
+from sgt.models.registry import target_transform
+from sgt.models.rules import family_names, model_identity, rules_of
 from sgt.study.compatibility import SMALLEST_READ
 from sgt.study.load import load_study
-from tests.conftest import GENERATION, MODEL, OMNIGEN2, STUDY
+from tests.conftest import GENERATION, MODEL, OMNIGEN2, STUDY, sides
 
 STUDY_FILE = "config/micro.yaml"
 MODEL_FILE, OMNIGEN2_FILE = "config/models/micro.yaml", "config/models/micro-omnigen2.yaml"
@@ -41,8 +42,10 @@ def changed(content: dict, path: str, value: object) -> dict:
     return content
 
 
-def test_every_family_has_rules_and_weights():
-    assert list(FAMILIES) == list(RULES) == list(WEIGHTS) == list(Model.model_fields["family"].annotation.__args__)
+def test_every_family_is_a_folder():
+    assert family_names() == ["bagel", "omnigen2"]
+    for name in family_names():
+        assert rules_of(name).weights and family_of(name).model.__name__.lower() == name
 
 
 @pytest.mark.parametrize(
@@ -103,12 +106,20 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
 @pytest.mark.parametrize(
     ("file", "content", "path", "value", "field", "said"),
     [
-        (MODEL_FILE, MODEL, "vit_image", [48, 48, 16], "vit_image", "stride 16, a patch has 8 pixels"),
-        (MODEL_FILE, MODEL, "vit_image", [56, 48, 8], "vit_image", "56 pixels are 7 tokens, the position table has 6"),
-        (MODEL_FILE, MODEL, "vqa_image", [56, 48, 8], "vqa_image", "56 pixels are 7 tokens"),
-        (MODEL_FILE, MODEL, "vae_image", [48, 48, 12], "vae_image", "12 is not a multiple of 8"),
-        (MODEL_FILE, MODEL, "vae_image", [64, 48, 8], "vae_image", "64 pixels are 8 tokens, the position table has 6"),
-        (MODEL_FILE, MODEL, "vae_image", [48, 48, 16], None, None),
+        (MODEL_FILE, MODEL, "input_image.image_stride", 16, "input_image.image_stride", "16, a patch has 8 pixels"),
+        (MODEL_FILE, MODEL, "input_image.max_image_size", 56, "input_image.max_image_size",
+         "56 pixels are 7 tokens, the position table has 6"),
+        (MODEL_FILE, MODEL, "vqa_input_image", sides(56, 48), "vqa_input_image.max_image_size",
+         "56 pixels are 7 tokens"),
+        (MODEL_FILE, MODEL, "target_image.image_stride", 12, "target_image.image_stride", "12 is not a multiple of 8"),
+        (MODEL_FILE, MODEL, "target_image.max_image_size", 64, "target_image.max_image_size",
+         "64 pixels are 8 tokens, the position table has 6"),
+        (MODEL_FILE, MODEL, "target_image.image_stride", 16, None, None),
+        (MODEL_FILE, MODEL, "target_image.max_pixels", 64, "target_image.max_pixels", "unknown key"),
+        (MODEL_FILE, MODEL, "target_image.min_image_size", None, "target_image.min_image_size", "missing; add it"),
+        (MODEL_FILE, MODEL, "target_image.min_image_size", 0, "target_image.min_image_size", "greater than or equal"),
+        (MODEL_FILE, MODEL, "vit_image", [48, 48, 8], "vit_image", "is now called input_image, with named sizes"),
+        (MODEL_FILE, MODEL, "family", "chameleon", "family", "no family 'chameleon'; use one of bagel, omnigen2"),
         (MODEL_FILE, MODEL, "architecture.llm.hidden_size", 34, "architecture.llm.hidden_size", "not a multiple of 8"),
         (MODEL_FILE, MODEL, "architecture.llm.hidden_size", "32", "architecture.llm.hidden_size", "no such value as"),
         (MODEL_FILE, MODEL, "architecture.llm.heads", 4, "architecture.llm.heads", "unknown key"),
@@ -116,10 +127,13 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
         (MODEL_FILE, MODEL, "architecture.vae", None, None, "pretrain needs architecture.vae"),
         (MODEL_FILE, MODEL, "pretrain.dataset", "photos", "pretrain.dataset", "has no captions and questions"),
         (MODEL_FILE, MODEL, "train", {"gpu": 2}, None, None),
-        (OMNIGEN2_FILE, OMNIGEN2, "vit_image", [2304, 2304, 16], "vit_image", "a token of the vision tower has 8"),
-        (OMNIGEN2_FILE, OMNIGEN2, "vit_image", [100, 2304, 8], "vit_image", "fewest pixels 2304, most 100"),
-        (OMNIGEN2_FILE, OMNIGEN2, "vae_image", [2304, 48, 12], "vae_image", "12 is not a multiple of 8"),
-        (OMNIGEN2_FILE, OMNIGEN2, "vae_image", [4096, 64, 8], "vae_image", "64 pixels are 8 tokens"),
+        (OMNIGEN2_FILE, OMNIGEN2, "input_image.image_stride", 16, "input_image.image_stride",
+         "a token of the vision tower has 8"),
+        (OMNIGEN2_FILE, OMNIGEN2, "input_image.max_pixels", 100, "input_image.min_pixels", "2304 is above max_pixels"),
+        (OMNIGEN2_FILE, OMNIGEN2, "target_image.image_stride", 12, "target_image.image_stride", "12 is not a multiple"),
+        (OMNIGEN2_FILE, OMNIGEN2, "target_image.max_side_length", 64, "target_image.max_side_length",
+         "64 pixels are 8 tokens"),
+        (OMNIGEN2_FILE, OMNIGEN2, "vqa_input_image", sides(48), "vqa_input_image", "scales all input images as"),
         (OMNIGEN2_FILE, OMNIGEN2, "architecture.transformer.text_feat_dim", 16,
          "architecture.transformer.text_feat_dim", "16, the width of the language model is 32"),
         (OMNIGEN2_FILE, OMNIGEN2, "architecture.transformer.axes_dim_rope", [4, 4, 2],
@@ -166,14 +180,31 @@ def test_a_vae_is_taken_from_a_model_that_has_one_of_these_sizes(checked, writte
     checked.refused(study, OMNIGEN2_FILE, "it has no VAE before it is trained")
 
 
-def test_made_sides_are_those_of_the_transforms(checked, written):
+def test_target_sides_are_those_of_the_transforms(checked, written):
     load = load_study(written(models=["micro", "micro-omnigen2"]))
     for spec in load.models.values():
-        for bounds in ([48, 48, 8], [64, 32, 16], [1000, 40, 24]):
-            bounds = bounds if spec.family == "bagel" else [bounds[0] * bounds[1], *bounds[::2]]
-            changed = spec.model_copy(update={"vae_image": tuple(bounds)})
+        for longest, shortest, stride in ((48, 48, 8), (64, 32, 16), (1000, 40, 24)):
+            bounds = {"max_image_size": longest, "min_image_size": shortest, "image_stride": stride}
+            if spec.family == "omnigen2":
+                bounds = {"max_pixels": longest * shortest, "max_side_length": longest, "image_stride": stride}
+            changed = spec.model_copy(update={"target_image": bounds})
             for side in (16, 20, 33, 47, 48, 63, 100, 512):
-                assert made_image(changed).size(side, side) == (RULES[spec.family].made_side(changed, side),) * 2
+                want = rules_of(spec.family).target_side(changed, side)
+                assert target_transform(changed).size(side, side) == (want, want)
+
+
+def test_named_sizes_are_identified_as_the_numbers_were():
+    """Results made before sizes had names stay current."""
+    for content, family, numbers in (
+        (
+            {**MODEL, "vqa_input_image": sides(56, 48)},
+            "bagel",
+            ([48, 48, 8], [56, 48, 8], [48, 48, 8]),
+        ),
+        (OMNIGEN2, "omnigen2", ([2304, 2304, 8], None, [2304, 48, 8])),
+    ):
+        want = {"family": family, "vit_image": numbers[0], "vqa_image": numbers[1], "vae_image": numbers[2]}
+        assert model_identity(Model(**content)) == want
 
 
 def test_scenes_are_read_from_the_size_that_a_study_may_have():

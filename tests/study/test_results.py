@@ -16,7 +16,7 @@ from sgt.study.identity import prediction_identity, run_identity
 from sgt.study.load import load_study
 from sgt.study.reconcile import reconcile
 from sgt.study.results import Results
-from tests.conftest import sgt, write_study
+from tests.conftest import sgt, sides, write_study
 
 ARMS = ["base", "sft", "edge"]
 PREDICTED = "predictions/micro/sft/seed0/toyworld-qa"
@@ -117,7 +117,11 @@ def test_times_change_no_result_and_are_put_in_order(results, how):
         ("models/micro.yaml", {"device": "auto"}, set()),
         ("models/micro.yaml", {"pretrain__steps": 7}, set()),
         ("models/micro.yaml", {"precision": "bf16"}, of("predictions", *ARMS)),
-        ("models/micro.yaml", {"vit_image": [40, 40, 8]}, of("runs", *ARMS)),
+        (
+            "models/micro.yaml",
+            {"input_image": sides(40)},
+            of("runs", *ARMS),
+        ),
         ("benchmarks/toyworld-qa.yaml", {"version": 2}, of("predictions", *ARMS)),
         ("benchmarks/toyworld-qa.yaml", {"protocol__max_new_tokens": 4}, of("predictions", *ARMS)),
         ("benchmarks/toyworld-qa.yaml", {"groups": {}}, of("scores", *ARMS)),

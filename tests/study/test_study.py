@@ -13,7 +13,7 @@ from sgt.config.benchmarks import Benchmark
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study
 from sgt.study.schema import StudyFile, study_schema
-from tests.conftest import GENERATION, MODEL, STUDY, write_study
+from tests.conftest import GENERATION, MODEL, STUDY, sides, write_study
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,10 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
         return capsys.readouterr().out
 
     gpu = {"pretrain": None, "checkpoint": "downloads/bagel-7b", "architecture": {}, "train": {"gpu": 1}}
-    gpu |= {"vit_image": [224, 224, 14], "vae_image": [1024, 512, 16]}
+    gpu |= {
+        "input_image": sides(224, stride=14),
+        "target_image": sides(1024, 512, 16),
+    }
     assert "fits 80 GB: no, 141 GB: yes" in changed(
         {"batch": 3, "precision": "bf16", "activation_checkpointing": True}, **gpu
     )

@@ -13,7 +13,7 @@ from sgt.models.registry import vae_sha256
 from sgt.study.load import load_study
 from sgt.training import pretrain
 from sgt.training.pretrain import pretrain_identity
-from tests.conftest import sgt, write_study
+from tests.conftest import sgt, sides, write_study
 
 OUT = Path("results/base/micro")
 
@@ -64,7 +64,7 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
             }
         },
         {"pretrain": {"optimizer": {"lr": 1.0e-3, "warmup": 2}}},
-        {"vit_image": [24, 24, 8]},
+        {"input_image": sides(24)},
         {"seed": 1},
         {"arms": ["sft", "depth"]},
     ],

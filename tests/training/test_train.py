@@ -15,13 +15,16 @@ from sgt.data.images import decode_image, encode_png
 from sgt.data.manifest import read_manifest, write_manifest
 from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.models import flow
+from sgt.models.bagel.base import transform_of
+from sgt.models.bagel.rules import SideBounds
 from sgt.models.registry import load_model
-from sgt.models.transforms import transform_of
+from sgt.models.transforms import ImageTransform
 from sgt.proxies import PROXIES
 from sgt.study.load import load_study
 from sgt.training.batch_loader import BatchLoader
 from sgt.training.sources import training_data
-from tests.conftest import MODEL, STUDY, sgt, write_study
+from tests.conftest import STUDY, sgt, sides, write_study
+from tests.models.calls import whole_answer_logprobs
 
 ARMS = STUDY["arms"][2:]
 RESIZED = {"segmentation": Image.Resampling.NEAREST}
@@ -29,7 +32,7 @@ RESIZED = {"segmentation": Image.Resampling.NEAREST}
 
 def in_space(model, picture: Image.Image, name: str) -> torch.Tensor:
     """What the VAE should be given of a target: worked out here, not by the code under test."""
-    width, height = transform_of(MODEL["vae_image"]).size(*picture.size)
+    width, height = transform_of(SideBounds(**sides(48))).size(*picture.size)
     picture = picture.resize((width, height), RESIZED.get(name, Image.Resampling.BICUBIC)).convert("RGB")
     return torch.tensor(np.asarray(picture), dtype=torch.float32).permute(2, 0, 1) / 127.5 - 1
 
@@ -127,7 +130,7 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
             saved.mkdir()
             load_model(spec, folder / "final").save_checkpoint(saved)
         model = load_model(spec, saved)
-        outputs.append(model.score(image, "how many cubes are there", ["one", "two"]))
+        outputs.append(whole_answer_logprobs(model, image, "how many cubes are there", ["one", "two"]))
     assert outputs[0] == outputs[1] != outputs[2]
 
 
@@ -200,6 +203,6 @@ def test_palette_targets_keep_their_colours_when_the_model_wants_another_size():
     labels[10:30, 10:30], labels[30:40, 5:45] = 1, 2
     target = Image.fromarray(labels)
     target.putpalette([0, 0, 0, 255, 0, 0, 0, 0, 255])
-    resized = transform_of([32, 32, 8]).resize(Image.open(io.BytesIO(encode_png(target))))
+    resized = ImageTransform(32, 32, 8).resize(Image.open(io.BytesIO(encode_png(target))))
     assert set(resized.get_flattened_data()) == {(0, 0, 0), (255, 0, 0), (0, 0, 255)}
     assert PROXIES["segmentation"].label_like

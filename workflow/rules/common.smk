@@ -12,6 +12,7 @@ from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError
 from sgt.lock import locked
+from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
 from sgt.reporting.shown import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
@@ -119,7 +120,9 @@ def fetched(folder: Path | str) -> Path:
 
 
 LOCAL_CHECKPOINTS = {
-    model.checkpoint: model.weights for model in STUDY.models.values() if not STUDY.is_fetched(model.checkpoint)
+    model.checkpoint: rules_of(model.family).weights
+    for model in STUDY.models.values()
+    if not STUDY.is_fetched(model.checkpoint)
 }
 
 
@@ -179,7 +182,7 @@ def base_weights_of(name: str) -> list[str]:
     over = [str(fetched(spec.overlay))] if spec.overlay and STUDY.is_fetched(spec.overlay) else []
     if STUDY.is_fetched(spec.checkpoint):
         return [str(fetched(spec.checkpoint)), *over]
-    return [*(f"{spec.checkpoint}/{file}" for file in spec.weights), *over]
+    return [*(f"{spec.checkpoint}/{file}" for file in rules_of(spec.family).weights), *over]
 
 
 def all_base_weights(wildcards) -> list[str]:
@@ -211,7 +214,7 @@ def pretraining_data(wildcards) -> list:
     """What a base model is made from: a dataset, and another base model if it takes that one's VAE."""
     recipe = STUDY.models[wildcards.model].pretrain
     owner = load_model_spec(recipe.vae_of, STUDY.path.parent / "models") if recipe.vae_of else None
-    vae = [f"{owner.checkpoint}/{file}" for file in owner.weights] if owner else []
+    vae = [f"{owner.checkpoint}/{file}" for file in rules_of(owner.family).weights] if owner else []
     return [*dataset(recipe.dataset), *map(ancient, vae)]
 
 

@@ -134,7 +134,7 @@ def read_config(folder: Path) -> BagelConfig:
     """Read the three configuration files of a checkpoint folder, as any version of transformers wrote them.
 
     Raises:
-        SgtError: a file is missing or not JSON, lacks a size, or asks for rotary frequencies that BAGEL has not.
+        SgtError: a file is missing or not JSON, lacks a size, or has rotary frequencies that are not BAGEL's.
     """
     llm_file, vit_file = folder / "llm_config.json", folder / "vit_config.json"
     llm = flat(llm_file, read_config_file(llm_file), "text_config")

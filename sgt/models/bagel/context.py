@@ -1,4 +1,4 @@
-"""What the model has read so far: a batch of KV caches that texts and images are appended to (``bagel.md`` 6)."""
+"""A batch of key-value caches that texts and images are appended to (``bagel.md`` 6)."""
 
 from collections.abc import Sequence
 
@@ -66,30 +66,31 @@ class Context:
                 cache.values = torch.cat([_widen(v, width) for v in values])
         return stacked
 
-    def add_text(self, ids: Sequence[Sequence[int]], closed: bool = True) -> Tensor:
-        """Append one text per row.
+    def add_text(self, ids: Sequence[Sequence[int]]) -> None:
+        """Append one text per row: token ids without markers, which are put around them."""
+        self.add_texts([[row] for row in ids])
 
-        Args:
-            ids: token ids without markers, one sequence per row.
-            closed: put the start and end markers around them; otherwise feed just these ids.
-
-        Returns:
-            (tokens, vocabulary) logits of every appended token, row by row.
-        """
-        tokens = [[self.special.bos, *row, self.special.eos] if closed else list(row) for row in ids]
-        lengths = [len(row) for row in tokens]
-        row, column = grid(lengths)
-        flat = torch.tensor([token for r in tokens for token in r], device=self.device)
-        und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
-        self.position = self.position + torch.tensor(lengths, device=self.device)
-        return self.network.logits(und)
+    def add_texts(self, texts: Sequence[Sequence[Sequence[int]]]) -> None:
+        """Append any number of texts per row, each token ids without markers, which are put around them."""
+        bos, eos = self.special.bos, self.special.eos
+        if any(texts):
+            self._append([[token for text in row for token in (bos, *text, eos)] for row in texts])
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Append just these ids, one sequence per row; returns their (tokens, vocabulary) logits."""
-        return self.add_text(ids, closed=False)
+        """Append just these ids, one sequence per row; returns their (tokens, vocabulary) logits, row by row."""
+        return self.network.logits(self._append(ids))
+
+    def _append(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        """Append these ids; returns their hidden states (tokens, width), row by row."""
+        lengths = [len(row) for row in ids]
+        row, column = grid(lengths)
+        flat = torch.tensor([token for row_ids in ids for token in row_ids], device=self.device)
+        und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
+        self.position = self.position + torch.tensor(lengths, device=self.device)
+        return und
 
     def add_vit(self, images: Sequence[Tensor]) -> None:
-        """Append one image (3, H, W) per row, seen through the semantic encoder."""
+        """Append one image (3, H, W) per row, encoded by the semantic encoder."""
         size, side = self.network.config.vit.patch_size, self.network.config.vit_max_num_patch_per_side
         grids = [(i.shape[1] // size, i.shape[2] // size) for i in images]
         ids = torch.cat([patch_ids(h, w, side, "ViT image") for h, w in grids]).to(self.device)
@@ -107,7 +108,7 @@ class Context:
         self.position = self.position + 1
 
     def velocity(self, tokens: Tensor, t: float, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """Velocity of noisy latents in this context, which does not remember them.
+        """Velocity of noisy latents in this context, which does not cache them.
 
         Args:
             tokens: (latent tokens of all rows, numbers per token).
@@ -156,17 +157,17 @@ class Context:
         mode: str,
         keep: bool = True,
     ) -> tuple[Tensor, Tensor]:
-        """Feed one block per row (und tokens first, then gen); remember it if ``keep``."""
+        """Run one block per row (und tokens first, then gen); cache it if ``keep``."""
         steps = torch.tensor(lengths if mode == "causal" else [1] * len(lengths), device=self.device)
         check_positions(int((self.position + steps).max()), self.network.config.llm)
         gen = und.new_zeros(0, und.shape[1]) if gen is None else gen
         width = max(lengths)
         row, column = row.to(self.device), column.to(self.device)
         filled = torch.arange(width, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
-        seen = torch.cat([self.valid, filled], dim=1)
+        valid = torch.cat([self.valid, filled], dim=1)
         mask = None
-        if mode == "causal" or not seen.all():
-            mask = seen[:, None, :].repeat(1, width, 1)
+        if mode == "causal" or not valid.all():
+            mask = valid[:, None, :].repeat(1, width, 1)
             if mode == "causal":
                 mask[:, :, -width:] &= torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
             mask = mask[:, None]
@@ -176,7 +177,7 @@ class Context:
             cache.frozen = not keep
         hidden = self.network.language_model.model((und, gen), self.position[row] + offset, layout, self.caches)
         if keep:
-            self.valid = seen
+            self.valid = valid
         return hidden
 
 

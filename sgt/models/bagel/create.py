@@ -1,6 +1,5 @@
 """A new, untrained BAGEL in the official layout: what pretraining starts from."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import nn
 from sgt.models.bagel.checkpoint import SPECIAL, save_networks
 from sgt.models.bagel.config import config_of
 from sgt.models.bagel.network import BagelNetwork
+from sgt.models.bagel.rules import BagelImages
 from sgt.models.tokenizer import save_tokenizer
 from sgt.models.vae import VAE
 
@@ -19,14 +19,14 @@ POSITION_STD = 0.5
 
 
 def create_checkpoint(
-    architecture: dict, tokenizer: Tokenizer, vae: VAE, vit_image: Sequence[int], folder: Path, seed: int
+    architecture: dict, tokenizer: Tokenizer, vae: VAE, images: BagelImages, folder: Path, seed: int
 ) -> None:
     """Write an untrained model into an existing folder.
 
     Args:
         architecture: sizes as in ``config/models``; those of the VAE are its own.
         tokenizer, vae: trained.
-        vit_image: not written: BAGEL's files do not hold it.
+        images: not written: BAGEL's files do not hold them.
         folder: where to.
         seed: of the initial weights.
     """

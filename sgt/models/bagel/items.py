@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class TextIds:
-    """Token ids (without markers); with ``loss`` the model learns to say them and to stop."""
+    """Token ids (without markers); with ``loss`` they and the end marker are supervised."""
 
     ids: Sequence[int]
     loss: bool = False
@@ -17,7 +17,7 @@ class TextIds:
 
 @dataclass(frozen=True)
 class Aside:
-    """Texts that follow one another and that nothing after them sees: questions about one image do not meet."""
+    """Texts that follow one another and that nothing after them attends to, such as one of several questions."""
 
     texts: Sequence[TextIds]
 

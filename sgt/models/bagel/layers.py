@@ -1,7 +1,7 @@
 """The two-expert decoder and the vision encoder, under the official parameter names (``bagel.md`` 2.1, 3.1).
 
 Hidden states are two packed streams: the tokens of the understanding expert (text, image patches, markers) and those
-of the generation expert (latents). Each expert's linear layers see its own stream alone; the attention sees both.
+of the generation expert (latents). Each expert's linear layers process its own stream; the attention joins both.
 """
 
 import torch

@@ -154,8 +154,8 @@ class BagelNetwork(nn.Module):
             timestep_shift: shift of the training times.
         """
         # Every part runs, if only over no tokens: a parameter has a gradient in all processes or in none.
-        seen = self.embed_patches(batch.packed_vit_tokens, batch.packed_vit_position_ids, batch.vit_token_seqlens)
-        und = torch.cat([self.embed_text(batch.packed_text_ids), seen])
+        image = self.embed_patches(batch.packed_vit_tokens, batch.packed_vit_position_ids, batch.vit_token_seqlens)
+        und = torch.cat([self.embed_text(batch.packed_text_ids), image])
         t = flow.timestep(batch.packed_timesteps, timestep_shift)
         clean, noise = self._latent_tokens(batch, latents), batch.flow_noise
         gen = self.embed_latents(flow.interpolate(clean, noise, t[:, None]), t, batch.packed_latent_position_ids)

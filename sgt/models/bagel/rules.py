@@ -1,34 +1,70 @@
-"""What a study may ask of a BAGEL."""
-
-from collections.abc import Sequence
+"""What a study may set for a BAGEL."""
 
 from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.fields import Count, Strict
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.errors import SgtError
 from sgt.models.bagel.config import BagelConfig, config_of
 from sgt.models.configs import require_multiple
+from sgt.models.rules import LargestSides, parse_images
+
+
+class SideBounds(Strict):
+    """How an image is scaled, named as in the official data configuration.
+
+    Attributes:
+        max_image_size: the long side is at most this, pixels.
+        min_image_size: the short side is at least this, unless the long side would be too long, pixels.
+        image_stride: both sides become multiples of this, pixels.
+    """
+
+    max_image_size: Count
+    min_image_size: Count
+    image_stride: Count
+
+
+class BagelImages(Strict):
+    """The image settings of ``config/models``."""
+
+    input_image: SideBounds
+    vqa_input_image: SideBounds | None = None
+    target_image: SideBounds
 
 
 class BagelRules:
     """See :class:`sgt.models.rules.FamilyRules`."""
 
+    weights = ("ema.safetensors",)
+
+    def images(self, spec: Model) -> BagelImages:
+        """See :meth:`FamilyRules.images`."""
+        return parse_images(spec, BagelImages)
+
+    def largest_sides(self, spec: Model) -> LargestSides:
+        """See :meth:`FamilyRules.largest_sides`."""
+        images = self.images(spec)
+        vqa = images.vqa_input_image or images.input_image
+        return LargestSides(images.input_image.max_image_size, vqa.max_image_size, images.target_image.max_image_size)
+
     def check_model(self, spec: Model) -> None:
         """See that its images fit its position tables."""
+        images = self.images(spec)
         if spec.architecture is None:
             return
         config = config_of(spec.architecture)
         _check_sizes(config)
         patch, latent = config.vit.patch_size, config.latent_stride
-        for field in ("vit_image", "vqa_image"):
-            bounds = getattr(spec, field)
+        for field, bounds in (("input_image", images.input_image), ("vqa_input_image", images.vqa_input_image)):
             if bounds is None:
                 continue
-            if bounds[2] != patch:
-                raise SgtError(field, f"stride {bounds[2]}, a patch has {patch} pixels", "make them equal")
+            if bounds.image_stride != patch:
+                problem = f"{bounds.image_stride}, a patch has {patch} pixels"
+                raise SgtError(f"{field}.image_stride", problem, "make them equal")
             _check_table(field, bounds, patch, config.vit.side)
-        require_multiple("vae_image", spec.vae_image[2], latent, "the pixels of a latent token")
-        _check_table("vae_image", spec.vae_image, latent, config.max_latent_size)
+        stride = images.target_image.image_stride
+        require_multiple("target_image.image_stride", stride, latent, "the pixels of a latent token")
+        _check_table("target_image", images.target_image, latent, config.max_latent_size)
 
     def check_recipe(self, recipe: Recipe) -> None:
         """Time shifts by image size and stratified times are OmniGen2's."""
@@ -40,18 +76,19 @@ class BagelRules:
 
     def check_generation(self, protocol: GenerationProtocol) -> None:
         """Time shifts by image size, other solvers and negative prompts are OmniGen2's."""
-        asked = {
+        given = {
             "timestep_shift": isinstance(protocol.timestep_shift, str),
             "solver": protocol.solver != "euler",
             "negative_prompt": protocol.negative_prompt is not None,
         }
-        for field in (field for field, given in asked.items() if given):
+        for field in (field for field, is_given in given.items() if is_given):
             raise SgtError(field, f"{getattr(protocol, field)!r} is OmniGen2's, not BAGEL's", "remove it")
 
-    def made_side(self, spec: Model, side: int) -> int:
+    def target_side(self, spec: Model, side: int) -> int:
         """As :class:`sgt.models.transforms.ImageTransform` scales a square."""
-        longest, shortest, stride = spec.vae_image
-        return max(stride, round(min(longest, max(side, shortest)) / stride) * stride)
+        bounds = self.images(spec).target_image
+        scaled = min(bounds.max_image_size, max(side, bounds.min_image_size))
+        return max(bounds.image_stride, round(scaled / bounds.image_stride) * bounds.image_stride)
 
 
 def _check_sizes(config: BagelConfig) -> None:
@@ -66,9 +103,12 @@ def _check_sizes(config: BagelConfig) -> None:
         require_multiple(groups, vae.ch * times, vae.norm_groups, "its norm_groups")
 
 
-def _check_table(field: str, bounds: Sequence[int], token: int, side: int) -> None:
-    longest, _, stride = bounds
+def _check_table(field: str, bounds: SideBounds, token: int, side: int) -> None:
+    longest, stride = bounds.max_image_size, bounds.image_stride
     tokens = max(1, round(longest / stride)) * stride // token
     if tokens > side:
         problem = f"{longest} pixels are {tokens} tokens, the position table has {side} per side"
-        raise SgtError(field, problem, f"use at most {side * token} pixels, or a larger table")
+        raise SgtError(f"{field}.max_image_size", problem, f"use at most {side * token}, or a larger table")
+
+
+RULES = BagelRules()

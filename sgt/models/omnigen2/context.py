@@ -1,4 +1,4 @@
-"""What the language model has read so far: a batch of key-value caches that can be read on."""
+"""A batch of key-value caches of the language model, which texts can be appended to."""
 
 from collections.abc import Sequence
 
@@ -16,8 +16,8 @@ class Context:
     """B rows of cached tokens. Rows may differ in length; ``valid`` marks the cache's filled places.
 
     Args:
-        network: reads.
-        chats: what is read first, one per row; nothing is learned.
+        network: runs.
+        chats: the beginning, one per row; without supervision.
 
     Attributes:
         valid: bool (B, C).

@@ -1,6 +1,5 @@
 """A new, untrained OmniGen2 in the official layout: what pretraining starts from."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from sgt.models.omnigen2.language import complete, empty_language_model
 from sgt.models.omnigen2.layers import TimedNorm
 from sgt.models.omnigen2.network import OmniGen2Network
 from sgt.models.omnigen2.prompts import SPECIAL
+from sgt.models.omnigen2.rules import OmniGen2Images
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.models.tokenizer import save_tokenizer
 from sgt.models.vae import VAE
@@ -29,14 +29,14 @@ GATE = 1.0
 
 
 def create_checkpoint(
-    architecture: dict, tokenizer: Tokenizer, vae: VAE, vit_image: Sequence[int], folder: Path, seed: int
+    architecture: dict, tokenizer: Tokenizer, vae: VAE, images: OmniGen2Images, folder: Path, seed: int
 ) -> None:
     """Write an untrained model into an existing folder.
 
     Args:
         architecture: sizes as in ``config/models``; those of the VAE are its own.
         tokenizer, vae: trained.
-        vit_image: (most pixels, fewest pixels, pixels per token) of the images it is shown.
+        images: how images are scaled.
         folder: where to.
         seed: of the initial weights.
     """
@@ -60,8 +60,8 @@ def create_checkpoint(
     write_processor(
         folder / "processor",
         QwenTransform(
-            vit_image[0],
-            vit_image[1],
+            images.input_image.max_pixels,
+            images.input_image.min_pixels,
             vision["patch_size"],
             vision["spatial_merge_size"],
             vision["temporal_patch_size"],
@@ -72,11 +72,11 @@ def create_checkpoint(
 
 
 def _initialised(config: OmniGen2Config) -> OmniGen2Network:
-    """Default linear layers, residual outputs scaled by depth, embeddings and image tokens of like strength.
+    """Default linear layers, residual outputs scaled by depth, embeddings and image tokens of equal strength.
 
     Positions act through rotations alone. So that they do from the start, queries and keys of the language model's
     first layer have a strong constant part: each of its heads prefers some offsets to others, whatever the tokens are,
-    and what an image token so gets from the tokens before it tells its row and column to all later layers.
+    so that what an image token attends to among the tokens before it encodes its row and column for all later layers.
     """
     transformer = OmniGen2Transformer(config.transformer)
     mllm = empty_language_model(config.language).to_empty(device="cpu")

@@ -12,21 +12,21 @@ from torch import Tensor
 from sgt.atomic import write_json
 from sgt.errors import SgtError
 from sgt.json_files import json_fields
-from sgt.models.omnigen2.rows import SeenPatches
+from sgt.models.omnigen2.rows import ImagePatches
 from sgt.models.transforms import to_tensor
 
-# Of CLIP, which Qwen2.5-VL took over.
+# CLIP's, as in Qwen2.5-VL.
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 WIDEST = 200
 
 
 @dataclass(frozen=True)
 class QwenTransform:
-    """What the vision tower takes of an image.
+    """From an image to the vision tower's patches.
 
     Attributes:
         max_pixels, min_pixels: bounds of the scaled image's area.
-        patch, merge, copies: pixels per patch, patches per token, per side; how often an image stands in time.
+        patch, merge, copies: pixels per patch, patches per token, per side; how often an image is repeated in time.
         mean, std: of the three colours, in [0, 1].
     """
 
@@ -61,16 +61,16 @@ class QwenTransform:
             new = [math.ceil(side * scale / factor) * factor for side in (width, height)]
         return new[0], new[1]
 
-    def outline(self, image: Image.Image) -> SeenPatches:
-        """What is made of an image, without its pixels: of the image, the size alone is looked at.
+    def outline(self, image: Image.Image) -> ImagePatches:
+        """The patches of an image without their pixels; only its size is read.
 
         Raises:
             SgtError: as :meth:`size` does.
         """
         columns, rows = (side // self.patch for side in self.size(*image.size))
-        return SeenPatches(torch.empty(0), (1, rows, columns), (rows // self.merge, columns // self.merge))
+        return ImagePatches(torch.empty(0), (1, rows, columns), (rows // self.merge, columns // self.merge))
 
-    def __call__(self, image: Image.Image) -> SeenPatches:
+    def __call__(self, image: Image.Image) -> ImagePatches:
         """Scale (bicubic), normalise, and cut into patches, those of one token after one another."""
         outline = self.outline(image)
         (_, rows, columns), tokens = outline.grid, outline.tokens
@@ -84,7 +84,7 @@ class QwenTransform:
 
 
 class ReferenceTransform:
-    """What the VAE takes of an image: never larger than it was, both sides rounded down to a multiple.
+    """From an image to the VAE's input: never enlarged, both sides rounded down to a multiple.
 
     Args:
         max_pixels: larger images are scaled down by the square root of the excess.

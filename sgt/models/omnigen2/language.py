@@ -1,4 +1,4 @@
-"""Qwen2.5-VL of ``transformers``: what is read of it, and the two layouts of its parameter names."""
+"""Qwen2.5-VL of ``transformers``: running it, and the two layouts of its parameter names."""
 
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def empty_language_model(config: "Qwen2_5_VLConfig") -> "Qwen2_5_VLForConditiona
 
 
 def complete(model: "Qwen2_5_VLForConditionalGeneration", device: torch.device | str) -> None:
-    """Work out what files do not hold, once the parameters are there: rotary frequencies and tied weights."""
+    """Compute what files do not hold, once the parameters are loaded: rotary frequencies and tied weights."""
     language, visual = model.model.language_model, model.model.visual
     language.rotary_emb = type(language.rotary_emb)(language.config).to(device)
     visual.rotary_pos_emb = type(visual.rotary_pos_emb)(visual.config).to(device)
@@ -53,28 +53,28 @@ def complete(model: "Qwen2_5_VLForConditionalGeneration", device: torch.device |
         model.lm_head.weight = language.embed_tokens.weight
 
 
-def see(model: "Qwen2_5_VLForConditionalGeneration", pixels: Tensor, grids: Tensor) -> Tensor:
-    """(tokens, width): what the vision tower makes of images, one after another; each sees itself alone."""
+def encode_images(model: "Qwen2_5_VLForConditionalGeneration", pixels: Tensor, grids: Tensor) -> Tensor:
+    """(tokens, width): the vision tower's features of images, one after another; no image attends to another."""
     visual = model.model.visual
     return visual(pixels.to(visual.dtype), grid_thw=grids).pooler_output
 
 
-def embed(model: "Qwen2_5_VLForConditionalGeneration", rows: Rows, seen: Tensor | None = None) -> Tensor:
+def embed(model: "Qwen2_5_VLForConditionalGeneration", rows: Rows, image_features: Tensor | None = None) -> Tensor:
     """(B, L, width): embedded tokens, with those of images in their places.
 
     Args:
         model: the language model.
         rows: chats.
-        seen: what :func:`see` gave for their images, worked out here if it is not given. What is left over of it has
-            no effect, and a gradient of zero.
+        image_features: of their images, from :func:`encode_images`; computed here if it is None. Rows beyond those of
+            the images have no effect, and a gradient of zero.
     """
     embedded = model.model.language_model.embed_tokens(rows.ids)
-    if seen is None:
+    if image_features is None:
         if not len(rows.grids):
             return embedded
-        seen = see(model, rows.pixels, rows.grids)
+        image_features = encode_images(model, rows.pixels, rows.grids)
     places = (rows.ids == model.config.image_token_id)[..., None]
-    return embedded.masked_scatter(places, seen.to(embedded.dtype))
+    return embedded.masked_scatter(places, image_features.to(embedded.dtype))
 
 
 def run(
@@ -100,17 +100,23 @@ def run(
     return read.last_hidden_state
 
 
-def hidden_states(model: "Qwen2_5_VLForConditionalGeneration", rows: Rows, seen: Tensor | None = None) -> Tensor:
-    """(B, L, width): final hidden states of every token; those of padding mean nothing. ``seen``: see :func:`embed`."""
-    return run(model, embed(model, rows, seen), rows.positions, rows.mask)
+def hidden_states(
+    model: "Qwen2_5_VLForConditionalGeneration", rows: Rows, image_features: Tensor | None = None
+) -> Tensor:
+    """(B, L, width): final hidden states of every token; those of padding are not meaningful.
+
+    Args:
+        model, rows, image_features: see :func:`embed`.
+    """
+    return run(model, embed(model, rows, image_features), rows.positions, rows.mask)
 
 
 def cross_entropy(model: "Qwen2_5_VLForConditionalGeneration", hidden: Tensor, labels: Tensor) -> Tensor:
-    """Nats of every supervised token, each predicted from the state before it: (supervised tokens,)."""
-    wanted = labels[:, 1:]
-    supervised = wanted != IGNORED
+    """Cross-entropy of every supervised token, predicted from the state before it, nats: (supervised tokens,)."""
+    targets = labels[:, 1:]
+    supervised = targets != IGNORED
     logits = model.lm_head(hidden[:, :-1][supervised])
-    return F.cross_entropy(logits.float(), wanted[supervised], reduction="none")
+    return F.cross_entropy(logits.float(), targets[supervised], reduction="none")
 
 
 def empty_cache() -> "DynamicCache":

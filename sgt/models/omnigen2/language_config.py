@@ -34,7 +34,7 @@ VISION_SIZES = (
     "temporal_patch_size",
     "window_size",
 )
-# Names that transformers has for the same.
+# Other names of transformers for the same sizes.
 VISION_NAMES = {"num_hidden_layers": "depth", "num_attention_heads": "num_heads"}
 
 
@@ -53,7 +53,7 @@ def read_language_config(path: Path) -> dict[str, Any]:
         raise SgtError(path, "has no vision_config" if vision is None else "vision_config is not an object", REFETCH)
     config["vision_config"] = _current_names(vision)
     require_sizes(path, config["vision_config"], VISION_SIZES, "vision_config.")
-    # Imported here, as transformers is: whoever looks at sizes alone does without.
+    # Imported here, as transformers is: reading sizes alone does not need them.
     from huggingface_hub.errors import StrictDataclassError
 
     try:
@@ -68,7 +68,7 @@ def language_config(config: dict[str, Any]) -> "Qwen2_5_VLConfig":
     from transformers import Qwen2_5_VLConfig
 
     values = json.loads(json.dumps(config))
-    # Those of the released vocabulary; a smaller one has none, and nothing here looks at them.
+    # Those of the released vocabulary; a smaller one has none, and nothing here reads them.
     unknown = [name for name in ("bos_token_id", "eos_token_id") if (values.get(name) or 0) >= values["vocab_size"]]
     made = Qwen2_5_VLConfig(**{**values, **dict.fromkeys(unknown)})
     made._attn_implementation = "sdpa"
@@ -79,7 +79,7 @@ def _flat_language(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     config = dict(flat(path, content, "text_config"))
     require_sizes(path, config, LANGUAGE_SIZES)
     if config.get("use_sliding_window"):
-        raise SgtError(path, "use_sliding_window is true", "use OmniGen2's own file: it attends to all that was said")
+        raise SgtError(path, "use_sliding_window is true", "use OmniGen2's own file: it attends to all earlier tokens")
     theta, scaling = rotation(path, config)
     sections = scaling.get("mrope_section")
     head = config["hidden_size"] // config["num_attention_heads"]

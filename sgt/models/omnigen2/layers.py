@@ -1,6 +1,6 @@
 """Blocks of the diffusion transformer, under the official parameter names (``omnigen2.md`` 2 and 3).
 
-Tokens of all samples lie one after another; a layout says which of them attend to one another.
+Tokens of all samples lie one after another; a layout defines which of them attend to one another.
 """
 
 from collections.abc import Sequence
@@ -51,6 +51,8 @@ def rotate(x: Tensor, rotation: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Grouped-query attention with normalised, rotated queries and keys."""
 
+    attend = staticmethod(attend)
+
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         width, head = config.hidden_size, config.head_dim
@@ -63,10 +65,10 @@ class Attention(nn.Module):
         self.norm_k = RMSNorm(head, 1e-5)
 
     def forward(self, x: Tensor, rotation: Tensor, layout: Layout) -> Tensor:
-        """(N, width), complex64 (N, head / 2), who sees whom → (N, width)."""
+        """(N, width), complex64 (N, head / 2), layout → (N, width)."""
         q, k, v = (part(x).unflatten(-1, (-1, self.head_dim)) for part in (self.to_q, self.to_k, self.to_v))
         q, k = rotate(self.norm_q(q), rotation), rotate(self.norm_k(k), rotation)
-        return self.to_out[0](attend(q, k, v, layout))
+        return self.to_out[0](self.attend(q, k, v, layout))
 
 
 class FeedForward(nn.Module):
@@ -94,7 +96,7 @@ class TimedNorm(nn.Module):
 
 
 class TextBlock(nn.Module):
-    """Attention and feed-forward between norms, each added to what came in."""
+    """Attention and feed-forward between norms, each added to its input."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -106,7 +108,7 @@ class TextBlock(nn.Module):
         self.ffn_norm2 = RMSNorm(config.hidden_size, config.norm_eps)
 
     def forward(self, x: Tensor, rotation: Tensor, layout: Layout) -> Tensor:
-        """(N, width), complex64 (N, head / 2), who sees whom → (N, width)."""
+        """(N, width), complex64 (N, head / 2), layout → (N, width)."""
         x = x + self.norm2(self.attn(self.norm1(x), rotation, layout))
         return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
 
@@ -122,8 +124,8 @@ class TimedBlock(TextBlock):
         """As :class:`TextBlock`, with time vectors (samples, time) and each token's sample, int64 (N,)."""
         parts = self.norm1.linear(F.silu(time)).index_select(0, sample)
         scale, gate, inner_scale, inner_gate = parts.chunk(4, dim=1)
-        seen = self.norm1.norm(x) * (1 + scale)
-        x = x + gate.tanh() * self.norm2(self.attn(seen, rotation, layout))
+        scaled = self.norm1.norm(x) * (1 + scale)
+        x = x + gate.tanh() * self.norm2(self.attn(scaled, rotation, layout))
         return x + inner_gate.tanh() * self.ffn_norm2(self.feed_forward(self.ffn_norm1(x) * (1 + inner_scale)))
 
 

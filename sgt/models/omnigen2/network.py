@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sgt.config.recipe import TimeShift
 from sgt.models import flow
 from sgt.models.omnigen2.config import OmniGen2Config
-from sgt.models.omnigen2.language import cross_entropy, hidden_states, see
+from sgt.models.omnigen2.language import cross_entropy, encode_images, hidden_states
 from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
@@ -26,7 +26,7 @@ class Batch:
 
     Attributes:
         answers: chats with supervised answers, if there are any.
-        instructions: chats that images are made from, one per target, if there are any.
+        instructions: chats that images are generated from, one per target, if there are any.
         targets, references: images (3, H, W) in [-1, 1], the latter any number per target.
         target_draws, reference_draws: the VAE's noise (z, h, w) for each of those.
         noise: the flow's noise (z, h, w) per target.
@@ -46,18 +46,18 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the language model and of the images to make, in all."""
+        """Tokens of the language model and of the targets' latents, in all."""
         chats = [rows for rows in (self.answers, self.instructions) if rows]
         return sum(sum(rows.lengths) for rows in chats) + self.mse_tokens
 
     @property
     def ce_tokens(self) -> float:
-        """Learned tokens, each counted by its weight."""
-        return float(self.answers.learned_weights.sum()) if self.answers else 0.0
+        """Supervised text tokens, each counted by its weight."""
+        return float(self.answers.loss_weights.sum()) if self.answers else 0.0
 
     @property
     def mse_tokens(self) -> int:
-        """Latent tokens to make."""
+        """Latent tokens of the targets."""
         return sum(latent[0].numel() for latent in self.noise) // self.cells
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -77,10 +77,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Latents:
-    """Scaled latents (z, h, w) of a batch, fp32; in a class, since FSDP would cast tensors that it sees to bf16.
+    """Scaled latents (z, h, w) of a batch, fp32; in a class, since FSDP would cast tensors among the arguments to bf16.
 
     Attributes:
-        targets: one per image to make.
+        targets: one per target image.
         references: any number per target.
     """
 
@@ -90,22 +90,22 @@ class Latents:
 
 @dataclass(frozen=True)
 class FlowErrors:
-    """What the flow loss is made of, per target.
+    """The terms of the flow loss, per target.
 
     Attributes:
         t: fp32 (targets,), shifted times, 0 for noise.
-        noisy, wanted, predicted: latents (z, h, w): what the transformer saw, the velocity it should give and gave.
+        noisy, velocities, predicted: (z, h, w): noisy latents, their velocities, and the transformer's predictions.
     """
 
     t: Tensor
     noisy: list[Tensor]
-    wanted: list[Tensor]
+    velocities: list[Tensor]
     predicted: list[Tensor]
 
     @property
     def squared(self) -> list[Tensor]:
         """Squared errors (z, h, w), fp32."""
-        return [(p.float() - w).square() for p, w in zip(self.predicted, self.wanted, strict=True)]
+        return [(p.float() - v).square() for p, v in zip(self.predicted, self.velocities, strict=True)]
 
 
 class OmniGen2Network(nn.Module):
@@ -136,9 +136,9 @@ class OmniGen2Network(nn.Module):
     def forward(self, batch: Batch, latents: Latents, shift: TimeShift) -> tuple[Tensor, Tensor]:
         """Sums of the text and of the flow errors of a batch.
 
-        Processes over which the weights are spread meet at every pass of every block. Each of them works through one
-        pass of the vision tower, two of the language model (answers, instructions) and one of the transformer, with
-        the least there is, which changes nothing, for what its batch lacks.
+        Processes over which FSDP spreads the weights must run every block equally often. Each therefore runs one pass
+        of the vision tower, two of the language model (answers, instructions) and one of the transformer; for what its
+        batch lacks, on a smallest input that does not change the losses.
 
         Args:
             batch: on this device.
@@ -157,51 +157,53 @@ class OmniGen2Network(nn.Module):
                 noise = [torch.zeros(self.config.transformer.in_channels, side, side, device=self.device)]
                 instructions, latents = self._least_rows(), Latents(noise, [[]])
                 times = torch.zeros(1, device=self.device)
-        seen = self._see(answers, instructions, spread)
+        image_features = self._image_features(answers, instructions, spread)
         ce = mse = torch.zeros((), device=self.device)
         if answers:
-            ce = (self.text_errors(answers, seen[0]) * answers.learned_weights).sum()
+            ce = (self.text_errors(answers, image_features[0]) * answers.loss_weights).sum()
         if instructions:
-            told = self.features(instructions, seen[1])
-            errors = self.flow_errors(*told, latents.targets, noise, times, shift, latents.references)
+            text = self.features(instructions, image_features[1])
+            errors = self.flow_errors(*text, latents.targets, noise, times, shift, latents.references)
             mse = sum(error.sum() for error in errors.squared) / self.config.transformer.token_dim * makes
         return ce, mse
 
-    def _see(self, answers: Rows | None, instructions: Rows | None, spread: bool) -> tuple[Tensor, Tensor]:
-        """What the vision tower makes of the images of both, in one pass: (tokens, width) each."""
+    def _image_features(self, answers: Rows | None, instructions: Rows | None, spread: bool) -> tuple[Tensor, Tensor]:
+        """The vision tower's features of the images of both, in one pass: (tokens, width) each."""
         vision = self.mllm.model.visual
         kinds = [rows for rows in (answers, instructions) if rows and len(rows.grids)]
         none = torch.zeros(0, self.config.language.text_config.hidden_size, device=self.device)
         if kinds:
-            seen = see(self.mllm, torch.cat([rows.pixels for rows in kinds]), torch.cat([rows.grids for rows in kinds]))
+            found = encode_images(
+                self.mllm, torch.cat([rows.pixels for rows in kinds]), torch.cat([rows.grids for rows in kinds])
+            )
         elif spread:
             side = vision.config.spatial_merge_size
             width = vision.config.in_channels * vision.config.temporal_patch_size * vision.config.patch_size**2
             pixels = torch.zeros(side**2, width, device=self.device)
-            seen = see(self.mllm, pixels, torch.tensor([[1, side, side]], device=self.device))
+            found = encode_images(self.mllm, pixels, torch.tensor([[1, side, side]], device=self.device))
         else:
             return none, none
         counts = [self._image_tokens(rows) for rows in (answers, instructions)]
-        parts = seen[: counts[0]], seen[counts[0] : sum(counts)]
-        return parts if not spread else tuple(torch.cat([part, 0 * seen[:1]]) for part in parts)
+        parts = found[: counts[0]], found[counts[0] : sum(counts)]
+        return parts if not spread else tuple(torch.cat([part, 0 * found[:1]]) for part in parts)
 
     def _image_tokens(self, rows: Rows | None) -> int:
         cells = self.mllm.model.visual.config.spatial_merge_size**2
         return len(rows.pixels) // cells if rows else 0
 
     def _least_rows(self) -> Rows:
-        """One token of padding, not learned."""
+        """One token of padding, not supervised."""
         chat = Chat(SpecialTokens(0, 0, -1), 1)
         chat.add([0])
         return collate([chat]).to(self.device)
 
-    def text_errors(self, rows: Rows, seen: Tensor | None = None) -> Tensor:
-        """Cross-entropy of every supervised token, nats; ``seen`` as in :func:`sgt.models.omnigen2.language.embed`."""
-        return cross_entropy(self.mllm, hidden_states(self.mllm, rows, seen), rows.labels)
+    def text_errors(self, rows: Rows, image_features: Tensor | None = None) -> Tensor:
+        """Cross-entropy of every supervised token, nats; see :func:`sgt.models.omnigen2.language.embed`."""
+        return cross_entropy(self.mllm, hidden_states(self.mllm, rows, image_features), rows.labels)
 
-    def features(self, rows: Rows, seen: Tensor | None = None) -> tuple[Tensor, list[int]]:
-        """What the transformer is told: the states of all tokens, one chat after another, and tokens per chat."""
-        return hidden_states(self.mllm, rows, seen)[rows.filled], rows.lengths
+    def features(self, rows: Rows, image_features: Tensor | None = None) -> tuple[Tensor, list[int]]:
+        """The transformer's text features: states of all tokens, one chat after another; and tokens per chat."""
+        return hidden_states(self.mllm, rows, image_features)[rows.filled], rows.lengths
 
     def flow_errors(
         self,
@@ -230,5 +232,5 @@ class OmniGen2Network(nn.Module):
         noisy = [flow.interpolate(latent, start, t) for latent, start, t in pairs]
         text = self.transformer.read_text(features, lengths)
         predicted = self.transformer(text, lengths, noisy, 1 - backwards, references)
-        wanted = [-flow.velocity(latent, start) for latent, start, _ in pairs]
-        return FlowErrors(1 - backwards, noisy, wanted, predicted)
+        velocities = [-flow.velocity(latent, start) for latent, start, _ in pairs]
+        return FlowErrors(1 - backwards, noisy, velocities, predicted)

@@ -1,4 +1,4 @@
-"""What the language model is told, in Qwen's chat format (``omnigen2.md`` 3): the checkpoint was trained with these."""
+"""The language model's prompts, in Qwen's chat format (``omnigen2.md`` 3): the checkpoint was trained with these."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ IMAGE_PAD = Marker("<|image_pad|>")
 IMAGE = (Marker("<|vision_start|>"), IMAGE_PAD, Marker("<|vision_end|>"))
 SPECIAL = (PAD, START, END, IMAGE[0], IMAGE[2], IMAGE_PAD)
 
-# To make an image; to make one without a prompt (as in training); to answer (the chat template's own).
+# System texts: to generate an image, to generate one without a prompt (as in training), to answer (the template's).
 MAKE = "You are a helpful assistant that generates high-quality images based on user instructions."
 MAKE_WITHOUT_PROMPT = "You are a helpful assistant that generates images."
 ANSWER = "You are a helpful assistant."
-SAID = (MAKE, MAKE_WITHOUT_PROMPT, ANSWER, "system", "user", "assistant")
+PROMPT_TEXTS = (MAKE, MAKE_WITHOUT_PROMPT, ANSWER, "system", "user", "assistant")
 
 USER: Parts = (START, "user\n")
 ASSISTANT: Parts = (START, "assistant\n")
@@ -33,14 +33,14 @@ def system(text: str) -> Parts:
 
 
 def instruction(prompt: str | None, images: int = 0) -> Parts:
-    """The chat whose states an image is made from; without a prompt (None), as dropped ones are in training."""
-    told = system(MAKE_WITHOUT_PROMPT if prompt is None else MAKE)
-    return (*told, *USER, *IMAGE * images, prompt or "", END, "\n")
+    """The chat whose states condition a generated image; None is a prompt that was dropped, as in training."""
+    first = system(MAKE_WITHOUT_PROMPT if prompt is None else MAKE)
+    return (*first, *USER, *IMAGE * images, prompt or "", END, "\n")
 
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Ids of the tokens that stand for something else than text."""
+    """Ids of the tokens that are not text."""
 
     pad: int
     end: int

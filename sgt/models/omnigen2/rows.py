@@ -14,8 +14,8 @@ IGNORED = -100
 
 
 @dataclass(frozen=True)
-class SeenPatches:
-    """An image as the vision tower takes it.
+class ImagePatches:
+    """An image as the vision tower's input.
 
     Attributes:
         pixels: fp32 (patches, numbers per patch).
@@ -35,7 +35,7 @@ class Rows:
     Attributes:
         ids: int64 (B, L).
         positions: int64 (3, B, L): time, row and column of each token.
-        labels: int64 (B, L): the token itself where it is learned, −100 elsewhere.
+        labels: int64 (B, L): the token itself where it is supervised, −100 elsewhere.
         weights: fp32 (B, L), 1/√(tokens of that answer) of supervised tokens; ones where every token counts alike.
         mask: bool (B, L, L), true where a query may attend a key.
         lengths: tokens per row.
@@ -60,11 +60,11 @@ class Rows:
 
     @property
     def supervised(self) -> Tensor:
-        """Bool (B, L): which tokens are learned."""
+        """Bool (B, L): which tokens are supervised."""
         return self.labels != IGNORED
 
     @property
-    def learned_weights(self) -> Tensor:
+    def loss_weights(self) -> Tensor:
         """fp32 (supervised tokens,), in the order of :func:`sgt.models.omnigen2.language.cross_entropy`."""
         return self.weights[self.supervised]
 
@@ -75,7 +75,7 @@ class Rows:
 
 
 class Chat:
-    """One chat, built piece by piece.
+    """One chat, built part by part.
 
     Args:
         special: what stands for images and padding.
@@ -88,17 +88,17 @@ class Chat:
         self.labels: list[int] = []
         self.weights: list[float] = []
         self.positions: list[Tensor] = []
-        self.images: list[SeenPatches] = []
+        self.images: list[ImagePatches] = []
         self.splits: list[tuple[int, str]] = []
         self.position = 0
 
-    def add(self, ids: Sequence[int], images: Sequence[SeenPatches] = (), supervised: bool = False) -> None:
+    def add(self, ids: Sequence[int], images: Sequence[ImagePatches] = (), supervised: bool = False) -> None:
         """Append tokens.
 
         Args:
             ids: one image token per image, which becomes as many as the image has.
             images: in order.
-            supervised: the model learns to say them.
+            supervised: with a cross-entropy loss.
 
         Raises:
             SgtError: the chat becomes longer than the language model's context.
@@ -119,14 +119,14 @@ class Chat:
             raise SgtError("prompt", problem, "use a shorter text or fewer images")
 
     def add_aside(self, question: Sequence[int], answer: Sequence[int]) -> None:
-        """Append a question and its supervised answer, which nothing that follows sees or is moved by."""
+        """Append a question and its supervised answer, which nothing that follows attends to; positions skip it."""
         at, splits = self.position, len(self.splits)
         self.add(question)
         self.add(answer, supervised=True)
         self.position = at
         self.splits[splits:] = [(len(question) + len(answer), "aside")]
 
-    def _add_image(self, image: SeenPatches) -> None:
+    def _add_image(self, image: ImagePatches) -> None:
         height, width = image.tokens
         rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         where = torch.stack([torch.zeros_like(rows), rows, columns]).flatten(1)

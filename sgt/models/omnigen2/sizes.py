@@ -24,8 +24,8 @@ def part_of(name: str) -> Part:
 def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes:
     """The sizes of the model that ``architecture`` of ``config/models`` describes.
 
-    The decoder is the language model. What the diffusion transformer makes of text is not in the arithmetic, nor that
-    the vision tower sees an image in finer patches than the language model does.
+    The decoder is the language model. The arithmetic leaves out the diffusion transformer's text tokens, and that the
+    vision tower's patches are finer than the language model's image tokens.
 
     Args:
         architecture: its fields.

@@ -6,7 +6,7 @@ import torch
 
 from sgt.config.recipe import TimeShift
 from sgt.data.mixture import Epoch, Source
-from sgt.models.base import UnifiedModel
+from sgt.models.trainable import Trainable
 from sgt.training.batch_loader import BatchLoader, ExampleSource, StepBatch
 from sgt.training.callbacks.callback import Callback, Metrics
 from sgt.training.distributed import DistributedContext
@@ -31,7 +31,7 @@ class Validation(Callback):
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Trainable,
         sources: dict[str, ExampleSource],
         every: int,
         samples: int,

@@ -16,10 +16,11 @@ from sgt.models import weights
 from sgt.models.bagel.checkpoint import load_networks
 from sgt.models.bagel.config import LLMConfig, config_of, read_config
 from sgt.models.bagel.model import Bagel
-from tests.conftest import MODEL
+from sgt.models.bagel.rules import BagelImages, SideBounds
+from tests.conftest import sides
 
 KEYS = Path(__file__).parents[2] / "oracles" / "bagel_keys.json"
-SIZES = (MODEL["vit_image"], MODEL["vae_image"])
+IMAGES = BagelImages(input_image=SideBounds(**sides(48)), target_image=SideBounds(**sides(48)))
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_the_7b_model_has_the_official_names_shapes_and_dtypes(capsys, monkeypat
 
 
 def test_saved_and_loaded_again_every_tensor_is_equal(folder, tmp_path):
-    Bagel.from_checkpoint(folder, *SIZES).save_checkpoint(tmp_path)
+    Bagel.from_checkpoint(folder, IMAGES).save_checkpoint(tmp_path)
     for name in ("ema.safetensors", "ae.safetensors"):
         one, other = load_file(folder / name), load_file(tmp_path / name)
         assert one.keys() == other.keys()
@@ -113,10 +114,10 @@ def test_a_missing_or_damaged_file_is_named(name, folder):
     path = folder / name
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(SgtError, match=name):
-        Bagel.from_checkpoint(folder, *SIZES)
+        Bagel.from_checkpoint(folder, IMAGES)
     path.unlink()
     with pytest.raises(SgtError, match=f"{name}: no such file"):
-        Bagel.from_checkpoint(folder, *SIZES)
+        Bagel.from_checkpoint(folder, IMAGES)
 
 
 def test_an_overlay_replaces_what_it_holds_and_nothing_else(folder, tmp_path):
@@ -135,7 +136,7 @@ def test_an_overlay_replaces_what_it_holds_and_nothing_else(folder, tmp_path):
 def test_markers_that_the_tokenizer_lacks_are_added_with_rows_of_their_own(folder, tmp_path):
     path = folder / "tokenizer.json"
     record = json.loads(path.read_text())
-    rows = Bagel.from_checkpoint(folder, *SIZES).network.config.llm.vocab_size
+    rows = Bagel.from_checkpoint(folder, IMAGES).network.config.llm.vocab_size
     record["added_tokens"] = [token for token in record["added_tokens"] if "vision" not in token["content"]]
     path.write_text(json.dumps(record))
     # The two removed were the last: their numbers are free again, and the embedding is cut to what is left.
@@ -145,13 +146,13 @@ def test_markers_that_the_tokenizer_lacks_are_added_with_rows_of_their_own(folde
         )
     llm = json.loads((folder / "llm_config.json").read_text())
     (folder / "llm_config.json").write_text(json.dumps({**llm, "vocab_size": rows - 2}))
-    model = Bagel.from_checkpoint(folder, *SIZES)
+    model = Bagel.from_checkpoint(folder, IMAGES)
     assert sorted(vars(model.special).values())[-2:] == [rows - 2, rows - 1]
     embedding = model.network.language_model.model.embed_tokens.weight
     assert len(embedding) == rows == model.network.config.llm.vocab_size
     torch.testing.assert_close(embedding[-1], embedding[:-2].mean(0))
     model.save_checkpoint(tmp_path)
-    again = Bagel.from_checkpoint(tmp_path, *SIZES)
+    again = Bagel.from_checkpoint(tmp_path, IMAGES)
     assert again.special == model.special and again.network.config == model.network.config
 
 

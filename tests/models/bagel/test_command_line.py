@@ -13,27 +13,28 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from sgt.commands.main import main
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
-from tests.conftest import GENERATION, MODEL, sgt
+from tests.conftest import GENERATION, sgt, sides
 from tests.models.bagel.test_precision import picture
+from tests.models.calls import answers, generated, whole_answer_logprobs
 
 WORDS = ["config/micro.yaml", "--model", "micro", "--seed", "0"]
 FINAL = Path("results/runs/micro/segmentation/seed0/final")
-SETTINGS = GenerationSettings(num_steps=3, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0))
+SETTINGS = Sampling(num_steps=3, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0))
 QUESTIONS = ["how many cubes are there", "what is left of the red ball", "is there a blue cone"]
 
 
 def digest_of(model) -> str:
     """Of what a model says, thinks likely and makes: greedy and drawn, from text, from an image, by editing."""
-    said = model.answer([picture(0)], [QUESTIONS], 6), model.answer([picture(1)], [QUESTIONS], 6, 1.0, seed=3)
+    said = answers(model, [picture(0)], [QUESTIONS], 6), answers(model, [picture(1)], [QUESTIONS], 6, 1.0, seed=3)
     made = [
         np.asarray(image).tobytes()
         for images, edit in ((None, False), ([picture(0)], False), ([picture(0)], True))
-        for image in model.generate(["a red cube"], [0], (48, 48), SETTINGS, images, edit)
+        for image in generated(model, ["a red cube"], [0], (48, 48), SETTINGS, images, edit)
     ]
-    scores = model.score(picture(0), QUESTIONS[0], ["one", "two"])
+    scores = whole_answer_logprobs(model, picture(0), QUESTIONS[0], ["one", "two"])
     return hashlib.sha256(json.dumps([said, scores]).encode() + b"".join(made)).hexdigest()
 
 
@@ -103,10 +104,19 @@ def test_a_missing_file_and_a_wrong_shape(fails):
 
 def test_an_image_larger_than_the_position_table(fails):
     # A file that gives no sizes: those of the weights are seen when they are loaded.
-    change_yaml("config/models/micro.yaml", architecture=None, pretrain=None, vit_image=[96, 96, 8])
+    change_yaml(
+        "config/models/micro.yaml",
+        architecture=None,
+        pretrain=None,
+        input_image=sides(96),
+    )
     sgt("train", *WORDS, "--arm", "base")
     assert "12x12 tokens exceed the 6x6 position table (for micro" in fails(*PREDICT, "toyworld-qa")
-    change_yaml("config/models/micro.yaml", vit_image=MODEL["vit_image"], vae_image=[96, 96, 8])
+    change_yaml(
+        "config/models/micro.yaml",
+        input_image=sides(48),
+        target_image=sides(96),
+    )
     sgt("train", *WORDS, "--arm", "base")
     assert "12x12 tokens exceed the 6x6 position table (for micro" in fails(*PREDICT, "toyworld-gen")
     assert "12x12 tokens exceed the 6x6 position table (for micro" in fails("train", "--arm", "edge")

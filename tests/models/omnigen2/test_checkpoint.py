@@ -16,11 +16,12 @@ from sgt.models.omnigen2.checkpoint import empty_tensors, load_networks
 from sgt.models.omnigen2.config import OmniGen2Config, config_of
 from sgt.models.omnigen2.language import current_name, official_name
 from sgt.models.omnigen2.model import OmniGen2
+from sgt.models.omnigen2.rules import OmniGen2Images
 from tests.conftest import OMNIGEN2
 from tests.models.omnigen2.oracle import FOLDER
 
 KEYS = Path(__file__).parents[2] / "oracles" / "omnigen2_keys.json"
-SIZES = (OMNIGEN2["vit_image"], OMNIGEN2["vae_image"])
+IMAGES = OmniGen2Images(input_image=OMNIGEN2["input_image"], target_image=OMNIGEN2["target_image"])
 WEIGHTS = {
     "transformer": "transformer/diffusion_pytorch_model.safetensors",
     "mllm": "mllm/model.safetensors",
@@ -63,7 +64,7 @@ def test_vae_names_are_those_of_diffusers():
 
 
 def test_saved_and_loaded_again_every_tensor_and_file_is_equal(folder, tmp_path):
-    OmniGen2.from_checkpoint(folder, *SIZES).save_checkpoint(tmp_path)
+    OmniGen2.from_checkpoint(folder, IMAGES).save_checkpoint(tmp_path)
     for part, name in WEIGHTS.items():
         one, other = load_file(folder / name), load_file(tmp_path / name)
         assert one.keys() == other.keys()
@@ -146,10 +147,10 @@ def test_a_missing_or_damaged_file_is_named(name, folder):
     path = folder / name
     path.write_bytes(path.read_bytes()[:60])
     with pytest.raises(SgtError, match=name):
-        OmniGen2.from_checkpoint(folder, *SIZES)
+        OmniGen2.from_checkpoint(folder, IMAGES)
     path.unlink()
     with pytest.raises(SgtError, match=f"{name}: no such file"):
-        OmniGen2.from_checkpoint(folder, *SIZES)
+        OmniGen2.from_checkpoint(folder, IMAGES)
 
 
 def test_an_overlay_in_the_layout_of_sgt_replaces_what_it_holds_and_nothing_else(folder, tmp_path):
@@ -219,7 +220,7 @@ def test_a_configuration_in_the_form_of_any_transformers_is_the_same_model(form,
     path.write_text(json.dumps(config))
     one, _ = load_networks(folder, torch.float32)
     path.write_text(json.dumps(form(config)))
-    model = OmniGen2.from_checkpoint(folder, *SIZES)
+    model = OmniGen2.from_checkpoint(folder, IMAGES)
     other = model.network
     assert all(torch.equal(value, other.state_dict()[name].float()) for name, value in one.state_dict().items())
     assert torch.equal(

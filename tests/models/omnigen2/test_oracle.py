@@ -6,11 +6,11 @@ from PIL import Image
 
 from sgt.models import flow
 from sgt.models.attention import grid
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.images import ReferenceTransform
 from sgt.models.omnigen2.layers import rotary
-from sgt.models.omnigen2.rows import IGNORED, Chat, SeenPatches, collate
+from sgt.models.omnigen2.rows import IGNORED, Chat, ImagePatches, collate
 from sgt.models.omnigen2.sampling import Branch, sample_latents
 from sgt.models.transforms import to_tensor
 from tests.models.omnigen2.oracle import SPECIAL, agree, cases, config, expected, inputs, network, parts, vae
@@ -114,7 +114,7 @@ def test_flow_loss_and_gradients(case, shift):
     agree(errors.t, torch.tensor(want["t"]), "t")
     for sample in range(3):
         agree(errors.noisy[sample], expected()[f"train.{case}.xt.{sample}"], "x_t")
-        agree(errors.wanted[sample], expected()[f"train.{case}.ut.{sample}"], "u_t")
+        agree(errors.velocities[sample], expected()[f"train.{case}.ut.{sample}"], "u_t")
         agree(errors.predicted[sample], expected()[f"train.{case}.pred.{sample}"], "prediction")
     sums = torch.stack([error.sum() for error in errors.squared])
     torch.testing.assert_close(sums, expected()[f"train.{case}.loss_per_sample_sum"], rtol=1e-4, atol=1e-4)
@@ -133,7 +133,7 @@ def test_flow_loss_and_gradients(case, shift):
         assert total == pytest.approx(want["grad_norm_total"], rel=1e-4)
 
 
-def chats(case: str, images: list[SeenPatches] = ()) -> list[Chat]:
+def chats(case: str, images: list[ImagePatches] = ()) -> list[Chat]:
     """The rows of a batch of the language model; a run of image tokens is one image."""
     images, built = iter(images), []
     batch, mask = inputs()[f"{case}.input_ids"], inputs()[f"{case}.attention_mask"]
@@ -170,7 +170,7 @@ def test_understanding_with_an_image():
     grids = inputs()["mllm_image.image_grid_thw"].tolist()
     pixels = inputs()["mllm_image.pixel_values"].split([h * w for _, h, w in grids])
     sizes = [(rows // 2, columns // 2) for _, rows, columns in grids]
-    images = [SeenPatches(*about) for about in zip(pixels, map(tuple, grids), sizes, strict=True)]
+    images = [ImagePatches(*about) for about in zip(pixels, map(tuple, grids), sizes, strict=True)]
     rows = collate(chats("mllm_image", images))
     filled = inputs()["mllm_image.attention_mask"].bool()
     assert torch.equal(rows.ids, inputs()["mllm_image.input_ids"])
@@ -223,7 +223,7 @@ def test_sampling_step_by_step(name):
         if case["image_guidance_scale"] > 1:
             branches.append(Branch([negative], [given]))
         branches.append(Branch([negative], [[]]))
-    settings = GenerationSettings(
+    settings = Sampling(
         num_steps=case["num_inference_steps"],
         shift="dynamic_v2",
         cfg_text_scale=case["text_guidance_scale"],

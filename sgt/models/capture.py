@@ -1,0 +1,112 @@
+"""Hidden states and attention of named layers, reduced over named spans of tokens, from one forward pass."""
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from sgt.errors import SgtError
+from sgt.models.interface import Inference, Request
+from sgt.models.loaded import inference
+
+SPAN = re.compile(r"(system|template|answer|target)|(text|image)(\.[0-9]+)?")
+
+
+@dataclass(frozen=True)
+class NoisyTarget:
+    """The image that a captured pass predicts the velocity of.
+
+    Attributes:
+        images: the clean target of each request; scaled as a target image in training.
+        time: of all of them, 1 being noise and 0 data, in both families.
+        seeds: one per request; the noise depends on it and the request's text alone.
+    """
+
+    images: Sequence[Image.Image]
+    time: float
+    seeds: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Captured:
+    """What was captured of one request.
+
+    Attributes:
+        states: layer → span → fp32 (tokens of the span, width): the residual stream after the layer, on the CPU.
+        attention: layer → fp32 (spans, spans), or (heads, spans, spans) if per head, on the CPU: the share of the
+            attention of a span's tokens (row) that falls on the tokens of a span (column): summed over keys, averaged
+            over queries and, unless per head, over heads. A row is nan if the request has no token of that span.
+    """
+
+    states: dict[int, dict[str, Tensor]]
+    attention: dict[int, Tensor]
+
+
+class Capturer(Inference):
+    """Captures what happens inside a forward pass."""
+
+    @inference
+    def capture(
+        self,
+        requests: Sequence[Request],
+        layers: Sequence[int],
+        spans: Sequence[str],
+        *,
+        target: NoisyTarget | None = None,
+        per_head: bool = False,
+    ) -> list[Captured]:
+        """Hidden states and attention of each request.
+
+        Args:
+            requests: any number.
+            layers: indexes of layers, from 0: of the language model, or, with ``target``, of what predicts velocities
+                (BAGEL: the same layers; OmniGen2: the diffusion transformer after its refiners).
+            spans: names of tokens: ``system`` (the request's system text), ``text`` and ``image`` (all texts and
+                images of the content; ``text.0``, ``image.1``: a single one, each kind numbered apart), ``answer``
+                (the token before an answer, whose state predicts its first token), ``target`` (the noisy latents),
+                ``template`` (all the rest: markers and the fixed texts of a chat).
+            target: if given, the pass is that of generating an image from the request; otherwise of answering it.
+            per_head: keep the heads of the attention apart.
+
+        Raises:
+            SgtError: there is no such layer or span, a request is too long, or there are not as many targets as
+                requests.
+        """
+        count = self._captured_layers(target is not None)
+        for layer in layers:
+            if not 0 <= layer < count:
+                raise SgtError("layers", f"there is no layer {layer}", f"use 0 to {count - 1}")
+        for span in spans:
+            if not SPAN.fullmatch(span):
+                raise SgtError("spans", f"there is no span {span!r}", "see Capturer.capture for their names")
+        if target and not len(requests) == len(target.images) == len(target.seeds):
+            given = f"{len(requests)} requests, {len(target.images)} targets and {len(target.seeds)} seeds"
+            raise SgtError("request", given, "give as many of each")
+
+        def work(places: Sequence[int]) -> list[Captured]:
+            its_target = target and NoisyTarget(
+                [target.images[place] for place in places], target.time, [target.seeds[place] for place in places]
+            )
+            return self._capture([requests[place] for place in places], layers, spans, its_target, per_head)
+
+        sizes = [image.size[::-1] for image in target.images] if target else [None] * len(requests)
+        tokens = [self.request_tokens(request, size) for request, size in zip(requests, sizes, strict=True)]
+        return self.batch_sizes.run("capture", work, range(len(requests)), tokens)
+
+    @abstractmethod
+    def _captured_layers(self, generating: bool) -> int:
+        """How many layers there are to capture."""
+
+    @abstractmethod
+    def _capture(
+        self,
+        requests: Sequence[Request],
+        layers: Sequence[int],
+        spans: Sequence[str],
+        target: NoisyTarget | None,
+        per_head: bool,
+    ) -> list[Captured]:
+        """See :meth:`capture`: at least one request."""

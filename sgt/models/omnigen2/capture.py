@@ -1,0 +1,115 @@
+"""States and attention of an OmniGen2: of its language model, or of its diffusion transformer."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+from sgt.models import flow
+from sgt.models.capture import Captured, Capturer, NoisyTarget
+from sgt.models.decoding import seeded
+from sgt.models.interface import Request
+from sgt.models.omnigen2.base import OmniGen2Base, refuse_system_text
+from sgt.models.omnigen2.language import hidden_states
+from sgt.models.omnigen2.names import answering, generating, named_chat
+from sgt.models.omnigen2.rows import collate
+from sgt.models.recorder import Recorder, recording
+
+RECORDED = "recorded"
+
+
+class OmniGen2Capture(OmniGen2Base, Capturer):
+    """See :class:`sgt.models.capture.Capturer`."""
+
+    def _captured_layers(self, generating: bool) -> int:
+        """See :meth:`Capturer._captured_layers`."""
+        return len(self.network.transformer.layers if generating else self.network.mllm.model.language_model.layers)
+
+    def _capture(
+        self,
+        requests: Sequence[Request],
+        layers: Sequence[int],
+        spans: Sequence[str],
+        target: NoisyTarget | None,
+        per_head: bool,
+    ) -> list[Captured]:
+        """See :meth:`Capturer.capture`."""
+        recorder = Recorder(spans, len(requests), self.device, per_head)
+        if target is not None:
+            self._predict_velocity(requests, recorder, layers, target)
+            return recorder.captured()
+        chats = [named_chat(self.chats, answering(request), request.images) for request in requests]
+        recorder.begin([[*names[:-1], "answer"] for _, names in chats])
+        decoder = self.network.mllm.model.language_model.layers
+        with recording_language_model(recorder, {layer: decoder[layer] for layer in layers}):
+            hidden_states(self.network.mllm, collate([chat for chat, _ in chats]).to(self.device))
+        return recorder.captured()
+
+    def _predict_velocity(
+        self, requests: Sequence[Request], recorder: Recorder, layers: Sequence[int], target: NoisyTarget
+    ) -> None:
+        """One pass of the diffusion transformer."""
+        for request in requests:
+            refuse_system_text(request)
+        chats = [named_chat(self.chats, generating(request), request.images) for request in requests]
+        features, lengths = self.network.features(collate([chat for chat, _ in chats]).to(self.device))
+        transformer, cut = self.network.transformer, self.network.config.transformer.patch_size
+        noisy = self._noisy(requests, target)
+        counts = [latent[0].numel() // cut**2 for latent in noisy]
+        recorder.begin([[*names, *["target"] * count] for (_, names), count in zip(chats, counts, strict=True)])
+        text = transformer.read_text(features, lengths)
+        when = torch.full((len(noisy),), 1 - target.time, device=self.device)
+        with recording(recorder, {layer: transformer.layers[layer] for layer in layers}, "attn"):
+            transformer(text, lengths, noisy, when)
+
+    def _noisy(self, requests: Sequence[Request], target: NoisyTarget) -> list[Tensor]:
+        """Noisy latents (z, h, w) of the targets."""
+        pixels = [self.vae_transform(image).to(self.device) for image in target.images]
+        shapes = [self._latent_shape(*image.shape[1:]) for image in pixels]
+        about = list(zip(shapes, requests, target.seeds, strict=True))
+        draws = [torch.randn(shape, generator=seeded(seed, f"target\n{r.text}")) for shape, r, seed in about]
+        noise = [torch.randn(shape, generator=seeded(seed, r.text)).to(self.device) for shape, r, seed in about]
+        clean = self._encode(pixels, [draw.to(self.device) for draw in draws])
+        time = torch.tensor(target.time)
+        return [flow.interpolate(latent, start, time) for latent, start in zip(clean, noise, strict=True)]
+
+
+@contextmanager
+def recording_language_model(recorder: Recorder, layers: dict[int, nn.Module]) -> Iterator[None]:
+    """Record layers of the language model, whose attention transformers chooses by its configuration."""
+    handles = []
+    config = next(iter(layers.values())).self_attn.config if layers else None
+    before = config and config._attn_implementation
+    try:
+        for index, layer in layers.items():
+            keep = partial(lambda index, module, given, output: recorder.record_states(index, output), index)
+            handles.append(layer.register_forward_hook(keep))
+            layer.self_attn.recorder = recorder
+        if config:
+            config._attn_implementation = RECORDED
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for layer in layers.values():
+            del layer.self_attn.recorder
+        if config:
+            config._attn_implementation = before
+
+
+def _attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **options: object
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it: recorded in layers that have a recorder."""
+    recorder = getattr(module, "recorder", None)
+    if recorder is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    out = recorder.attention(module.layer_idx, query, key, value, attention_mask)
+    return out.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(RECORDED, _attention)

@@ -1,0 +1,202 @@
+"""Captured states and attention: equal to those of the pass that is not captured, and reduced as they should be."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sgt.errors import SgtError
+from sgt.models.attention import dense_attention, dense_layout, split_mask
+from sgt.models.bagel.model import Bagel
+from sgt.models.capture import NoisyTarget
+from sgt.models.flex import flex_attend, flex_layout
+from sgt.models.interface import Request
+from sgt.models.recorder import Recorder
+from sgt.models.registry import load_model
+from sgt.study.load import load_study
+
+LAYERS = (0, 1)
+SPANS = ("system", "image", "text", "answer", "target", "template")
+
+
+@pytest.fixture(params=["micro", "micro-omnigen2"])
+def model(request):
+    study = request.getfixturevalue("study" if request.param == "micro" else "study_omnigen2")
+    model = load_model(load_study(study).models[request.param], Path("base") / request.param)
+    # Attention of these untrained models is nearly uniform: sharper queries make a difference visible.
+    with torch.no_grad():
+        for name, parameter in model.network.named_parameters():
+            if "q_norm" in name or "norm_q" in name or ("q_proj.weight" in name and "mllm" in name):
+                parameter.mul_(4)
+    return model
+
+
+def picture(seed: int, side: int = 48) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 255, (side, side, 3), dtype=np.uint8))
+
+
+def requests() -> list[Request]:
+    return [
+        Request((picture(0), "how many cubes are there")),
+        Request((picture(1, 40), picture(2, 24), "which has a ball", "or a cone"), system="be short"),
+        Request(("what is a cube",)),
+        Request((picture(3), "where")),
+    ]
+
+
+def targets(count: int) -> NoisyTarget:
+    return NoisyTarget([picture(10 + place, 48 - 8 * place) for place in range(count)], 0.6, list(range(count)))
+
+
+def test_eager_attention_is_that_of_sdpa_and_flex():
+    lengths, splits, modes = [7, 5], [3, 4, 5], ["causal", "full", "noise"]
+    draw = torch.Generator().manual_seed(0)
+    q = torch.randn(sum(lengths), 4, 16, generator=draw)
+    k, v = (torch.randn(sum(lengths), 2, 16, generator=draw) for _ in range(2))
+    order = torch.arange(sum(lengths))
+    flex = flex_attend(q, k, v, flex_layout(order, lengths, splits, modes))
+    layout = dense_layout(order, lengths, splits, modes)
+    mixed = []
+    for block in layout.blocks:
+        recorder = Recorder(("text",), block.rows, q.device)
+        recorder.begin([["text"] * block.width] * block.rows)
+        given = block.pad(q), block.pad(k), block.pad(v)
+        eager = recorder.attention(0, *given, block.mask)
+        torch.testing.assert_close(eager, dense_attention(*given, block.mask), rtol=0, atol=1e-5)
+        mixed.append(eager.transpose(1, 2).flatten(2).flatten(0, 1))
+    eager = torch.cat(mixed).index_select(0, layout.slot)
+    torch.testing.assert_close(eager, flex, rtol=0, atol=1e-5)
+
+
+def test_attention_is_reduced_as_the_whole_matrix_would_be(monkeypatch):
+    """Some queries at a time, rows of different lengths, tokens of an earlier call as keys."""
+    monkeypatch.setattr("sgt.models.recorder.SCORES", 64)
+    draw = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 4, 5, 8, generator=draw) for _ in range(3))
+    first = [["image.0", "image.0", "image.1", "template", "text.0"], ["text.0", "image.0"]]
+    second = [["text.0", "answer"], ["text.1", "template", "answer"]]
+    mask = split_mask([5, 2], [5, 2], ["full", "full"])[:, None]
+    spans = ("image", "image.1", "text", "answer")
+    recorder = Recorder(spans, 2, q.device, per_head=True)
+    recorder.begin(first)
+    recorder.attention(0, q, k, v, mask)
+    recorder.begin(second)
+    more_q, more_k, more_v = (torch.randn(2, 4, 3, 8, generator=draw) for _ in range(3))
+    filled = torch.tensor([[True] * 5 + [True, True, False], [True, True, False, False, False] + [True] * 3])
+    later = filled[:, None, None].expand(-1, 1, 3, -1)
+    keys, values = torch.cat([k, more_k], 2), torch.cat([v, more_v], 2)
+    out = recorder.attention(0, more_q, keys, values, later)
+    torch.testing.assert_close(out, dense_attention(more_q, keys, values, later), rtol=0, atol=1e-5)
+    names = [[*a, *[""] * (5 - len(a)), *b, *[""] * (3 - len(b))] for a, b in zip(first, second, strict=True)]
+    for row, found in enumerate(recorder.captured()):
+        scores = (torch.cat([q, more_q], 2)[row] @ keys[row].transpose(1, 2)) * 8**-0.5
+        whole = torch.zeros(1, 8, 8, dtype=torch.bool)
+        whole[:, :5, :5], whole[:, 5:] = mask[row], later[row]
+        weights = scores.masked_fill(~whole, -torch.inf).softmax(-1)
+        places = [[i for i, name in enumerate(names[row]) if name == s or name.split(".")[0] == s] for s in spans]
+        want = torch.stack(
+            [torch.stack([weights[:, a][..., b].sum(-1).mean(1) for b in places], -1) for a in places], 1
+        )
+        torch.testing.assert_close(found.attention[0], want, equal_nan=True)
+
+
+@pytest.mark.parametrize("generating", [False, True])
+def test_capturing_changes_nothing_and_needs_no_neighbours(generating, model):
+    """The last layer's state is what the uncaptured pass ends in; shares of attention add up to one."""
+    asked = [r for r in requests() if not (generating and r.system)]
+    target = targets(len(asked)) if generating else None
+    together = model.capture(asked, LAYERS, SPANS, target=target)
+    partly = model.capture(asked, LAYERS[1:], SPANS, target=target)
+    for place, request in enumerate(asked):
+        one = target and NoisyTarget(target.images[place : place + 1], target.time, target.seeds[place : place + 1])
+        (alone,) = model.capture([request], LAYERS, SPANS, target=one)
+        for layer in LAYERS:
+            shares = together[place].attention[layer]
+            torch.testing.assert_close(shares, alone.attention[layer], rtol=0, atol=1e-5, equal_nan=True)
+            present = ~shares.isnan().any(1)
+            assert present.tolist() == [len(together[place].states[layer][span]) > 0 for span in SPANS]
+            torch.testing.assert_close(shares[present].sum(1), torch.ones(int(present.sum())))
+            for span in SPANS:
+                states = together[place].states[layer][span]
+                torch.testing.assert_close(states, alone.states[layer][span], rtol=1e-4, atol=1e-4)
+        # Layer 0 ran on SDPA here.
+        for span in SPANS:
+            torch.testing.assert_close(
+                partly[place].states[1][span], together[place].states[1][span], rtol=1e-4, atol=1e-5
+            )
+        assert set(partly[place].attention) == {1}
+
+
+@torch.no_grad()
+def test_the_state_before_an_answer_gives_its_first_token(model):
+    asked = requests()
+    network = model.network
+    for request, captured in zip(asked, model.capture(asked, [1], ["answer"]), strict=True):
+        state = captured.states[1]["answer"]
+        assert state.shape[0] == 1
+        if isinstance(model, Bagel):
+            logits = network.logits(network.language_model.model.norm(state))
+            want = model._read([request]).read([[model.special.bos]])
+        else:
+            logits = network.mllm.lm_head(network.mllm.model.language_model.norm(state))
+            context, first = model._read([request])
+            want = context.read([[first]])
+        torch.testing.assert_close(logits, want, rtol=1e-4, atol=1e-4)
+
+
+def test_spans_are_the_tokens_of_their_part(model):
+    asked = Request((picture(1, 40), picture(2, 24), "which has a ball", "or a cone"), system="be short")
+    spans = ["system", "image", "image.0", "image.1", "text", "text.0", "text.1", "answer", "template"]
+    (found,) = model.capture([asked], [0], spans)
+    counts = {span: len(states) for span, states in found.states[0].items()}
+    ids = model.ids if isinstance(model, Bagel) else model.chats.ids
+    assert counts["system"] == len(ids("be short"))
+    assert counts["image"] == counts["image.0"] + counts["image.1"]
+    assert counts["text"] == counts["text.0"] + counts["text.1"] == len(ids("which has a ball")) + len(ids("or a cone"))
+    transform = model.vqa_transform if isinstance(model, Bagel) else model.vit_transform
+    sizes = (transform.size(side, side) for side in (40, 24))
+    assert [counts["image.0"], counts["image.1"]] == [w * h // 64 for w, h in sizes]
+    torch.testing.assert_close(found.states[0]["image"][counts["image.0"] :], found.states[0]["image.1"])
+    whole = counts["system"] + counts["image"] + counts["text"] + counts["answer"] + counts["template"]
+    if isinstance(model, Bagel):
+        assert whole == model._read([asked]).valid.sum() + 1
+    else:
+        chat = model.chats.prefix(Request(asked.content[:2], asked.system))
+        assert whole == len(chat.ids) + len(model.chats.question(asked.content[2:]))
+
+
+@torch.no_grad()
+def test_the_chat_that_is_captured_is_the_chat_that_conditions_an_image(study_omnigen2):
+    model = load_model(load_study(study_omnigen2).models["micro-omnigen2"], Path("base/micro-omnigen2"))
+    asked = [Request((picture(0), "a ball", "left of a cube")), Request(("a cone",)), Request((picture(1),))]
+    seen = []
+    handle = model.network.transformer.time_caption_embed.caption_embedder.register_forward_pre_hook(
+        lambda module, given: seen.append(given[0])
+    )
+    model.capture(asked, [0], ["text"], target=targets(3))
+    handle.remove()
+    prompts = [request.text if len(request.content) != 1 or request.text else None for request in asked]
+    want = model._features(prompts, [request.images for request in asked])
+    torch.testing.assert_close(seen[0], torch.cat(want))
+
+
+def test_what_cannot_be_captured_is_one_line(model):
+    one = [Request(("what",))]
+    with pytest.raises(SgtError, match="layers: there is no layer 2; use 0 to 1"):
+        model.capture(one, [2], ["text"])
+    with pytest.raises(SgtError, match="spans: there is no span 'question'"):
+        model.capture(one, [0], ["question"])
+    with pytest.raises(SgtError, match="1 requests, 2 targets and 2 seeds; give as many of each"):
+        model.capture(one, [0], ["text"], target=targets(2))
+    assert model.capture([], [0], ["text"]) == []
+
+
+def test_after_capturing_nothing_is_recorded(model):
+    before = model.capture(requests(), [0], ["answer"])
+    layer = (model.network.language_model.model if isinstance(model, Bagel) else model.network.transformer).layers[0]
+    assert not layer._forward_hooks and "attend" not in vars(getattr(layer, "self_attn", None) or layer.attn)
+    again = model.capture(requests(), [0], ["answer"], per_head=True)
+    for one, other in zip(before, again, strict=True):
+        torch.testing.assert_close(one.attention[0], other.attention[0].mean(0))
