@@ -22,6 +22,7 @@ RENAMED = {
     "keep": "keep_last",
     "max_tokens": "max_tokens_per_pack",
     "points": "num_steps, which is one less",
+    "prompts": "samples",
     "recompute": "activation_checkpointing",
     "text_scale": "cfg_text_scale",
     "watch": "logging",

@@ -1,25 +1,27 @@
-"""What one run answers to, or makes of, one benchmark.
+"""Predicting: the replies of one run to the requests of one benchmark, whatever its task.
 
-Predictions are made in chunks; each is written whole to a work folder, so a killed call resumes where it was. Order
-and random draws depend on the benchmark alone, so the files are the same however often it was killed.
+Predictions are made in chunks, each written whole to a work folder, so a killed call resumes where it was. Order and
+random draws depend on the benchmark alone, so the files are the same however often it was killed.
 """
 
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import torch
+from PIL import Image
 
-from sgt.atomic import sha256, write_text
-from sgt.config.benchmarks import Benchmark, GenerationProtocol, QuestionProtocol
+from sgt.atomic import sha256
+from sgt.config.benchmarks import AnswerBenchmark, Benchmark, ImageBenchmark, LikelihoodBenchmark, SamplingOptions
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
-from sgt.data.images import encode_png
-from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
+from sgt.evaluation.predictions import join_predictions, prediction_file, write_predictions
+from sgt.evaluation.task import AnyReply, Row, Task
+from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
-from sgt.models.base import GenerationSettings, UnifiedModel
+from sgt.models.interface import Decoding, GenerationSettings, UnifiedModel
 from sgt.models.registry import load_model, made_image
 from sgt.progress import Progress
 from sgt.revision import code_revision
@@ -27,10 +29,9 @@ from sgt.study.identity import prediction_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
-from sgt.training.examples import image_of
 from sgt.training.screening import check_items
 
-IMAGES_PER_CHUNK = 20
+SAMPLES_PER_CHUNK = 20
 
 
 def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
@@ -41,36 +42,30 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
         command: the command line, for the record.
 
     Raises:
-        SgtError: the run or the dataset is not there, or not of the study as it is.
+        SgtError: the run or the dataset is missing, or not that of the study as it is.
     """
     spec = study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
     results = Results(study)
     require_current(results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
-    dataset, protocol = open_dataset(study.dataset_dir(benchmark.dataset)), benchmark.protocol
+    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     check_items(study, benchmark, dataset)
     folder = study.prediction_dir(run, benchmark.name)
     identity = prediction_identity(study, run, benchmark, record["checkpoint_sha256"])
     work = folder / "work" / digest(identity)[:16]
     work.mkdir(parents=True, exist_ok=True)
 
-    model = load_model(spec, checkpoint_of(study, run))
-    match protocol:
-        case QuestionProtocol():
-            total, suffix = len(dataset), "jsonl"
-            predict = _answerer(model, protocol)
-        case GenerationProtocol():
-            total, suffix = protocol.prompts, "tar"
-            predict = _painter(model, spec, protocol)
-    parts = _predict_chunks(dataset, total, work, suffix, predict)
-    file, count = _join(parts, folder)
+    task = make_task(benchmark)
+    reply = _replier(load_model(spec, checkpoint_of(study, run)), spec, task)
+    file = folder / prediction_file(benchmark)
+    count = join_predictions(_predict_chunks(task, dataset, work, file.suffix, reply), file)
     meta = {
         "identity": identity,
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
         "benchmark": benchmark.name,
         "version": benchmark.version,
-        "protocol": protocol.model_dump(mode="json"),
+        "options": benchmark.prediction_options,
         "data_sha256": identity["data"]["content"],
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
@@ -85,79 +80,70 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
 
 
 def _predict_chunks(
-    dataset: ShardDataset, total: int, work: Path, suffix: str, predict: Callable[[list[Sample], Path], None]
+    task: Task, dataset: ShardDataset, work: Path, suffix: str, reply: Callable[[list[Row]], Sequence[AnyReply]]
 ) -> list[Path]:
-    """Predict samples 0 … total in chunks that are not there yet; returns the files of all chunks, in order."""
-    starts = range(0, total, IMAGES_PER_CHUNK)
-    parts = [work / f"part-{start:07d}.{suffix}" for start in starts]
+    """Predict the chunks that are not there yet; returns the files of all chunks, in order."""
+    total = min(task.options.samples or len(dataset), len(dataset))
+    starts = range(0, total, SAMPLES_PER_CHUNK)
+    parts = [work / f"part-{start:07d}{suffix}" for start in starts]
     progress = Progress("samples", total)
     for start, part in zip(starts, parts, strict=True):
-        samples = [dataset[index] for index in range(start, min(start + IMAGES_PER_CHUNK, total))]
+        chunk = range(start, min(start + SAMPLES_PER_CHUNK, total))
         if not part.exists():
-            predict(samples, part)
-        progress.add(len(samples))
+            rows = list(task.rows(dataset[index] for index in chunk))
+            write_predictions(part, rows, reply(rows))
+        progress.add(len(chunk))
     return parts
 
 
-def _answerer(model: UnifiedModel, protocol: QuestionProtocol) -> Callable[[list[Sample], Path], None]:
-    def predict(samples: list[Sample], part: Path) -> None:
-        asked = [sample.json()["questions"] for sample in samples]
-        answers = model.answer(
-            [image_of(sample) for sample in samples],
-            [[question["question"] for question in questions] for questions in asked],
-            protocol.max_new_tokens,
-            system=protocol.system,
-        )
-        lines = [
-            json.dumps({**question, "key": sample.key, "prediction": answer})
-            for sample, questions, said in zip(samples, asked, answers, strict=True)
-            for question, answer in zip(questions, said, strict=True)
-        ]
-        write_text(part, "".join(line + "\n" for line in lines))
+def _replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]], Sequence[AnyReply]]:
+    """What a task's rows are given to: the model's answers, likelihoods or images."""
+    options = task.options
 
-    return predict
+    def request(row: Row):
+        return task.request(row, options.protocol)
+
+    def answer(rows: list[Row]) -> Sequence[AnyReply]:
+        given = options.decoding
+        decoding = Decoding(given.max_new_tokens, given.temperature, given.seed)
+        return model.answer([request(row) for row in rows], decoding)
+
+    def rate(rows: list[Row]) -> Sequence[AnyReply]:
+        continuations = [task.continuations(row, options.protocol) for row in rows]
+        return model.loglikelihood([request(row) for row in rows], continuations)
+
+    def generate(rows: list[Row]) -> Sequence[AnyReply]:
+        images: list[Image.Image] = []
+        for size, group in groupby(rows, key=lambda row: row.size):
+            alike = list(group)
+            width, height = made_image(spec).size(*size)
+            images += model.generate(
+                [request(row) for row in alike],
+                [options.sampling.seed + row.repeat for row in alike],
+                (height, width),
+                generation_settings(options.sampling),
+            )
+        return images
+
+    match options:
+        case AnswerBenchmark():
+            return answer
+        case LikelihoodBenchmark():
+            return rate
+        case ImageBenchmark():
+            return generate
+    raise TypeError(f"task {task.name}: its Options derive from none of AnswerBenchmark, LikelihoodBenchmark, ImageBenchmark")
 
 
-def _painter(model: UnifiedModel, spec: Model, protocol: GenerationProtocol) -> Callable[[list[Sample], Path], None]:
-    settings = generation_settings(protocol)
-
-    def predict(samples: list[Sample], part: Path) -> None:
-        about = [sample.json() for sample in samples]
-        width, height = made_image(spec).size(*image_of(samples[0]).size)
-        prompts = [record["caption"] for record in about]
-        images = model.generate(prompts, [protocol.seed] * len(prompts), (height, width), settings)
-        with ShardWriter(part) as shard:
-            for sample, record, image in zip(samples, about, images, strict=True):
-                asked = {"prompt": record["caption"], "objects": record["scene"]["objects"]}
-                shard.add(sample.key, {"png": encode_png(image), "json": json.dumps(asked).encode()})
-
-    return predict
-
-
-def generation_settings(protocol: GenerationProtocol) -> GenerationSettings:
-    """The sampler's settings of a protocol."""
+def generation_settings(sampling: SamplingOptions) -> GenerationSettings:
+    """The sampler's settings of a benchmark."""
     return GenerationSettings(
-        num_steps=protocol.num_steps,
-        shift=protocol.timestep_shift,
-        cfg_text_scale=protocol.cfg_text_scale,
-        cfg_interval=protocol.cfg_interval,
-        solver=protocol.solver,
-        negative_prompt=protocol.negative_prompt,
-        system=protocol.system,
-        think_tokens=protocol.think_tokens,
+        num_steps=sampling.num_steps,
+        shift=sampling.timestep_shift,
+        cfg_text_scale=sampling.cfg_text_scale,
+        cfg_interval=sampling.cfg_interval,
+        solver=sampling.solver,
+        negative_prompt=sampling.negative_prompt,
+        system=sampling.system,
+        think_tokens=sampling.think_tokens,
     )
-
-
-def _join(parts: list[Path], folder: Path) -> tuple[Path, int]:
-    """Join the chunks into ``predictions.jsonl`` or ``images.tar``; returns the file and the number of predictions."""
-    if parts[0].suffix == ".jsonl":
-        file = folder / "predictions.jsonl"
-        lines = [line for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
-        write_text(file, "".join(line + "\n" for line in lines))
-        return file, len(lines)
-    file = folder / "images.tar"
-    with ShardWriter(file) as shard:
-        for part in parts:
-            for sample in read_shard(part):
-                shard.add(sample.key, sample.files)
-    return file, shard.count

@@ -6,7 +6,7 @@ file puts its name before that.
 
 from typing import Protocol
 
-from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.benchmarks import SamplingOptions
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.models.bagel.rules import BagelRules
@@ -30,8 +30,8 @@ class FamilyRules(Protocol):
             SgtError: it has.
         """
 
-    def check_generation(self, protocol: GenerationProtocol) -> None:
-        """See that images can be sampled as a protocol says.
+    def check_generation(self, sampling: SamplingOptions) -> None:
+        """See that images can be sampled like this.
 
         Raises:
             SgtError: they cannot.

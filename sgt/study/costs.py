@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.downloads import load_download
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
@@ -148,11 +148,12 @@ class Costs:
     def _predictions(self, run: Run) -> float:
         total, spec = 0.0, self.study.models[run.model]
         for benchmark in self.study.benchmarks.values():
-            dataset, protocol = self.study.study.datasets[benchmark.dataset], benchmark.protocol
-            if isinstance(protocol, GenerationProtocol):
-                total += protocol.prompts * RULES[spec.family].made_side(spec, dataset.size) ** 2 * DRAWN
+            dataset = self.study.study.datasets[benchmark.dataset]
+            count = benchmark.samples or dataset.count
+            if isinstance(benchmark, ImageBenchmark):
+                total += count * RULES[spec.family].made_side(spec, benchmark.image_side(dataset)) ** 2 * DRAWN
             else:
-                total += dataset.count * ANSWERS
+                total += count * ANSWERS
         return total
 
 

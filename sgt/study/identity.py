@@ -26,8 +26,9 @@ OF_MODEL = {"family", "vit_image", "vqa_image", "vae_image"}
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
 # Raised by whoever changes what a recipe makes of a model and its data.
 TRAINER_VERSION = 1
-# Raised by whoever changes what score files hold.
-SCORE_SCHEMA = 2
+# Raised by whoever changes how predictions are laid out, and what score files hold.
+PREDICTION_SCHEMA = 2
+SCORE_SCHEMA = 3
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
@@ -57,9 +58,10 @@ def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, chec
     return {
         "checkpoint": checkpoint_sha256,
         "model": _predicting(study, run),
-        "protocol": benchmark.protocol.model_dump(mode="json"),
+        "options": benchmark.prediction_options,
         "version": benchmark.version,
         "data": _dataset(study, benchmark.dataset),
+        "schema": PREDICTION_SCHEMA,
     }
 
 
@@ -70,7 +72,7 @@ def drawing_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Id
         "checkpoint": checkpoint_sha256,
         "model": _predicting(study, run),
         "proxy": study.proxy(run.arm).choices,
-        "protocol": benchmark.protocol.model_dump(mode="json"),
+        "sampling": benchmark.sampling.model_dump(mode="json"),
         "data": _dataset(study, benchmark.dataset),
     }
 
@@ -79,13 +81,13 @@ def score_identity(benchmark: Benchmark, predictions: dict) -> Identity:
     """What decides a score.
 
     Args:
-        benchmark: says which kinds are scored together.
+        benchmark: says how they are scored.
         predictions: their record, ``meta.json``.
     """
     return {
         "predictions": predictions["predictions_sha256"],
         "of": predictions["identity"],
-        "groups": benchmark.groups,
+        "scoring": benchmark.scoring_options,
         "schema": SCORE_SCHEMA,
     }
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from sgt.config.benchmarks import Benchmark
+from sgt.config.benchmarks import OPTIONS, Benchmark, ImageBenchmark, TaskName
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -136,9 +136,9 @@ class LoadedStudy:
         return list(dict.fromkeys(self.proxy_name(arm) for arm in self.proxy_arms))
 
     @property
-    def drawing_benchmark(self) -> Benchmark | None:
+    def drawing_benchmark(self) -> ImageBenchmark | None:
         """The benchmark with whose scenes and sampler proxy arms draw their targets; None if no benchmark draws."""
-        return next((b for b in self.benchmarks.values() if b.protocol.kind == "generation"), None)
+        return next((each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark)), None)
 
     @property
     def drawn(self) -> list[Run]:
@@ -219,7 +219,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     path = Path(path)
     study = read_yaml(path, StudyFile)
     models = {name: _load_named(path.parent / "models", name, Model) for name in study.models}
-    benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
+    benchmarks = {name: _load_benchmark(path.parent / "benchmarks", name) for name in study.benchmarks}
     loaded = LoadedStudy(path, study, models, benchmarks)
     require_own_results(loaded)
     require_versionable(loaded)
@@ -235,6 +235,14 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
         SgtError: there is none, or it is not valid.
     """
     return _load_named(folder, name, Model)
+
+
+def _load_benchmark(folder: Path, name: str) -> Benchmark:
+    file = folder / f"{name}.yaml"
+    task = read_yaml(file, TaskName).task
+    if task not in OPTIONS:
+        raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {', '.join(OPTIONS)}")
+    return _load_named(folder, name, OPTIONS[task])
 
 
 def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.models import Model
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.data.conversations import check_questions
 from sgt.data.images import checked_image, read_header
 from sgt.data.shards import IMAGE_SUFFIXES, Member, Sample, read_sample
 from sgt.errors import SgtError
@@ -16,7 +15,7 @@ from sgt.models.base import UnifiedModel
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import model_without_weights
 from sgt.study.load import LoadedStudy
-from sgt.training.examples import caption_of, vqa_example
+from sgt.training.examples import vqa_example
 
 # Enough of most image files to know their size.
 _BEGINNING = 64 * 2**10
@@ -53,8 +52,8 @@ class Use:
     @property
     def identity(self) -> dict:
         """What decides how samples are judged for it."""
-        protocol = self.benchmark.protocol.model_dump(mode="json") if self.benchmark else None
-        return {"use": self.name, "prompts": list(self.prompts), "protocol": protocol}
+        options = self.benchmark.prediction_options if self.benchmark else None
+        return {"use": self.name, "prompts": list(self.prompts), "options": options}
 
 
 @dataclass(frozen=True)
@@ -203,14 +202,10 @@ def _looked(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, O
 
 
 def _asked(benchmark: Benchmark, sample: Sample, outline: Outline) -> Example:
-    """What a model is given of a benchmark's sample: all its questions, or its caption and an image to make."""
-    record, where, protocol = sample.json(), f"{sample.shard}: {sample.key}.json", benchmark.protocol
-    told = [Text(protocol.system)] if protocol.system else []
-    if isinstance(protocol, GenerationProtocol):
-        scene = record.get("scene")
-        if not isinstance(scene, dict) or not isinstance(scene.get("objects"), list):
-            raise SgtError(where, "no list of objects in its scene", "leave this sample out")
-        return [*told, Text(caption_of(sample)), TargetImage(outline)]
+    """What a model is given of a benchmark's sample: all its questions, or its longest prompt and an image to make."""
+    texts = benchmark.item_texts(sample.json(), f"{sample.shard}: {sample.key}.json")
+    system = [Text(benchmark.system)] if benchmark.system else []
+    if isinstance(benchmark, ImageBenchmark):
+        return [*system, Text(max(texts, key=len, default="")), TargetImage(outline)]
     # What a model answers is cut off where its context ends.
-    asked = check_questions(record.get("questions"), where)
-    return [*told, InputImage(outline, asked=True), *(QAPair(question, "") for question, _ in asked)]
+    return [*system, InputImage(outline, asked=True), *(QAPair(text, "") for text in texts)]

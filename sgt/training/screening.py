@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from sgt.atomic import sha256, write_json
-from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.benchmarks import Benchmark
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.shards import MANIFEST, SCREENED, read_manifest, scan_shard
@@ -104,8 +104,7 @@ def check_items(study: LoadedStudy, benchmark: Benchmark, dataset: ShardDataset)
     Raises:
         SgtError: one cannot take some, or as :func:`screened` does.
     """
-    protocol = benchmark.protocol
-    items = min(protocol.prompts, len(dataset)) if isinstance(protocol, GenerationProtocol) else len(dataset)
+    items = min(benchmark.samples or len(dataset), len(dataset))
     places = {dataset.place(index) for index in range(items)}
     screening = screened(study, benchmark.dataset)
     use = Use("benchmark", benchmark=benchmark).name
