@@ -21,8 +21,8 @@ from sgt.models import flow
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.sampling import guide, sample_latents
-from sgt.models.base import GenerationSettings
-from sgt.models.decoding import continuations
+from sgt.models.decoding import generate_tokens
+from sgt.models.interface import Decoding, Sampling
 from sgt.models.registry import WEIGHTS
 from sgt.models.vae import VAE
 
@@ -47,9 +47,9 @@ def main(words: Sequence[str] | None = None) -> None:
     network, vae = random_networks(spec, WEIGHTS[args.precision], device)
     print(f"{device_name(device)}, torch {torch.__version__}, {args.model}, {args.precision}")
 
-    settings = GenerationSettings(num_steps=args.steps, cfg_text_scale=4.0, cfg_interval=(0.0, 1.0))
+    sampling = Sampling(num_steps=args.steps, cfg_text_scale=4.0, cfg_interval=(0.0, 1.0))
     for side in args.sides:
-        ways = [partial(make, network, vae, args.images, side, settings, together) for together in (True, False)]
+        ways = [partial(make, network, vae, args.images, side, sampling, together) for together in (True, False)]
         fast, slow = timed(ways, device)
         rate = args.images / fast
         print(f"{side}x{side}, {args.steps} steps, {args.images} at once: {rate:.3g} images/s, ratio {slow / fast:.2f}")
@@ -63,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 @torch.no_grad()
-def make(network: BagelNetwork, vae: VAE, images: int, side: int, settings: GenerationSettings, together: bool) -> None:
+def make(network: BagelNetwork, vae: VAE, images: int, side: int, sampling: Sampling, together: bool) -> None:
     """Images from a prompt, with guidance branches as one batch or one after another."""
     full, empty = Context(network, SPECIAL, images), Context(network, SPECIAL, images)
     full.add_text([PROMPT] * images)
@@ -71,12 +71,12 @@ def make(network: BagelNetwork, vae: VAE, images: int, side: int, settings: Gene
     tokens = shape[0] * shape[1]
     x = torch.randn(images * tokens, network.config.latent_dim, device=network.device)
     if together:
-        x = sample_latents(full, empty, full, x, shape, settings)
+        x = sample_latents(full, empty, full, x, shape, sampling)
     else:
-        times = flow.sampling_times(settings.num_steps, settings.shift).tolist()
+        times = flow.sampling_times(sampling.num_steps, sampling.shift).tolist()
         for t, after in itertools.pairwise(times):
             v, v_text = (context.velocity(x, t, [shape] * images) for context in (full, empty))
-            x = x - guide(v, v_text, None, settings, images) * (t - after)
+            x = x - guide(v, v_text, None, sampling, images) * (t - after)
     vae.decode(torch.stack([network.unpatchify(part, shape) for part in x.split(tokens)]))
 
 
@@ -87,7 +87,7 @@ def answer(network: BagelNetwork, side: int, questions: int, tokens: int, shared
     context.add_vit([torch.zeros(3, side, side)] * context.rows)
     context = context.select([0] * questions) if shared else context
     context.add_text([QUESTION] * questions)
-    continuations(context, SPECIAL.bos, SPECIAL.eos, tokens)
+    generate_tokens(context, SPECIAL.bos, SPECIAL.eos, Decoding(tokens))
 
 
 def timed(ways: Sequence[Callable[[], None]], device: torch.device, rounds: int = 4) -> list[float]:

@@ -17,12 +17,15 @@ from sgt.config.benchmarks import AnswerBenchmark, Benchmark, ImageBenchmark, Li
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.environment import environment
+from sgt.errors import SgtError
 from sgt.evaluation.predictions import join_predictions, prediction_file, write_predictions
 from sgt.evaluation.task import AnyReply, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
-from sgt.models.interface import Decoding, GenerationSettings, UnifiedModel
+from sgt.models.interface import Sampling
 from sgt.models.registry import load_model, made_image
+from sgt.models.requests import Decoding, Request
+from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.identity import prediction_identity
@@ -97,10 +100,14 @@ def _predict_chunks(
 
 
 def _replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]], Sequence[AnyReply]]:
-    """What a task's rows are given to: the model's answers, likelihoods or images."""
+    """The call of the model that a task needs, from rows to replies.
+
+    Raises:
+        SgtError: the task's options are of no kind of benchmark.
+    """
     options = task.options
 
-    def request(row: Row):
+    def request(row: Row) -> Request:
         return task.request(row, options.protocol)
 
     def answer(rows: list[Row]) -> Sequence[AnyReply]:
@@ -119,9 +126,9 @@ def _replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row
             width, height = made_image(spec).size(*size)
             images += model.generate(
                 [request(row) for row in alike],
-                [options.sampling.seed + row.repeat for row in alike],
-                (height, width),
-                generation_settings(options.sampling),
+                sampling_of(options.sampling),
+                seeds=[options.sampling.seed + row.repeat for row in alike],
+                size=(height, width),
             )
         return images
 
@@ -132,18 +139,18 @@ def _replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row
             return rate
         case ImageBenchmark():
             return generate
-    raise TypeError(f"task {task.name}: its Options derive from none of AnswerBenchmark, LikelihoodBenchmark, ImageBenchmark")
+    classes = ", ".join(each.__name__ for each in (AnswerBenchmark, LikelihoodBenchmark, ImageBenchmark))
+    raise SgtError(f"task {task.name}", f"its Options are none of {classes}", "derive them from one of these")
 
 
-def generation_settings(sampling: SamplingOptions) -> GenerationSettings:
-    """The sampler's settings of a benchmark."""
-    return GenerationSettings(
-        num_steps=sampling.num_steps,
-        shift=sampling.timestep_shift,
-        cfg_text_scale=sampling.cfg_text_scale,
-        cfg_interval=sampling.cfg_interval,
-        solver=sampling.solver,
-        negative_prompt=sampling.negative_prompt,
-        system=sampling.system,
-        think_tokens=sampling.think_tokens,
+def sampling_of(options: SamplingOptions) -> Sampling:
+    """How a benchmark samples images."""
+    return Sampling(
+        num_steps=options.num_steps,
+        shift=options.timestep_shift,
+        cfg_text_scale=options.cfg_text_scale,
+        cfg_interval=options.cfg_interval,
+        solver=options.solver,
+        negative_prompt=options.negative_prompt,
+        think_tokens=options.think_tokens,
     )

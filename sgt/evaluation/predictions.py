@@ -13,7 +13,7 @@ from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import ShardWriter, read_shard
 from sgt.evaluation.task import AnyReply, Row
-from sgt.models.interface import Likelihood, Reply
+from sgt.models.requests import Likelihood, Reply
 
 
 def prediction_file(benchmark: Benchmark) -> str:

@@ -8,8 +8,9 @@ from sgt.data.images import encode_png
 from sgt.data.mixture import generator
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
-from sgt.evaluation.predict import generation_settings
+from sgt.evaluation.predict import sampling_of
 from sgt.identity import write_record
+from sgt.models.interface import Request
 from sgt.models.registry import load_model, made_image
 from sgt.proxies.render import target_of
 from sgt.study.identity import drawing_identity
@@ -44,14 +45,14 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
     dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     samples = [dataset[index] for index in range(min(count, len(dataset)))]
     shown = [
-        proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
+        proxy.condition(image_of(sample), generator(benchmark.sampling.seed, "demonstrate", place))
         for place, sample in enumerate(samples)
     ]
     width, height = made_image(spec).size(*shown[0].size)
     model = load_model(spec, checkpoint_of(study, run))
-    seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
-    prompts, settings = [proxy.prompts[0]] * len(samples), generation_settings(benchmark.protocol)
-    made = model.generate(prompts, seeds, (height, width), settings, shown)
+    seeds = [benchmark.sampling.seed + place for place in range(len(samples))]
+    requests = [Request((image, proxy.prompts[0]), benchmark.system) for image in shown]
+    made = model.generate(requests, sampling_of(benchmark.sampling), seeds=seeds, size=(height, width))
     images = study.prediction_dir(run, "targets") / "images.tar"
     with ShardWriter(images) as shard:
         for sample, seen, image in zip(samples, shown, made, strict=True):

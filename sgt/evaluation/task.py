@@ -14,7 +14,7 @@ from PIL import Image
 from sgt.config.benchmarks import Benchmark
 from sgt.data.shards import Sample
 from sgt.evaluation.metrics import Metric
-from sgt.models.interface import Likelihood, Reply, Request
+from sgt.models.requests import Likelihood, Reply, Request
 
 Kind = Literal["mcq", "yesno", "number", "text", "list", "image"]
 # How a value was found in a reply: it is the whole reply, follows a cue such as "the answer is", stands in a text, is

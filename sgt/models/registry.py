@@ -18,7 +18,6 @@ from sgt.models.bagel import checkpoint as bagel_checkpoint
 from sgt.models.bagel import create as bagel_create
 from sgt.models.bagel.model import Bagel
 from sgt.models.bagel.sizes import bagel_sizes
-from sgt.models.base import MadeTransform, UnifiedModel
 from sgt.models.omnigen2 import checkpoint as omnigen2_checkpoint
 from sgt.models.omnigen2 import create as omnigen2_create
 from sgt.models.omnigen2 import prompts as omnigen2_prompts
@@ -27,7 +26,8 @@ from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.sizes import omnigen2_sizes
 from sgt.models.sizes import ModelSizes
 from sgt.models.tokenizer import VOCABULARY
-from sgt.models.transforms import ImageTransform, transform_of
+from sgt.models.transforms import ImageTransform, TargetTransform, transform_of
+from sgt.models.unified import UnifiedModel
 from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import weight_files
 
@@ -50,7 +50,7 @@ class Family:
     """
 
     model: type[UnifiedModel]
-    made_image: Callable[[int, int, int], MadeTransform]
+    made_image: Callable[[int, int, int], TargetTransform]
     special_tokens: Sequence[str]
     prompt_texts: Sequence[str]
     tensors: Callable[[dict], dict[str, tuple[dict, Any]]]
@@ -139,7 +139,7 @@ def sizes_of(spec: Model) -> ModelSizes | None:
     return FAMILIES[spec.family].sizes(spec.architecture, VOCABULARY if spec.pretrain else None)
 
 
-def made_image(spec: Model) -> MadeTransform:
+def made_image(spec: Model) -> TargetTransform:
     """The transform of images that a model makes."""
     return FAMILIES[spec.family].made_image(*spec.vae_image)
 

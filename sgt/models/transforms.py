@@ -1,11 +1,25 @@
 """Image → tensor, at the size a model takes (``bagel.md`` 5)."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+
+
+class TargetTransform(Protocol):
+    """From any image to one of a size that a model generates."""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The (width, height) that an image of this size is scaled to."""
+
+    def resize(self, image: Image.Image) -> Image.Image:
+        """The scaled RGB image; palette images, whose colours are labels, keep them."""
+
+    def __call__(self, image: Image.Image) -> Tensor:
+        """fp32 (3, H, W) in [-1, 1]."""
 
 
 class ImageTransform:

@@ -142,7 +142,8 @@ def _abilities(scores: Scores, model: str) -> Iterator[Finding]:
                 f"{model}: {arm} helps perception more than reasoning{_of(scores, name)}",
                 verdict(helped(metrics[0], gain), more),
                 found,
-                f"gain over sft in perception {in_words(gain)}, in reasoning {in_words(other)}, difference {in_words(more)}",
+                f"gain over sft in perception {in_words(gain)}, in reasoning {in_words(other)}, "
+                f"difference {in_words(more)}",
             )
 
 

@@ -13,9 +13,9 @@ from sgt.atomic import write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.reporting.environments import environments
+from sgt.reporting.figure_names import CAPTIONS, figures_of
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
-from sgt.reporting.figure_names import CAPTIONS, figures_of
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import note, pivot, tables_of
 from sgt.reporting.verdicts import MEANING

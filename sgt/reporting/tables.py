@@ -41,7 +41,9 @@ def metrics_of(scores: Scores, cells: pd.DataFrame) -> dict:
     metrics: dict = {}
     for row in cells.itertuples():
         values = metrics.setdefault(row.model, {}).setdefault(row.arm, {})
-        values[f"{row.benchmark} {scores.metric(row.benchmark, row.metric).title}"] = None if pd.isna(row.value) else round(row.value, 6)
+        values[f"{row.benchmark} {scores.metric(row.benchmark, row.metric).title}"] = (
+            None if pd.isna(row.value) else round(row.value, 6)
+        )
     return metrics
 
 

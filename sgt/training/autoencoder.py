@@ -17,7 +17,7 @@ from sgt.config.models import Pretrain
 from sgt.config.recipe import Optimizer
 from sgt.data.dataset import ShardDataset
 from sgt.data.mixture import generator
-from sgt.models.base import MadeTransform
+from sgt.models.transforms import TargetTransform
 from sgt.models.vae import VAE, VAEConfig
 from sgt.progress import Progress
 from sgt.proxies import PROXIES
@@ -36,7 +36,7 @@ def train_vae(
     sizes: dict,
     recipe: Pretrain,
     dataset: ShardDataset,
-    transform: MadeTransform,
+    transform: TargetTransform,
     seed: int,
     saved: Path,
     identity: str,
@@ -103,7 +103,7 @@ def _read(config: VAEConfig, saved: Path) -> VAE:
     return vae.requires_grad_(False).eval()
 
 
-def _images(dataset: ShardDataset, transform: MadeTransform, count: int, seed: int, step: int) -> Tensor:
+def _images(dataset: ShardDataset, transform: TargetTransform, count: int, seed: int, step: int) -> Tensor:
     """(count, 3, H, W) in [-1, 1]: scenes, then targets."""
     rng = generator(seed, "vae", step)
     samples = [dataset[int(index)] for index in rng.integers(len(dataset), size=count)]

@@ -11,9 +11,9 @@ from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.images import checked_image, read_header
 from sgt.data.shards import IMAGE_SUFFIXES, Member, Sample, read_sample
 from sgt.errors import SgtError
-from sgt.models.base import UnifiedModel
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import model_without_weights
+from sgt.models.unified import UnifiedModel
 from sgt.study.load import LoadedStudy
 from sgt.training.examples import vqa_example
 

@@ -17,8 +17,8 @@ from torch.distributed.tensor import DTensor
 from sgt.config.logging import Logging
 from sgt.config.recipe import Optimizer
 from sgt.errors import Interrupted, SgtError
-from sgt.models.base import UnifiedModel
 from sgt.models.estimate import PEAK_FLOPS
+from sgt.models.trainable import Trainable
 from sgt.progress import Progress
 from sgt.signals import StopRequest
 from sgt.training.checkpoints import Checkpoints
@@ -80,7 +80,7 @@ class Training:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Trainable,
         stream: Stream,
         plan: Plan,
         work: Path,

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sgt.data.mixture import Draw, Mixture
 from sgt.errors import SgtError
-from sgt.models.base import Batch, UnifiedModel
 from sgt.models.examples import Example, Text
 from sgt.models.flow import Stratum
+from sgt.models.trainable import Batch, Trainable
 from sgt.training.packing import first_fit_decreasing, split
 from sgt.training.world import World
 
@@ -68,7 +68,7 @@ class Stream:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Trainable,
         mixture: Mixture,
         supplies: dict[str, Supply],
         seed: int,

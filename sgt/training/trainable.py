@@ -2,11 +2,11 @@
 
 from sgt.config.recipe import Recipe
 from sgt.errors import SgtError
-from sgt.models.base import UnifiedModel
 from sgt.models.lora import add_lora
+from sgt.models.trainable import Trainable
 
 
-def make_trainable(model: UnifiedModel, recipe: Recipe, seed: int, makes_images: bool = True) -> None:
+def make_trainable(model: Trainable, recipe: Recipe, seed: int, makes_images: bool = True) -> None:
     """Freeze what the recipe does not train, add its adapters, and set how the loss is worked out.
 
     A frozen parameter has no gradient, no optimizer state, and the same bits afterwards.

@@ -5,7 +5,7 @@ import logging
 import torch
 
 from sgt.data.mixture import Epoch, Source
-from sgt.models.base import UnifiedModel
+from sgt.models.trainable import Trainable
 from sgt.training.stream import Stream, Supply
 from sgt.training.watch import Numbers
 from sgt.training.world import World
@@ -29,7 +29,7 @@ class Validation:
 
     def __init__(
         self,
-        model: UnifiedModel,
+        model: Trainable,
         supplies: dict[str, Supply],
         samples: int,
         batch: int,

@@ -11,12 +11,13 @@ from safetensors.torch import load_file, save_file
 
 from sgt.errors import SgtError
 from sgt.models import bagel, omnigen2
-from sgt.models.base import GenerationSettings
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.interface import Decoding, Request, Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
+from tests.models.calls import answers, generated, whole_answer_logprobs
 
-SETTINGS = GenerationSettings(num_steps=2, cfg_text_scale=3.0, cfg_interval=(0.0, 1.0))
+SETTINGS = Sampling(num_steps=2, cfg_text_scale=3.0, cfg_interval=(0.0, 1.0))
 MARKERS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|endoftext|>")
 HOSTILE = [
     *MARKERS,
@@ -37,29 +38,28 @@ def picture(seed: int) -> Image.Image:
 
 
 def test_nothing_gives_nothing(model):
-    assert model.answer([], [], 3) == []
-    assert model.answer([picture(0), picture(1)], [[], []], 3) == [[], []]
-    assert model.answer([picture(0)], [["what"]], 0) == [[""]]
-    assert model.score(picture(0), "what", []) == []
-    assert model.generate([], [], (48, 48), SETTINGS) == []
-    assert model.generate([], [], (48, 48), SETTINGS, images=[], edit=True) == []
-    one = model.answer([picture(0)], [["what"]], 4)
-    assert model.answer([picture(1), picture(0), picture(1)], [[], ["what"], []], 4) == [[], *one, []]
+    assert model.answer([], Decoding(3)) == []
+    assert model.loglikelihood([], []) == []
+    assert answers(model, [], [], 3) == []
+    assert answers(model, [picture(0), picture(1)], [[], []], 3) == [[], []]
+    assert answers(model, [picture(0)], [["what"]], 0) == [[""]]
+    assert whole_answer_logprobs(model, picture(0), "what", []) == []
+    assert generated(model, [], [], (48, 48), SETTINGS) == []
+    assert generated(model, [], [], (48, 48), SETTINGS, images=[], edit=True) == []
+    one = answers(model, [picture(0)], [["what"]], 4)
+    assert answers(model, [picture(1), picture(0), picture(1)], [[], ["what"], []], 4) == [[], *one, []]
 
 
-@pytest.mark.parametrize(("images", "questions"), [(2, 1), (1, 2), (0, 1), (1, 0)])
-def test_as_many_images_as_lists_of_questions(images, questions, model):
-    said = rf"request: {questions} lists of questions and {images} images; give as many of each"
-    with pytest.raises(SgtError, match=said):
-        model.answer([picture(seed) for seed in range(images)], [["what"]] * questions, 3)
+@pytest.mark.parametrize(("requests", "lists"), [(2, 1), (1, 2), (0, 1), (1, 0)])
+def test_as_many_requests_as_lists_of_continuations(requests, lists, model):
+    message = rf"request: {requests} requests and {lists} lists of continuations; give as many of each"
+    with pytest.raises(SgtError, match=message):
+        model.loglikelihood([Request((picture(0), "what"))] * requests, [["a"]] * lists)
 
 
-def test_as_many_seeds_and_images_as_prompts(model):
-    with pytest.raises(SgtError, match="request: 2 prompts and 1 seeds; give as many of each"):
-        model.generate(["a", "b"], [0], (48, 48), SETTINGS)
-    for edit in (False, True):
-        with pytest.raises(SgtError, match="request: 1 prompts and 2 images; give as many of each"):
-            model.generate(["a"], [0], (48, 48), SETTINGS, [picture(0), picture(1)], edit)
+def test_as_many_seeds_as_requests(model):
+    with pytest.raises(SgtError, match="request: 2 requests and 1 seeds; give as many of each"):
+        model.generate([Request("a"), Request("b")], SETTINGS, seeds=[0], size=(48, 48))
 
 
 def context_of(model):
@@ -95,13 +95,13 @@ def test_an_answer_that_fills_the_context_is_cut_and_its_neighbours_keep_their_b
     asked = [["how many", "many " * 60], ["what colour"]]
     images, steps = [picture(0), picture(1)], 12
     seen = unstoppable(model, monkeypatch)
-    free = model.answer(images, asked, steps)
+    free = answers(model, images, asked, steps)
     unhindered = [step.clone() for step in seen]
     assert len(unhindered) == steps
     # The longest question leaves room for five tokens.
     allow(model, longest(model, asked[0][1]) + 5)
     seen.clear()
-    cut = model.answer(images, asked, steps)
+    cut = answers(model, images, asked, steps)
     assert len(seen) == steps
     for with_neighbour, alone in zip(seen, unhindered, strict=True):
         assert torch.equal(with_neighbour[[0, 2]], alone[[0, 2]])
@@ -109,28 +109,28 @@ def test_an_answer_that_fills_the_context_is_cut_and_its_neighbours_keep_their_b
     assert free[0][1].startswith(cut[0][1]) and len(cut[0][1]) < len(free[0][1])
     # A context that the question fills leaves room for no answer at all.
     allow(model, longest(model, asked[0][1]))
-    assert model.answer(images, asked, steps)[0][1] == ""
+    assert answers(model, images, asked, steps)[0][1] == ""
     allow(model, longest(model, asked[0][1]) - 1)
     with pytest.raises(SgtError, match="positions exceed the context"):
-        model.answer(images, asked, steps)
+        answers(model, images, asked, steps)
 
 
 def longest(model, question: str) -> int:
     """Positions that an image and a question take."""
     if isinstance(model, bagel.model.Bagel):
         return 1 + len(model.ids(question)) + 2
-    chat = model.chats.shown(picture(0))
-    return chat.position + len(model.chats.question(question)) - 1
+    chat = model.chats.prefix(Request((picture(0),)))
+    return chat.position + len(model.chats.question([question])) - 1
 
 
 def test_a_thought_that_fills_the_context_leaves_room_for_the_image(study, monkeypatch):
     model = load_model(load_study(study).models["micro"], Path("base/micro"))
     unstoppable(model, monkeypatch)
-    thinking = replace(SETTINGS, system="think first", think_tokens=40)
+    thinking = replace(SETTINGS, think_tokens=40)
     prompts = ["a red cube", "many " * 60]
-    free = model.generate(prompts, [0, 1], (48, 48), thinking)
+    free = generated(model, prompts, [0, 1], (48, 48), thinking, system="think first")
     allow(model, len(model.ids("think first")) + len(model.ids(prompts[1])) + 4 + 10)
-    cut = model.generate(prompts, [0, 1], (48, 48), thinking)
+    cut = generated(model, prompts, [0, 1], (48, 48), thinking, system="think first")
     assert cut[0].tobytes() == free[0].tobytes() and cut[1].tobytes() != free[1].tobytes()
 
 
@@ -182,10 +182,10 @@ def test_markers_in_what_is_learned_and_shown_add_no_special_token(model):
 
 def test_markers_in_what_is_asked_and_drawn_do_no_harm(model):
     for text in HOSTILE:
-        (answers,) = model.answer([picture(0)], [[text, "how many"]], 3, system=text)
-        assert len(answers) == 2
-        assert len(model.score(picture(0), text, [text, "a"])) == 2
-        assert len(model.generate([text], [0], (48, 48), SETTINGS, [picture(0)])) == 1
+        (replies,) = answers(model, [picture(0)], [[text, "how many"]], 3, system=text)
+        assert len(replies) == 2
+        assert len(whole_answer_logprobs(model, picture(0), text, [text, "a"])) == 2
+        assert len(generated(model, [text], [0], (48, 48), SETTINGS, [picture(0)])) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64, torch.uint8, torch.float8_e4m3fn])

@@ -117,7 +117,7 @@ def test_times_change_no_result_and_are_put_in_order(results, how):
         ("models/micro.yaml", {"precision": "bf16"}, of("predictions", *ARMS)),
         ("models/micro.yaml", {"vit_image": [40, 40, 8]}, of("runs", *ARMS)),
         ("benchmarks/toyworld-qa.yaml", {"version": 2}, of("predictions", *ARMS)),
-        ("benchmarks/toyworld-qa.yaml", {"protocol__max_new_tokens": 4}, of("predictions", *ARMS)),
+        ("benchmarks/toyworld-qa.yaml", {"decoding__max_new_tokens": 4}, of("predictions", *ARMS)),
         ("benchmarks/toyworld-qa.yaml", {"groups": {}}, of("scores", *ARMS)),
     ],
 )

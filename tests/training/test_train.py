@@ -21,6 +21,7 @@ from sgt.study.load import load_study
 from sgt.training.sources import training_sources
 from sgt.training.stream import Stream
 from tests.conftest import MODEL, STUDY, sgt, write_study
+from tests.models.calls import whole_answer_logprobs
 
 ARMS = STUDY["arms"][2:]
 RESIZED = {"segmentation": Image.Resampling.NEAREST}
@@ -126,7 +127,7 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
             saved.mkdir()
             load_model(spec, folder / "final").save_checkpoint(saved)
         model = load_model(spec, saved)
-        outputs.append(model.score(image, "how many cubes are there", ["one", "two"]))
+        outputs.append(whole_answer_logprobs(model, image, "how many cubes are there", ["one", "two"]))
     assert outputs[0] == outputs[1] != outputs[2]
 
 

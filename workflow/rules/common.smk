@@ -11,9 +11,10 @@ from sgt.data.fetch import FETCHED
 from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError
+import sgt.evaluation.tasks  # so that studies can name tasks: see sgt.config.benchmarks
 from sgt.lock import locked
 from sgt.proxies import PROXIES
-from sgt.reporting.shown import figures_of
+from sgt.reporting.figure_names import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.config.benchmarks import TARGETS as DRAWN
 from sgt.study.ownership import claim_results

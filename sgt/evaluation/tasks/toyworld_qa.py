@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, field_validator
 
 from sgt.config.benchmarks import AnswerBenchmark, DecodingOptions
 from sgt.config.fields import Name
@@ -14,22 +14,10 @@ from sgt.data.shards import Sample
 from sgt.data.toyworld.questions import KINDS
 from sgt.evaluation.metrics import Metric
 from sgt.evaluation.task import Parsed, Row, Task
-from sgt.models.interface import Reply
+from sgt.models.requests import Reply
 
 # A question that occurs at least so often has a best constant answer of its own; rarer ones share one per template.
 OWN_CONSTANT = 30
-
-
-def _group(name: str) -> str:
-    if name in KINDS:
-        raise ValueError(f"{name!r} is the name of a kind of question: rename the group")
-    return name
-
-
-def _kind(name: str) -> str:
-    if name not in KINDS:
-        raise ValueError(f"no kind {name!r}: use some of {', '.join(KINDS)}")
-    return name
 
 
 class ToyworldQA(Task):
@@ -44,10 +32,19 @@ class ToyworldQA(Task):
         task: Literal["toyworld-qa"]
         protocol: Literal["official"] = "official"
         decoding: DecodingOptions = DecodingOptions(max_new_tokens=8)
-        groups: dict[
-            Annotated[Name, AfterValidator(_group)],
-            Annotated[list[Annotated[str, AfterValidator(_kind)]], Field(min_length=1)],
-        ] = Field({}, description="kinds of question that are also scored together, by name of the group")
+        groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
+            {}, description="kinds of question that are also scored together, by name of the group"
+        )
+
+        @field_validator("groups")
+        @classmethod
+        def _of_kinds(cls, groups: dict[str, list[str]]) -> dict[str, list[str]]:
+            for group, kinds in groups.items():
+                if group in KINDS:
+                    raise ValueError(f"{group!r} is the name of a kind of question: rename the group")
+                if unknown := [kind for kind in kinds if kind not in KINDS]:
+                    raise ValueError(f"no kind {unknown[0]!r}: use some of {', '.join(KINDS)}")
+            return groups
 
         def item_texts(self, record: dict, where: str) -> list[str]:
             """The questions."""
@@ -109,7 +106,10 @@ class ToyworldQA(Task):
         return [
             _accuracy("accuracy", headline=not groups),
             *(_accuracy(name, members, headline=True, abilities=[name]) for name, members in groups.items()),
-            *(_accuracy(kind, [kind], abilities=[g for g, members in groups.items() if kind in members]) for kind in kinds),
+            *(
+                _accuracy(kind, [kind], abilities=[g for g, members in groups.items() if kind in members])
+                for kind in kinds
+            ),
         ]
 
     @property

@@ -66,27 +66,28 @@ class Context:
                 cache.values = torch.cat([_widen(v, width) for v in values])
         return stacked
 
-    def add_text(self, ids: Sequence[Sequence[int]], closed: bool = True) -> Tensor:
-        """Append one text per row.
+    def add_text(self, ids: Sequence[Sequence[int]]) -> None:
+        """Append one text per row: token ids without markers, which are put around them."""
+        self.add_texts([[row] for row in ids])
 
-        Args:
-            ids: token ids without markers, one sequence per row.
-            closed: put the start and end markers around them; otherwise feed just these ids.
-
-        Returns:
-            (tokens, vocabulary) logits of every appended token, row by row.
-        """
-        tokens = [[self.special.bos, *row, self.special.eos] if closed else list(row) for row in ids]
-        lengths = [len(row) for row in tokens]
-        row, column = grid(lengths)
-        flat = torch.tensor([token for r in tokens for token in r], device=self.device)
-        und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
-        self.position = self.position + torch.tensor(lengths, device=self.device)
-        return self.network.logits(und)
+    def add_texts(self, texts: Sequence[Sequence[Sequence[int]]]) -> None:
+        """Append any number of texts per row, each token ids without markers, which are put around them."""
+        bos, eos = self.special.bos, self.special.eos
+        if any(texts):
+            self._append([[token for text in row for token in (bos, *text, eos)] for row in texts])
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Append just these ids, one sequence per row; returns their (tokens, vocabulary) logits."""
-        return self.add_text(ids, closed=False)
+        """Append just these ids, one sequence per row; returns their (tokens, vocabulary) logits, row by row."""
+        return self.network.logits(self._append(ids))
+
+    def _append(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        """Append these ids; returns their hidden states (tokens, width), row by row."""
+        lengths = [len(row) for row in ids]
+        row, column = grid(lengths)
+        flat = torch.tensor([token for row_ids in ids for token in row_ids], device=self.device)
+        und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
+        self.position = self.position + torch.tensor(lengths, device=self.device)
+        return und
 
     def add_vit(self, images: Sequence[Tensor]) -> None:
         """Append one image (3, H, W) per row, seen through the semantic encoder."""

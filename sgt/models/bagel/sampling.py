@@ -6,20 +6,18 @@ from torch import Tensor
 
 from sgt.models import flow
 from sgt.models.bagel.context import Context
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 
 Watcher = Callable[[int, Tensor, Tensor], None]
 
 
-def guide(
-    v: Tensor, v_text: Tensor | None, v_image: Tensor | None, settings: GenerationSettings, images: int
-) -> Tensor:
+def guide(v: Tensor, v_text: Tensor | None, v_image: Tensor | None, sampling: Sampling, images: int) -> Tensor:
     """Combine the velocities of the three contexts.
 
     Args:
         v: (tokens, numbers), with everything; images of equal size, one after another.
         v_text: without the last text. v_image: without the images. None switches a branch off.
-        settings: scales and renormalisation.
+        sampling: scales and renormalisation.
         images: how many images the tokens belong to; ``global`` norms are per image.
     """
     if v_text is None:
@@ -28,16 +26,16 @@ def guide(
     def rescaled(guided: Tensor, whole_image: bool) -> Tensor:
         rows = (images, -1) if whole_image else (len(v), -1)
         ratio = v.reshape(rows).norm(dim=1) / (guided.reshape(rows).norm(dim=1) + 1e-8)
-        scale = ratio.clamp(settings.renorm_min, 1.0)
+        scale = ratio.clamp(sampling.renorm_min, 1.0)
         return guided * scale.repeat_interleave(len(v) // len(scale))[:, None]
 
-    guided = v_text + settings.cfg_text_scale * (v - v_text)
-    if settings.renorm == "text_channel":
+    guided = v_text + sampling.cfg_text_scale * (v - v_text)
+    if sampling.renorm == "text_channel":
         guided = rescaled(guided, whole_image=False)
     if v_image is not None:
-        guided = v_image + settings.cfg_image_scale * (guided - v_image)
-    if settings.renorm != "text_channel":
-        guided = rescaled(guided, whole_image=settings.renorm == "global")
+        guided = v_image + sampling.cfg_image_scale * (guided - v_image)
+    if sampling.renorm != "text_channel":
+        guided = rescaled(guided, whole_image=sampling.renorm == "global")
     return guided
 
 
@@ -47,7 +45,7 @@ def sample_latents(
     image_free: Context,
     noise: Tensor,
     shape: tuple[int, int],
-    settings: GenerationSettings,
+    sampling: Sampling,
     watch: Watcher | None = None,
 ) -> Tensor:
     """Integrate from noise to latents, all guidance branches as one batch.
@@ -56,7 +54,7 @@ def sample_latents(
         full, text_free, image_free: contexts with as many rows as there are images.
         noise: (images · h · w, numbers per token).
         shape: (h, w) of every image, in tokens.
-        settings: of the sampler.
+        sampling: of the sampler.
         watch: called with (step, x, velocity) before each Euler step.
 
     Returns:
@@ -64,19 +62,19 @@ def sample_latents(
     """
     images = full.rows
     branches = [full]
-    if settings.cfg_text_scale > 1:
+    if sampling.cfg_text_scale > 1:
         branches.append(text_free)
-        if settings.cfg_image_scale > 1:
+        if sampling.cfg_image_scale > 1:
             branches.append(image_free)
     guided_context = Context.stack(branches) if len(branches) > 1 else full
-    times = flow.sampling_times(settings.num_steps, settings.shift)
-    low, high = settings.cfg_interval
+    times = flow.sampling_times(sampling.num_steps, sampling.shift)
+    low, high = sampling.cfg_interval
     x = noise
     for step, (t, after) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True)):
         if low < t <= high and len(branches) > 1:
             parts = guided_context.velocity(x.repeat(len(branches), 1), t, [shape] * images * len(branches))
             v, v_text, *v_image = parts.chunk(len(branches))
-            v = guide(v, v_text, v_image[0] if v_image else None, settings, images)
+            v = guide(v, v_text, v_image[0] if v_image else None, sampling, images)
         else:
             v = full.velocity(x, t, [shape] * images)
         if watch:

@@ -8,6 +8,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
+from sgt.models.interface import Request
 from sgt.models.omnigen2.prompts import (
     ANSWER,
     ASSISTANT,
@@ -70,15 +71,25 @@ class ChatBuilder:
         chat.add(self.ids(*instruction(prompt, len(images))), [self.see(image) for image in images])
         return chat
 
-    def shown(self, image: Image.Image, told: str | None = None) -> Chat:
-        """A chat in which the user has shown an image and not asked yet; ``told`` takes the system message's place."""
+    def prefix(self, request: Request) -> Chat:
+        """The beginning of a chat: the system turn and, if the request ends in an image, the user's turn so far.
+
+        A prefix without images ends with the system turn's end marker: text is tokenised from marker to marker.
+        """
+        parts: Parts = system(request.system or ANSWER)
+        parts = (*parts, *USER, *_content(request.content)) if request.content else parts[:-1]
         chat = Chat(self.special, self.limit)
-        chat.add(self.ids(*system(told or ANSWER), *USER, *IMAGE), [self.see(image)])
+        chat.add(self.ids(*parts), [self.see(image) for image in request.images])
         return chat
 
-    def question(self, text: str) -> list[int]:
-        """A question that ends the user's turn and begins the answer's; its last token is read before the answer."""
-        return self.ids(text, END, "\n", *ASSISTANT)
+    def question(self, texts: Sequence[str], new_turn: bool = False) -> list[int]:
+        """The rest of the user's turn and the beginning of the answer's; its last token is read before the answer.
+
+        Args:
+            texts: joined without a separator.
+            new_turn: the user's turn has not begun yet; see :meth:`prefix`.
+        """
+        return self.ids(*(("\n", *USER) if new_turn else ()), *texts, END, "\n", *ASSISTANT)
 
     def reply(self, text: str) -> list[int]:
         """An answer with the end of its turn."""
@@ -103,6 +114,11 @@ class ChatBuilder:
             len(self.ids(*piece.parts)) + (0 if piece.answer is None else len(self.reply(piece.answer)))
             for piece in pieces(example)
         )
+
+
+def _content(content: Sequence[str | Image.Image]) -> Parts:
+    """Texts and the markers of images, in order."""
+    return tuple(text for part in content for text in ((part,) if isinstance(part, str) else IMAGE))
 
 
 def pieces(example: Example) -> list[Piece]:

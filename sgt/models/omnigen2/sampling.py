@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sgt.models import flow
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.models.solvers import SOLVERS
 
@@ -28,7 +28,7 @@ class Branch:
     references: list[list[Tensor]]
 
 
-def guide(velocities: Sequence[Tensor], settings: GenerationSettings) -> Tensor:
+def guide(velocities: Sequence[Tensor], sampling: Sampling) -> Tensor:
     """Combine the branches: with everything, with a negative text, and with that and no reference images.
 
     Two branches guide by text alone.
@@ -37,14 +37,14 @@ def guide(velocities: Sequence[Tensor], settings: GenerationSettings) -> Tensor:
     if not others:
         return full
     if len(others) == 1:
-        return others[0] + settings.cfg_text_scale * (full - others[0])
+        return others[0] + sampling.cfg_text_scale * (full - others[0])
     shown, neither = others
-    return neither + settings.cfg_image_scale * (shown - neither) + settings.cfg_text_scale * (full - shown)
+    return neither + sampling.cfg_image_scale * (shown - neither) + sampling.cfg_text_scale * (full - shown)
 
 
-def guides(step: int, settings: GenerationSettings) -> bool:
+def guides(step: int, sampling: Sampling) -> bool:
     """Whether guidance acts at a step: its share of all steps lies in the mirrored interval, both ends included."""
-    share, low, high = step / (settings.num_steps), 1 - settings.cfg_interval[1], 1 - settings.cfg_interval[0]
+    share, low, high = step / (sampling.num_steps), 1 - sampling.cfg_interval[1], 1 - sampling.cfg_interval[0]
     return low - 1e-9 <= share <= high + 1e-9
 
 
@@ -52,7 +52,7 @@ def sample_latents(
     transformer: OmniGen2Transformer,
     branches: Sequence[Branch],
     noise: Tensor,
-    settings: GenerationSettings,
+    sampling: Sampling,
     watch: Watcher | None = None,
 ) -> Tensor:
     """Integrate from noise to latents, all guidance branches as one batch.
@@ -61,7 +61,7 @@ def sample_latents(
         transformer: gives the velocities.
         branches: see :func:`guide`; one if there is no guidance.
         noise: (images, z, h, w).
-        settings: of the sampler.
+        sampling: of the sampler.
         watch: called with (step, x, velocity of each branch, guided velocity) before each step.
 
     Returns:
@@ -69,18 +69,18 @@ def sample_latents(
     """
     read = [_read(transformer, branch) for branch in branches]
     tokens = noise[0, 0].numel() // transformer.config.patch_size**2
-    times = flow.sampling_times(settings.num_steps, flow.shift_factor(settings.shift, tokens)).tolist()
-    solver = SOLVERS[settings.solver]()
+    times = flow.sampling_times(sampling.num_steps, flow.shift_factor(sampling.shift, tokens)).tolist()
+    solver = SOLVERS[sampling.solver]()
     x = noise
     for step, (t, after) in enumerate(pairwise(times)):
-        used = read if guides(step, settings) else read[:1]
+        used = read if guides(step, sampling) else read[:1]
         text = torch.cat([part for part, _, _ in used])
         lengths = [length for _, part, _ in used for length in part]
         references = [given for _, _, part in used for given in part]
         latents = [latent for _ in used for latent in x]
         when = torch.full((len(latents),), 1 - t, device=x.device)
         raw = torch.stack(transformer(text, lengths, latents, when, references)).float().chunk(len(used))
-        v = guide(raw, settings)
+        v = guide(raw, sampling)
         if watch:
             watch(step, x, list(raw), v)
         x = solver.step(x, -v, t, after)

@@ -11,6 +11,7 @@ from sgt.models.attention import split_mask
 from sgt.models.examples import InputImage, QAPair, Text
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
+from tests.models.calls import whole_answer_logprobs
 
 ASKED = [("how many cubes are there", "two"), ("is there a red ball", "no"), ("which is nearer", "the ball")]
 
@@ -58,7 +59,7 @@ def test_training_and_answering_see_the_same(model, image):
     """The score of an answer, from the cache, is what training would have said of it."""
     for question, answer in ASKED:
         trained = -errors(model, [InputImage(image), QAPair(question, answer)]).sum().item()
-        assert model.score(image, question, [answer])[0] == pytest.approx(trained, abs=1e-4)
+        assert whole_answer_logprobs(model, image, question, [answer])[0] == pytest.approx(trained, abs=1e-4)
 
 
 def test_the_mask_hides_asides_from_what_follows():

@@ -13,27 +13,28 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from sgt.commands.main import main
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from tests.conftest import GENERATION, MODEL, sgt
 from tests.models.bagel.test_precision import picture
+from tests.models.calls import answers, generated, whole_answer_logprobs
 
 WORDS = ["config/micro.yaml", "--model", "micro", "--seed", "0"]
 FINAL = Path("results/runs/micro/segmentation/seed0/final")
-SETTINGS = GenerationSettings(num_steps=3, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0))
+SETTINGS = Sampling(num_steps=3, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0))
 QUESTIONS = ["how many cubes are there", "what is left of the red ball", "is there a blue cone"]
 
 
 def digest_of(model) -> str:
     """Of what a model says, thinks likely and makes: greedy and drawn, from text, from an image, by editing."""
-    said = model.answer([picture(0)], [QUESTIONS], 6), model.answer([picture(1)], [QUESTIONS], 6, 1.0, seed=3)
+    said = answers(model, [picture(0)], [QUESTIONS], 6), answers(model, [picture(1)], [QUESTIONS], 6, 1.0, seed=3)
     made = [
         np.asarray(image).tobytes()
         for images, edit in ((None, False), ([picture(0)], False), ([picture(0)], True))
-        for image in model.generate(["a red cube"], [0], (48, 48), SETTINGS, images, edit)
+        for image in generated(model, ["a red cube"], [0], (48, 48), SETTINGS, images, edit)
     ]
-    scores = model.score(picture(0), QUESTIONS[0], ["one", "two"])
+    scores = whole_answer_logprobs(model, picture(0), QUESTIONS[0], ["one", "two"])
     return hashlib.sha256(json.dumps([said, scores]).encode() + b"".join(made)).hexdigest()
 
 
@@ -121,14 +122,13 @@ def test_a_prompt_longer_than_the_context(fails):
     assert "positions exceed the context of 9" in fails("train", "--arm", "sft")
 
 
-def test_a_system_text_is_part_of_a_protocol(study):
+def test_a_system_text_is_part_of_a_benchmark(study):
     sgt("train", *WORDS, "--arm", "base")
     change_yaml(
-        "config/benchmarks/toyworld-gen.yaml", protocol={**GENERATION["protocol"], "system": "think", "think_tokens": 3}
+        "config/benchmarks/toyworld-gen.yaml", sampling={**GENERATION["sampling"], "system": "think", "think_tokens": 3}
     )
-    content = yaml.safe_load(Path("config/benchmarks/toyworld-qa.yaml").read_text())
-    change_yaml("config/benchmarks/toyworld-qa.yaml", protocol={**content["protocol"], "system": "think"})
-    for benchmark in ("toyworld-qa", "toyworld-gen"):
+    change_yaml("config/benchmarks/toyworld-qa.yaml", decoding={"max_new_tokens": 8, "system": "think"})
+    for benchmark, options in (("toyworld-qa", "decoding"), ("toyworld-gen", "sampling")):
         sgt("predict", *WORDS, "--arm", "base", "--benchmark", benchmark)
         meta = json.loads(Path(f"results/predictions/micro/base/seed0/{benchmark}/meta.json").read_text())
-        assert meta["protocol"]["system"] == "think"
+        assert meta["options"][options]["system"] == "think"

@@ -13,6 +13,7 @@ from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from sgt.training.trainable import make_trainable
 from tests.models.bagel.test_precision import picture
+from tests.models.calls import answers
 
 
 def losses(model, count: int) -> list[float]:
@@ -43,4 +44,4 @@ def test_compiled_layers_give_the_same_losses_for_packs_of_any_size(study, monke
     assert graphs[0] > 0 and graphs[2] == graphs[1]
     names = dict(model.network.named_parameters())
     assert "language_model.model.layers.0.self_attn.q_proj.weight" in names
-    assert model.answer([picture(0)], [["how many"]], 3)
+    assert answers(model, [picture(0)], [["how many"]], 3)

@@ -9,7 +9,7 @@ from perf import bagel_reference as reference
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.items import TextIds
 from sgt.models.bagel.sampling import sample_latents
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 from tests.models.bagel.oracle import CONFIG, SPECIAL, network
 
 SHAPE, PROMPT = (2, 3), [5, 9, 200, 31]
@@ -39,7 +39,7 @@ def velocity(weights, x: torch.Tensor, t: float, edited, prompt: list[int] | Non
     return hidden @ weights["llm2vae.weight"].T + weights["llm2vae.bias"]
 
 
-def guided(v, v_text, v_image, settings: GenerationSettings) -> torch.Tensor:
+def guided(v, v_text, v_image, settings: Sampling) -> torch.Tensor:
     """One image's guidance, case by case as ``bagel.md`` 6 lists them."""
     a, b = settings.cfg_text_scale, settings.cfg_image_scale
     if a <= 1:
@@ -57,7 +57,7 @@ def guided(v, v_text, v_image, settings: GenerationSettings) -> torch.Tensor:
     return scaled(g, None if settings.renorm == "global" else -1)
 
 
-def plain_sampler(weights, noise: torch.Tensor, edited, settings: GenerationSettings) -> torch.Tensor:
+def plain_sampler(weights, noise: torch.Tensor, edited, settings: Sampling) -> torch.Tensor:
     low, high = settings.cfg_interval
     times = [
         settings.shift * u / (1 + (settings.shift - 1) * u)
@@ -74,7 +74,7 @@ def plain_sampler(weights, noise: torch.Tensor, edited, settings: GenerationSett
 
 
 CASES = [
-    GenerationSettings(num_steps, shift, text, image, interval, renorm, minimum)
+    Sampling(num_steps, shift, text, image, interval, renorm, minimum)
     for (num_steps, shift), (text, image), interval, (renorm, minimum) in [
         *itertools.product(
             [(4, 3.0)], [(4.0, 2.0)], [(0.4, 1.0), (0.0, 1.0), (0.6, 0.95)],
@@ -105,7 +105,5 @@ def test_sampling_with_every_guidance(settings):
     for row in range(2):
         want = plain_sampler(weights, noise[row], edited[row], settings)
         torch.testing.assert_close(made[row], want, rtol=1e-4, atol=1e-4)
-        unguided = plain_sampler(
-            weights, noise[row], edited[row], GenerationSettings(settings.num_steps, settings.shift, 1.0)
-        )
+        unguided = plain_sampler(weights, noise[row], edited[row], Sampling(settings.num_steps, settings.shift, 1.0))
         assert (settings.cfg_text_scale > 1) == bool((want - unguided).abs().max() > 1e-3)

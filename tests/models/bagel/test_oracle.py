@@ -7,8 +7,8 @@ from PIL import Image
 from sgt.models.attention import split_mask
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.sampling import sample_latents
-from sgt.models.base import GenerationSettings
-from sgt.models.decoding import continuations
+from sgt.models.decoding import generate_tokens
+from sgt.models.interface import Decoding, Sampling
 from sgt.models.transforms import ImageTransform, to_tensor
 from tests.models.bagel.oracle import SPECIAL, agree, cases, expected, inputs, network, pack, vae
 
@@ -151,7 +151,7 @@ def test_sampling_step_by_step(name):
         assert context.valid.sum(1).tolist() == case["expected"][f"{prefix}kv_lens"]
         assert context.position.tolist() == case["expected"][f"{prefix}ropes"]
 
-    settings = GenerationSettings(
+    settings = Sampling(
         num_steps=case["num_timesteps"] - 1,
         shift=case["timestep_shift"],
         cfg_text_scale=case["cfg_text"],
@@ -182,5 +182,6 @@ def test_greedy_answer():
     assert context.position.tolist() == cases()["understanding"]["expected"]["ropes"]
     teacher = context.select([0])
     said = expected()["understanding.token_ids_incl_start"].tolist()
-    agree(teacher.add_text([said], closed=False), expected()["understanding.logits"], "logits")
-    assert continuations(context, SPECIAL.bos, SPECIAL.eos, 7) == [said[1:]]
+    agree(teacher.read([said]), expected()["understanding.logits"], "logits")
+    (found,) = generate_tokens(context, SPECIAL.bos, SPECIAL.eos, Decoding(7))
+    assert found.ids == said[1:]

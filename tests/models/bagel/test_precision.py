@@ -12,20 +12,19 @@ from safetensors.torch import load_file
 from sgt.commands.main import main
 from sgt.config.recipe import Recipe
 from sgt.models.bagel.layers import RMSNorm, rotary, rotate
-from sgt.models.base import GenerationSettings
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.interface import Sampling
 from sgt.models.registry import device_of, load_model
 from sgt.models.vae import VAE
 from sgt.study.load import load_study
 from sgt.training.trainable import make_trainable
 from tests.conftest import STUDY, write_study
 from tests.models.bagel.oracle import network, pack, vae
+from tests.models.calls import answers, generated, whole_answer_logprobs
 from tests.training.conftest import BEFORE_ITS_END, Micro
 
 LOWER = ["bf16-autocast", "bf16"]
-SETTINGS = GenerationSettings(
-    num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), renorm="channel"
-)
+SETTINGS = Sampling(num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), renorm="channel")
 
 
 def picture(seed: int) -> Image.Image:
@@ -71,22 +70,22 @@ def test_matrix_products_are_in_bf16_and_the_vae_in_fp32(precision, study, monke
     assert seen == {"mlp": torch.bfloat16, "q": torch.bfloat16, "vae": torch.float32}
     decode = VAE.decode
     monkeypatch.setattr(VAE, "decode", lambda vae, x: seen.update(made=decode(vae, x).dtype) or decode(vae, x))
-    model.generate(["a red cube"], [0], (48, 48), SETTINGS)
+    generated(model, ["a red cube"], [0], (48, 48), SETTINGS)
     assert seen["made"] == torch.float32
 
 
 @pytest.mark.parametrize("precision", LOWER)
 def test_answers_scores_and_images_are_nearly_those_of_fp32(precision, study):
     exact, model = load("fp32"), load(precision)
-    said = model.answer([picture(0)], [["how many", "where"]], 4)
-    assert len(said[0]) == 2 and said == model.answer([picture(0)], [["how many", "where"]], 4)
+    said = answers(model, [picture(0)], [["how many", "where"]], 4)
+    assert len(said[0]) == 2 and said == answers(model, [picture(0)], [["how many", "where"]], 4)
     options = ["two", "left of it"]
-    assert model.score(picture(0), "how many", options) == pytest.approx(
-        exact.score(picture(0), "how many", options), rel=0.02
+    assert whole_answer_logprobs(model, picture(0), "how many", options) == pytest.approx(
+        whole_answer_logprobs(exact, picture(0), "how many", options), rel=0.02
     )
     for images, edit in ((None, False), ([picture(0)], False), ([picture(0)], True)):
         ours, theirs = (
-            np.asarray(m.generate(["a red cube"], [0], (48, 48), SETTINGS, images, edit)[0], int)
+            np.asarray(generated(m, ["a red cube"], [0], (48, 48), SETTINGS, images, edit)[0], int)
             for m in (model, exact)
         )
         assert np.abs(ours - theirs).mean() < 8

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from sgt.models.interface import Request
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.prompts import SPECIAL
 from sgt.models.omnigen2.rows import collate
@@ -31,7 +32,7 @@ def model(tmp_path):
 def test_image_tokens_tell_their_row_and_column(model):
     noise = np.random.default_rng(0).integers(0, 255, (40, SIDE, SIDE, 3), dtype=np.uint8)
     images = [Image.fromarray(colours).resize((48, 48), Image.Resampling.NEAREST) for colours in noise]
-    rows = collate([model.chats.shown(image) for image in images])
+    rows = collate([model.chats.prefix(Request((image,))) for image in images])
     hidden = language.hidden_states(model.network.mllm, rows)[rows.ids == model.chats.special.image]
     hidden = hidden.view(len(images), SIDE * SIDE, -1).double()
     # Linearly, in images that were not used to find out how.

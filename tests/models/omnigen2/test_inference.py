@@ -10,19 +10,18 @@ import torch
 from PIL import Image
 
 from sgt.errors import SgtError
-from sgt.models.base import GenerationSettings
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.interface import Sampling
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.model import OmniGen2
 from sgt.models.omnigen2.prompts import ANSWER, ASSISTANT, END, IMAGE, USER, system
 from sgt.models.omnigen2.rows import IGNORED, Chat, collate
 from tests.conftest import OMNIGEN2
 from tests.models.bagel.test_inference import picture, pixels
+from tests.models.calls import answers, generated, whole_answer_logprobs
 
 SIZES = (OMNIGEN2["vit_image"], OMNIGEN2["vae_image"])
-SETTINGS = GenerationSettings(
-    num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), shift="dynamic_v2"
-)
+SETTINGS = Sampling(num_steps=4, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0), shift="dynamic_v2")
 
 
 @pytest.fixture
@@ -36,8 +35,8 @@ def model(study_omnigen2):
 
 def test_questions_share_an_image_and_do_not_depend_on_one_another(model):
     asked = [["how many", "where is it", "is there a cube or a ball"], ["what colour"]]
-    together = model.answer([picture(0), picture(1)], asked, 5)
-    alone = [[model.answer([picture(i)], [[q]], 5)[0][0] for q in questions] for i, questions in enumerate(asked)]
+    together = answers(model, [picture(0), picture(1)], asked, 5)
+    alone = [[answers(model, [picture(i)], [[q]], 5)[0][0] for q in questions] for i, questions in enumerate(asked)]
     assert together == alone
 
 
@@ -54,12 +53,12 @@ def test_answers_read_on_from_a_cache_are_those_of_the_whole_chat(model):
         if token == model.chats.special.end:
             break
         said.append(token)
-    assert model.answer([picture(0)], [["how many"]], 4) == [[model.tokenizer.decode(said).strip()]]
+    assert answers(model, [picture(0)], [["how many"]], 4) == [[model.tokenizer.decode(said).strip()]]
 
 
 def test_a_score_is_the_log_probability_that_training_lowers_the_loss_of(model):
     options = ["one", "a red cube", "two of them"]
-    scores = model.score(picture(0), "how many", options)
+    scores = whole_answer_logprobs(model, picture(0), "how many", options)
     for option, score in zip(options, scores, strict=True):
         batch = model.batch([[InputImage(picture(0)), QAPair("how many", option)]], [0])
         assert batch.ce_tokens == len(model.chats.ids(option)) + 1
@@ -129,55 +128,55 @@ def test_a_conversation_learns_every_answer_and_the_end_of_its_turn(model):
 
 def test_drawn_answers_depend_on_seed_and_question_alone(model):
     questions = [f"question {i}" for i in range(12)]
-    drawn = model.answer([picture(0)], [questions], 6, temperature=1.0, seed=1)[0]
-    assert drawn[::-1] == model.answer([picture(0)], [questions[::-1]], 6, temperature=1.0, seed=1)[0]
-    assert drawn != model.answer([picture(0)], [questions], 6, temperature=1.0, seed=2)[0]
+    drawn = answers(model, [picture(0)], [questions], 6, temperature=1.0, seed=1)[0]
+    assert drawn[::-1] == answers(model, [picture(0)], [questions[::-1]], 6, temperature=1.0, seed=1)[0]
+    assert drawn != answers(model, [picture(0)], [questions], 6, temperature=1.0, seed=2)[0]
 
 
 @pytest.mark.parametrize("edit", [False, True])
 def test_an_image_depends_on_its_prompt_and_seed_and_not_on_its_neighbours(model, edit):
     prompts, seeds, images = ["a red cube", "two balls"], [3, 4], [picture(0), picture(1)]
-    both = pixels(model.generate(prompts, seeds, (48, 48), SETTINGS, images, edit))
+    both = pixels(generated(model, prompts, seeds, (48, 48), SETTINGS, images, edit))
     for place in (0, 1):
-        alone = model.generate(prompts[place : place + 1], [seeds[place]], (48, 48), SETTINGS, [images[place]], edit)
+        alone = generated(model, prompts[place : place + 1], [seeds[place]], (48, 48), SETTINGS, [images[place]], edit)
         assert np.abs(pixels(alone)[0] - both[place]).max() <= 1
-    other = pixels(model.generate(prompts, [5, 4], (48, 48), SETTINGS, images, edit))
+    other = pixels(generated(model, prompts, [5, 4], (48, 48), SETTINGS, images, edit))
     assert np.abs(other[0] - both[0]).max() > 1 and np.abs(other[1] - both[1]).max() <= 1
 
 
 def test_shown_and_edited_images_both_matter_and_differently(model):
     drawn = [
-        pixels(model.generate(["a"], [0], (48, 48), SETTINGS, images, edit))
+        pixels(generated(model, ["a"], [0], (48, 48), SETTINGS, images, edit))
         for images, edit in ((None, False), ([picture(0)], False), ([picture(0)], True), ([picture(1)], True))
     ]
     assert all((one != other).any() for place, one in enumerate(drawn) for other in drawn[:place])
 
 
 def test_a_negative_prompt_and_a_solver_change_the_image(model):
-    base = pixels(model.generate(["a"], [0], (48, 48), SETTINGS))
+    base = pixels(generated(model, ["a"], [0], (48, 48), SETTINGS))
     for changes in ({"negative_prompt": ""}, {"negative_prompt": "blurry"}, {"solver": "dpmsolver++"}, {"shift": 1.0}):
-        changed = GenerationSettings(**{**vars(SETTINGS), **changes})
-        assert (pixels(model.generate(["a"], [0], (48, 48), changed)) != base).any(), changes
+        changed = Sampling(**{**vars(SETTINGS), **changes})
+        assert (pixels(generated(model, ["a"], [0], (48, 48), changed)) != base).any(), changes
 
 
 def test_a_size_it_does_not_make_is_made_smaller_and_scaled_back(model):
-    (image,) = model.generate(["a"], [0], (45, 52), SETTINGS)
+    (image,) = generated(model, ["a"], [0], (45, 52), SETTINGS)
     assert image.size == (52, 45)
 
 
 def test_too_much_is_one_line(model):
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512; use a shorter text"):
-        model.answer([picture(0)], [["long " * 600]], 3)
+        answers(model, [picture(0)], [["long " * 600]], 3)
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
-        model.generate(["long " * 600], [0], (48, 48), SETTINGS)
+        generated(model, ["long " * 600], [0], (48, 48), SETTINGS)
     model.vae_transform.max_pixels = 64 * 64
     model.vae_transform.longest = 64
     with pytest.raises(SgtError, match="generated image: 8x8 tokens exceed the 6x6 position table"):
-        model.generate(["a"], [0], (64, 64), SETTINGS)
+        generated(model, ["a"], [0], (64, 64), SETTINGS)
     with pytest.raises(SgtError, match=r"prompt: \d+ positions exceed the context of 512"):
         model.batch([[Text("long " * 600, supervised=True)]], [0])
     with pytest.raises(SgtError, match="image: 4000x2 is too narrow"):
-        model.answer([Image.new("RGB", (4000, 2))], [["what"]], 3)
+        answers(model, [Image.new("RGB", (4000, 2))], [["what"]], 3)
     with pytest.raises(SgtError, match="vit_image: stride 28, the vision tower has 8 pixels per token"):
         OmniGen2.from_checkpoint(model.folder, (2304, 2304, 28), SIZES[1])
 
@@ -236,4 +235,4 @@ def test_bf16_weights_and_bf16_autocast_give_nearly_the_same_losses(study_omnige
     half = OmniGen2.from_checkpoint(folder, *SIZES, dtype=torch.bfloat16)
     assert {p.dtype for p in half.network.parameters()} == {torch.bfloat16}
     torch.testing.assert_close(losses(half), exact, rtol=0.03, atol=0.01)
-    assert half.answer([picture(0)], [["how many"]], 4) and half.generate(["a red cube"], [0], (48, 48), SETTINGS)
+    assert answers(half, [picture(0)], [["how many"]], 4) and generated(half, ["a red cube"], [0], (48, 48), SETTINGS)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sgt.models import flow
 from sgt.models.attention import grid
-from sgt.models.base import GenerationSettings
+from sgt.models.interface import Sampling
 from sgt.models.omnigen2 import language
 from sgt.models.omnigen2.images import ReferenceTransform
 from sgt.models.omnigen2.layers import rotary
@@ -223,7 +223,7 @@ def test_sampling_step_by_step(name):
         if case["image_guidance_scale"] > 1:
             branches.append(Branch([negative], [given]))
         branches.append(Branch([negative], [[]]))
-    settings = GenerationSettings(
+    settings = Sampling(
         num_steps=case["num_inference_steps"],
         shift="dynamic_v2",
         cfg_text_scale=case["text_guidance_scale"],

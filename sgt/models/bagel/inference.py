@@ -1,0 +1,145 @@
+"""Answers and images of a BAGEL (``bagel.md`` 6)."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from sgt.errors import SgtError
+from sgt.models.bagel.base import BagelBase
+from sgt.models.bagel.context import Context
+from sgt.models.bagel.sampling import sample_latents
+from sgt.models.decoding import generate_tokens, likelihoods, seeded
+from sgt.models.interface import Answerer, Decoding, Generator, Likelihood, Reply, Request, Sampling
+from sgt.models.prefixes import shared_prefixes
+from sgt.models.transforms import to_images, to_tensor
+
+
+class BagelInference(BagelBase, Answerer, Generator):
+    """See :class:`sgt.models.interface.Answerer` and :class:`sgt.models.interface.Generator`.
+
+    A text of a request is a text between markers, an image one between its own: BAGEL has no chat template.
+    """
+
+    def _answer(self, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
+        """See :meth:`Answerer.answer`."""
+        context = self._read(requests)
+        draws = [seeded(decoding.seed, request.text) for request in requests]
+        found = generate_tokens(context, self.special.bos, self.special.eos, decoding, draws)
+        return [each.reply(self.tokenizer) for each in found]
+
+    def _loglikelihood(
+        self, requests: Sequence[Request], continuations: Sequence[Sequence[str]]
+    ) -> list[list[Likelihood]]:
+        """See :meth:`Answerer.loglikelihood`."""
+        rows = [place for place, texts in enumerate(continuations) for _ in texts]
+        context = self._read(requests).select(rows)
+        texts = [self.ids(text) for texts in continuations for text in texts]
+        found = iter(likelihoods(context, self.special.bos, self.special.eos, texts))
+        return [[next(found) for _ in texts] for texts in continuations]
+
+    def _read(self, requests: Sequence[Request]) -> Context:
+        """A context with a row per request. Each distinct prefix is read once."""
+        shared = shared_prefixes(requests)
+        # Rows of one context have the same kinds of content in the same order.
+        alike = defaultdict(list)
+        for place, prefix in enumerate(shared.prefixes):
+            alike[tuple(isinstance(part, str) for part in _parts(prefix))].append(place)
+        contexts = [self._read_alike([_parts(shared.prefixes[place]) for place in places]) for places in alike.values()]
+        context = contexts[0] if len(contexts) == 1 else Context.stack(contexts)
+        row_of = {place: row for row, place in enumerate(place for places in alike.values() for place in places)}
+        context = context.select([row_of[place] for place in shared.prefix_of])
+        context.add_texts([[self.ids(text) for text in tail] for tail in shared.tails])
+        return context
+
+    def _read_alike(self, rows: Sequence[Sequence[str | Image.Image]]) -> Context:
+        """A context of contents with the same kinds of parts in the same order."""
+        context = Context(self.network, self.special, len(rows))
+        for parts in zip(*rows, strict=True):
+            if isinstance(parts[0], str):
+                context.add_text([self.ids(text) for text in parts])
+            else:
+                context.add_vit([self.vqa_transform(image) for image in parts])
+        return context
+
+    def _generate(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        edit: bool,
+    ) -> list[Image.Image]:
+        """See :meth:`Generator.generate`. An image to edit is first scaled as a target image, then for the encoder."""
+        stride = self.network.config.latent_stride
+        if any(side % stride for side in size):
+            problem = f"{size[0]}x{size[1]} pixels are not multiples of {stride}"
+            raise SgtError("generated image", problem, "choose another size")
+        alike = defaultdict(list)
+        for place, request in enumerate(requests):
+            alike[(bool(request.system), *(isinstance(part, str) for part in request.content))].append(place)
+        made: dict[int, Image.Image] = {}
+        for places in alike.values():
+            some = [requests[place] for place in places]
+            images = self._generate_alike(some, sampling, [seeds[place] for place in places], size, edit)
+            made |= zip(places, images, strict=True)
+        return [made[place] for place in range(len(requests))]
+
+    def _generate_alike(
+        self,
+        requests: Sequence[Request],
+        sampling: Sampling,
+        seeds: Sequence[int],
+        size: tuple[int, int],
+        edit: bool,
+    ) -> list[Image.Image]:
+        """Images of requests with the same kinds of parts in the same order."""
+        config, rows = self.network.config, range(len(requests))
+        draws = [seeded(seed, f"image to edit\n{request.text}") for request, seed in zip(requests, seeds, strict=True)]
+        full, image_free = (Context(self.network, self.special, len(requests)) for _ in range(2))
+        if requests[0].system:
+            for context in (full, image_free):
+                context.add_text([self.ids(request.system) for request in requests])
+        text_free = full.select(rows)
+        for parts in zip(*(request.content for request in requests), strict=True):
+            if isinstance(parts[0], str):
+                text_free = full.select(rows)
+                for context in (full, image_free):
+                    context.add_text([self.ids(text) for text in parts])
+                continue
+            images = list(parts)
+            if edit:
+                images = [self.vae_transform.resize(image) for image in images]
+                full.add_latents([self._latent(image, draw) for image, draw in zip(images, draws, strict=True)])
+            full.add_vit([self.vit_transform(image) for image in images])
+            text_free = full.select(rows)
+        if requests[0].system:
+            thinking, markers = full.select(rows), (self.special.bos, self.special.eos)
+            # The thought's own markers and the image come after it.
+            thoughts = generate_tokens(thinking, *markers, Decoding(sampling.think_tokens), reserve=3)
+            full.add_text([thought.ids for thought in thoughts])
+        shape = size[0] // config.latent_stride, size[1] // config.latent_stride
+        tokens = shape[0] * shape[1]
+        noise = torch.cat(
+            [
+                torch.randn(tokens, config.latent_dim, generator=seeded(seed, request.text))
+                for request, seed in zip(requests, seeds, strict=True)
+            ]
+        ).to(full.device)
+        x = sample_latents(full, text_free, image_free, noise, shape, sampling)
+        latents = torch.stack([self.network.unpatchify(part, shape) for part in x.split(tokens)])
+        return to_images(self.vae.decode(latents.float()))
+
+    def _latent(self, image: Image.Image, draw: torch.Generator) -> Tensor:
+        """The sampled latent (z, H, W) of one image."""
+        pixels = to_tensor(image)[None].to(self.device)
+        shape = (1, self.vae.config.z_channels, *(side // self.vae.config.downsample for side in pixels.shape[2:]))
+        noise = torch.randn(shape, generator=draw)
+        return self.vae.encode(pixels, noise.to(pixels.device))[0]
+
+
+def _parts(request: Request) -> list[str | Image.Image]:
+    """System text and content."""
+    return [*([request.system] if request.system else []), *request.content]

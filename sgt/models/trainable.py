@@ -1,0 +1,119 @@
+"""What training needs of a model family: examples collated into batches, and their losses."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from sgt.config.recipe import Part, TimeSampling, TimeShift
+from sgt.errors import SgtError
+from sgt.models.examples import Example
+from sgt.models.flow import Stratum
+from sgt.models.interface import LoadedModel
+
+
+class Batch(Protocol):
+    """Collated examples, of any family.
+
+    Attributes:
+        tokens: tokens in the batch, without padding.
+        ce_tokens, mse_tokens: tokens that each loss is summed over, counted by their weights.
+    """
+
+    tokens: int
+    ce_tokens: float
+    mse_tokens: float
+
+
+@dataclass(frozen=True)
+class LossSums:
+    """Losses of one batch, summed over its tokens (scalars with gradient to every trainable parameter).
+
+    A sum over no tokens is zero, with a gradient that is zero: processes that share a model must all have one.
+
+    Attributes:
+        ce: cross-entropy, nats.
+        mse: squared velocity error, averaged within each token.
+    """
+
+    ce: Tensor
+    mse: Tensor
+
+
+class Trainable(LoadedModel):
+    """A model whose losses can be computed.
+
+    Attributes:
+        length_weighted: the loss weights each answer's tokens by 1/√(tokens of that answer).
+        time_sampling: how the flow's training times are drawn.
+    """
+
+    length_weighted: bool = False
+    time_sampling: TimeSampling = "lognormal"
+
+    @abstractmethod
+    def save_checkpoint(self, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
+        """Write the official layout into an existing folder; ``weights`` replace the network's own (an average)."""
+
+    @abstractmethod
+    def part(self, name: str) -> Part:
+        """Which part of the model a parameter of the network belongs to.
+
+        ``understanding`` and ``generation`` are the experts with what is theirs alone, ``vision`` the semantic encoder
+        and its connector, ``vocabulary`` the embedding and the text head.
+        """
+
+    @property
+    @abstractmethod
+    def blocks(self) -> list[nn.Module]:
+        """Modules of the network that run one after another, whose weights FSDP gathers one at a time."""
+
+    @abstractmethod
+    def activation_checkpointing(self, on: bool) -> None:
+        """Whether training keeps activations or recomputes them in the backward pass."""
+
+    def compile(self) -> None:
+        """Compile the layers that each training step runs.
+
+        Raises:
+            SgtError: the family has nothing to compile.
+        """
+        raise SgtError("recipe.compile", f"{type(self).__name__} is not compiled", "remove it")
+
+    @abstractmethod
+    def tokens(self, example: Example) -> int:
+        """How many tokens an example takes in a batch."""
+
+    @abstractmethod
+    def check(self, example: Example) -> int:
+        """How many tokens an example takes in a batch, after checking that the model accepts it.
+
+        Args:
+            example: only the size of its images is read, so any object with a ``size`` may stand for an image.
+
+        Raises:
+            SgtError: it is too long for the model, or an image too large or too narrow.
+        """
+
+    @abstractmethod
+    def batch(
+        self, examples: Sequence[Example], seeds: Sequence[int], strata: Sequence[Stratum] | None = None
+    ) -> Batch:
+        """Tokenise and collate examples, on the CPU.
+
+        Args:
+            examples: at least one.
+            seeds: one per example, of every random draw of its loss, which thus depends on no other example.
+            strata: one per example, in which its image's time lies if times are stratified; by default they are among
+                the images of this batch.
+
+        Raises:
+            SgtError: an example is too long for the model, or an image too large.
+        """
+
+    @abstractmethod
+    def loss(self, batch: Batch, timestep_shift: TimeShift) -> LossSums:
+        """Text cross-entropy and flow-matching error of a batch, which is moved to the model's device."""
