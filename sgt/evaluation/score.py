@@ -119,8 +119,9 @@ def _columns(task: Task, rows: list[Row], scores: list[dict[str, float]]) -> dic
     if chance is not None:
         lines = [{**line, "chance": value} for line, value in zip(lines, chance, strict=True)]
     where, remedy = f"task {task.name}", "correct its rows or scores"
-    if twice := [name for name, count in Counter(row.id for row in rows).items() if count > 1]:
-        raise SgtError(where, f"{len(twice)} rows share their id with another, such as {twice[0]!r}", remedy)
+    repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
+    if repeated:
+        raise SgtError(where, f"several rows have the id {repeated[0]!r}", remedy)
     names = list(lines[0]) if lines else ["id"]
     if odd := next((line for line in lines if list(line) != names), None):
         raise SgtError(where, f"row {odd['id']!r} has columns {list(odd)}, the first has {names}", remedy)

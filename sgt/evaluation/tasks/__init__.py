@@ -1,4 +1,4 @@
-"""Every task by its name. A task is found by its file in this folder: a subclass of ``Task`` with ``Options``.
+"""Every task by its name. A task is found by its file in this folder: a class that derives from ``Task``.
 
 Importing this package lets studies name them: see :mod:`sgt.config.benchmarks`.
 """
@@ -10,19 +10,21 @@ import pkgutil
 from sgt.config.benchmarks import OPTIONS, Benchmark
 from sgt.evaluation.task import Task
 
-
-def _defined_in(name: str) -> list[type[Task]]:
-    module = importlib.import_module(f"{__name__}.{name}")
-    classes = [value for value in vars(module).values() if inspect.isclass(value) and issubclass(value, Task)]
-    return [one for one in classes if one.__module__ == module.__name__ and not inspect.isabstract(one)]
+TASKS: dict[str, type[Task]] = {}
 
 
-TASKS: dict[str, type[Task]] = {
-    task.name: task for module in pkgutil.iter_modules(__path__) for task in _defined_in(module.name)
-}
-OPTIONS.update({name: task.Options for name, task in TASKS.items()})
+def find_tasks() -> None:
+    """Enter the tasks of every file in :data:`TASKS`, and their options where studies look them up."""
+    for file in pkgutil.iter_modules(__path__):
+        module = importlib.import_module(f"{__name__}.{file.name}")
+        for _, kind in inspect.getmembers(module, inspect.isclass):
+            if issubclass(kind, Task) and kind.__module__ == module.__name__ and not inspect.isabstract(kind):
+                TASKS[kind.name], OPTIONS[kind.name] = kind, kind.Options
 
 
 def make_task(benchmark: Benchmark) -> Task:
     """The task of a benchmark's file."""
     return TASKS[benchmark.task](benchmark)
+
+
+find_tasks()
