@@ -123,4 +123,4 @@ def _told(path: Path, kind: type[BaseModel], error: ValidationError) -> SgtError
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = repr(first["input"])
     given = given if len(given) <= 200 else f"{given[:200]}…"
-    return SgtError(where, f"{first['msg']}, got {given}{more}", f"see `sgt schema` for what {kind.__name__} takes")
+    return SgtError(where, f"{first['msg']}, got {given}{more}", f"see `sgt schema` for what {kind.__qualname__} takes")

@@ -84,7 +84,7 @@ def items_of(metric: Metric, columns: Columns) -> Items:
     """The items of a metric. A run that lacks its column has NaN for each.
 
     Args:
-        metric: says which.
+        metric: selects them.
         columns: of one score file; all as long as ``id``.
     """
     return _items(metric, columns, metric.column, np.min)

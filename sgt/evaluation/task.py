@@ -32,7 +32,7 @@ class Row:
         id: unique in the benchmark. Of an image task it names a file: letters, digits, ``-`` and ``_``.
         question: without options and instruction where the source allows it; of an image task the prompt.
         kind: of the answer.
-        images: that the model is shown, in the order of the prompt. Rows about one image share the object, and follow
+        images: input of the model, in the order of the prompt. Rows about one image share the object, and follow
             each other, so that a model encodes it once. Prediction files leave them out.
         options: texts of the choices, whose index is their letter; or the continuations to be rated.
         answer: letter, ``yes`` or ``no``, or the canonical text or number; None if there is no one right answer.
@@ -142,4 +142,4 @@ class Task(ABC):
     @property
     @abstractmethod
     def evaluator(self) -> dict[str, Any]:
-        """What read the replies, for the score file: its ``name``, and how it proved itself; called after scoring."""
+        """What read the replies, for the score file: its ``name``, and after scoring how its self-check went."""

@@ -10,7 +10,7 @@ from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import direction
 
-# The abilities that the paper's claims tell apart.
+# The abilities that the paper's claims distinguish.
 PERCEPTION, REASONING = "perception", "reasoning"
 PLACE = {1: "above the control", -1: "below the control", 0: "not seen to differ from the control"}
 

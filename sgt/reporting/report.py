@@ -76,15 +76,15 @@ def _html(scores: Scores, cells: pd.DataFrame) -> str:
 
 
 def _figures(study: LoadedStudy) -> list[dict[str, str]]:
-    shown = []
+    figures = []
     for name in [*figures_of(study), "proxies"]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
             data = base64.b64encode(path.read_bytes()).decode()
-            shown.append({"name": name, "caption": CAPTIONS[name], "data": data})
+            figures.append({"name": name, "caption": CAPTIONS[name], "data": data})
         elif name != "proxies":
             raise SgtError(path, "no such figure", f"run `sgt figures {study.path}`")
-    return shown
+    return figures
 
 
 def _evidence(study: LoadedStudy, run) -> dict:

@@ -69,7 +69,7 @@ def _scenes(study: LoadedStudy, title: str) -> Rows:
 def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample]]:
     samples = list(islice(read_shard(path), len(rows)))
     if len(samples) < len(rows):
-        raise SgtError(path, f"{len(samples)} images, {len(rows)} are shown", "make it again with more")
+        raise SgtError(path, f"{len(samples)} images, the sheet has {len(rows)}", "make it again with more")
     return list(zip(rows, samples, strict=True))
 
 

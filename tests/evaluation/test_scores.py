@@ -104,7 +104,7 @@ def reader():
     return SceneReader(48)
 
 
-def test_the_reader_proves_itself_on_rendered_scenes(reader):
+def test_the_reader_passes_its_check_on_rendered_scenes(reader):
     check = reader.self_check()
     assert check.things > 500
     assert check.found > 0.9 and check.place > 0.95 and check.shape > 0.9 and check.extra < 0.05

@@ -11,7 +11,7 @@ from sgt.data.fetch import FETCHED
 from sgt.data.shards import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError
-import sgt.evaluation.tasks  # so that studies can name tasks: see sgt.config.benchmarks
+from sgt.evaluation.tasks import TASKS  # imported so that studies can name tasks: see sgt.config.benchmarks
 from sgt.lock import locked
 from sgt.proxies import PROXIES
 from sgt.reporting.figure_names import figures_of

@@ -22,7 +22,7 @@ ASPECTS = ("colour", "object", "place")
 
 
 class ToyworldGen(Task):
-    """Things are read off the images by an evaluator that proves itself on rendered scenes first."""
+    """An evaluator, tested on rendered scenes first, reads things off the images."""
 
     class Options(ImageBenchmark):
         """How images are sampled."""
