@@ -89,14 +89,26 @@ class Benchmark(Strict):
         return None
 
     @property
+    def downloads(self) -> tuple[str, ...]:
+        """Folders of fetched models that an evaluator needs, each the value of one of the fields."""
+        return ()
+
+    @property
     def prediction_options(self) -> dict:
         """What decides, besides version and data, what models are given, as JSON."""
-        return self.model_dump(mode="json", exclude={"name", "version", "dataset", *self.scoring_fields})
+        scoring = {"name", "version", "dataset", *self.scoring_fields, *self._folders}
+        return self.model_dump(mode="json", exclude=scoring)
 
     @property
     def scoring_options(self) -> dict:
-        """What decides how replies are scored, as JSON."""
-        return {"version": self.scoring_version, **self.model_dump(mode="json", include=set(self.scoring_fields))}
+        """What decides how replies are scored, besides the content of downloads, as JSON."""
+        fields = set(self.scoring_fields) - self._folders
+        return {"version": self.scoring_version, **self.model_dump(mode="json", include=fields)}
+
+    @property
+    def _folders(self) -> set[str]:
+        """Fields that name downloads: where a model lies decides nothing."""
+        return {field for field in type(self).model_fields if getattr(self, field) in self.downloads}
 
     def item_texts(self, record: dict, where: str) -> list[str]:
         """The questions or prompts of one sample, so that a study can check early that every model can take them.

@@ -130,7 +130,7 @@ class Costs:
         used = [study.study.datasets[name] for name in study.used_datasets]
         paths = [model.checkpoint for model in study.models.values()]
         paths += [model.overlay for model in study.models.values() if model.overlay]
-        paths += [folder for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
+        paths += study.fetched_models
         folders = {dataset.download for dataset in used if dataset.source != "toyworld"}
         folders |= {Path(path).name for path in paths if study.is_fetched(path)}
         sizes = {name: _gigabytes(name) for name in sorted(folders)}

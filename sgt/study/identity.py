@@ -88,6 +88,7 @@ def score_identity(benchmark: Benchmark, predictions: dict) -> Identity:
         "predictions": predictions["predictions_sha256"],
         "of": predictions["identity"],
         "scoring": benchmark.scoring_options,
+        "evaluators": [fetched_content(Path(folder)) for folder in benchmark.downloads],
         "schema": SCORE_SCHEMA,
     }
 

@@ -174,6 +174,17 @@ class LoadedStudy:
             used |= {self.study.data.vqa, self.study.data.validation}
         return [name for name in self.study.datasets if name in used]
 
+    @property
+    def fetched_models(self) -> dict[Path, str]:
+        """Folders of fetched models that proxies are rendered or benchmarks scored with, and where each is named."""
+        arms = {self.proxy_name(arm): self.proxy(arm) for arm in self.proxy_arms}
+        named = {
+            Path(folder): f"{self.path}: proxies.{name}" for name, proxy in arms.items() for folder in proxy.downloads
+        }
+        for name, benchmark in self.benchmarks.items():
+            named |= {Path(folder): str(self.benchmark_file(name)) for folder in benchmark.downloads}
+        return named
+
     def is_fetched(self, folder: Path | str) -> bool:
         """Whether a folder is one that `sgt fetch` fills."""
         return Path(folder).parent == Path(self.study.downloads)

@@ -17,11 +17,18 @@ class Rated(Task):
     """The likeliest option per token is the answer."""
 
     class Options(LikelihoodBenchmark):
-        """Nothing but the task."""
+        """A model that an evaluator might need."""
 
         needs = "questions"
+        scoring_fields = frozenset({"evaluator"})
 
         task: Literal["rated"]
+        evaluator: str | None = None
+
+        @property
+        def downloads(self) -> tuple[str, ...]:
+            """The evaluator's folder."""
+            return (self.evaluator,) if self.evaluator else ()
 
         def item_texts(self, record: dict, where: str) -> list[str]:
             """The questions."""

@@ -16,6 +16,7 @@ from PIL import Image
 
 from sgt.commands.main import main
 from sgt.config.benchmarks import OPTIONS
+from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.evaluation import tasks
 from sgt.evaluation.metrics import Metric, items_of, summary
@@ -24,6 +25,8 @@ from sgt.evaluation.task import Row
 from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.models.requests import Reply
+from sgt.study.identity import score_identity
+from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
 
 DOCUMENT = Path(__file__).parents[2] / "docs/add-a-benchmark.md"
@@ -97,6 +100,28 @@ def test_a_task_of_likelihoods_in_pairs_where_lower_is_better(study, folder):
     assert [float(row["value"]) for row in table] == pytest.approx(
         [metric["value"] for metric in score["metrics"].values()], abs=1e-6
     )
+
+
+def test_an_evaluator_is_fetched_and_its_content_decides_scores(study, folder, capsys):
+    shutil.copy(Path(__file__).with_name("likelihood_task.py"), folder / "rated.py")
+    tasks.find_tasks()
+    about = {"name": "r", "task": "rated", "version": 1, "dataset": "test", "evaluator": "downloads/detector"}
+    Path("config/benchmarks/r.yaml").write_text(yaml.safe_dump(about))
+    write_study(Path(), arms=["base"], benchmarks=["r"])
+    assert main(["check", RUN[0]]) == 1
+    assert "config/benchmarks/r.yaml: downloads/detector is not fetched" in capsys.readouterr().err
+    identities = []
+    for sha256 in ("a" * 64, "b" * 64):
+        for place in ("downloads/detector", "downloads/other"):
+            Path(place).mkdir(parents=True, exist_ok=True)
+            (Path(place) / FETCHED).write_text(json.dumps({"files": {"model.safetensors": {"sha256": sha256}}}))
+            Path("config/benchmarks/r.yaml").write_text(yaml.safe_dump({**about, "evaluator": place}))
+            loaded = load_study(RUN[0])
+            assert loaded.fetched_models == {Path(place): "config/benchmarks/r.yaml"}
+            benchmark = loaded.benchmarks["r"]
+            assert place not in json.dumps(benchmark.prediction_options)
+            identities.append(score_identity(benchmark, {"predictions_sha256": "p", "identity": {}}))
+    assert identities[0] == identities[1] != identities[2] == identities[3]
 
 
 def test_a_group_is_right_only_if_all_its_rows_are():

@@ -226,6 +226,11 @@ def benchmark_data(wildcards) -> list[Path]:
     return dataset(STUDY.benchmarks[wildcards.benchmark].dataset)
 
 
+def models_to_score(wildcards) -> list[Path]:
+    """The records of the fetched models that a benchmark is scored with."""
+    return [fetched(folder) for folder in STUDY.benchmarks[wildcards.benchmark].downloads]
+
+
 def scores() -> list[Path]:
     """The score files of every run on every benchmark."""
     return [RESULTS / "scores" / run.id / f"{name}.json" for run in STUDY.runs for name in STUDY.benchmarks]
