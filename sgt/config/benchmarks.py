@@ -142,9 +142,11 @@ class ImageBenchmark(Benchmark):
     """The model makes an image, which an evaluator reads.
 
     Attributes:
+        edits: the images of a request are references to edit, not only to look at.
         smallest_side: in pixels, of an image that the evaluator can read.
     """
 
+    edits: ClassVar[bool] = False
     smallest_side: ClassVar[int] = 1
 
     sampling: SamplingOptions

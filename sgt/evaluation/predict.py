@@ -60,7 +60,7 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
     work.mkdir(parents=True, exist_ok=True)
 
     task = make_task(benchmark)
-    reply = _replier(load_model(spec, checkpoint_of(study, run)), spec, task)
+    reply = replier(load_model(spec, checkpoint_of(study, run)), spec, task)
     file = folder / prediction_file(benchmark)
     count = join_predictions(_predict_chunks(task, dataset, work, file.suffix, reply), file)
     meta = {
@@ -99,7 +99,7 @@ def _predict_chunks(
     return parts
 
 
-def _replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]], Sequence[AnyReply]]:
+def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]], Sequence[AnyReply]]:
     """The call of the model that a task needs, from rows to replies.
 
     Raises:
@@ -123,12 +123,17 @@ def _replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row
         images: list[Image.Image] = []
         for size, group in groupby(rows, key=lambda row: row.size):
             alike = list(group)
+            if size is None:
+                raise SgtError(
+                    f"task {task.name}", f"row {alike[0].id!r} has no size", "give it that of the image to make"
+                )
             width, height = made_image(spec).size(*size)
             images += model.generate(
                 [request(row) for row in alike],
                 sampling_of(options.sampling),
                 seeds=[options.sampling.seed + row.repeat for row in alike],
                 size=(height, width),
+                edit=options.edits,
             )
         return images
 

@@ -114,4 +114,4 @@ def _evaluations(scores: Scores) -> list[dict]:
 def _chance(scores: Scores) -> list[str]:
     """How chance was worked out, by benchmark."""
     first = {name: scores.files[scores.study.runs[0], name] for name in scores.study.benchmarks}
-    return [f"{name}: {score['chance_definition']}" for name, score in first.items() if score["chance_definition"]]
+    return [f"{name}, {score['chance_definition']}" for name, score in first.items() if score["chance_definition"]]

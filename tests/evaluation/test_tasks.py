@@ -7,7 +7,9 @@ import shutil
 import sys
 import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +18,12 @@ from PIL import Image
 
 from sgt.commands.main import main
 from sgt.config.benchmarks import OPTIONS
+from sgt.config.models import Model
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.evaluation import tasks
 from sgt.evaluation.metrics import Metric, items_of, summary
+from sgt.evaluation.predict import replier
 from sgt.evaluation.score import score_predictions
 from sgt.evaluation.task import Row
 from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
@@ -27,7 +31,7 @@ from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.models.requests import Reply
 from sgt.study.identity import score_identity
 from sgt.study.load import load_study
-from tests.conftest import sgt, write_study
+from tests.conftest import MODEL, sgt, write_study
 
 DOCUMENT = Path(__file__).parents[2] / "docs/add-a-benchmark.md"
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
@@ -163,6 +167,35 @@ def test_images_are_scored_one_by_one():
     assert scored.items["score"] == [0.0] * 8
     # The one that was just made, and the one before it.
     assert max(held) <= 2
+
+
+def test_images_of_one_size_are_made_together_each_from_its_own_seed():
+    class Edits(ToyworldGen):
+        """Edits of a picture, some of them twice."""
+
+        class Options(ToyworldGen.Options):
+            """Its images are references."""
+
+            edits = True
+
+    calls = []
+
+    def generate(requests, sampling, *, seeds, size, edit):
+        calls.append(([request.text for request in requests], seeds, size, edit, sampling.num_steps))
+        return [Image.new("RGB", size[::-1]) for _ in requests]
+
+    sampling = {"num_steps": 5, "seed": 3}
+    about = {"name": "g", "task": "toyworld-gen", "version": 1, "dataset": "test", "sampling": sampling}
+    picture = Image.new("RGB", (8, 8))
+    rows = [
+        Row(f"{text}-{repeat}", text, "image", images=[picture], size=size, repeat=repeat)
+        for text, repeat, size in (("a", 0, (48, 48)), ("a", 1, (48, 48)), ("b", 0, (48, 40)))
+    ]
+    reply = replier(SimpleNamespace(generate=generate), Model.model_validate(MODEL), Edits(Edits.Options(**about)))
+    assert [image.size for image in reply(rows)] == [(48, 48), (48, 48), (48, 40)]
+    assert calls == [(["a", "a"], [3, 4], (48, 48), True, 5), (["b"], [3], (40, 48), True, 5)]
+    with pytest.raises(SgtError, match="task toyworld-gen: row 'a-0' has no size"):
+        reply([replace(rows[0], size=None)])
 
 
 def test_rows_that_do_not_fit_together_are_refused():
