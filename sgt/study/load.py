@@ -252,7 +252,8 @@ def _load_benchmark(folder: Path, name: str) -> Benchmark:
     file = folder / f"{name}.yaml"
     task = read_yaml(file, TaskName).task
     if task not in OPTIONS:
-        raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {', '.join(OPTIONS)}")
+        known = ", ".join(OPTIONS) or "those that `import sgt.evaluation.tasks` makes known"
+        raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {known}")
     return _load_named(folder, name, OPTIONS[task])
 
 
