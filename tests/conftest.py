@@ -117,9 +117,11 @@ STUDY = {
 }
 GENERATION = {
     "name": "toyworld-gen",
+    "task": "toyworld-gen",
     "version": 1,
     "dataset": "test",
-    "protocol": {"kind": "generation", "prompts": 6, "num_steps": 3, "cfg_text_scale": 3.0, "cfg_interval": [0.0, 1.0]},
+    "samples": 6,
+    "sampling": {"num_steps": 3, "cfg_text_scale": 3.0, "cfg_interval": [0.0, 1.0]},
 }
 
 

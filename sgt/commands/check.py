@@ -39,7 +39,8 @@ def describe(study: LoadedStudy) -> list[str]:
     for name, dataset in study.study.datasets.items():
         lines.append(f"dataset {name}: {dataset.summary} in {many(dataset.shards, 'shard')}")
     for name, benchmark in study.benchmarks.items():
-        lines.append(f"benchmark {name} v{benchmark.version}: {benchmark.protocol.kind} on {benchmark.dataset}")
+        protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
+        lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {benchmark.dataset}")
     lines += Costs(study).lines()
     for run in study.runs:
         steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model, run.arm).steps

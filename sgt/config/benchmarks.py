@@ -1,30 +1,40 @@
-"""``config/benchmarks/NAME.yaml``: questions or prompts with a protocol."""
+"""``config/benchmarks/NAME.yaml``: a task with its data, its protocol and its options.
 
-from typing import Annotated, Literal
+What every benchmark has stands here. What can be chosen about one task alone are the fields of its ``Options``, a
+subclass of one of the classes below in the task's own file (``sgt/evaluation/tasks``). Studies are loaded in a room
+below evaluation, which they may not import, and yet a wrong option must be refused before anything runs. So importing
+:mod:`sgt.evaluation.tasks` enters each task's ``Options`` in :data:`OPTIONS`, and a study looks them up there by the
+name of the task: pydantic checks the whole file in one pass, and no import runs upward. The command line and the
+Snakefile, through which studies are loaded, import the tasks first.
+"""
 
-from pydantic import Field, model_validator
+from typing import ClassVar, Literal
 
+from pydantic import ConfigDict, Field, model_validator
+
+from sgt.config.datasets import Samples
 from sgt.config.fields import Count, Name, Probability, Seed, Strict
 from sgt.config.recipe import TimeShift
 
 Solver = Literal["euler", "dpmsolver++"]
 # What a proxy arm draws lies in a folder of this name, beside those of the benchmarks.
 TARGETS = "targets"
+# The protocol of a file that names none: the one of whoever published the benchmark.
+OFFICIAL = "official"
 
 
-class QuestionProtocol(Strict):
-    """Questions with one right answer, answered greedily and matched exactly after normalisation."""
+class DecodingOptions(Strict):
+    """How answers are decoded."""
 
-    kind: Literal["questions"]
-    max_new_tokens: Count = Field(8, description="tokens after which an answer is cut off")
-    system: str | None = Field(None, description="a text before the image, such as one that asks for thinking")
+    max_new_tokens: Count = Field(description="tokens after which an answer is cut off")
+    temperature: float = Field(0.0, ge=0, description="0 takes the most likely token, else tokens are drawn")
+    seed: Seed = Field(0, description="of the draws")
+    system: str | None = Field(None, description="a text before the images, such as one that asks for thinking")
 
 
-class GenerationProtocol(Strict):
-    """Prompts turned into images, which an evaluator reads."""
+class SamplingOptions(Strict):
+    """How images are sampled."""
 
-    kind: Literal["generation"]
-    prompts: Count = Field(description="how many prompts, one per scene from the first")
     num_steps: Count = Field(description="steps of the sampler")
     cfg_text_scale: float = Field(
         4.0, ge=1, description="scale of classifier-free guidance by the prompt; 1: no guidance"
@@ -42,7 +52,7 @@ class GenerationProtocol(Strict):
     think_tokens: Count = Field(1000, description="after which a thought is cut off")
 
     @model_validator(mode="after")
-    def _guided_somewhere(self) -> "GenerationProtocol":
+    def _guided_somewhere(self) -> "SamplingOptions":
         low, high = self.cfg_interval
         if low > high:
             raise ValueError(f"cfg_interval: {low} is above {high}: swap them")
@@ -50,17 +60,26 @@ class GenerationProtocol(Strict):
 
 
 class Benchmark(Strict):
-    """``config/benchmarks/NAME.yaml``: questions or prompts with a protocol."""
+    """What every benchmark has; a task's ``Options`` derive from one of the three classes below.
+
+    Attributes:
+        needs: what each sample of the dataset must have for the task: ``questions``, ``captions`` or
+            ``conversations``; None if the task reads something else.
+        scoring_version: raised by whoever changes how the task parses replies, scores them or sums them up.
+            Predictions stay, scores are made anew.
+        scoring_fields: names of the fields that change scores alone, not what the model is given.
+    """
+
+    needs: ClassVar[str | None] = None
+    scoring_version: ClassVar[int] = 1
+    scoring_fields: ClassVar[frozenset[str]] = frozenset()
 
     name: Name = Field(description="as in the file's name")
-    version: Count = Field(description="to be raised when the questions or the protocol change")
+    task: Name = Field(description="file of sgt/evaluation/tasks, written with dashes")
+    version: Count = Field(description="to be raised when anything changes what models are given")
     dataset: Name = Field(description="dataset of the study that the rows come from")
-    protocol: QuestionProtocol | GenerationProtocol = Field(
-        discriminator="kind", description="how the rows are put to a model"
-    )
-    groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(
-        {}, description="kinds of question that are also scored together, by name of the group"
-    )
+    protocol: Name = Field(OFFICIAL, description="which of the task's ways to prompt models and to read replies")
+    samples: Count | None = Field(None, description="how many samples of the dataset, from the first; all if left out")
 
     @model_validator(mode="after")
     def _own_folder(self) -> "Benchmark":
@@ -68,8 +87,99 @@ class Benchmark(Strict):
             raise ValueError(f"name: {TARGETS!r} is the folder of what proxy arms draw: rename the benchmark")
         return self
 
-    @model_validator(mode="after")
-    def _groups_of_questions(self) -> "Benchmark":
-        if self.groups and self.protocol.kind != "questions":
-            raise ValueError("groups: only questions have kinds: remove it")
-        return self
+    @property
+    def system(self) -> str | None:
+        """A text before everything else that a model is given."""
+        return None
+
+    @property
+    def downloads(self) -> tuple[str, ...]:
+        """Folders of fetched models that an evaluator needs, each the value of one of the fields."""
+        return ()
+
+    @property
+    def prediction_options(self) -> dict:
+        """What decides, besides version and data, what models are given, as JSON."""
+        scoring = {"name", "version", "dataset", *self.scoring_fields, *self._folders}
+        return self.model_dump(mode="json", exclude=scoring)
+
+    @property
+    def scoring_options(self) -> dict:
+        """What decides how replies are scored, besides the content of downloads, as JSON."""
+        fields = set(self.scoring_fields) - self._folders
+        return {"version": self.scoring_version, **self.model_dump(mode="json", include=fields)}
+
+    @property
+    def _folders(self) -> set[str]:
+        """Fields that name downloads: where a model lies decides nothing."""
+        return {field for field in type(self).model_fields if getattr(self, field) in self.downloads}
+
+    def item_texts(self, record: dict, where: str) -> list[str]:
+        """The questions or prompts of one sample, so that a study can check early that every model can take them.
+
+        Args:
+            record: the sample's JSON.
+            where: its name, for messages.
+
+        Raises:
+            SgtError: the record lacks what the task reads.
+        """
+        raise NotImplementedError
+
+
+class AnswerBenchmark(Benchmark):
+    """The model answers in words."""
+
+    decoding: DecodingOptions
+
+    @property
+    def system(self) -> str | None:
+        """That of the decoding."""
+        return self.decoding.system
+
+
+class LikelihoodBenchmark(Benchmark):
+    """The model rates given continuations by their likelihood."""
+
+
+class ImageBenchmark(Benchmark):
+    """The model makes an image, which an evaluator reads.
+
+    Attributes:
+        edits: the images of a request are references to edit, not only to look at.
+        smallest_side: in pixels, of an image that the evaluator can read.
+    """
+
+    edits: ClassVar[bool] = False
+    smallest_side: ClassVar[int] = 1
+
+    sampling: SamplingOptions
+
+    @property
+    def system(self) -> str | None:
+        """That of the sampling."""
+        return self.sampling.system
+
+    def image_side(self, dataset: Samples) -> int:
+        """Side of the square image that models are to make, pixels, before a model rounds it to what it can make."""
+        raise NotImplementedError
+
+
+class TaskName(Strict):
+    """The one field of a benchmark's file that says what the others are."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    task: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _protocol_is_a_name(cls, content: object) -> object:
+        # As files had it before tasks had names.
+        if isinstance(content, dict) and isinstance(content.get("protocol"), dict):
+            raise ValueError("protocol: is now a name: name the task, and write options under decoding or sampling")
+        return content
+
+
+# The ``Options`` of each task by its name.
+OPTIONS: dict[str, type[Benchmark]] = {}

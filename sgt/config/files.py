@@ -22,6 +22,7 @@ RENAMED = {
     "keep": "keep_last",
     "max_tokens": "max_tokens_per_pack",
     "points": "num_steps, which is one less",
+    "prompts": "samples",
     "recompute": "activation_checkpointing",
     "text_scale": "cfg_text_scale",
     "vae_image": "target_image, with named sizes",
@@ -127,4 +128,4 @@ def first_fault(kind: type[BaseModel], error: ValidationError) -> tuple[str, str
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     given = repr(first["input"])
     given = given if len(given) <= 200 else f"{given[:200]}…"
-    return field, f"{first['msg']}, got {given}{more}", f"see `sgt schema` for what {kind.__name__} takes"
+    return field, f"{first['msg']}, got {given}{more}", f"see `sgt schema` for what {kind.__qualname__} takes"

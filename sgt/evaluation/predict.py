@@ -1,26 +1,31 @@
-"""What one run answers to, or makes of, one benchmark.
+"""Predicting: the replies of one run to the requests of one benchmark, whatever its task.
 
-Predictions are made in chunks; each is written whole to a work folder, so a killed call resumes where it was. Order
-and random draws depend on the benchmark alone, so the files are the same however often it was killed.
+Predictions are made in chunks, each written whole to a work folder, so a killed call resumes where it was. Order and
+random draws depend on the benchmark alone, so the files are the same however often it was killed.
 """
 
-import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import torch
+from PIL import Image
 
-from sgt.atomic import sha256, write_text
-from sgt.config.benchmarks import Benchmark, GenerationProtocol, QuestionProtocol
+from sgt.atomic import sha256
+from sgt.config.benchmarks import AnswerBenchmark, Benchmark, ImageBenchmark, LikelihoodBenchmark, SamplingOptions
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
-from sgt.data.images import encode_png, image_of
-from sgt.data.shards import Sample, ShardWriter, read_shard
 from sgt.environment import environment
+from sgt.errors import SgtError
+from sgt.evaluation.predictions import join_predictions, prediction_file, write_predictions
+from sgt.evaluation.task import AnyReply, Row, Task
+from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
-from sgt.models.interface import Answerer, Decoding, Generator, Request, Sampling
+from sgt.models.interface import Sampling
 from sgt.models.registry import load_model, target_transform
+from sgt.models.requests import Decoding, Request
+from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.identity import prediction_identity
@@ -29,7 +34,7 @@ from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
 from sgt.training.screening import check_items
 
-IMAGES_PER_CHUNK = 20
+SAMPLES_PER_CHUNK = 20
 
 
 def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
@@ -40,36 +45,30 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
         command: the command line, for the record.
 
     Raises:
-        SgtError: the run or the dataset is not there, or not of the study as it is.
+        SgtError: the run or the dataset is missing, or not that of the study as it is.
     """
     spec = study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
     results = Results(study)
     require_current(results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
-    dataset, protocol = open_dataset(study.dataset_dir(benchmark.dataset)), benchmark.protocol
+    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     check_items(study, benchmark, dataset)
     folder = study.prediction_dir(run, benchmark.name)
     identity = prediction_identity(study, run, benchmark, record["checkpoint_sha256"])
     work = folder / "work" / digest(identity)[:16]
     work.mkdir(parents=True, exist_ok=True)
 
-    model = load_model(spec, checkpoint_of(study, run))
-    match protocol:
-        case QuestionProtocol():
-            total, suffix = len(dataset), "jsonl"
-            predict = _answerer(model, protocol)
-        case GenerationProtocol():
-            total, suffix = protocol.prompts, "tar"
-            predict = _painter(model, spec, protocol)
-    parts = _predict_chunks(dataset, total, work, suffix, predict)
-    file, count = _join(parts, folder)
+    task = make_task(benchmark)
+    reply = replier(load_model(spec, checkpoint_of(study, run)), spec, task)
+    file = folder / prediction_file(benchmark)
+    count = join_predictions(_predict_chunks(task, dataset, work, file.suffix, reply), file)
     meta = {
         "identity": identity,
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
         "benchmark": benchmark.name,
         "version": benchmark.version,
-        "protocol": protocol.model_dump(mode="json"),
+        "options": benchmark.prediction_options,
         "data_sha256": identity["data"]["content"],
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
@@ -84,80 +83,79 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
 
 
 def _predict_chunks(
-    dataset: ShardDataset, total: int, work: Path, suffix: str, predict: Callable[[list[Sample], Path], None]
+    task: Task, dataset: ShardDataset, work: Path, suffix: str, reply: Callable[[list[Row]], Sequence[AnyReply]]
 ) -> list[Path]:
-    """Predict samples 0 … total in chunks that are not there yet; returns the files of all chunks, in order."""
-    starts = range(0, total, IMAGES_PER_CHUNK)
-    parts = [work / f"part-{start:07d}.{suffix}" for start in starts]
+    """Predict the chunks that are not there yet; returns the files of all chunks, in order."""
+    total = min(task.options.samples or len(dataset), len(dataset))
+    starts = range(0, total, SAMPLES_PER_CHUNK)
+    parts = [work / f"part-{start:07d}{suffix}" for start in starts]
     progress = Progress("samples", total)
     for start, part in zip(starts, parts, strict=True):
-        samples = [dataset[index] for index in range(start, min(start + IMAGES_PER_CHUNK, total))]
+        chunk = range(start, min(start + SAMPLES_PER_CHUNK, total))
         if not part.exists():
-            predict(samples, part)
-        progress.add(len(samples))
+            rows = list(task.rows(dataset[index] for index in chunk))
+            write_predictions(part, rows, reply(rows))
+        progress.add(len(chunk))
     return parts
 
 
-def _answerer(model: Answerer, protocol: QuestionProtocol) -> Callable[[list[Sample], Path], None]:
-    def predict(samples: list[Sample], part: Path) -> None:
-        asked = [sample.json()["questions"] for sample in samples]
-        images = [image_of(sample) for sample in samples]
-        requests = [
-            Request((image, question["question"]), protocol.system)
-            for image, questions in zip(images, asked, strict=True)
-            for question in questions
-        ]
-        replies = iter(model.answer(requests, Decoding(protocol.max_new_tokens)))
-        lines = [
-            json.dumps({**question, "key": sample.key, "prediction": next(replies).text})
-            for sample, questions in zip(samples, asked, strict=True)
-            for question in questions
-        ]
-        write_text(part, "".join(line + "\n" for line in lines))
+def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]], Sequence[AnyReply]]:
+    """The call of the model that a task needs, from rows to replies.
 
-    return predict
+    Raises:
+        SgtError: the task's options are of no kind of benchmark.
+    """
+    options = task.options
+
+    def request(row: Row) -> Request:
+        return task.request(row, options.protocol)
+
+    def answer(rows: list[Row]) -> Sequence[AnyReply]:
+        given = options.decoding
+        decoding = Decoding(given.max_new_tokens, given.temperature, given.seed)
+        return model.answer([request(row) for row in rows], decoding)
+
+    def rate(rows: list[Row]) -> Sequence[AnyReply]:
+        continuations = [task.continuations(row, options.protocol) for row in rows]
+        return model.loglikelihood([request(row) for row in rows], continuations)
+
+    def generate(rows: list[Row]) -> Sequence[AnyReply]:
+        images: list[Image.Image] = []
+        for size, group in groupby(rows, key=lambda row: row.size):
+            alike = list(group)
+            if size is None:
+                raise SgtError(
+                    f"task {task.name}", f"row {alike[0].id!r} has no size", "give it that of the image to make"
+                )
+            width, height = target_transform(spec).size(*size)
+            images += model.generate(
+                [request(row) for row in alike],
+                sampling_of(options.sampling),
+                seeds=[options.sampling.seed + row.repeat for row in alike],
+                size=(height, width),
+                edit=options.edits,
+            )
+        return images
+
+    match options:
+        case AnswerBenchmark():
+            return answer
+        case LikelihoodBenchmark():
+            return rate
+        case ImageBenchmark():
+            return generate
+    classes = ", ".join(each.__name__ for each in (AnswerBenchmark, LikelihoodBenchmark, ImageBenchmark))
+    raise SgtError(f"task {task.name}", f"its Options are none of {classes}", "derive them from one of these")
 
 
-def _painter(model: Generator, spec: Model, protocol: GenerationProtocol) -> Callable[[list[Sample], Path], None]:
-    sampling = sampling_of(protocol)
-
-    def predict(samples: list[Sample], part: Path) -> None:
-        about = [sample.json() for sample in samples]
-        width, height = target_transform(spec).size(*image_of(samples[0]).size)
-        requests = [Request((record["caption"],), protocol.system) for record in about]
-        seeds = [protocol.seed] * len(requests)
-        images = model.generate(requests, sampling, seeds=seeds, size=(height, width))
-        with ShardWriter(part) as shard:
-            for sample, record, image in zip(samples, about, images, strict=True):
-                asked = {"prompt": record["caption"], "objects": record["scene"]["objects"]}
-                shard.add(sample.key, {"png": encode_png(image), "json": json.dumps(asked).encode()})
-
-    return predict
-
-
-def sampling_of(protocol: GenerationProtocol) -> Sampling:
-    """How a protocol samples images."""
+def sampling_of(options: SamplingOptions) -> Sampling:
+    """How a benchmark samples images."""
     return Sampling(
-        num_steps=protocol.num_steps,
-        shift=protocol.timestep_shift,
-        cfg_text_scale=protocol.cfg_text_scale,
-        cfg_interval=protocol.cfg_interval,
-        solver=protocol.solver,
-        negative_prompt=protocol.negative_prompt,
-        think_tokens=protocol.think_tokens,
+        num_steps=options.num_steps,
+        shift=options.timestep_shift,
+        cfg_text_scale=options.cfg_text_scale,
+        cfg_interval=options.cfg_interval,
+        solver=options.solver,
+        negative_prompt=options.negative_prompt,
+        think_tokens=options.think_tokens,
     )
-
-
-def _join(parts: list[Path], folder: Path) -> tuple[Path, int]:
-    """Join the chunks into ``predictions.jsonl`` or ``images.tar``; returns the file and the number of predictions."""
-    if parts[0].suffix == ".jsonl":
-        file = folder / "predictions.jsonl"
-        lines = [line for part in parts for line in part.read_text(encoding="utf-8").splitlines()]
-        write_text(file, "".join(line + "\n" for line in lines))
-        return file, len(lines)
-    file = folder / "images.tar"
-    with ShardWriter(file) as shard:
-        for part in parts:
-            for sample in read_shard(part):
-                shard.add(sample.key, sample.files)
-    return file, shard.count

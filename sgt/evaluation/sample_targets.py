@@ -1,4 +1,4 @@
-"""A proxy arm makes the targets it was trained on, for a few held-out scenes."""
+"""Samples of what a proxy arm learned: its targets for a few held-out images."""
 
 import torch
 
@@ -20,16 +20,16 @@ from sgt.study.results import Results, require_current
 
 
 def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> None:
-    """Write ``predictions/RUN/targets/images.tar``: the image shown, its true target, and what the run made.
+    """Write ``predictions/RUN/targets/images.tar``: the input, its true target, and what the run made.
 
     Args:
         study, run: a proxy arm's run.
-        count: how many scenes.
+        count: how many images.
         command: the command line, for the record.
 
     Raises:
-        SgtError: the run has no proxy or the study no generation benchmark; or the run or the dataset is not there,
-            or not of the study as it is.
+        SgtError: the run has no proxy or the study no benchmark of images; or the run or the dataset is missing, or
+            not that of the study as it is.
     """
     if run.proxy is None:
         raise SgtError(run.id, "has no proxy whose targets it could make", "choose a proxy arm")
@@ -37,28 +37,28 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
     torch.set_num_threads(spec.predict.threads)
     benchmark = study.sampling_benchmark
     if benchmark is None:
-        raise SgtError(study.path, "no generation benchmark", "add one: its scenes and sampler are used")
+        raise SgtError(study.path, "no benchmark of images", "add one: its dataset and sampling are used")
     results = Results(study)
     require_current(results.dataset(benchmark.dataset), results.run(run))
     record = read_run(study, run)
     dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     samples = [dataset[index] for index in range(min(count, len(dataset)))]
-    shown = [
-        proxy.condition(image_of(sample), generator(benchmark.protocol.seed, "demonstrate", place))
+    inputs = [
+        proxy.condition(image_of(sample), generator(benchmark.sampling.seed, "demonstrate", place))
         for place, sample in enumerate(samples)
     ]
-    width, height = target_transform(spec).size(*shown[0].size)
+    width, height = target_transform(spec).size(*inputs[0].size)
     model = load_model(spec, checkpoint_of(study, run))
-    seeds = [benchmark.protocol.seed + place for place in range(len(samples))]
-    requests = [Request((image, proxy.prompts[0]), benchmark.protocol.system) for image in shown]
-    made = model.generate(requests, sampling_of(benchmark.protocol), seeds=seeds, size=(height, width))
+    seeds = [benchmark.sampling.seed + place for place in range(len(samples))]
+    requests = [Request((image, proxy.prompts[0]), benchmark.system) for image in inputs]
+    made = model.generate(requests, sampling_of(benchmark.sampling), seeds=seeds, size=(height, width))
     images = study.prediction_dir(run, "targets") / "images.tar"
     with ShardWriter(images) as shard:
-        for sample, seen, image in zip(samples, shown, made, strict=True):
+        for sample, given, image in zip(samples, inputs, made, strict=True):
             target = target_of(proxy, sample).convert("RGB")
             shard.add(
                 sample.key,
-                {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(seen)},
+                {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(given)},
             )
     about = {"identity": target_samples_identity(study, run, record["checkpoint_sha256"]), "command": command}
     about |= {"file": images.name, "count": shard.count, "predictions_sha256": sha256(images)}

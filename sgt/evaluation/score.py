@@ -1,16 +1,19 @@
-"""Metrics from the prediction files alone."""
+"""Scoring: metrics from the prediction files alone, whatever the task."""
 
-import json
 import logging
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sgt.atomic import sha256
 from sgt.config.benchmarks import Benchmark
-from sgt.data.images import decode_image
-from sgt.data.shards import read_shard
 from sgt.environment import environment
 from sgt.errors import SgtError
-from sgt.evaluation.questions import score_questions
+from sgt.evaluation.metrics import summary
+from sgt.evaluation.predictions import read_predictions
+from sgt.evaluation.task import AnyReply, Row, Task
+from sgt.evaluation.tasks import make_task
 from sgt.identity import read_record, write_record
 from sgt.revision import code_revision
 from sgt.study.identity import SCORE_SCHEMA, score_identity
@@ -18,6 +21,23 @@ from sgt.study.load import LoadedStudy, Run
 from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a task made of predictions.
+
+    Attributes:
+        metrics: by name, in the order of the tables: ``value``, ``low``, ``high``, ``n``, if known ``chance``, and as
+            ``about`` the fields of :class:`~sgt.evaluation.metrics.Metric` but its name.
+        items: the table of items as columns: ``id``, the rows' dimensions and groups, the task's values, and
+            ``chance`` if it is known.
+        statuses: how many replies were parsed with each status.
+    """
+
+    metrics: dict[str, dict[str, Any]]
+    items: dict[str, list]
+    statuses: dict[str, int]
 
 
 def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
@@ -36,25 +56,23 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
     file = folder / meta["file"]
     if sha256(file) != meta["predictions_sha256"]:
         raise SgtError(file, "changed since it was made", "run `sgt predict` again")
-    match benchmark.protocol.kind:
-        case "questions":
-            metrics, items = score_questions(_lines(file), benchmark.groups)
-            evaluator = {"name": "exact match after normalisation"}
-        case "generation":
-            metrics, items, evaluator = _score_images(file)
-    scored = len(items["id"])
-    if scored != meta["count"]:
-        raise SgtError(file, f"{scored} predictions, meta.json says {meta['count']}", "run `sgt predict` again")
+    task = make_task(benchmark)
+    scored = score_predictions(task, read_predictions(file))
+    count = len(scored.items["id"])
+    if count != meta["count"]:
+        raise SgtError(file, f"{count} predictions, meta.json has {meta['count']}", "run `sgt predict` again")
     result = {
         "schema": SCORE_SCHEMA,
         "identity": score_identity(benchmark, meta),
         "run": meta["run"],
         "benchmark": benchmark.name,
         "version": benchmark.version,
-        "protocol": meta["protocol"],
-        "counts": {"predicted": meta["count"], "scored": scored},
-        "metrics": metrics,
-        "evaluator": evaluator,
+        "options": meta["options"],
+        "counts": {"predicted": meta["count"], "scored": count},
+        "statuses": scored.statuses,
+        "metrics": scored.metrics,
+        "chance_definition": task.chance_definition,
+        "evaluator": task.evaluator,
         "hashes": {
             "predictions": meta["predictions_sha256"],
             "data": meta["data_sha256"],
@@ -63,31 +81,48 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
         "code": {"predict": meta["code"], "score": code_revision()},
         "environment": {"predict": meta.get("environment"), "score": environment()},
         "commands": [meta["command"], command],
-        "items": items,
+        "items": scored.items,
     }
     write_record(study.score_file(run, benchmark.name), result)
-    for name, metric in metrics.items():
+    for name, metric in scored.metrics.items():
         chance = f"  chance {metric['chance']:.3f}" if "chance" in metric else ""
         log.info("%-24s %.3f  [%.3f, %.3f]  n %d%s", name, *(metric[k] for k in ("value", "low", "high", "n")), chance)
 
 
-def _lines(file: Path) -> list[dict]:
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply]]) -> Scored:
+    """Parse and score predictions one by one, so that no more than one image is held, and sum them up.
+
+    Raises:
+        SgtError: two rows have the same id, an evaluator does not work as it must, or the task's rows, values and
+            metrics do not fit together.
+    """
+    rows, scores, statuses = [], [], Counter()
+    for row, reply in predictions:
+        parsed = task.parse(row, reply, task.options.protocol)
+        rows.append(row)
+        scores.append(task.score(row, parsed))
+        statuses[parsed.status] += 1
+    items = _columns(task, rows, scores)
+    metrics = {}
+    for metric in task.metrics(rows):
+        summed = summary(metric, items)
+        if summed is not None:
+            about = asdict(metric)
+            metrics[about.pop("name")] = {**summed, "about": about}
+    return Scored(metrics, items, dict(statuses))
 
 
-def _score_images(file: Path) -> tuple[dict, dict, dict]:
-    # Only images need these, and they take long to import.
-    from sgt.evaluation.generation import score_scenes
-    from sgt.evaluation.scene_reader import SceneReader
-
-    samples = list(read_shard(file))
-    images = [decode_image(sample.get("png"), f"{file}: {sample.key}.png") for sample in samples]
-    reader = SceneReader(images[0].width)
-    check = reader.self_check()
-    log.info("scene reader: %s", check)
-    metrics, items = score_scenes(
-        [sample.key for sample in samples],
-        [sample.json()["objects"] for sample in samples],
-        [reader.read(image) for image in images],
-    )
-    return metrics, items, {"name": "scene reader", "self_check": vars(check)}
+def _columns(task: Task, rows: list[Row], scores: list[dict[str, float]]) -> dict[str, list]:
+    """The table of items, by column."""
+    lines = [{"id": row.id, **row.dimensions, **row.groups, **values} for row, values in zip(rows, scores, strict=True)]
+    chance = task.chance(rows)
+    if chance is not None:
+        lines = [{**line, "chance": value} for line, value in zip(lines, chance, strict=True)]
+    where, remedy = f"task {task.name}", "correct its rows or scores"
+    repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
+    if repeated:
+        raise SgtError(where, f"several rows have the id {repeated[0]!r}", remedy)
+    names = list(lines[0]) if lines else ["id"]
+    if odd := next((line for line in lines if list(line) != names), None):
+        raise SgtError(where, f"row {odd['id']!r} has columns {list(odd)}, the first has {names}", remedy)
+    return {name: [line[name] for line in lines] for name in names}

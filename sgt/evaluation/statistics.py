@@ -33,7 +33,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, its 95% interval, and the number of items it is over; NaN where it cannot be told."""
+    """A mean, its 95% interval, and the number of items it is over; NaN where it is not known."""
 
     value: float
     low: float
@@ -129,8 +129,8 @@ def _difference(value: float, added: np.ndarray, n: int) -> Difference:
     error, freedom = _standard_error(added)
     student = stdtrit(freedom, 0.5 + LEVEL / 2)
     half, detectable = student * error, (student + stdtrit(freedom, POWER)) * error
-    told = (value, value - half, value + half)
-    return Difference(*map(float, told), n, float(detectable), len(added))
+    interval = (value, value - half, value + half)
+    return Difference(*map(float, interval), n, float(detectable), len(added))
 
 
 def _numbered(clusters: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from pydantic import ValidationError
 
 import sgt.models
-from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Strict
 from sgt.config.files import first_fault
 from sgt.config.models import Model
@@ -65,8 +65,8 @@ class FamilyRules(Protocol):
             SgtError: it has.
         """
 
-    def check_generation(self, protocol: GenerationProtocol) -> None:
-        """See that images can be sampled as a protocol says.
+    def check_generation(self, sampling: SamplingOptions) -> None:
+        """See that images can be sampled like this.
 
         Raises:
             SgtError: they cannot.

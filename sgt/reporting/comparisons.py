@@ -5,19 +5,27 @@ from collections.abc import Iterator
 import numpy as np
 
 from sgt.config.study import ARM_WITHOUT_PROXY
+from sgt.evaluation.metrics import Metric
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import direction
 
-PERCEPTION, REASONING = "accuracy/perception", "accuracy/reasoning"
+# The abilities that the paper's claims distinguish.
+PERCEPTION, REASONING = "perception", "reasoning"
 PLACE = {1: "above the control", -1: "below the control", 0: "not seen to differ from the control"}
 
 
-def headline_metrics(scores: Scores) -> Iterator[tuple[str, str, str]]:
+def headline_metrics(scores: Scores) -> Iterator[tuple[str, Metric, str]]:
     """Benchmark, metric and title of everything that sums a benchmark up."""
     pairs = [(name, metric) for name in scores.study.benchmarks for metric in scores.headlines(name)]
-    for (name, metric), title in scores.titles(pairs).items():
-        yield name, metric, title
+    titles = scores.titles((name, metric.name) for name, metric in pairs)
+    for name, metric in pairs:
+        yield name, metric, titles[name, metric.name]
+
+
+def headline_of(scores: Scores, benchmark: str, ability: str) -> Metric | None:
+    """The metric that sums up an ability in a benchmark."""
+    return next((metric for metric in scores.headlines(benchmark) if ability in metric.abilities), None)
 
 
 def proxy_tasks(scores: Scores, level: str | None = None) -> list[str]:
@@ -27,12 +35,13 @@ def proxy_tasks(scores: Scores, level: str | None = None) -> list[str]:
     return [arm for arm in own if level in (None, scores.study.proxy(arm).level)]
 
 
-def with_both_kinds(scores: Scores) -> list[str]:
-    """The benchmarks that ask questions of perception and of reasoning."""
-    return [name for name in scores.study.benchmarks if {PERCEPTION, REASONING} <= set(scores.metrics(name))]
+def with_both_abilities(scores: Scores) -> list[str]:
+    """The benchmarks that measure perception and reasoning apart."""
+    abilities = (PERCEPTION, REASONING)
+    return [name for name in scores.study.benchmarks if all(headline_of(scores, name, each) for each in abilities)]
 
 
-def against_control(scores: Scores, model: str, benchmark: str, metric: str) -> str:
+def against_control(scores: Scores, model: str, benchmark: str, metric: Metric) -> str:
     """Which proxy arms are above and below the control, in words."""
     gains = {arm: scores.gain(model, arm, benchmark, metric) for arm in scores.study.proxy_arms}
     above, below, neither = ([arm for arm, gain in gains.items() if direction(gain) == sign] for sign in (1, -1, 0))
@@ -51,20 +60,26 @@ def against_control(scores: Scores, model: str, benchmark: str, metric: str) -> 
 
 
 def difference(
-    scores: Scores, model: str, benchmark: str, metric: str, arms: list[str], others: list[str]
+    scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str], others: list[str]
 ) -> Difference:
     """The mean of some arms less that of others, on the same items and seeds."""
     a, b = (
         np.mean([scores.items(model, arm, benchmark, metric).values for arm in group], axis=0)
         for group in (arms, others)
     )
-    return paired_difference(a, b, scores.items(model, arms[0], benchmark, metric).keys)
+    return paired_difference(a, b, scores.items(model, arms[0], benchmark, metric).clusters)
 
 
-def gained(scores: Scores, model: str, benchmark: str, metric: str, arm: str) -> tuple[np.ndarray, list[str]]:
-    """Gain over the control per seed and item, and the image of each item."""
+def helped(metric: Metric, gain: Difference) -> Difference:
+    """A difference as help: above zero where the metric changed for the better."""
+    return gain if metric.higher_is_better else -gain
+
+
+def gains_by_item(scores: Scores, model: str, benchmark: str, metric: Metric, arm: str) -> tuple[np.ndarray, list[str]]:
+    """Gain over the control, seeds × items, turned so that above zero is better, and the cluster of each item."""
     treated, control = (scores.items(model, each, benchmark, metric) for each in (arm, ARM_WITHOUT_PROXY))
-    return treated.values - control.values, treated.keys
+    gain = treated.values - control.values
+    return gain if metric.higher_is_better else -gain, treated.clusters
 
 
 def have_intervals(*estimates: Difference) -> bool:
@@ -77,5 +92,5 @@ def why_unseen(title: str, *estimates: Difference) -> str:
     if any(np.isnan(estimate.value) for estimate in estimates):
         return f"a run has no value of {title}"
     if not have_intervals(*estimates):
-        return "all items are of one image, so there is no interval"
+        return "all items are of one cluster, so there is no interval"
     return "no difference is seen"

@@ -1,6 +1,6 @@
-"""What a study says on screen while Snakemake runs it: a line per finished job, where long ones are, and how it ended.
+"""What appears on screen while Snakemake runs a study: finished jobs, the progress of long ones, and how it ended.
 
-Jobs write to their own logs, complete; only what a person follows stands here. Snakemake's own record of a run, with
+Jobs write complete logs of their own; the screen has only what a person follows. Snakemake's own log of a run, with
 reasons and commands of all jobs, is below ``.snakemake/log``.
 """
 
@@ -24,12 +24,12 @@ from sgt.study.load import LoadedStudy
 
 log = logging.getLogger("snakemake.logging")
 WIDTH = 200
-# Seconds after which a job that still runs is told, twice as long each time, to at most an hour.
-FIRST_LOOK, LONGEST_WAIT = 30.0, 3600.0
-SHOWN_FAILURES = 5
-# Rules whose jobs are told with their command when they start, too: of others, the end comes soon enough.
+# Seconds until a running job is reported, doubled each time, up to an hour.
+FIRST_REPORT, LONGEST_WAIT = 30.0, 3600.0
+PRINTED_FAILURES = 5
+# Rules whose jobs are also reported, with their command, when they start. The others are short.
 LONG = {"fetch", "pretrain", "train"}
-# Of every job, or of no use on screen.
+# Events that every job has, or that are of no use on screen.
 DROPPED = {
     LogEvent.WORKFLOW_STARTED,
     LogEvent.RESOURCES_INFO,
@@ -60,11 +60,11 @@ FAILED_COMMAND = re.compile(
 
 @dataclass
 class Running:
-    """A job that runs: what it does in words, when it began and is looked at next (seconds), and its log if any."""
+    """A running job: a description, when it began and when it is reported next (seconds), and its log if it has one."""
 
-    told: str
+    description: str
     began: float
-    next_look: float
+    next_report: float
     log: Path | None
 
 
@@ -88,7 +88,7 @@ class Console(logging.Formatter):
         self._over = threading.Event()
 
     def attach(self) -> None:
-        """Take the place of Snakemake's formatter on screen; a logger plugin that was asked for is left alone."""
+        """Replace Snakemake's formatter on screen; a logger plugin that the user chose is left alone."""
         for handler in log.handlers:
             if handler.name == "DefaultStreamHandler":
                 self._default = handler.formatter
@@ -96,35 +96,37 @@ class Console(logging.Formatter):
                 handler.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether a record has something to tell."""
+        """Whether a record appears on screen; its text is kept in the record."""
         with self._lock:
-            record.told = self._tell(record)
-        return bool(record.told)
+            record.screen_text = self._text_of(record)
+        return bool(record.screen_text)
 
     def format(self, record: logging.LogRecord) -> str:
-        """What it tells."""
-        return record.told
+        """The text of a record that :meth:`filter` passed."""
+        return record.screen_text
 
     def succeeded(self) -> None:
-        """Tell how long the stages took, what was found, and where the report is."""
+        """Print how long the stages took, what was found, and where the report is."""
         self._over.set()
         times = stage_times(self._study.results / "benchmarks").to_string(index=False, float_format="%.1f")
-        self._say("\n".join([times, *self._ending()]))
+        self._print("\n".join([times, *self._ending()]))
 
     def failed(self) -> None:
-        """Tell which jobs failed, with their logs' last words, and how to go on."""
+        """Print which jobs failed, with the last lines of their logs, and how to continue."""
         self._over.set()
         failed = list(self._failed.values())
         lines = [f"study {self._study.study.name} stopped{f': {len(failed)} failed' if failed else ''}"]
-        for told, path in failed[:SHOWN_FAILURES]:
-            lines += [f"failed: {told}", *_last_words(path)]
-        if len(failed) > SHOWN_FAILURES:
-            lines.append(f"… and {len(failed) - SHOWN_FAILURES} more")
-        again = "run the same again: what is finished is kept, and work that was cut off goes on where it was saved"
-        self._say("\n".join([*lines, f"mend what is named and {again}" if failed else again]))
+        for description, path in failed[:PRINTED_FAILURES]:
+            lines += [f"failed: {description}", *_end_of_log(path)]
+        if len(failed) > PRINTED_FAILURES:
+            lines.append(f"… and {len(failed) - PRINTED_FAILURES} more")
+        again = (
+            "run the same command again: finished results are kept, and interrupted jobs resume where they last saved"
+        )
+        self._print("\n".join([*lines, f"correct what is named above and {again}" if failed else again]))
 
-    def look(self) -> list[str]:
-        """Lines of the jobs that have run long enough to be told again."""
+    def progress(self) -> list[str]:
+        """Lines of the running jobs that are due to be reported."""
         now, lines = time.monotonic(), []
         with self._lock:
             for jobid, job in self._running.items():
@@ -132,28 +134,28 @@ class Console(logging.Formatter):
                 amount = AMOUNT.search(words)
                 if amount and self._expected:
                     self._expected.extrapolate(jobid, now - job.began, int(amount["done"]), int(amount["total"]))
-                if now >= job.next_look:
-                    job.next_look = now + min(now - job.began, LONGEST_WAIT)
+                if now >= job.next_report:
+                    job.next_report = now + min(now - job.began, LONGEST_WAIT)
                     at = words[amount.start() :] if amount else f"{now - job.began:.0f} s so far"
-                    lines.append(self._line(f"running: {job.told}: {at}"))
+                    lines.append(self._line(f"running: {job.description}: {at}"))
         return lines
 
-    def _tell(self, record: logging.LogRecord) -> str:
+    def _text_of(self, record: logging.LogRecord) -> str:
         event = getattr(record, "event", None)
         if self._workflow.output_settings.dryrun:
             text = self._default.format(record)
             # A command is there to be copied.
             return text if event == LogEvent.SHELLCMD else "\n".join(map(_cut, text.splitlines()))
-        if hasattr(record, "said"):
-            return record.said
+        if hasattr(record, "printed"):
+            return record.printed
         match event:
             case LogEvent.RUN_INFO:
                 return self._begin(record)
             case LogEvent.JOB_INFO:
                 now = time.monotonic()
                 logs = [Path(name.split(" (")[0]) for name in record.log]
-                told = record.rule_msg or f"{record.rule_name} {', '.join(record.wildcards.values())}".strip()
-                self._running[record.jobid] = Running(told, now, now + FIRST_LOOK, logs[0] if logs else None)
+                description = record.rule_msg or f"{record.rule_name} {', '.join(record.wildcards.values())}".strip()
+                self._running[record.jobid] = Running(description, now, now + FIRST_REPORT, logs[0] if logs else None)
                 if self._expected:
                     self._expected.began(record.jobid, now)
                 if record.rule_name in LONG and getattr(record, "shellcmd", None):
@@ -170,7 +172,7 @@ class Console(logging.Formatter):
 
     def _begin(self, record: logging.LogRecord) -> str:
         self._expected = Expected(self._workflow.dag)
-        threading.Thread(target=self._keep_looking, daemon=True).start()
+        threading.Thread(target=self._report_progress, daemon=True).start()
         return self._default.format(record).rstrip()
 
     def _finish(self, jobid: int) -> str:
@@ -179,25 +181,25 @@ class Console(logging.Formatter):
         if job is None or self._expected is None:
             return ""
         seconds = self._expected.finished(jobid, time.monotonic())
-        return self._line(f"{job.told} ({seconds:.0f} s)")
+        return self._line(f"{job.description} ({seconds:.0f} s)")
 
     def _fail(self, jobid: int, why: str | None) -> str:
-        """What failed, what a scheduler says of it, and the last words of its log."""
+        """What failed, the scheduler's message, and the last line of its log."""
         job = self._running.pop(jobid, None)
         if job is None:
             return ""
-        self._failed[jobid] = job.told, job.log
-        said = [part for line in (why or "").splitlines() for part in _wrapped(f"    {line.strip()}")]
-        return "\n".join([self._line(f"failed: {job.told}"), *said, *_last_words(job.log)])
+        self._failed[jobid] = job.description, job.log
+        reason = [part for line in (why or "").splitlines() for part in _wrapped(f"    {line.strip()}")]
+        return "\n".join([self._line(f"failed: {job.description}"), *reason, *_end_of_log(job.log)])
 
     def _pass(self, record: logging.LogRecord) -> str:
-        """A message of Snakemake's that is of use, once."""
+        """A message of Snakemake's that is useful, once."""
         text = self._default.format(record).strip("\n")
         failed = FAILED_COMMAND.search(text)
         if failed:
             status = int(failed["status"] or 128)
             killed = failed["signal"] or (f"signal {status - 128}" if status > 128 else "")
-            return f"a job's command was killed by {killed}: for want of memory, or from outside" if killed else ""
+            return f"a job's command was killed by {killed}: out of memory, or from outside" if killed else ""
         if text.startswith(CHATTER) or text in self._passed:
             return ""
         self._passed.add(text)
@@ -206,9 +208,9 @@ class Console(logging.Formatter):
         return "\n".join(part for line in text.splitlines() for part in _wrapped(line))
 
     def _ending(self) -> list[str]:
-        """What the study found and where its report is, if the report is what was asked for."""
-        asked = any(job.rule.name == "report" for job in self._workflow.dag.jobs)
-        if not asked or not report_file(self._study).exists():
+        """What the study found and where its report is, if the report was requested."""
+        requested = any(job.rule.name == "report" for job in self._workflow.dag.jobs)
+        if not requested or not report_file(self._study).exists():
             return []
         try:
             return [part for line in ending(Scores(self._study)) for part in _wrapped(line)]
@@ -219,14 +221,14 @@ class Console(logging.Formatter):
         share = self._expected.share(time.monotonic()) if self._expected else 0.0
         return "\n".join(_wrapped(f"{time.strftime('%H:%M:%S')} [{100 * share:3.0f} %] {text}"))
 
-    def _keep_looking(self) -> None:
+    def _report_progress(self) -> None:
         while not self._over.wait(5.0):
-            for line in self.look():
-                self._say(line)
+            for line in self.progress():
+                self._print(line)
 
-    def _say(self, text: str) -> None:
-        # Snakemake's formatter for its own record knows no arguments.
-        log.info(text, extra={"said": text})
+    def _print(self, text: str) -> None:
+        # Snakemake's formatter for its own log does not fill in arguments.
+        log.info(text, extra={"printed": text})
 
 
 def _last_line(path: Path | None) -> str:
@@ -240,7 +242,7 @@ def _last_line(path: Path | None) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _last_words(path: Path | None) -> list[str]:
+def _end_of_log(path: Path | None) -> list[str]:
     """Where a job's log is, and its last line."""
     words = _last_line(path)
     return [f"    log: {path}", *textwrap.wrap(words, WIDTH, initial_indent="    ", subsequent_indent="    ")]

@@ -1,4 +1,4 @@
-"""Which software made a study's results: one environment, or a mixture that a reader should know of."""
+"""Which software made a study's results: one environment, or several, of which the report warns."""
 
 import json
 from collections import Counter
@@ -6,8 +6,8 @@ from collections import Counter
 from sgt.reporting.scores import Scores
 from sgt.study.record import read_run
 
-# Records from before environments were told.
-UNTOLD = {"python": "not recorded", "packages": "not recorded"}
+# Of records that were written before environments were recorded.
+NOT_RECORDED = {"python": "not recorded", "packages": "not recorded"}
 
 
 def environments(scores: Scores) -> list[dict]:
@@ -18,17 +18,17 @@ def environments(scores: Scores) -> list[dict]:
     """
     used: Counter[tuple[str, str]] = Counter()
     for run in scores.study.runs:
-        used[_told(read_run(scores.study, run).get("environment")), "training"] += 1
+        used[_key(read_run(scores.study, run).get("environment")), "training"] += 1
     for score in scores.files.values():
         by_stage = score.get("environment", {})
         for stage, what in (("predict", "prediction"), ("score", "score")):
-            used[_told(by_stage.get(stage)), what] += 1
+            used[_key(by_stage.get(stage)), what] += 1
     rows: dict[str, dict] = {}
-    for (told, what), count in used.most_common():
-        row = rows.setdefault(told, {**json.loads(told), "made": []})
+    for (key, what), count in used.most_common():
+        row = rows.setdefault(key, {**json.loads(key), "made": []})
         row["made"].append(f"{count} {what}{'s' if count > 1 else ''}")
     return [{**row, "made": ", ".join(row["made"])} for row in rows.values()]
 
 
-def _told(environment: dict | None) -> str:
-    return json.dumps(environment or UNTOLD, sort_keys=True)
+def _key(environment: dict | None) -> str:
+    return json.dumps(environment or NOT_RECORDED, sort_keys=True)

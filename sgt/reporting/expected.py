@@ -6,8 +6,8 @@ from statistics import fmean
 
 from sgt.reporting.stages import job_seconds
 
-# Seconds of jobs of a kind that was never run here, by the beginning of their rule's name. Only their proportions
-# count, and only until one has run.
+# Seconds of jobs whose rule never ran here, by the beginning of its name. Only their proportions matter, and only
+# until one has run.
 UNKNOWN = {
     "pretrain": 600,
     "fetch": 300,
@@ -29,7 +29,7 @@ class Expected:
 
     def __init__(self, dag) -> None:
         self._took: defaultdict[tuple, list[float]] = defaultdict(list)
-        self._kinds: dict[int, list[tuple]] = {}
+        self._groups: dict[int, list[tuple]] = {}
         self._files: dict[int, Path] = {}
         self._own: dict[int, float] = {}
         self._began: dict[int, float] = {}
@@ -37,13 +37,13 @@ class Expected:
         self._share = 0.0
         waiting = set(dag.needrun_jobs())
         for job in dag.jobs:
-            kinds = kinds_of(job.rule.name, job.wildcards_dict)
+            groups = groups_of(job.rule.name, job.wildcards_dict)
             seconds = job_seconds(Path(job.benchmark)) if job.benchmark else None
             if seconds is not None:
-                self._learn(kinds, seconds)
+                self._learn(groups, seconds)
             if job in waiting:
                 number = dag.jobid(job)
-                self._kinds[number] = kinds
+                self._groups[number] = groups
                 if job.benchmark:
                     self._files[number] = Path(job.benchmark)
                 if seconds is not None:
@@ -54,7 +54,7 @@ class Expected:
         self._began[number] = now
 
     def extrapolate(self, number: int, elapsed: float, done: int, total: int) -> None:
-        """A running job says how much of its work is done: better than what others took."""
+        """Expect the rest of a running job from the share of its work that is done, rather than from other jobs."""
         if 0 < done < total:
             self._own[number] = elapsed * total / done
 
@@ -64,39 +64,39 @@ class Expected:
         measured = job_seconds(self._files[number]) if number in self._files else None
         seconds = elapsed if measured is None else measured
         self._finished[number] = seconds
-        self._learn(self._kinds.get(number, []), seconds)
+        self._learn(self._groups.get(number, []), seconds)
         return seconds
 
     def share(self, now: float) -> float:
         """How much of the time of all jobs has passed, from 0 to 1; it never goes back."""
-        if len(self._finished) >= len(self._kinds):
+        if len(self._finished) >= len(self._groups):
             return 1.0
         past = sum(self._finished.values())
         ahead = 0.0
-        for number in self._kinds.keys() - self._finished.keys():
+        for number in self._groups.keys() - self._finished.keys():
             elapsed = now - self._began[number] if number in self._began else 0.0
             past += elapsed
-            # A job that takes longer than expected is nearly done as far as anybody can tell.
+            # Nothing is known of a job that takes longer than expected; it counts as nearly done.
             ahead += max(self._seconds(number) - elapsed, elapsed / 20)
         self._share = max(self._share, min(past / max(past + ahead, 1e-9), 0.99))
         return self._share
 
-    def _learn(self, kinds: list[tuple], seconds: float) -> None:
-        for kind in kinds:
-            self._took[kind].append(seconds)
+    def _learn(self, groups: list[tuple], seconds: float) -> None:
+        for group in groups:
+            self._took[group].append(seconds)
 
     def _seconds(self, number: int) -> float:
         if number in self._own:
             return self._own[number]
-        kinds = self._kinds[number]
-        known = next((kind for kind in kinds if kind in self._took), None)
+        groups = self._groups[number]
+        known = next((group for group in groups if group in self._took), None)
         if known:
             return fmean(self._took[known])
-        (rule,) = kinds[-1]
+        (rule,) = groups[-1]
         return next((seconds for start, seconds in UNKNOWN.items() if rule.startswith(start)), OTHERWISE)
 
 
-def kinds_of(rule: str, wildcards: dict[str, str]) -> list[tuple]:
-    """Of which jobs one may expect a job to be like, the most alike first."""
+def groups_of(rule: str, wildcards: dict[str, str]) -> list[tuple]:
+    """Groups of jobs that take about as long as one, the most similar first: of its rule and wildcards, of its rule."""
     alike = [(rule, *(wildcards.get(name) for name in ("model", "benchmark", "proxy", "images"))), (rule,)]
     return alike if any(alike[0][1:]) else alike[1:]

@@ -1,4 +1,4 @@
-"""Gains by kind and arm, generation by arm, training curves, and sheets of what was made."""
+"""Gains by metric and arm, generation metrics by arm, training curves, and sheets of what was made."""
 
 import json
 from collections.abc import Callable
@@ -13,9 +13,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sgt.atomic import atomic_path
+from sgt.config.benchmarks import ImageBenchmark
+from sgt.reporting.figure_names import compared_arms, figures_of
 from sgt.reporting.samples import generated_sheet, target_sheet
-from sgt.reporting.scores import Scores, short
-from sgt.reporting.shown import compared_arms, figures_of
+from sgt.reporting.scores import Scores
 from sgt.study.load import LoadedStudy
 
 # Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
@@ -50,16 +51,24 @@ def write_figures(study: LoadedStudy) -> None:
 
 
 def gains(scores: Scores) -> Figure:
-    """Gain over the control by kind of question, a point with its 95% interval per arm; a panel per model."""
+    """Gain over the control by metric, a point with its 95% interval per arm; a panel per model."""
     cells = scores.cells[scores.cells["arm"].isin(compared_arms(scores.study))]
-    cells = cells[cells["metric"].str.startswith("accuracy")]
+    cells = cells[~_of_images(scores, cells)]
     return _panels(scores, cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
 
 
 def generation(scores: Scores) -> Figure:
     """Generation metrics by arm, with 95% intervals; a panel per model."""
-    cells = scores.cells[scores.cells["metric"].str.startswith("generation/")]
-    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), "share of prompts' things", zero=False)
+    cells = scores.cells[_of_images(scores, scores.cells)]
+    pairs = cells[["benchmark", "metric"]].drop_duplicates().itertuples(index=False)
+    units = ", ".join(dict.fromkeys(scores.metric(*pair).unit for pair in pairs))
+    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), units, zero=False)
+
+
+def _of_images(scores: Scores, cells: pd.DataFrame) -> pd.Series:
+    """Which cells are of benchmarks that models make images for."""
+    names = [name for name, each in scores.study.benchmarks.items() if isinstance(each, ImageBenchmark)]
+    return cells["benchmark"].isin(names)
 
 
 def training(study: LoadedStudy) -> Figure:
@@ -83,12 +92,12 @@ def training(study: LoadedStudy) -> Figure:
 
 
 def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
-    cells = cells.assign(row=cells["benchmark"] + " " + cells["metric"].map(_title))
-    if cells["benchmark"].nunique() == 1:
-        cells["row"] = cells["metric"].map(_title)
+    pairs = list(zip(cells["benchmark"], cells["metric"], strict=True))
+    titles = scores.titles(pairs)
+    cells = cells.assign(row=[titles[pair] for pair in pairs])
     models, metrics, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "row", "arm"))
     pitch = len(arms) + 1.5
-    over = "seeds and scenes" if len(scores.study.study.seeds) > 1 else "scenes"
+    over = f"seeds and {scores.clusters}" if len(scores.study.study.seeds) > 1 else scores.clusters
     figure, axes = plt.subplots(
         1, len(models), figsize=(1.5 + 5.5 * len(models), 1.0 + 0.11 * pitch * len(metrics)), squeeze=False,
         sharey=True, layout="constrained",
@@ -118,10 +127,6 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
     axes[0][0].invert_yaxis()
     axes[0][-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
-
-
-def _title(metric: str) -> str:
-    return "all questions" if metric == "accuracy" else short(metric).removeprefix("generation/")
 
 
 def _clean(axis: plt.Axes) -> None:

@@ -1,8 +1,8 @@
 """What the numbers say about the paper's claims, worked out from the scores and never written by hand.
 
-A proxy *helps* where it is above the control ``sft``, and a level of proxies helps *more* only where it helps at all;
-otherwise what was found instead is told. First comes what the control itself did to the base, which decides what a
-gain over the control is worth.
+A proxy *helps* where it is better than the control ``sft``, and a level of proxies helps *more* only where it helps at
+all; otherwise the finding is what was seen instead. First comes what the control itself did to the base, which decides
+what a gain over the control is worth.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,17 @@ from sgt.reporting.comparisons import (
     REASONING,
     against_control,
     difference,
-    gained,
+    gains_by_item,
     have_intervals,
     headline_metrics,
+    headline_of,
+    helped,
     proxy_tasks,
     why_unseen,
-    with_both_kinds,
+    with_both_abilities,
 )
-from sgt.reporting.scores import Scores, interval, short
-from sgt.reporting.verdicts import Verdict, direction, told, verdict
+from sgt.reporting.scores import Scores, interval
+from sgt.reporting.verdicts import Verdict, direction, in_words, verdict
 
 # Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
 HALF, DETECTABLE = 1.960, 2.802
@@ -35,7 +37,7 @@ class Finding:
     """One claim, and what this study measured.
 
     Attributes:
-        about: ``control``, ``proxies``, ``levels``, ``kinds`` or ``base``.
+        about: ``control``, ``proxies``, ``levels``, ``abilities`` or ``base``.
         claim: what would be so.
         verdict: whether it is.
         found: what is so instead, or besides, in a sentence.
@@ -50,7 +52,7 @@ class Finding:
 
     @property
     def of_control_and_seen(self) -> bool:
-        """Whether it says what the control did to the base, which is told first."""
+        """Whether it is what the control did to the base, which comes first."""
         return self.about == "control" and self.verdict.side != "open"
 
 
@@ -58,7 +60,7 @@ def findings(scores: Scores) -> list[Finding]:
     """Every finding that the study's arms and benchmarks allow, and what they leave untested."""
     found = []
     for model in scores.study.study.models:
-        for part in (_control, _proxies, _levels, _kinds, _base):
+        for part in (_control, _proxies, _levels, _abilities, _base):
             found += part(scores, model)
     found += _untested(scores)
     # What the control did to the base decides what gains are worth; what could not be tested decides nothing.
@@ -83,10 +85,11 @@ def _control(scores: Scores, model: str) -> Iterator[Finding]:
     }
     for benchmark, metric, title in headline_metrics(scores):
         base = scores.gain(model, ARM_WITHOUT_TRAINING, benchmark, metric)
+        better = helped(metric, base)
         same = ("base and the control sft differ", why_unseen(title, base))
-        claim, found = beats.get(direction(base), same)
-        decided = verdict(-base if direction(base) < 0 else base)
-        yield Finding("control", f"{model}: {claim} in {title}", decided, found, f"base less sft: {told(base)}")
+        claim, found = beats.get(direction(better), same)
+        decided = verdict(-better if direction(better) < 0 else better)
+        yield Finding("control", f"{model}: {claim} in {title}", decided, found, f"base less sft: {in_words(base)}")
 
 
 def _proxies(scores: Scores, model: str) -> Iterator[Finding]:
@@ -98,8 +101,8 @@ def _proxies(scores: Scores, model: str) -> Iterator[Finding]:
     for benchmark, metric, title in headline_metrics(scores):
         gain = difference(scores, model, benchmark, metric, arms, [ARM_WITHOUT_PROXY])
         found = against_control(scores, model, benchmark, metric) if have_intervals(gain) else why_unseen(title, gain)
-        numbers = f"{arms[0] if len(arms) == 1 else 'mean of the proxies'} less sft: {told(gain)}"
-        yield Finding("proxies", f"{model}: {who} {title}{what}", verdict(gain), found, numbers)
+        numbers = f"{arms[0] if len(arms) == 1 else 'mean of the proxies'} less sft: {in_words(gain)}"
+        yield Finding("proxies", f"{model}: {who} {title}{what}", verdict(helped(metric, gain)), found, numbers)
 
 
 def _levels(scores: Scores, model: str) -> Iterator[Finding]:
@@ -108,55 +111,58 @@ def _levels(scores: Scores, model: str) -> Iterator[Finding]:
     if not high or not low:
         return
     for benchmark, metric, title in headline_metrics(scores):
-        if metric == REASONING:
+        if REASONING in metric.abilities:
             continue
         gain, more = (difference(scores, model, benchmark, metric, high, other) for other in ([ARM_WITHOUT_PROXY], low))
         apart = {1: "high level above low level", -1: "high level below low level", 0: "levels not seen to differ"}
+        better = (helped(metric, gain), helped(metric, more))
         found = f"{against_control(scores, model, benchmark, metric)}; {apart[direction(more)]}"
         yield Finding(
             "levels",
             f"{model}: high-level proxies help {title} more than low-level ones",
-            verdict(gain, more),
+            verdict(*better),
             found if have_intervals(gain, more) else why_unseen(title, gain, more),
-            f"{', '.join(high)} less sft: {told(gain)}; less the mean of {', '.join(low)}: {told(more)}",
+            f"{', '.join(high)} less sft: {in_words(gain)}; less the mean of {', '.join(low)}: {in_words(more)}",
         )
 
 
-def _kinds(scores: Scores, model: str) -> Iterator[Finding]:
+def _abilities(scores: Scores, model: str) -> Iterator[Finding]:
     """The high-level proxy's gain is in perception rather than in reasoning."""
-    for name in with_both_kinds(scores):
+    for name in with_both_abilities(scores):
+        metrics = [headline_of(scores, name, ability) for ability in (PERCEPTION, REASONING)]
         for arm in proxy_tasks(scores, "high"):
-            kinds = (PERCEPTION, REASONING)
-            gain, other = (difference(scores, model, name, kind, [arm], [ARM_WITHOUT_PROXY]) for kind in kinds)
-            (a, of_a), (b, of_b) = (gained(scores, model, name, kind, arm) for kind in kinds)
+            gain, other = (difference(scores, model, name, metric, [arm], [ARM_WITHOUT_PROXY]) for metric in metrics)
+            (a, of_a), (b, of_b) = (gains_by_item(scores, model, name, metric, arm) for metric in metrics)
             more = difference_of_means(a, b, of_a, of_b)
             found = f"in perception {arm} is {PLACE[direction(gain)]}, in reasoning {PLACE[direction(other)]}"
             if not have_intervals(gain, other, more):
                 found = why_unseen("perception and reasoning", gain, other, more)
             yield Finding(
-                "kinds",
+                "abilities",
                 f"{model}: {arm} helps perception more than reasoning{_of(scores, name)}",
-                verdict(gain, more),
+                verdict(helped(metrics[0], gain), more),
                 found,
-                f"gain over sft in perception {told(gain)}, in reasoning {told(other)}, difference {told(more)}",
+                f"gain over sft in perception {in_words(gain)}, in reasoning {in_words(other)}, "
+                f"difference {in_words(more)}",
             )
 
 
 def _base(scores: Scores, model: str) -> Iterator[Finding]:
-    """The base answers each kind of perception question better than its form allows."""
+    """The base does better than chance in each part of perception."""
     cells = scores.cells
     base = cells[(cells["model"] == model) & (cells["arm"] == ARM_WITHOUT_TRAINING) & cells["chance"].notna()]
-    for name, spec in scores.study.benchmarks.items():
-        kinds = [f"accuracy/{kind}" for kind in spec.groups.get("perception", [])]
-        rows = base[(base["benchmark"] == name) & base["metric"].isin(kinds)]
+    for name in scores.study.benchmarks:
+        parts = [m for m in scores.metrics(name) if PERCEPTION in m.abilities and not m.headline and m.higher_is_better]
+        titles = {metric.name: metric.title for metric in parts}
+        rows = base[(base["benchmark"] == name) & base["metric"].isin(list(titles))]
         if rows.empty:
             continue
         numbers = []
         for row in rows.itertuples():
-            text = f"{short(row.metric)} {interval(row.value, row.low, row.high)} (chance {row.chance:.3f}"
+            text = f"{titles[row.metric]} {interval(row.value, row.low, row.high)} (chance {row.chance:.3f}"
             detectable = (row.high - row.low) / 2 * DETECTABLE / HALF
             numbers.append(text + (")" if row.low > row.chance else f", detectable: {detectable:.3f} above)"))
-        not_above = [short(row.metric) for row in rows.itertuples() if not row.low > row.chance]
+        not_above = [titles[row.metric] for row in rows.itertuples() if not row.low > row.chance]
         below = (rows["high"] < rows["chance"]).any()
         of_one = Verdict.OPPOSITE_SEEN_ONCE if below else Verdict.NOT_SEEN if not_above else Verdict.SEEN_ONCE
         yield Finding(
@@ -169,7 +175,7 @@ def _base(scores: Scores, model: str) -> Iterator[Finding]:
 
 
 def _untested(scores: Scores) -> Iterator[Finding]:
-    """What the study's arms and benchmarks do not allow to be asked."""
+    """What the study's arms and benchmarks do not allow to be tested."""
     arms = scores.study.study.arms
     missing = [arm for arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) if arm not in arms]
     if missing:
@@ -182,10 +188,10 @@ def _untested(scores: Scores) -> Iterator[Finding]:
     if levels:
         reason = f"no arm is trained on a proxy of {' or '.join(levels)} level"
         yield Finding("levels", "high-level proxies help more than low-level ones", Verdict.NOT_TESTED, reason)
-    if "high" not in levels and not with_both_kinds(scores):
-        reason = "no benchmark tells perception from reasoning"
-        yield Finding("kinds", "high-level proxies help perception more", Verdict.NOT_TESTED, reason)
+    if "high" not in levels and not with_both_abilities(scores):
+        reason = "no benchmark measures perception and reasoning apart"
+        yield Finding("abilities", "high-level proxies help perception more", Verdict.NOT_TESTED, reason)
 
 
 def _of(scores: Scores, benchmark: str) -> str:
-    return f" ({benchmark})" if len(with_both_kinds(scores)) > 1 else ""
+    return f" ({benchmark})" if len(with_both_abilities(scores)) > 1 else ""

@@ -13,9 +13,9 @@ from sgt.atomic import write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.reporting.environments import environments
+from sgt.reporting.figure_names import CAPTIONS, figures_of
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
-from sgt.reporting.shown import CAPTIONS, figures_of
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import note, pivot, tables_of
 from sgt.reporting.verdicts import MEANING
@@ -44,10 +44,11 @@ def write_report(study: LoadedStudy) -> None:
         findings=found,
         meaning={each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
         tables={name: _html(scores, cells) for name, cells in tables_of(scores).items()},
-        note=note(study).replace("`", ""),
+        note=note(scores).replace("`", ""),
         figures=_figures(study),
         runs=[_evidence(study, run) for run in study.runs],
-        benchmarks=_protocols(scores),
+        benchmarks=_evaluations(scores),
+        chance=_chance(scores),
         environments=used,
         stages=stage_times(study.results / "benchmarks").to_dict("records"),
         code=code_revision(),
@@ -75,15 +76,15 @@ def _html(scores: Scores, cells: pd.DataFrame) -> str:
 
 
 def _figures(study: LoadedStudy) -> list[dict[str, str]]:
-    shown = []
+    figures = []
     for name in [*figures_of(study), "proxies"]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
             data = base64.b64encode(path.read_bytes()).decode()
-            shown.append({"name": name, "caption": CAPTIONS[name], "data": data})
+            figures.append({"name": name, "caption": CAPTIONS[name], "data": data})
         elif name != "proxies":
             raise SgtError(path, "no such figure", f"run `sgt figures {study.path}`")
-    return shown
+    return figures
 
 
 def _evidence(study: LoadedStudy, run) -> dict:
@@ -92,18 +93,25 @@ def _evidence(study: LoadedStudy, run) -> dict:
     return {**record, "seconds": "" if seconds is None else f"{seconds:.0f}"}
 
 
-def _protocols(scores: Scores) -> list[dict]:
-    told = []
+def _evaluations(scores: Scores) -> list[dict]:
+    """What the report states of each benchmark."""
+    rows = []
     for name, spec in scores.study.benchmarks.items():
         score = scores.files[scores.study.runs[0], name]
-        told.append(
+        rows.append(
             {
                 "name": name,
                 "version": spec.version,
                 "dataset": spec.dataset,
-                "protocol": yaml.safe_dump(score["protocol"], default_flow_style=True, width=10_000).strip(),
+                "options": yaml.safe_dump(score["options"], default_flow_style=True, width=10_000).strip(),
                 "evaluator": json.dumps(score["evaluator"]),
                 "data": score["hashes"]["data"],
             }
         )
-    return told
+    return rows
+
+
+def _chance(scores: Scores) -> list[str]:
+    """How chance was worked out, by benchmark."""
+    first = {name: scores.files[scores.study.runs[0], name] for name in scores.study.benchmarks}
+    return [f"{name}, {score['chance_definition']}" for name, score in first.items() if score["chance_definition"]]

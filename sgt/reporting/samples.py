@@ -6,7 +6,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from sgt.config.benchmarks import Benchmark, GenerationProtocol
 from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
@@ -21,7 +20,7 @@ Rows = list[dict[str, Image.Image]]
 
 
 def target_sheet(study: LoadedStudy) -> Image.Image:
-    """Per held-out scene and proxy arm of the first seed: what was shown, the target, and what the arm made."""
+    """Per held-out scene and proxy arm of the first seed: the image the arm saw, the target, and what the arm made."""
 
     def columns(rows: Rows, run: Run) -> None:
         if not run.proxy or not study.samples_targets(run.proxy):
@@ -39,7 +38,7 @@ def generated_sheet(study: LoadedStudy) -> Image.Image:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
 
     def columns(rows: Rows, run: Run) -> None:
-        for row, sample in _beside(rows, study.prediction_dir(run, _benchmark(study).name) / "images.tar"):
+        for row, sample in _beside(rows, study.prediction_dir(run, study.sampling_benchmark.name) / "images.tar"):
             row[run.arm] = _picture(sample, "png")
 
     return _sheet(study, "true scene", columns)
@@ -60,21 +59,17 @@ def _sheet(study: LoadedStudy, title: str, columns: Callable[[Rows, Run], None])
     return whole
 
 
-def _benchmark(study: LoadedStudy) -> Benchmark:
-    """The generation benchmark, whose first scenes are shown."""
-    return next(spec for spec in study.benchmarks.values() if isinstance(spec.protocol, GenerationProtocol))
-
-
 def _scenes(study: LoadedStudy, title: str) -> Rows:
-    spec = _benchmark(study)
-    dataset = open_dataset(study.dataset_dir(spec.dataset))
-    return [{title: image_of(dataset[place])} for place in range(min(ROWS, spec.protocol.prompts))]
+    benchmark = study.sampling_benchmark
+    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
+    count = min(ROWS, benchmark.samples or len(dataset), len(dataset))
+    return [{title: image_of(dataset[place])} for place in range(count)]
 
 
 def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample]]:
     samples = list(islice(read_shard(path), len(rows)))
     if len(samples) < len(rows):
-        raise SgtError(path, f"{len(samples)} images, {len(rows)} are shown", "make it again with more")
+        raise SgtError(path, f"{len(samples)} images, the sheet has {len(rows)}", "make it again with more")
     return list(zip(rows, samples, strict=True))
 
 

@@ -1,35 +1,18 @@
 """The score files of a study, read and checked, and their metrics over seeds and against the control."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from sgt.config.benchmarks import QuestionProtocol
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.questions import items_of
-from sgt.evaluation.statistics import Difference, paired_difference, proportion
+from sgt.evaluation.metrics import Items, Metric, items_of
+from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
-
-
-@dataclass(frozen=True)
-class Items:
-    """What a metric is a mean of, over the seeds of one arm.
-
-    Attributes:
-        ids: the question or image of each item.
-        keys: the image of each item; items of one image are not independent.
-        values: in [0, 1], seeds × items; NaN where a run has none.
-    """
-
-    ids: list[str]
-    keys: list[str]
-    values: np.ndarray
 
 
 class Scores:
@@ -50,59 +33,59 @@ class Scores:
             if (score["hashes"]["data"], score["items"]["id"]) != (first["hashes"]["data"], first["items"]["id"]):
                 path = study.score_file(run, name)
                 raise SgtError(path, f"scored on other data than {first['run']['id']}", "run `sgt predict` again")
+        self._metrics: dict[str, dict[str, Metric]] = {name: {} for name in study.benchmarks}
+        for (_, name), score in self.files.items():
+            for metric, summed in score["metrics"].items():
+                self._metrics[name].setdefault(metric, Metric(metric, **summed["about"]))
 
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm, by seed."""
         return [run for run in self.study.runs if (run.model, run.arm) == (model, arm)]
 
-    def metrics(self, benchmark: str) -> list[str]:
-        """Names of a benchmark's metrics that any run has, the ones that sum it up first."""
-        return list(
-            dict.fromkeys(metric for run in self.study.runs for metric in self.files[run, benchmark]["metrics"])
-        )
+    def metrics(self, benchmark: str) -> list[Metric]:
+        """A benchmark's metrics that any run has, in the order of its task."""
+        return list(self._metrics[benchmark].values())
 
-    def headlines(self, benchmark: str) -> list[str]:
-        """The metrics that sum a benchmark up: its groups of questions that were asked, or its score."""
-        spec = self.study.benchmarks[benchmark]
-        if not isinstance(spec.protocol, QuestionProtocol):
-            return ["generation/score"]
-        asked = self.metrics(benchmark)
-        groups = [metric for metric in (f"accuracy/{group}" for group in spec.groups) if metric in asked]
-        return groups or ["accuracy"]
+    def metric(self, benchmark: str, name: str) -> Metric:
+        """One of a benchmark's metrics."""
+        return self._metrics[benchmark][name]
+
+    def headlines(self, benchmark: str) -> list[Metric]:
+        """The metrics that sum a benchmark up."""
+        return [metric for metric in self.metrics(benchmark) if metric.headline]
 
     def titles(self, metrics: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """What to call metrics, given as (benchmark, metric): in short, unless two would have the same name."""
+        """Titles of metrics, given as (benchmark, name); with the benchmark's name if two would have the same."""
         pairs = list(dict.fromkeys(metrics))
-        names = [short(metric) for _, metric in pairs]
-        if len(set(names)) < len(pairs):
-            names = [f"{benchmark} {short(metric)}" for benchmark, metric in pairs]
-        return dict(zip(pairs, names, strict=True))
+        titles = [self.metric(*pair).title for pair in pairs]
+        if len(set(titles)) < len(pairs):
+            titles = [f"{benchmark} {self.metric(benchmark, name).title}" for benchmark, name in pairs]
+        return dict(zip(pairs, titles, strict=True))
 
-    def items(self, model: str, arm: str, benchmark: str, metric: str) -> Items:
-        """The items of a metric for one arm, in each of its seeds."""
-        tables = [self.files[run, benchmark]["items"] for run in self.runs(model, arm)]
-        first = tables[0]
-        if metric.split("/")[0] == "accuracy":
-            chosen, column = items_of(metric, first["kind"], self.study.benchmarks[benchmark].groups), "accuracy"
-        else:
-            chosen, column = list(range(len(first["id"]))), metric
-        missing = [np.nan] * len(first["id"])
-        values = np.array([[table.get(column, missing)[index] for index in chosen] for table in tables], float)
-        return Items([first["id"][i] for i in chosen], [first["key"][i] for i in chosen], values)
+    @property
+    def clusters(self) -> str:
+        """What intervals are over besides seeds, in the plural: ``scenes``, or ``images and scenes``."""
+        names = {metric.cluster for metrics in self._metrics.values() for metric in metrics.values()}
+        return " and ".join(sorted("items" if name == "id" else f"{name}s" for name in names))
 
-    def gain(self, model: str, arm: str, benchmark: str, metric: str) -> Difference | None:
+    def items(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items:
+        """The items of a metric for one arm; values are seeds × items."""
+        runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
+        return Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+
+    def gain(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference | None:
         """An arm's metric less the control's on the same items and seeds; None for the control, or without one."""
         if arm == ARM_WITHOUT_PROXY or ARM_WITHOUT_PROXY not in self.study.study.arms:
             return None
         treated = self.items(model, arm, benchmark, metric)
         control = self.items(model, ARM_WITHOUT_PROXY, benchmark, metric)
-        return paired_difference(treated.values, control.values, treated.keys)
+        return paired_difference(treated.values, control.values, treated.clusters)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row per model, arm and metric.
 
-        Columns: ``model``, ``arm``, ``level`` (of the proxy), ``seeds`` (how many), ``benchmark``, ``metric``;
+        Columns: ``model``, ``arm``, ``level`` (of the proxy), ``seeds`` (how many), ``benchmark``, ``metric`` (name);
         ``value``, ``low``, ``high`` (95%), ``n`` (items), ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the
         control; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
         """
@@ -113,10 +96,10 @@ class Scores:
                     rows += [self._cell(model, arm, benchmark, metric) for metric in self.metrics(benchmark)]
         return pd.DataFrame(rows)
 
-    def _cell(self, model: str, arm: str, benchmark: str, metric: str) -> dict:
+    def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:
         runs = self.runs(model, arm)
         items = self.items(model, arm, benchmark, metric)
-        estimate = proportion(items.values, items.keys)
+        estimate = metric.estimate(items.values, items.clusters)
         gain = self.gain(model, arm, benchmark, metric)
         first = self.files[runs[0], benchmark]
         return {
@@ -125,20 +108,15 @@ class Scores:
             "level": self.study.proxy(arm).level if arm in self.study.proxy_arms else None,
             "seeds": len(runs),
             "benchmark": benchmark,
-            "metric": metric,
+            "metric": metric.name,
             **vars(estimate),
-            "chance": first["metrics"].get(metric, {}).get("chance"),
+            "chance": first["metrics"].get(metric.name, {}).get("chance"),
             "gain": gain and gain.value,
             "gain_low": gain and gain.low,
             "gain_high": gain and gain.high,
             "scores": " ".join(str(self.study.score_file(run, benchmark)) for run in runs),
             "command": " && ".join(first["commands"]),
         }
-
-
-def short(metric: str) -> str:
-    """A metric's name without what it is measured in: ``accuracy/count`` is ``count``, ``generation/score`` stays."""
-    return metric.removeprefix("accuracy/").replace("_", " ")
 
 
 def interval(value: float, low: float, high: float, sign: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What tables, figures and report are made from: results of the study as it is, and nothing else."""
+"""What tables, figures and report are made from: current results of the study, and nothing else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from sgt.study.results import SOURCES, Results, require_current
 
 @contextmanager
 def reporting(study: LoadedStudy, page: str) -> Iterator[None]:
-    """Around the making of a page (``tables``, ``figures``, ``report``): see to its sources, then record them.
+    """Check the sources of a page (``tables``, ``figures``, ``report``) before it is made, and record them after.
 
     Raises:
-        SgtError: a score or a drawing is not there, or not of the study as it is.
+        SgtError: a score or a drawing is missing, or not that of the study as it is.
     """
     reported = Results(study).reported
     require_current(*reported)

@@ -1,6 +1,6 @@
 """The study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
 
-``main`` has what sums the benchmarks up, ``kinds`` everything. Two more files are for DVC, to compare studies with:
+``main`` has what sums the benchmarks up, ``all`` every metric. Two more files are for DVC, to compare studies with:
 ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
@@ -8,54 +8,60 @@ import pandas as pd
 
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
-from sgt.reporting.scores import Scores, interval, short
+from sgt.reporting.scores import Scores, interval
 from sgt.study.load import LoadedStudy
 
 
-def note(study: LoadedStudy) -> str:
+def note(scores: Scores) -> str:
     """What stands below a study's tables."""
-    once = len(study.study.seeds) == 1
-    told = f"Value and 95% interval over {'scenes' if once else 'training seeds and scenes'}"
-    if ARM_WITHOUT_PROXY in study.study.arms and len(study.study.arms) > 1:
-        told += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
-    return f"{told}. With one seed, what another training would have changed is not in it." if once else f"{told}."
+    study = scores.study.study
+    once = len(study.seeds) == 1
+    text = f"Value and 95% interval over {scores.clusters if once else f'training seeds and {scores.clusters}'}"
+    if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
+        text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
+    return f"{text}. With one seed, what another training would have changed is not in it." if once else f"{text}."
 
 
 def write_tables(study: LoadedStudy) -> None:
-    """Write ``tables/{main,kinds}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
+    """Write ``tables/{main,all}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
     scores = Scores(study)
     tables = tables_of(scores)
     for name, cells in tables.items():
         path = study.results / "tables" / name
         people = pivot(scores, cells, "**{}**").to_markdown(index=False)
         write_text(path.with_suffix(".csv"), cells.to_csv(index=False, float_format="%.6f"))
-        write_text(path.with_suffix(".md"), f"{people}\n\n{note(study)}\n")
+        write_text(path.with_suffix(".md"), f"{people}\n\n{note(scores)}\n")
         write_text(path.with_suffix(".tex"), _latex(scores, cells))
-    write_json(study.results / "tables" / "metrics.json", metrics_of(tables["main"]))
-    write_text(study.results / "tables" / "gains.csv", gains_of(tables["main"]).to_csv(index=False))
+    write_json(study.results / "tables" / "metrics.json", metrics_of(scores, tables["main"]))
+    write_text(study.results / "tables" / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 
 
-def metrics_of(cells: pd.DataFrame) -> dict:
+def metrics_of(scores: Scores, cells: pd.DataFrame) -> dict:
     """Values as model → arm → ``benchmark metric``; None where a run has none."""
     metrics: dict = {}
     for row in cells.itertuples():
         values = metrics.setdefault(row.model, {}).setdefault(row.arm, {})
-        values[f"{row.benchmark} {short(row.metric)}"] = None if pd.isna(row.value) else round(row.value, 6)
+        values[f"{row.benchmark} {scores.metric(row.benchmark, row.metric).title}"] = (
+            None if pd.isna(row.value) else round(row.value, 6)
+        )
     return metrics
 
 
-def gains_of(cells: pd.DataFrame) -> pd.DataFrame:
+def gains_of(scores: Scores, cells: pd.DataFrame) -> pd.DataFrame:
     """``gain`` over the control and ``what`` has it (model, arm and metric), of the cells that have one."""
     gained = cells[cells["gain"].notna()]
-    what = [f"{row.model} {row.arm} {row.benchmark} {short(row.metric)}" for row in gained.itertuples()]
+    what = [
+        f"{row.model} {row.arm} {row.benchmark} {scores.metric(row.benchmark, row.metric).title}"
+        for row in gained.itertuples()
+    ]
     return pd.DataFrame({"what": what, "gain": gained["gain"].astype(float).round(6).to_numpy()})
 
 
 def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:
     """The cells of each table."""
-    headlines = [(name, metric) for name in scores.study.benchmarks for metric in scores.headlines(name)]
-    asked = pd.MultiIndex.from_frame(scores.cells[["benchmark", "metric"]])
-    return {"main": scores.cells[asked.isin(headlines)], "kinds": scores.cells}
+    headlines = [(name, metric.name) for name in scores.study.benchmarks for metric in scores.headlines(name)]
+    metrics = pd.MultiIndex.from_frame(scores.cells[["benchmark", "metric"]])
+    return {"main": scores.cells[metrics.isin(headlines)], "all": scores.cells}
 
 
 def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
@@ -70,9 +76,9 @@ def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") 
     titles = scores.titles(zip(cells["benchmark"], cells["metric"], strict=True))
     rows, chance = [], {}
     for (model, arm), group in cells.groupby(["model", "arm"], sort=False):
-        told = {titles[row.benchmark, row.metric]: cell_text(row, bold, break_) for row in group.itertuples()}
+        texts = {titles[row.benchmark, row.metric]: cell_text(row, bold, break_) for row in group.itertuples()}
         level = group["level"].iloc[0]
-        rows.append({"model": model, "arm": arm, "level": level if isinstance(level, str) else "", **told})
+        rows.append({"model": model, "arm": arm, "level": level if isinstance(level, str) else "", **texts})
         for row in group.itertuples():
             if not pd.isna(row.chance):
                 chance.setdefault(titles[row.benchmark, row.metric], f"{row.chance:.3f}")

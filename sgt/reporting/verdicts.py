@@ -9,7 +9,7 @@ from sgt.reporting.scores import interval
 
 
 class Verdict(StrEnum):
-    """What a study says about a claim. One training seed never decides: another one may say otherwise."""
+    """What a study shows about a claim. One training seed never decides: another one may show something else."""
 
     NOT_TESTED = "not tested"
     NOT_SEEN = "not seen"
@@ -28,17 +28,17 @@ class Verdict(StrEnum):
 
 MEANING = {
     Verdict.NOT_TESTED: "the study lacks what the claim is about, for the reason given",
-    Verdict.NOT_SEEN: "an interval that decides it holds zero; a difference of the size named as detectable would be "
-    "seen four times in five",
-    Verdict.SEEN_ONCE: "the intervals over scenes say so, but another training seed may say otherwise",
-    Verdict.OPPOSITE_SEEN_ONCE: "an interval over scenes says the opposite, but another training seed may not",
-    Verdict.SUPPORTED: "the intervals over training seeds and scenes together say so",
-    Verdict.CONTRADICTED: "an interval over training seeds and scenes together says the opposite",
+    Verdict.NOT_SEEN: "an interval that decides it contains zero; a difference as large as the one named detectable "
+    "would be seen four times in five",
+    Verdict.SEEN_ONCE: "the intervals over items show it, but another training seed may show something else",
+    Verdict.OPPOSITE_SEEN_ONCE: "an interval over items shows the opposite, but another training seed may not",
+    Verdict.SUPPORTED: "the intervals over training seeds and items together show it",
+    Verdict.CONTRADICTED: "an interval over training seeds and items together shows the opposite",
 }
 
 
 def direction(estimate: Difference) -> int:
-    """1 if the interval is above zero, -1 if it is below, 0 if it holds zero or there is none."""
+    """1 if the interval is above zero, -1 if it is below, 0 if it contains zero or there is none."""
     return int(estimate.low > 0) - int(estimate.high < 0)
 
 
@@ -55,7 +55,7 @@ def verdict(*needed: Difference) -> Verdict:
     return Verdict.OPPOSITE_SEEN_ONCE if once else Verdict.CONTRADICTED
 
 
-def told(estimate: Difference) -> str:
+def in_words(estimate: Difference) -> str:
     """The difference with its interval, and the smallest that would have been seen if this one was not."""
     text = interval(estimate.value, estimate.low, estimate.high, sign="+")
     if direction(estimate) or np.isnan(estimate.low):

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
-from sgt.data.toyworld.questions import KINDS
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from sgt.study.load import LoadedStudy
 
 Part = TypeVar("Part")
-# The reader of scenes proves itself on images of this side, and on no smaller ones.
-SMALLEST_READ = 40
 
 
 def check_compatibility(study: "LoadedStudy") -> None:
@@ -40,34 +37,27 @@ def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
         problem = f"benchmark {benchmark.name} needs dataset {benchmark.dataset!r}"
         raise SgtError(study.path, problem, "define it under datasets")
     file, where = study.benchmark_file(benchmark.name), f"{study.path}: datasets.{benchmark.dataset}"
-    generates = isinstance(benchmark.protocol, GenerationProtocol)
-    texts = "captions" if generates else "questions"
-    if texts not in dataset.texts:
-        problem = f"{dataset.source} has no {texts}, which benchmark {benchmark.name} asks"
+    if benchmark.needs is not None and benchmark.needs not in dataset.texts:
+        problem = f"{dataset.source} has no {benchmark.needs}, which benchmark {benchmark.name} needs"
         raise SgtError(where, problem, "use a dataset that has some, such as toyworld")
-    if not generates:
-        _check_groups(benchmark, file)
-        return
-    wanted = benchmark.protocol.prompts
-    if dataset.count < wanted:
-        problem = f"{dataset.count} scenes, benchmark {benchmark.name} has {wanted} prompts, one per scene"
-        raise SgtError(f"{where}.scenes", problem, f"make more, or lower protocol.prompts in {file}")
+    if benchmark.samples is not None and dataset.count < benchmark.samples:
+        problem = f"it has {dataset.count} samples, benchmark {benchmark.name} uses {benchmark.samples}"
+        raise SgtError(where, problem, f"make it larger, or lower samples in {file}")
+    if isinstance(benchmark, ImageBenchmark):
+        _check_images_made(study, benchmark, dataset)
+
+
+def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset: Samples) -> None:
+    file, wanted = study.benchmark_file(benchmark.name), benchmark.image_side(dataset)
     for model in study.models.values():
         rules = rules_of(model.family)
-        _in_file(f"{file}: protocol", rules.check_generation, benchmark.protocol, f" (model {model.name})")
-        side = rules.target_side(model, dataset.size)
-        if side < SMALLEST_READ:
-            problem = f"{dataset.size}, which {model.name} makes {side} pixels wide; they are read from {SMALLEST_READ}"
+        _in_file(f"{file}: sampling", rules.check_generation, benchmark.sampling, f" (model {model.name})")
+        side = rules.target_side(model, wanted)
+        if side < benchmark.smallest_side:
+            problem = f"images of {wanted} pixels, which {model.name} makes {side} pixels wide"
             remedy = f"make them larger, or target_image in {study.model_file(model.name)}"
-            raise SgtError(f"{where}.size", problem, remedy)
-
-
-def _check_groups(benchmark: Benchmark, file: Path) -> None:
-    for group, kinds in benchmark.groups.items():
-        if group in KINDS:
-            raise SgtError(f"{file}: groups.{group}", "is the name of a kind of question", "rename the group")
-        if unknown := [kind for kind in kinds if kind not in KINDS]:
-            raise SgtError(f"{file}: groups.{group}", f"no kind {unknown[0]!r}", f"use some of {', '.join(KINDS)}")
+            where = f"{study.path}: datasets.{benchmark.dataset}"
+            raise SgtError(where, f"{problem}; they are scored from {benchmark.smallest_side} pixels", remedy)
 
 
 def _check_model(study: "LoadedStudy", model: Model) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.downloads import load_download
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
@@ -130,7 +130,7 @@ class Costs:
         used = [study.study.datasets[name] for name in study.used_datasets]
         paths = [model.checkpoint for model in study.models.values()]
         paths += [model.overlay for model in study.models.values() if model.overlay]
-        paths += [folder for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
+        paths += study.fetched_models
         folders = {dataset.download for dataset in used if dataset.source != "toyworld"}
         folders |= {Path(path).name for path in paths if study.is_fetched(path)}
         sizes = {name: _gigabytes(name) for name in sorted(folders)}
@@ -148,11 +148,13 @@ class Costs:
     def _predictions(self, run: Run) -> float:
         total, spec = 0.0, self.study.models[run.model]
         for benchmark in self.study.benchmarks.values():
-            dataset, protocol = self.study.study.datasets[benchmark.dataset], benchmark.protocol
-            if isinstance(protocol, GenerationProtocol):
-                total += protocol.prompts * rules_of(spec.family).target_side(spec, dataset.size) ** 2 * DRAWN
+            dataset = self.study.study.datasets[benchmark.dataset]
+            count = benchmark.samples or dataset.count
+            if isinstance(benchmark, ImageBenchmark):
+                side = rules_of(spec.family).target_side(spec, benchmark.image_side(dataset))
+                total += count * side**2 * DRAWN
             else:
-                total += dataset.count * ANSWERS
+                total += count * ANSWERS
         return total
 
 

@@ -26,8 +26,9 @@ from sgt.study.load import LoadedStudy, Run
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
 # Raise it when the weights that a recipe gives change.
 TRAINER_VERSION = 1
-# Raise it when the contents of score files change.
-SCORE_SCHEMA = 2
+# Raise them when the layout of prediction files, or the contents of score files change.
+PREDICTION_SCHEMA = 2
+SCORE_SCHEMA = 3
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
@@ -57,9 +58,10 @@ def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, chec
     return {
         "checkpoint": checkpoint_sha256,
         "model": _inference_settings(study, run),
-        "protocol": benchmark.protocol.model_dump(mode="json"),
+        "options": benchmark.prediction_options,
         "version": benchmark.version,
         "data": _dataset(study, benchmark.dataset),
+        "schema": PREDICTION_SCHEMA,
     }
 
 
@@ -70,7 +72,7 @@ def target_samples_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str
         "checkpoint": checkpoint_sha256,
         "model": _inference_settings(study, run),
         "proxy": study.proxy(run.arm).identity,
-        "protocol": benchmark.protocol.model_dump(mode="json"),
+        "sampling": benchmark.sampling.model_dump(mode="json"),
         "data": _dataset(study, benchmark.dataset),
     }
 
@@ -79,13 +81,14 @@ def score_identity(benchmark: Benchmark, predictions: dict) -> Identity:
     """What decides a score.
 
     Args:
-        benchmark: says which kinds are scored together.
+        benchmark: says how they are scored.
         predictions: their record, ``meta.json``.
     """
     return {
         "predictions": predictions["predictions_sha256"],
         "of": predictions["identity"],
-        "groups": benchmark.groups,
+        "scoring": benchmark.scoring_options,
+        "evaluators": [fetched_content(Path(folder)) for folder in benchmark.downloads],
         "schema": SCORE_SCHEMA,
     }
 

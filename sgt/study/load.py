@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from sgt.config.benchmarks import Benchmark
+from sgt.config.benchmarks import OPTIONS, Benchmark, ImageBenchmark, TaskName
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -137,9 +137,9 @@ class LoadedStudy:
         return list(dict.fromkeys(self.proxy_name(arm) for arm in self.proxy_arms))
 
     @property
-    def sampling_benchmark(self) -> Benchmark | None:
+    def sampling_benchmark(self) -> ImageBenchmark | None:
         """The benchmark with whose scenes and sampler targets are sampled; None if none generates images."""
-        return next((b for b in self.benchmarks.values() if b.protocol.kind == "generation"), None)
+        return next((each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark)), None)
 
     @property
     def sampled_runs(self) -> list[Run]:
@@ -174,6 +174,17 @@ class LoadedStudy:
         if any(arm != ARM_WITHOUT_TRAINING for arm in self.study.arms):
             used |= {self.study.data.vqa, self.study.data.validation}
         return [name for name in self.study.datasets if name in used]
+
+    @property
+    def fetched_models(self) -> dict[Path, str]:
+        """Folders of fetched models that proxies are rendered or benchmarks scored with, and where each is named."""
+        arms = {self.proxy_name(arm): self.proxy(arm) for arm in self.proxy_arms}
+        named = {
+            Path(folder): f"{self.path}: proxies.{name}" for name, proxy in arms.items() for folder in proxy.downloads
+        }
+        for name, benchmark in self.benchmarks.items():
+            named |= {Path(folder): str(self.benchmark_file(name)) for folder in benchmark.downloads}
+        return named
 
     def is_fetched(self, folder: Path | str) -> bool:
         """Whether a folder is one that `sgt fetch` fills."""
@@ -220,7 +231,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     path = Path(path)
     study = read_yaml(path, StudyFile)
     models = {name: load_model_spec(name, path.parent / "models") for name in study.models}
-    benchmarks = {name: _load_named(path.parent / "benchmarks", name, Benchmark) for name in study.benchmarks}
+    benchmarks = {name: _load_benchmark(path.parent / "benchmarks", name) for name in study.benchmarks}
     loaded = LoadedStudy(path, study, models, benchmarks)
     require_own_results(loaded)
     require_versionable(loaded)
@@ -241,6 +252,15 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
     except SgtError as error:
         raise SgtError(f"{folder / name}.yaml: {error.where}", error.problem, error.remedy) from None
     return spec
+
+
+def _load_benchmark(folder: Path, name: str) -> Benchmark:
+    file = folder / f"{name}.yaml"
+    task = read_yaml(file, TaskName).task
+    if task not in OPTIONS:
+        known = ", ".join(OPTIONS) or "those that `import sgt.evaluation.tasks` makes known"
+        raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {known}")
+    return _load_named(folder, name, OPTIONS[task])
 
 
 def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:

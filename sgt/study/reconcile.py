@@ -67,7 +67,7 @@ def _raised(paths: Iterable[Path], oldest: int) -> int:
 def _given(study: LoadedStudy) -> list[Path]:
     """What the study starts from."""
     folders = [study.download_of(name) for name in study.study.datasets]
-    folders += [Path(folder) for arm in study.proxy_arms for folder in study.proxy(arm).downloads]
+    folders += study.fetched_models
     folders += [Path(model.checkpoint) for model in study.models.values()]
     weights = [
         Path(model.checkpoint) / file for model in study.models.values() for file in rules_of(model.family).weights

@@ -25,13 +25,11 @@ def check_sources(study: "LoadedStudy") -> None:
         if spec.source != "toyworld":
             folder = study.download_dir(spec.download)
             _require_fetchable(folder, "dataset", f"{study.path}: datasets.{name}.download")
-    for arm in study.proxy_arms:
-        for folder in map(Path, study.proxy(arm).downloads):
-            where = f"{study.path}: proxies.{study.proxy_name(arm)}"
-            if study.is_fetched(folder):
-                _require_fetchable(folder, "model", where)
-            elif not (folder / FETCHED).exists():
-                raise SgtError(where, f"`sgt fetch` has not filled {folder}", "fetch the model, or name its folder")
+    for folder, where in study.fetched_models.items():
+        if study.is_fetched(folder):
+            _require_fetchable(folder, "model", where)
+        elif not (folder / FETCHED).exists():
+            raise SgtError(where, f"`sgt fetch` has not filled {folder}", "fetch the model, or name its folder")
     for model in study.models.values():
         _check_weights(study, model)
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.models import Model
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.data.conversations import check_questions
 from sgt.data.images import checked_image, read_header
 from sgt.data.shards import IMAGE_SUFFIXES, Member, Sample, read_sample
 from sgt.errors import SgtError
@@ -16,7 +15,7 @@ from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import model_without_weights
 from sgt.models.unified import UnifiedModel
 from sgt.study.load import LoadedStudy
-from sgt.training.examples import caption_of, vqa_example
+from sgt.training.examples import vqa_example
 
 # Bytes of an image file that are read to find its size; enough for most.
 _HEADER = 64 * 2**10
@@ -53,8 +52,8 @@ class DatasetUse:
     @property
     def identity(self) -> dict:
         """What decides how samples are checked for it."""
-        protocol = self.benchmark.protocol.model_dump(mode="json") if self.benchmark else None
-        return {"use": self.name, "prompts": list(self.prompts), "protocol": protocol}
+        options = self.benchmark.prediction_options if self.benchmark else None
+        return {"use": self.name, "prompts": list(self.prompts), "options": options}
 
 
 @dataclass(frozen=True)
@@ -206,14 +205,10 @@ def _read_whole(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sampl
 
 
 def _benchmark_example(benchmark: Benchmark, sample: Sample, image: ImageSize) -> Example:
-    """A benchmark's item: all its questions, or its caption and a target image."""
-    record, where, protocol = sample.json(), f"{sample.shard}: {sample.key}.json", benchmark.protocol
-    system = [Text(protocol.system)] if protocol.system else []
-    if isinstance(protocol, GenerationProtocol):
-        scene = record.get("scene")
-        if not isinstance(scene, dict) or not isinstance(scene.get("objects"), list):
-            raise SgtError(where, "no list of objects in its scene", "leave this sample out")
-        return [*system, Text(caption_of(sample)), TargetImage(image)]
-    # Answers are not checked: one that fills the model's context is truncated there.
-    questions = check_questions(record.get("questions"), where)
-    return [*system, InputImage(image, vqa=True), *(QAPair(question, "") for question, _ in questions)]
+    """What a model is given of a sample: all its questions, or its longest prompt and a target image."""
+    texts = benchmark.item_texts(sample.json(), f"{sample.shard}: {sample.key}.json")
+    system = [Text(benchmark.system)] if benchmark.system else []
+    if isinstance(benchmark, ImageBenchmark):
+        return [*system, Text(max(texts, key=len, default="")), TargetImage(image)]
+    # What a model answers is cut off where its context ends.
+    return [*system, InputImage(image, vqa=True), *(QAPair(text, "") for text in texts)]

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from sgt.atomic import sha256, write_json
-from sgt.config.benchmarks import Benchmark, GenerationProtocol
+from sgt.config.benchmarks import Benchmark
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
@@ -106,8 +106,7 @@ def check_items(study: LoadedStudy, benchmark: Benchmark, dataset: ShardDataset)
     Raises:
         SgtError: a model cannot take an item; or see :func:`screened`.
     """
-    protocol = benchmark.protocol
-    items = min(protocol.prompts, len(dataset)) if isinstance(protocol, GenerationProtocol) else len(dataset)
+    items = min(benchmark.samples or len(dataset), len(dataset))
     places = {dataset.place(index) for index in range(items)}
     screening = screened(study, benchmark.dataset)
     use = DatasetUse("benchmark", benchmark=benchmark).name

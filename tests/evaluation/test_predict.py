@@ -41,7 +41,7 @@ def predicted(benchmark: str) -> dict:
 def test_how_predictions_are_cut_into_chunks_changes_nothing_but_rounding(base, monkeypatch):
     answers, pictures = [], []
     for size in (20, 5):
-        monkeypatch.setattr(predict, "IMAGES_PER_CHUNK", size)
+        monkeypatch.setattr(predict, "SAMPLES_PER_CHUNK", size)
         for benchmark in ("toyworld-qa", "toyworld-gen"):
             sgt("predict", *RUN, "--benchmark", benchmark)
             left = {path.name for path in (FOLDER / benchmark).iterdir()}
@@ -59,19 +59,19 @@ def test_every_question_and_prompt_is_answered_in_order(base):
     samples = list(read_shard("results/shards/test/shard-00000.tar"))
     asked = [question["id"] for sample in samples for question in sample.json()["questions"]]
     lines = [json.loads(line) for line in (FOLDER / "toyworld-qa/predictions.jsonl").read_text().splitlines()]
-    assert [line["id"] for line in lines] == asked and len(asked) == predicted("toyworld-qa")["count"]
+    assert [line["row"]["id"] for line in lines] == asked and len(asked) == predicted("toyworld-qa")["count"]
     made = list(read_shard(FOLDER / "toyworld-gen/images.tar"))
     assert [image.key for image in made] == [sample.key for sample in samples[:6]]
-    assert [image.json()["prompt"] for image in made] == [sample.json()["caption"] for sample in samples[:6]]
+    assert [image.json()["question"] for image in made] == [sample.json()["caption"] for sample in samples[:6]]
     assert len({image.get("png") for image in made}) == 6
 
 
 def test_a_killed_prediction_goes_on_where_it_was(base, monkeypatch):
     words = ["predict", *RUN, "--benchmark", "toyworld-gen"]
-    script = "import sys; from sgt.evaluation import predict; predict.IMAGES_PER_CHUNK = 1; "
+    script = "import sys; from sgt.evaluation import predict; predict.SAMPLES_PER_CHUNK = 1; "
     script += "from sgt.commands.main import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    monkeypatch.setattr(predict, "IMAGES_PER_CHUNK", 1)
+    monkeypatch.setattr(predict, "SAMPLES_PER_CHUNK", 1)
     sgt(*words)
     whole = predicted("toyworld-gen")
     shutil.rmtree(FOLDER)
@@ -131,13 +131,13 @@ def test_predictions_that_are_not_what_was_asked_are_not_scored(base, capsys):
     sgt("predict", *RUN, "--benchmark", "toyworld-qa")
     file = FOLDER / "toyworld-qa/predictions.jsonl"
     text = file.read_text()
-    file.write_text(text.replace('"prediction": "', '"prediction": "x', 1))
+    file.write_text(text.replace('"text": "', '"text": "x', 1))
     fails(capsys, "score", "toyworld-qa", "predictions.jsonl: changed since it was made")
     file.write_text(text)
     meta = FOLDER / "toyworld-qa/meta.json"
     record = read_record(meta)
     write_record(meta, {**record, "count": record["count"] + 1})
-    fails(capsys, "score", "toyworld-qa", f"{record['count']} predictions, meta.json says {record['count'] + 1}")
+    fails(capsys, "score", "toyworld-qa", f"{record['count']} predictions, meta.json has {record['count'] + 1}")
     meta.write_text(json.dumps({**record, "count": 0}))
     fails(capsys, "score", "toyworld-qa", "meta.json: not a record of this version of sgt")
     meta.write_text("{")

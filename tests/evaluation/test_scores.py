@@ -8,33 +8,47 @@ from sgt.data.toyworld.raytrace import render_scene
 from sgt.data.toyworld.sampling import sample_scene
 from sgt.data.toyworld.view import observe
 from sgt.errors import SgtError
-from sgt.evaluation import scene_reader
-from sgt.evaluation.generation import score_scenes
-from sgt.evaluation.questions import constant_answers, normalised, score_questions
-from sgt.evaluation.scene_reader import Reading, SceneReader, match
+from sgt.evaluation.evaluators import scene_reader
+from sgt.evaluation.evaluators.scene_reader import Reading, SceneReader, match
+from sgt.evaluation.score import Scored, score_predictions
+from sgt.evaluation.task import Parsed, Row
+from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
+from sgt.evaluation.tasks.toyworld_qa import ToyworldQA, normalised
+from sgt.models.requests import Reply
 
 
-def question(text: str, answer: str, prediction: str, kind="count", key="a", options=("yes", "no")) -> dict:
-    made = {"id": f"{key} {text}", "key": key, "kind": kind, "question": text, "options": list(options)}
-    return made | {"answer": answer, "prediction": prediction}
+def question(text: str, answer: str, kind="count", scene="a", options=("yes", "no")) -> Row:
+    groups = {"scene": scene}
+    return Row(
+        f"{scene} {text}", text, "text", options=options, answer=answer, dimensions={"kind": kind}, groups=groups
+    )
+
+
+def task(groups=None) -> ToyworldQA:
+    return ToyworldQA(ToyworldQA.Options(name="qa", task="toyworld-qa", version=1, dataset="test", groups=groups or {}))
+
+
+def scored(replies: list[tuple[Row, str]], groups=None) -> Scored:
+    return score_predictions(task(groups), [(row, Reply(text, 1, "stop")) for row, text in replies])
 
 
 def test_answers_match_whatever_their_case_blanks_and_full_stop():
     assert normalised("  Dark  Red. ") == "dark red"
-    lines = [question("q", "yes", said) for said in ("Yes.", "yes", "yes no", "", "no")]
-    metrics, items = score_questions(lines, {})
-    assert items["accuracy"] == [1, 1, 0, 0, 0]
-    assert metrics["accuracy"]["value"] == 0.4
+    texts = ("Yes.", "yes", "yes no", "", "no")
+    found = scored([(question("q", "yes", scene=str(place)), text) for place, text in enumerate(texts)])
+    assert found.items["accuracy"] == [1, 1, 0, 0, 0]
+    assert found.metrics["accuracy"]["value"] == 0.4
+    assert found.statuses == {"direct": 3, "none": 2}
 
 
-def test_accuracy_is_told_by_kind_and_by_group():
-    lines = [
-        question("a", "yes", "yes", "count", "1"),
-        question("b", "no", "yes", "count", "2"),
-        question("c", "yes", "yes", "distance", "3"),
-        question("d", "yes", "yes", "parity", "4"),
+def test_accuracy_is_reported_by_kind_and_by_group():
+    rows = [
+        (question("a", "yes", "count", "1"), "yes"),
+        (question("b", "no", "count", "2"), "yes"),
+        (question("c", "yes", "distance", "3"), "yes"),
+        (question("d", "yes", "parity", "4"), "yes"),
     ]
-    metrics, _ = score_questions(lines, {"perception": ["count", "distance"], "absent": ["colour"]})
+    metrics = scored(rows, {"perception": ["count", "distance"], "absent": ["attribute"]}).metrics
     values = {name: (metric["value"], metric["n"]) for name, metric in metrics.items()}
     assert values == {
         "accuracy": (0.75, 4),
@@ -43,38 +57,46 @@ def test_accuracy_is_told_by_kind_and_by_group():
         "accuracy/distance": (1.0, 1),
         "accuracy/parity": (1.0, 1),
     }
+    about = {name: (metric["about"]["headline"], metric["about"]["abilities"]) for name, metric in metrics.items()}
+    assert about["accuracy/perception"] == (True, ["perception"])
+    assert about["accuracy/count"] == (False, ["perception"]) and about["accuracy/parity"] == (False, [])
+    assert not about["accuracy"][0] and scored(rows).metrics["accuracy"]["about"]["headline"]
 
 
 def test_chance_is_the_best_constant_answer_to_a_form_of_question():
-    often = [question("is it day", "yes" if i % 4 else "no", "", key=str(i)) for i in range(40)]
-    assert sum(constant_answers(often)) == 30
+    often = [question("is it day", "yes" if i % 4 else "no", scene=str(i)) for i in range(40)]
+    assert sum(task().chance(often)) == 30
     # Rare questions of one form: the constant is a place among the options.
     rare = [
-        question(f"which is nearer, {a} or {b}", a, "", "distance", str(i), (a, b))
+        question(f"which is nearer, {a} or {b}", a, "distance", str(i), (a, b))
         for i, (a, b) in enumerate([("cube", "ball"), ("cone", "ball"), ("ball", "cube")])
     ]
-    assert constant_answers(rare) == [1, 1, 1]
-    assert sum(constant_answers(often + rare)) == 33
+    assert task().chance(rare) == [1, 1, 1]
+    assert sum(task().chance(often + rare)) == 33
 
 
 def test_a_generated_scene_is_scored_by_what_is_where():
+    sampling = {"num_steps": 1}
+    generation = ToyworldGen(
+        ToyworldGen.Options(name="gen", task="toyworld-gen", version=1, dataset="test", sampling=sampling)
+    )
     named = [
         {"colour": "red", "shape": "cube", "column": "left", "row": "top"},
         {"colour": "red", "shape": "ball", "column": "right", "row": "top"},
         {"colour": "blue", "shape": "cone", "column": "middle", "row": "bottom"},
     ]
+    row = Row("a", "a scene", "image", groups={"scene": "a"}, extra={"objects": named})
     read = [Reading("red", "ball", 0.1, 0.1), Reading("red", "cube", 0.9, 0.1), Reading("blue", "cone", 0.5, 0.9)]
-    metrics, items = score_scenes(["a", "b", "c"], [named] * 3, [read, read[:1], []])
-    assert items["generation/colour"] == pytest.approx([1, 1 / 3, 0])
-    assert items["generation/object"] == pytest.approx([1, 1 / 3, 0])
-    assert items["generation/place"] == pytest.approx([1, 1 / 3, 0])
+    scores = [generation.score(row, Parsed(readings, "direct")) for readings in (read, read[:1], [])]
+    columns = {name: [score[name] for score in scores] for name in scores[0]}
+    for aspect in ("colour", "object", "place"):
+        assert columns[aspect] == pytest.approx([1, 1 / 3, 0])
     # The red cube and ball stand in each other's places: only the cone is wholly right.
-    assert items["generation/all"] == [0, 0, 0]
-    assert items["generation/count"] == [1, 0, 0]
-    assert metrics["generation/score"]["value"] == pytest.approx(4 / 9)
+    assert columns["all"] == [0, 0, 0]
+    assert columns["count"] == [1, 0, 0]
+    assert np.mean(columns["score"]) == pytest.approx(4 / 9)
     right = [Reading("red", "cube", 0.1, 0.1), Reading("red", "ball", 0.9, 0.1), Reading("blue", "cone", 0.5, 0.9)]
-    _, items = score_scenes(["a"], [named], [right])
-    assert items["generation/all"] == [1]
+    assert generation.score(row, Parsed(right, "direct"))["all"] == 1
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +104,7 @@ def reader():
     return SceneReader(48)
 
 
-def test_the_reader_proves_itself_on_rendered_scenes(reader):
+def test_the_reader_passes_its_check_on_rendered_scenes(reader):
     check = reader.self_check()
     assert check.things > 500
     assert check.found > 0.9 and check.place > 0.95 and check.shape > 0.9 and check.extra < 0.05

@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import yaml
 
-from sgt.evaluation.questions import score_questions
+from sgt.evaluation.score import Scored, score_predictions
+from sgt.evaluation.task import Row
+from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.identity import write_record
+from sgt.models.requests import Reply
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
@@ -25,31 +28,36 @@ def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float], share
         shared: of the items, how many every arm and seed answers alike.
     """
     rng, alike = np.random.default_rng([*arm.encode(), seed]), np.random.default_rng(0)
-    lines = []
+    predictions = []
     for image in range(IMAGES):
         for kind in KINDS:
             drawn, same, luck = rng.random(), alike.random(), alike.random()
             answer = ("yes", "no")[image % 2]
-            lines.append(
-                {
-                    "id": f"{image}-{kind}", "key": str(image), "kind": kind, "question": "is it so",
-                    "options": ["yes", "no"], "answer": answer,
-                    "prediction": answer if (luck if same < shared else drawn) < skill[kind] else "",
-                }
-            )  # fmt: skip
-    metrics, items = score_questions(lines, GROUPS)
-    write_score(path, metrics, items, f"micro/{arm}/seed{seed}")
+            row = Row(
+                f"{image}-{kind}",
+                "is it so",
+                "text",
+                options=["yes", "no"],
+                answer=answer,
+                dimensions={"kind": kind},
+                groups={"scene": str(image)},
+            )
+            right = (luck if same < shared else drawn) < skill[kind]
+            predictions.append((row, Reply(answer if right else "", int(right), "stop")))
+    options = ToyworldQA.Options(name="qa", task="toyworld-qa", version=1, dataset="test", groups=GROUPS)
+    write_score(path, score_predictions(ToyworldQA(options), predictions), f"micro/{arm}/seed{seed}")
 
 
-def write_score(path: Path, metrics: dict, items: dict, run: str) -> None:
+def write_score(path: Path, scored: Scored, run: str) -> None:
     score = {
         "schema": SCHEMA,
         "run": {"id": run},
-        "metrics": metrics,
-        "items": items,
+        "metrics": scored.metrics,
+        "items": scored.items,
+        "chance_definition": ToyworldQA.chance_definition,
         "hashes": {"data": "d"},
         "commands": ["sgt predict …", "sgt score …"],
-        "protocol": {"kind": "questions"},
+        "options": {"task": "toyworld-qa"},
         "evaluator": {"name": "exact match"},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +65,7 @@ def write_score(path: Path, metrics: dict, items: dict, run: str) -> None:
 
 
 def write_benchmark(name: str, groups: dict = GROUPS) -> None:
-    about = {"name": name, "version": 1, "dataset": "test", "groups": groups, "protocol": {"kind": "questions"}}
+    about = {"name": name, "task": "toyworld-qa", "version": 1, "dataset": "test", "groups": groups}
     Path(f"config/benchmarks/{name}.yaml").write_text(yaml.safe_dump(about))
 
 

@@ -65,6 +65,26 @@ def test_what_the_control_did_to_the_base_is_told_first(base, sft, claim, study_
         assert headline(found)[0].startswith(f"{claim}: {verdict}")
 
 
+def test_a_proxy_helps_by_lowering_a_metric_that_is_better_where_it_is_lower(study_with):
+    study = study_with({"base": 0.9, "sft": 0.8, "segmentation": 0.5, "edge": 0.8, "reconstruction": 0.8}, seeds=3)
+    raised = found_in(study)
+    for run in study.runs:
+        path = study.score_file(run, "qa")
+        score = json.loads(path.read_text())
+        for metric in score["metrics"].values():
+            metric["about"]["higher_is_better"] = False
+        path.write_text(json.dumps(score))
+    lowered = found_in(study)
+    helps = "micro: segmentation helps perception more than reasoning"
+    for claim in (LEVELS, helps):
+        assert (raised[claim].verdict, lowered[claim].verdict) == ("contradicted", "supported")
+        # What was measured is the same.
+        assert lowered[claim].numbers.partition(", difference")[0] == raised[claim].numbers.partition(", difference")[0]
+    assert "below the control: segmentation" in lowered[LEVELS].found
+    assert "micro: the control sft beats base in perception" in lowered
+    assert "micro: base beats the control sft in perception" in raised
+
+
 def test_what_is_not_there_is_not_tested(study_with):
     skill = dict.fromkeys(ARMS, 0.7)
     for arms, said in (

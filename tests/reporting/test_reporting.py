@@ -33,9 +33,9 @@ def test_gains_are_paired_differences_over_seeds_and_items(scored):
         tables = [json.loads(file.read_text())["items"] for file in files]
         chosen = [index for index, kind in enumerate(tables[0]["kind"]) if kind != "parity"]
         items[arm] = np.array([[table["accuracy"][index] for index in chosen] for table in tables])
-        keys = [tables[0]["key"][index] for index in chosen]
+        scenes = [tables[0]["scene"][index] for index in chosen]
     cell = cells.loc[("segmentation", "accuracy/perception")]
-    known = paired_difference(items["segmentation"], items["sft"], keys)
+    known = paired_difference(items["segmentation"], items["sft"], scenes)
     assert (cell.gain, cell.gain_low, cell.gain_high) == (known.value, known.low, known.high)
     assert cell.value == items["segmentation"].mean() and cell.n == 2 * IMAGES and cell.seeds == 3
     assert cell.chance == 0.5 and cell.level == "high"
@@ -82,7 +82,7 @@ def test_a_benchmark_of_one_image_has_values_without_intervals(study_with, monke
     monkeypatch.setattr("tests.reporting.conftest.IMAGES", 1)
     study = study_with(dict.fromkeys(ARMS, 0.7), 2)
     text = published(study)
-    assert "all items are of one image, so there is no interval" in text and "nan" not in text
+    assert "all items are of one cluster, so there is no interval" in text and "nan" not in text
 
 
 def test_two_benchmarks_of_one_metric_have_a_column_each(study_with):
@@ -110,7 +110,7 @@ def test_the_wide_table_has_chance_gains_and_bold_where_zero_is_out(scored):
     assert re.fullmatch(pattern, frame.loc["sft", "perception"])
     assert re.fullmatch(pattern + r"<br>\*\*\+0\.\d{3} \[\+0.*\]\*\*", frame.loc["segmentation", "perception"])
     assert "**" not in frame.loc["edge", "perception"] and "<br>" in frame.loc["edge", "perception"]
-    assert len(tables["kinds"]) == 5 * (1 + 2 + 3)
+    assert len(tables["all"]) == 5 * (1 + 2 + 3)
 
 
 def test_scores_that_are_missing_or_of_other_data_are_refused_with_the_command(scored):
@@ -166,7 +166,7 @@ def test_a_study_from_its_runs_to_its_report(study):
     for command in ("tables", "figures", "report"):
         sgt(command, study)
 
-    rows = list(csv.DictReader(Path("results/tables/kinds.csv").read_text().splitlines()))
+    rows = list(csv.DictReader(Path("results/tables/all.csv").read_text().splitlines()))
     for row in rows:
         for file in row["scores"].split():
             metric = json.loads(Path(file).read_text())["metrics"][row["metric"]]
@@ -177,7 +177,7 @@ def test_a_study_from_its_runs_to_its_report(study):
     main_rows = list(csv.DictReader(Path("results/tables/main.csv").read_text().splitlines()))
     headlines = {"accuracy/perception", "accuracy/reasoning", "generation/score"}
     assert {row["metric"] for row in main_rows} == headlines
-    latex = Path("results/tables/kinds.tex").read_text()
+    latex = Path("results/tables/all.tex").read_text()
     assert latex.count(r"\\" + "\n") == 2 + 4 and r"\begin{tabular}" in latex
 
     figures = {path.stem: Image.open(path) for path in Path("results/figures").glob("*.png")}

@@ -7,17 +7,19 @@ import pytest
 import yaml
 
 from sgt.config.models import Model
-from sgt.evaluation.scene_reader import SceneReader
+from sgt.evaluation.evaluators.scene_reader import SceneReader
+from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
 from sgt.models.family import family_of
 from sgt.models.registry import target_transform
 from sgt.models.rules import family_names, model_identity, rules_of
-from sgt.study.compatibility import SMALLEST_READ
 from sgt.study.load import load_study
 from tests.conftest import GENERATION, MODEL, OMNIGEN2, STUDY, sides
 
 STUDY_FILE = "config/micro.yaml"
 MODEL_FILE, OMNIGEN2_FILE = "config/models/micro.yaml", "config/models/micro-omnigen2.yaml"
 GENERATION_FILE = "config/benchmarks/toyworld-gen.yaml"
+QUESTIONS_FILE = "config/benchmarks/toyworld-qa.yaml"
+QUESTIONS = {"name": "toyworld-qa", "task": "toyworld-qa", "version": 1, "dataset": "test", "groups": {}}
 DATASETS, RECIPE = STUDY["datasets"], STUDY["recipe"]
 SAM = {"source": "sam-sgt", "tars": 1}
 COCO = {"source": "coco", "images": 10, "maps": ["stuff"]}
@@ -52,10 +54,10 @@ def test_every_family_is_a_folder():
     ("changes", "field", "said"),
     [
         ({"datasets": {**DATASETS, "few": {**DATASETS["test"], "scenes": 5}}}, None, None),
-        ({"datasets": {**DATASETS, "test": {**DATASETS["test"], "scenes": 5}}}, "datasets.test.scenes",
-         "5 scenes, benchmark toyworld-gen has 6 prompts"),
+        ({"datasets": {**DATASETS, "test": {**DATASETS["test"], "scenes": 5}}}, "datasets.test",
+         "it has 5 samples, benchmark toyworld-gen uses 6"),
         ({"datasets": {**DATASETS, "test": {**DATASETS["test"], "size": 20}}, "models": ["micro-omnigen2"]},
-         "datasets.test.size", "20, which micro-omnigen2 makes 16 pixels wide; they are read from 40"),
+         "datasets.test", "images of 20 pixels, which micro-omnigen2 makes 16 pixels wide; they are scored from 40"),
         ({"datasets": {**DATASETS, "test": COCO}}, "datasets.test", "coco has no questions, which benchmark"),
         ({"datasets": {**DATASETS, "test": TALK}, "benchmarks": ["toyworld-gen"]}, "datasets.test", "no captions"),
         ({"datasets": {**DATASETS, "questions": SAM}}, "data.vqa", "'questions' is sam-sgt, which asks nothing"),
@@ -142,14 +144,18 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
          "architecture.mllm.rope_scaling.mrope_section", "6, the pairs of numbers of a head is 4"),
         (OMNIGEN2_FILE, OMNIGEN2, "architecture.mllm.vision_config.depht", 1,
          "architecture.mllm.vision_config.depht", "unknown key"),
-        (GENERATION_FILE, GENERATION, "protocol.system", "Think.", "protocol.system", "does not think"),
-        (GENERATION_FILE, GENERATION, "protocol.solver", "dpmsolver++", "protocol.solver", "not BAGEL's"),
-        (GENERATION_FILE, GENERATION, "protocol.negative_prompt", "blur", "protocol.negative_prompt", "not BAGEL's"),
-        (GENERATION_FILE, GENERATION, "protocol.cfg_interval", [0.8, 0.2], "protocol.generation", "0.8 is above 0.2"),
+        (GENERATION_FILE, GENERATION, "sampling.system", "Think.", "sampling.system", "does not think"),
+        (GENERATION_FILE, GENERATION, "sampling.solver", "dpmsolver++", "sampling.solver", "not BAGEL's"),
+        (GENERATION_FILE, GENERATION, "sampling.negative_prompt", "blur", "sampling.negative_prompt", "not BAGEL's"),
+        (GENERATION_FILE, GENERATION, "sampling.cfg_interval", [0.8, 0.2], "sampling", "0.8 is above 0.2"),
         (GENERATION_FILE, GENERATION, "name", "targets", "name", "is the folder of what proxy arms draw"),
-        ("config/benchmarks/toyworld-qa.yaml",
-         {"name": "toyworld-qa", "version": 1, "dataset": "test", "protocol": {"kind": "questions"}, "groups": {}},
-         "groups", {"seeing": ["colour"]}, "groups.seeing", "no kind 'colour'; use some of"),
+        (GENERATION_FILE, GENERATION, "task", "toyworld", "task", "no task 'toyworld'; use one of toyworld-gen"),
+        (GENERATION_FILE, GENERATION, "task", None, "task", "missing; add it"),
+        (GENERATION_FILE, GENERATION, "protocol", "paper", "protocol", "should be 'official'"),
+        (GENERATION_FILE, GENERATION, "protocol", {"kind": "generation"}, "protocol", "is now a name: name the task"),
+        (GENERATION_FILE, GENERATION, "prompts", 6, "prompts", "is now called samples"),
+        (QUESTIONS_FILE, QUESTIONS, "groups", {"seeing": ["colour"]}, "groups", "no kind 'colour': use some of"),
+        (QUESTIONS_FILE, QUESTIONS, "groups", {"count": ["parity"]}, "groups", "the name of a kind of question"),
     ],
 )  # fmt: skip
 def test_a_model_or_benchmark_that_does_not_fit(file, content, path, value, field, said, checked, written):
@@ -208,4 +214,4 @@ def test_named_sizes_are_identified_as_the_numbers_were():
 
 
 def test_scenes_are_read_from_the_size_that_a_study_may_have():
-    assert SceneReader(SMALLEST_READ).self_check().shape >= 0.9
+    assert SceneReader(ToyworldGen.Options.smallest_side).self_check().shape >= 0.9

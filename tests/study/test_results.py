@@ -123,7 +123,7 @@ def test_times_change_no_result_and_are_put_in_order(results, how):
             of("runs", *ARMS),
         ),
         ("benchmarks/toyworld-qa.yaml", {"version": 2}, of("predictions", *ARMS)),
-        ("benchmarks/toyworld-qa.yaml", {"protocol__max_new_tokens": 4}, of("predictions", *ARMS)),
+        ("benchmarks/toyworld-qa.yaml", {"decoding__max_new_tokens": 4}, of("predictions", *ARMS)),
         ("benchmarks/toyworld-qa.yaml", {"groups": {}}, of("scores", *ARMS)),
     ],
 )

@@ -14,7 +14,7 @@ from tests.conftest import STUDY, write_study
 ROOT = Path(__file__).parents[2]
 ARMS = ["base", "sft", "edge"]
 RESULTS = Path("results/tiny")
-TABLE = RESULTS / "tables/kinds.csv"
+TABLE = RESULTS / "tables/all.csv"
 STEP_TIMEOUT_SECONDS = 900
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import write_study
 from tests.workflow.test_workflow import command, environment, prepare
 
-ENDING = "mend what is named and run the same again: "
+ENDING = "correct what is named above and run the same command again: "
 
 
 def run(folder: Path, *words: str, status: int = 0) -> list[str]:

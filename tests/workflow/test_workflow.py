@@ -16,7 +16,7 @@ from tests.conftest import STUDY, write_study
 
 ROOT = Path(__file__).parents[2]
 ARMS = ["base", "sft", "edge"]
-TABLE = Path("results/tables/kinds.csv")
+TABLE = Path("results/tables/all.csv")
 
 
 def command(*words: str, cores: int = 2) -> list[str]:

@@ -11,10 +11,11 @@ from sgt.data.fetch import FETCHED
 from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError
+from sgt.evaluation.tasks import TASKS  # imported so that studies can name tasks: see sgt.config.benchmarks
 from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
-from sgt.reporting.shown import figures_of
+from sgt.reporting.figure_names import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.config.benchmarks import TARGETS as DRAWN
 from sgt.study.ownership import claim_results
@@ -226,6 +227,11 @@ def trained_run(wildcards) -> Path:
 def benchmark_data(wildcards) -> list[Path]:
     """The dataset of a benchmark."""
     return dataset(STUDY.benchmarks[wildcards.benchmark].dataset)
+
+
+def models_to_score(wildcards) -> list[Path]:
+    """The records of the fetched models that a benchmark is scored with."""
+    return [fetched(folder) for folder in STUDY.benchmarks[wildcards.benchmark].downloads]
 
 
 def scores() -> list[Path]:

@@ -30,6 +30,7 @@ rule predict:
 
 rule score:
     input:
+        models_to_score,
         PREDICTIONS / "{benchmark}" / "meta.json",
         unless_current(SCORES / "{benchmark}.json"),
     output:

@@ -1,4 +1,4 @@
-TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "kinds") for kind in ("csv", "md", "tex")]
+TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "all") for kind in ("csv", "md", "tex")]
 TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
 FIGURES = figures_of(STUDY)
 

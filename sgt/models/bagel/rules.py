@@ -1,6 +1,6 @@
 """What a study may set for a BAGEL."""
 
-from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Count, Strict
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -74,15 +74,15 @@ class BagelRules:
         if recipe.time_sampling != "lognormal":
             raise SgtError("time_sampling", f"{recipe.time_sampling!r} is OmniGen2's, not BAGEL's", remedy)
 
-    def check_generation(self, protocol: GenerationProtocol) -> None:
+    def check_generation(self, sampling: SamplingOptions) -> None:
         """Time shifts by image size, other solvers and negative prompts are OmniGen2's."""
         given = {
-            "timestep_shift": isinstance(protocol.timestep_shift, str),
-            "solver": protocol.solver != "euler",
-            "negative_prompt": protocol.negative_prompt is not None,
+            "timestep_shift": isinstance(sampling.timestep_shift, str),
+            "solver": sampling.solver != "euler",
+            "negative_prompt": sampling.negative_prompt is not None,
         }
         for field in (field for field, is_given in given.items() if is_given):
-            raise SgtError(field, f"{getattr(protocol, field)!r} is OmniGen2's, not BAGEL's", "remove it")
+            raise SgtError(field, f"{getattr(sampling, field)!r} is OmniGen2's, not BAGEL's", "remove it")
 
     def target_side(self, spec: Model, side: int) -> int:
         """As :class:`sgt.models.transforms.ImageTransform` scales a square."""

@@ -2,7 +2,7 @@
 
 import math
 
-from sgt.config.benchmarks import GenerationProtocol
+from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Count, Strict
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -90,9 +90,9 @@ class OmniGen2Rules:
         if recipe.compile:
             raise SgtError("compile", "OmniGen2 is not compiled", "remove it, or give the model a recipe of its own")
 
-    def check_generation(self, protocol: GenerationProtocol) -> None:
+    def check_generation(self, sampling: SamplingOptions) -> None:
         """It does not think before it draws."""
-        if protocol.system:
+        if sampling.system:
             raise SgtError("system", "OmniGen2 does not think before it draws", "remove the system text")
 
     def target_side(self, spec: Model, side: int) -> int:

@@ -131,14 +131,13 @@ def test_a_prompt_longer_than_the_context(fails):
     assert "positions exceed the context of 9" in fails("train", "--arm", "sft")
 
 
-def test_a_system_text_is_part_of_a_protocol(study):
+def test_a_system_text_is_part_of_a_benchmark(study):
     sgt("train", *WORDS, "--arm", "base")
     change_yaml(
-        "config/benchmarks/toyworld-gen.yaml", protocol={**GENERATION["protocol"], "system": "think", "think_tokens": 3}
+        "config/benchmarks/toyworld-gen.yaml", sampling={**GENERATION["sampling"], "system": "think", "think_tokens": 3}
     )
-    content = yaml.safe_load(Path("config/benchmarks/toyworld-qa.yaml").read_text())
-    change_yaml("config/benchmarks/toyworld-qa.yaml", protocol={**content["protocol"], "system": "think"})
-    for benchmark in ("toyworld-qa", "toyworld-gen"):
+    change_yaml("config/benchmarks/toyworld-qa.yaml", decoding={"max_new_tokens": 8, "system": "think"})
+    for benchmark, options in (("toyworld-qa", "decoding"), ("toyworld-gen", "sampling")):
         sgt("predict", *WORDS, "--arm", "base", "--benchmark", benchmark)
         meta = json.loads(Path(f"results/predictions/micro/base/seed0/{benchmark}/meta.json").read_text())
-        assert meta["protocol"]["system"] == "think"
+        assert meta["options"][options]["system"] == "think"

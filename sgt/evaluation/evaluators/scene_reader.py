@@ -1,7 +1,7 @@
 """Reads toyworld things off an image: colour by hue, place by centroid, shape by a small fitted classifier.
 
 It is classical on purpose: it has no weights that someone would have to trust, it is fitted on rendered validation
-scenes in seconds, and it must prove itself on others (:func:`self_check`) before any image is scored.
+scenes in seconds, and :meth:`SceneReader.self_check` tests it on others before any image is scored.
 """
 
 from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Reading:
 
     @property
     def column(self) -> str:
-        """``left``, ``middle`` or ``right``, as captions say it."""
+        """``left``, ``middle`` or ``right``, as in captions."""
         return COLUMNS[min(int(3 * self.u), 2)]
 
     @property
@@ -126,9 +126,11 @@ class SceneReader:
         check = SelfCheck(CHECKED_SCENES, things, found / things, placed / found, shaped / found, extra / things)
         for name, required in REQUIRED.items():
             if getattr(check, name) < required:
-                raise _unproven(f"reads {name} right for {getattr(check, name):.3f} of the things, needs {required}")
+                raise _failed_check(
+                    f"reads {name} right for {getattr(check, name):.3f} of the things, needs {required}"
+                )
         if check.extra > MAX_EXTRA:
-            raise _unproven(f"reads {check.extra:.3f} things too many per thing, at most {MAX_EXTRA} are allowed")
+            raise _failed_check(f"reads {check.extra:.3f} things too many per thing, at most {MAX_EXTRA} are allowed")
         return check
 
 
@@ -212,5 +214,5 @@ def _with_bias(x: np.ndarray) -> np.ndarray:
     return np.concatenate([x, np.ones((len(x), 1))], axis=1)
 
 
-def _unproven(problem: str) -> SgtError:
-    return SgtError("scene reader", problem, "mend it: no image is scored by an unproven reader")
+def _failed_check(problem: str) -> SgtError:
+    return SgtError("scene reader", problem, "correct it: no image is scored by a reader that fails its check")

@@ -1,0 +1,131 @@
+"""Metrics: what a task reports, described well enough for tables, figures and findings to need no other knowledge.
+
+A score file holds one table of items, as columns, and the description of each metric. A metric is the mean of one
+column over some of the items; :func:`items_of` selects them, the same way when a run is scored and when runs are
+compared.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from sgt.errors import SgtError
+from sgt.evaluation.statistics import Estimate, proportion
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a task.
+
+    Attributes:
+        name: in score files and CSV tables, unique within the task.
+        title: in tables, figures and findings; "accuracy" if it is all that there is to say.
+        column: of the items, whose mean it is.
+        where: columns and the values that an item must have in them to count; empty for all items.
+        aggregation: ``mean`` over rows, or ``all``: over groups of rows, where a group counts as its lowest row (both
+            questions of a pair right, or all rotations of a multiple-choice question).
+        group: for ``all``, the column whose equal values make a group.
+        cluster: the unit of resampling: the column whose equal values are not independent of each other, in the
+            singular (``scene``, ``image``). ``id`` if every row is independent.
+        unit: what the value is, for the axes of figures.
+        range: lowest and highest possible value.
+        higher_is_better: whether a proxy helps by raising it.
+        headline: whether it sums up the benchmark in the main table and in findings.
+        abilities: what it measures, in the words of the claims that findings are about: ``perception``, ``reasoning``.
+        chance: the column with what guessing without the image would get; None if that is not known.
+    """
+
+    name: str
+    title: str
+    column: str
+    where: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    aggregation: Literal["mean", "all"] = "mean"
+    group: str | None = None
+    cluster: str = "id"
+    unit: str = "share"
+    range: tuple[float, float] = (0.0, 1.0)
+    higher_is_better: bool = True
+    headline: bool = False
+    abilities: Sequence[str] = ()
+    chance: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.aggregation == "all") != (self.group is not None):
+            raise ValueError(f"metric {self.name}: aggregation 'all' needs a group, and no other has one")
+
+    def estimate(self, values: np.ndarray, clusters: Sequence[str]) -> Estimate:
+        """Mean and 95% interval of items (n,), or of seeds × items, by their clusters."""
+        low, high = self.range
+        scaled = proportion((values - low) / (high - low), clusters)
+        value, lower, upper = (low + (high - low) * bound for bound in (scaled.value, scaled.low, scaled.high))
+        return Estimate(value, lower, upper, scaled.n)
+
+
+@dataclass(frozen=True)
+class Items:
+    """What a metric is the mean of.
+
+    Attributes:
+        ids: of each item: the row, or the group of rows.
+        clusters: of each item.
+        values: fp64 (n,), or (seeds, n); NaN where a run has none.
+    """
+
+    ids: list[str]
+    clusters: list[str]
+    values: np.ndarray
+
+
+def items_of(metric: Metric, columns: Columns) -> Items:
+    """The items of a metric. A run that lacks its column has NaN for each.
+
+    Args:
+        metric: selects them.
+        columns: of one score file; all as long as ``id``.
+    """
+    return _items(metric, columns, metric.column, np.min)
+
+
+def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np.ndarray], float]) -> Items:
+    chosen = [
+        row
+        for row in range(len(columns["id"]))
+        if all(columns[name][row] in wanted for name, wanted in metric.where.items())
+    ]
+    values = columns.get(column)
+    value_of = np.array([np.nan if values is None else values[row] for row in chosen], float)
+    cluster_of = [columns[metric.cluster][row] for row in chosen]
+    if metric.group is None:
+        return Items([columns["id"][row] for row in chosen], cluster_of, value_of)
+    members: dict[str, list[int]] = {}
+    for place, row in enumerate(chosen):
+        members.setdefault(columns[metric.group][row], []).append(place)
+    grouped = np.array([of_group(value_of[places]) for places in members.values()])
+    return Items(list(members), [cluster_of[places[0]] for places in members.values()], grouped)
+
+
+def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
+    """A metric of one run: ``value``, ``low``, ``high``, ``n`` and, if it is known, ``chance``; None without items.
+
+    Raises:
+        SgtError: the metric names a column that is not there, or a value lies outside its range.
+    """
+    where, remedy = f"metric {metric.name}", "correct the task's metrics"
+    named = {metric.column, metric.cluster, *metric.where, *filter(None, (metric.group, metric.chance))}
+    if missing := sorted(named - set(columns)):
+        raise SgtError(where, f"no column {missing[0]!r} (there are {', '.join(columns)})", remedy)
+    items = items_of(metric, columns)
+    if not items.ids:
+        return None
+    low, high = metric.range
+    if ((items.values < low) | (items.values > high)).any():
+        raise SgtError(where, f"a value is outside [{low}, {high}]", remedy)
+    summed = vars(metric.estimate(items.values, items.clusters))
+    if metric.chance is None:
+        return summed
+    # Guesses at the members of a group are independent of each other.
+    return {**summed, "chance": float(_items(metric, columns, metric.chance, np.prod).values.mean())}

@@ -1,0 +1,70 @@
+"""Prediction files: every row of a benchmark with the reply to it, complete in themselves for scoring.
+
+Replies in words and likelihoods are lines of JSON; images are a tar, each beside the JSON of its row.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from sgt.atomic import write_text
+from sgt.config.benchmarks import Benchmark, ImageBenchmark
+from sgt.data.images import decode_image, encode_png
+from sgt.data.shards import ShardWriter, read_shard
+from sgt.evaluation.task import AnyReply, Row
+from sgt.models.requests import Likelihood, Reply
+
+
+def prediction_file(benchmark: Benchmark) -> str:
+    """Name of the file that a benchmark's predictions are in."""
+    return "images.tar" if isinstance(benchmark, ImageBenchmark) else "predictions.jsonl"
+
+
+def write_predictions(path: Path, rows: Sequence[Row], replies: Sequence[AnyReply]) -> None:
+    """Write rows with their replies, whole or not at all.
+
+    Raises:
+        SgtError: the id of a row cannot name an image.
+    """
+    if path.suffix == ".tar":
+        with ShardWriter(path) as shard:
+            for row, image in zip(rows, replies, strict=True):
+                shard.add(row.id, {"png": encode_png(image), "json": json.dumps(row.record()).encode()})
+        return
+    lines = [{"row": row.record(), "reply": _plain(reply)} for row, reply in zip(rows, replies, strict=True)]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def join_predictions(parts: Sequence[Path], path: Path) -> int:
+    """Join files of predictions to one; returns how many predictions there are."""
+    if path.suffix == ".tar":
+        with ShardWriter(path) as shard:
+            for part in parts:
+                for sample in read_shard(part):
+                    shard.add(sample.key, sample.files)
+        return shard.count
+    text = "".join(part.read_text(encoding="utf-8") for part in parts)
+    write_text(path, text)
+    return text.count("\n")
+
+
+def read_predictions(path: Path) -> Iterator[tuple[Row, AnyReply]]:
+    """Rows with their replies, one at a time.
+
+    Raises:
+        SgtError: an image is damaged.
+    """
+    if path.suffix == ".tar":
+        for sample in read_shard(path):
+            yield Row(**sample.json()), decode_image(sample.get("png"), f"{path}: {sample.key}.png")
+        return
+    with open(path, encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            reply = line["reply"]
+            given = [Likelihood(**each) for each in reply] if isinstance(reply, list) else Reply(**reply)
+            yield Row(**line["row"]), given
+
+
+def _plain(reply: Reply | Sequence[Likelihood]) -> dict | list[dict]:
+    return asdict(reply) if isinstance(reply, Reply) else [asdict(each) for each in reply]

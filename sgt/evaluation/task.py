@@ -1,0 +1,145 @@
+"""What a task is: one benchmark as code.
+
+A task is one file in ``sgt/evaluation/tasks``. It makes rows of a dataset's samples, a request of each row, and scores
+of the replies; predicting, scoring and reporting do the rest and know no task.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Literal
+
+from PIL import Image
+
+from sgt.config.benchmarks import Benchmark
+from sgt.data.shards import Sample
+from sgt.evaluation.metrics import Metric
+from sgt.models.requests import Likelihood, Reply, Request
+
+Kind = Literal["mcq", "yesno", "number", "text", "list", "image"]
+# How a value was found in a reply: it is the whole reply, follows a cue such as "the answer is", stands in a text, is
+# one of several that were found, or is not there.
+Status = Literal["direct", "cue", "text", "ambiguous", "none"]
+# Of a task that is answered in words, of one that rates continuations, and of one whose images are made.
+AnyReply = Reply | Sequence[Likelihood] | Image.Image
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item of a benchmark, whatever the benchmark.
+
+    Attributes:
+        id: unique in the benchmark. Of an image task it names a file: letters, digits, ``-`` and ``_``.
+        question: without options and instruction where the source allows it; of an image task the prompt.
+        kind: of the answer.
+        images: input of the model, in the order of the prompt. Rows about one image share the object, and follow
+            each other, so that a model encodes it once. Prediction files leave them out.
+        options: texts of the choices, whose index is their letter; or the continuations to be rated.
+        answer: letter, ``yes`` or ``no``, or the canonical text or number; None if there is no one right answer.
+        dimensions: named reporting groups, coarse to fine: ``{"source": "COCO", "category": "count"}``.
+        groups: named sets of rows that belong together: ``{"scene": …}``, ``{"pair": …}``, ``{"circular": …}``.
+        extra: whatever else parsing and scoring need, as JSON.
+        size: (width, height) of the image to make, before a model rounds it to what it can make.
+        repeat: number of the image among several of one prompt; it is added to the seed.
+    """
+
+    id: str
+    question: str
+    kind: Kind
+    images: Sequence[Image.Image] = ()
+    options: Sequence[str] | None = None
+    answer: str | None = None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    size: tuple[int, int] | None = None
+    repeat: int = 0
+
+    def record(self) -> dict[str, Any]:
+        """The row without its images, as JSON; ``Row(**record)`` is that row again."""
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "images"}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """What was read out of a reply.
+
+    Attributes:
+        value: the answer, in the form that the task scores; None if there is none.
+        status: how it was found. Replies without an answer are scored like all others, and counted.
+    """
+
+    value: Any
+    status: Status
+
+
+class Task(ABC):
+    """A benchmark as code.
+
+    A task is made for one benchmark's file, and used from one process at a time.
+
+    Attributes:
+        name: what a benchmark's file calls it: its own file's name, with dashes.
+        chance_definition: how :meth:`chance` guesses, in a sentence for the report; empty if it does not.
+        options: what was chosen.
+    """
+
+    class Options(Benchmark):
+        """What a benchmark's file may choose.
+
+        Each task derives it from :class:`~sgt.config.benchmarks.AnswerBenchmark`, ``LikelihoodBenchmark`` or
+        ``ImageBenchmark``, which decides what the model is called for.
+        """
+
+    name: ClassVar[str]
+    chance_definition: ClassVar[str] = ""
+
+    def __init__(self, options: Benchmark) -> None:
+        self.options = options
+
+    @abstractmethod
+    def rows(self, samples: Iterable[Sample]) -> Iterator[Row]:
+        """The rows of some samples, in order. It is called for a few samples at a time.
+
+        Raises:
+            SgtError: a sample lacks what the task reads.
+        """
+
+    def request(self, row: Row, protocol: str) -> Request:
+        """What the model is given: by default the images, then the question."""
+        return Request([*row.images, row.question], self.options.system)
+
+    def continuations(self, row: Row, protocol: str) -> Sequence[str]:
+        """Of a likelihood task, the texts to be rated: by default the options."""
+        return row.options or ()
+
+    @abstractmethod
+    def parse(self, row: Row, reply: AnyReply, protocol: str) -> Parsed:
+        """Read the answer out of a reply.
+
+        Args:
+            row: from the prediction file, so without images.
+            reply: a :class:`~sgt.models.interface.Reply`; of a likelihood task one ``Likelihood`` per continuation; of
+                an image task the image.
+            protocol: whose rules are used.
+
+        Raises:
+            SgtError: an evaluator does not work as it must.
+        """
+
+    @abstractmethod
+    def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
+        """Values of one row by column; the same columns for every row."""
+
+    def chance(self, rows: Sequence[Row]) -> Sequence[float] | None:
+        """What guessing without the image would get of each row: the column ``chance``; None if that is not known."""
+        return None
+
+    @abstractmethod
+    def metrics(self, rows: Sequence[Row]) -> Sequence[Metric]:
+        """The metrics, in the order of the tables. Those without items are left out."""
+
+    @property
+    @abstractmethod
+    def evaluator(self) -> dict[str, Any]:
+        """What read the replies, for the score file: its ``name``, and after scoring how its self-check went."""
