@@ -35,7 +35,7 @@ def test_metrics_and_plots_are_there(reproduced):
 def test_snakemakes_own_report_is_complete_in_itself(reproduced):
     reproduced.run("snakemake --report results/tiny/report/workflow.html")
     page = (reproduced / "results/tiny/report/workflow.html").read_text()
-    assert "no proxy, by kind of question" in page and not re.search(r'(src|href)="http', page)
+    assert "without a proxy, by metric" in page and not re.search(r'(src|href)="http', page)
     (reproduced / "results/tiny/report/workflow.html").unlink()
 
 
