@@ -67,7 +67,7 @@ def parts_of(request: Request) -> list[str | Image.Image]:
     return [*([request.system] if request.system else []), *request.content]
 
 
-def alike(contents: Sequence[Sequence[str | Image.Image]]) -> list[list[int]]:
+def group_by_kinds(contents: Sequence[Sequence[str | Image.Image]]) -> list[list[int]]:
     """Indexes of contents, grouped by the kinds of their parts: rows of one context append the same kind at a time."""
     groups = defaultdict(list)
     for place, content in enumerate(contents):

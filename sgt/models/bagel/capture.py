@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from sgt.models import flow
-from sgt.models.bagel.base import BagelBase, alike, parts_of
+from sgt.models.bagel.base import BagelBase, group_by_kinds, parts_of
 from sgt.models.bagel.context import Context
 from sgt.models.capture import Captured, Capturer, NoisyTarget
 from sgt.models.decoding import seeded
@@ -35,7 +35,7 @@ class BagelCapture(BagelBase, Capturer):
         """See :meth:`Capturer.capture`."""
         found: dict[int, Captured] = {}
         decoder = self.network.language_model.model.layers
-        for places in alike([parts_of(request) for request in requests]):
+        for places in group_by_kinds([parts_of(request) for request in requests]):
             some = [requests[place] for place in places]
             recorder = Recorder(spans, len(some), self.device, per_head)
             with recording(recorder, {layer: decoder[layer] for layer in layers}, "self_attn"):

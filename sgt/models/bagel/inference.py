@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sgt.errors import SgtError
-from sgt.models.bagel.base import BagelBase, alike, parts_of
+from sgt.models.bagel.base import BagelBase, group_by_kinds, parts_of
 from sgt.models.bagel.context import Context
 from sgt.models.bagel.sampling import sample_latents
 from sgt.models.decoding import generate_tokens, likelihoods, seeded
@@ -42,15 +42,15 @@ class BagelInference(BagelBase, Answerer, Generator):
         """A context with a row per request. Each distinct prefix is read once."""
         shared = shared_prefixes(requests)
         contents = [parts_of(prefix) for prefix in shared.prefixes]
-        groups = alike(contents)
-        contexts = [self._read_alike([contents[place] for place in places]) for places in groups]
+        groups = group_by_kinds(contents)
+        contexts = [self._read_group([contents[place] for place in places]) for places in groups]
         context = contexts[0] if len(contexts) == 1 else Context.stack(contexts)
         row_of = {place: row for row, place in enumerate(place for places in groups for place in places)}
         context = context.select([row_of[place] for place in shared.prefix_of])
         context.add_texts([[self.ids(text) for text in tail] for tail in shared.tails])
         return context
 
-    def _read_alike(self, rows: Sequence[Sequence[str | Image.Image]]) -> Context:
+    def _read_group(self, rows: Sequence[Sequence[str | Image.Image]]) -> Context:
         """A context of contents with the same kinds of parts in the same order."""
         context = Context(self.network, self.special, len(rows))
         for parts in zip(*rows, strict=True):
@@ -73,14 +73,14 @@ class BagelInference(BagelBase, Answerer, Generator):
         if any(side % stride for side in size):
             problem = f"{size[0]}x{size[1]} pixels are not multiples of {stride}"
             raise SgtError("generated image", problem, "choose another size")
-        made: dict[int, Image.Image] = {}
-        for places in alike([parts_of(request) for request in requests]):
+        found: dict[int, Image.Image] = {}
+        for places in group_by_kinds([parts_of(request) for request in requests]):
             some = [requests[place] for place in places]
-            images = self._generate_alike(some, sampling, [seeds[place] for place in places], size, edit)
-            made |= zip(places, images, strict=True)
-        return [made[place] for place in range(len(requests))]
+            images = self._generate_group(some, sampling, [seeds[place] for place in places], size, edit)
+            found |= zip(places, images, strict=True)
+        return [found[place] for place in range(len(requests))]
 
-    def _generate_alike(
+    def _generate_group(
         self,
         requests: Sequence[Request],
         sampling: Sampling,

@@ -51,7 +51,11 @@ class Context:
         return chosen
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Append token ids, one sequence per row; returns (tokens, vocabulary) logits, row by row.
+        """Append token ids, one sequence per row; returns (tokens, vocabulary) logits, row by row."""
+        return self.network.mllm.lm_head(self.append(ids))
+
+    def append(self, ids: Sequence[Sequence[int]]) -> Tensor:
+        """Append token ids, one sequence per row; returns final hidden states (tokens, width), row by row.
 
         Raises:
             SgtError: a row becomes longer than the language model's context.
@@ -75,4 +79,4 @@ class Context:
         hidden = run(self.network.mllm, embedded, positions, mask, self.cache)
         self.valid = torch.cat([self.valid, filled], dim=1)
         self.position = self.position + lengths
-        return self.network.mllm.lm_head(hidden[filled])
+        return hidden[filled]

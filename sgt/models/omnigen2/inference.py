@@ -54,7 +54,7 @@ class OmniGen2Inference(OmniGen2Base, Answerer, Generator):
             self.chats.question(tail, new_turn=not request.images)
             for request, tail in zip(requests, shared.tails, strict=True)
         ]
-        context.read([ids[:-1] for ids in tails])
+        context.append([ids[:-1] for ids in tails])
         return context, tails[0][-1]
 
     def _generate(
