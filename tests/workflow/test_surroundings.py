@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sgt.atomic import sha256
 from tests.workflow.conftest import ROOT, Clone, clone
@@ -47,6 +48,20 @@ def test_the_archive_of_a_release_gets_its_base_weights_and_plans_its_study(arch
     archive.run("sgt base data/base/micro")
     assert (archive / WEIGHTS).stat().st_size > 0 and (archive / "data/base/micro/config.json").exists()
     assert "This was a dry-run" in archive.run("make dry-run")
+
+
+def test_every_model_gets_its_own_base_weights(origin, tmp_path):
+    """Their rules are made in a loop, and commands are looked up after it."""
+    here = clone(origin, tmp_path / "sgt")
+    here.run("sgt base data/base/micro && cp -r data/base/micro data/base/other && dvc add -q data && rm -r data")
+    model = yaml.safe_load((here / "config/models/micro.yaml").read_text())
+    (here / "config/models/other.yaml").write_text(
+        yaml.safe_dump({**model, "name": "other", "checkpoint": "data/base/other"})
+    )
+    study = yaml.safe_load((here / "config/tiny.yaml").read_text())
+    (here / "config/tiny.yaml").write_text(yaml.safe_dump({**study, "models": ["micro", "other"]}))
+    here.run(f"snakemake --cores 1 {WEIGHTS} {WEIGHTS.replace('micro', 'other')}")
+    assert (here / WEIGHTS).exists() and (here / WEIGHTS.replace("micro", "other")).exists()
 
 
 def test_the_revision_is_that_of_the_checkout_or_of_the_archive(origin, archive, tmp_path):

@@ -270,6 +270,11 @@ def shown_table(path: Path):
     return report(path, caption="../report/table.rst", category="Tables", labels={"table": path.stem})
 
 
+def constant(value):
+    """A parameter whose value is fixed now. Names in a command are looked up when its job runs, after the loop around it."""
+    return lambda wildcards: value
+
+
 def needs(stage: str, resource: str):
     """A job's resource, as its model says for this stage."""
     return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)

@@ -21,10 +21,12 @@ for folder, files in LOCAL_CHECKPOINTS.items():
         resources:
             mem_mb=1000,
             runtime=30,
+        params:
+            folder=constant(folder),
         message:
-            f"Fetch the versioned base weights in {folder}"
+            "Fetch the versioned base weights in {params.folder}"
         shell:
-            f"sgt base {shlex.quote(folder)} > {{log:q}} 2>&1"
+            "sgt base {params.folder:q} > {log:q} 2>&1"
 
 
 rule pretrain:
