@@ -181,7 +181,7 @@ class KVCache:
 
     def join(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """The cached keys and values followed by ``k`` and ``v``, which are added unless the cache is frozen."""
-        if self.keys is not None:
+        if self.keys is not None and self.values is not None:
             k, v = torch.cat([self.keys, k], dim=2), torch.cat([self.values, v], dim=2)
         if not self.frozen:
             self.keys, self.values = k, v

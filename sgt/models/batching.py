@@ -6,7 +6,8 @@ from typing import TypeVar
 
 import torch
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Tokens, with padding, of the first batch that is tried. On the CPU larger ones are no faster; on CUDA, the keys and
 # values of so many tokens of a 7B model fill 60 GB.

@@ -16,16 +16,20 @@ class Reader(Protocol):
     """Rows of cached text and images that a language model can append tokens to.
 
     Attributes:
-        rows: how many.
         position: int64 (rows,), the position of the next token of each row.
-        limit: how many positions the model has.
         device: of the logits.
     """
 
-    rows: int
     position: Tensor
-    limit: int
     device: torch.device
+
+    @property
+    def rows(self) -> int:
+        """How many."""
+
+    @property
+    def limit(self) -> int:
+        """How many positions the model has."""
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
         """Append token ids, one sequence per row; returns (tokens, vocabulary) logits, row by row."""

@@ -50,7 +50,9 @@ def flex_attend(q: Tensor, k: Tensor, v: Tensor, layout: FlexLayout) -> Tensor:
     def placed(x: Tensor) -> Tensor:
         return F.pad(x.index_select(0, layout.token), (0, 0, 0, 0, 0, padding)).transpose(0, 1)[None]
 
-    attention = compiled_attention() if q.is_cuda else flex_attention
+    attention: Callable[..., Tensor] = flex_attention
+    if q.is_cuda:
+        attention = compiled_attention()
     out = attention(placed(q), placed(k), placed(v), block_mask=layout.mask, enable_gqa=q.shape[1] != k.shape[1])
     return out[0].transpose(0, 1).flatten(1).index_select(0, layout.place)
 
@@ -61,7 +63,8 @@ def compiled_attention() -> Callable[..., Tensor]:
 
     Past the limit it would run unfused, with all scores in memory, so the limit is beyond what lengths there are.
     """
-    return torch.compile(flex_attention, dynamic=False, recompile_limit=64)
+    # The overloads that torch declares lack ``recompile_limit``.
+    return torch.compile(flex_attention, dynamic=False, recompile_limit=64)  # type: ignore[call-overload]
 
 
 def padded_length(tokens: int) -> int:

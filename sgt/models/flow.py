@@ -51,8 +51,8 @@ def timestep(normals: Tensor, shift: float) -> Tensor:
     return shift_time(torch.sigmoid(normals), shift)
 
 
-def shift_time(t: Tensor, shift: float) -> Tensor:
-    """Move times towards noise (shift > 1) or data (shift < 1)."""
+def shift_time(t: Tensor, shift: float | Tensor) -> Tensor:
+    """Move times towards noise (shift > 1) or data (shift < 1), all by one shift or each by its own."""
     return shift * t / (1 + (shift - 1) * t)
 
 

@@ -26,11 +26,11 @@ class LoRALinear(nn.Linear):
         self.weight, self.bias = linear.weight.requires_grad_(False), linear.bias
         if self.bias is not None:
             self.bias.requires_grad_(False)
-        like = {"device": linear.weight.device, "dtype": linear.weight.dtype}
+        device, dtype = linear.weight.device, linear.weight.dtype
         bound = math.sqrt(3 / self.in_features)
         down = torch.empty(rank, self.in_features).uniform_(-bound, bound, generator=generator)
-        self.lora_down = nn.Parameter(down.to(**like))
-        self.lora_up = nn.Parameter(torch.zeros(self.out_features, rank, **like))
+        self.lora_down = nn.Parameter(down.to(device, dtype))
+        self.lora_up = nn.Parameter(torch.zeros(self.out_features, rank, device=device, dtype=dtype))
         self.scale = alpha / rank
 
     def forward(self, x: Tensor) -> Tensor:

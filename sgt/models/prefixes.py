@@ -25,7 +25,9 @@ class SharedPrefixes:
 def shared_prefixes(requests: Sequence[Request]) -> SharedPrefixes:
     """Cut each request after its last image and keep equal beginnings once, in order of their first appearance."""
     found: dict[tuple, int] = {}
-    prefixes, prefix_of, tails = [], [], []
+    prefixes: list[Request] = []
+    prefix_of: list[int] = []
+    tails: list[Sequence[str]] = []
     for request in requests:
         images = [place for place, part in enumerate(request.content) if not isinstance(part, str)]
         cut = images[-1] + 1 if images else 0
@@ -35,5 +37,5 @@ def shared_prefixes(requests: Sequence[Request]) -> SharedPrefixes:
             found[key] = len(prefixes)
             prefixes.append(Request(content, request.system))
         prefix_of.append(found[key])
-        tails.append(request.content[cut:])
+        tails.append(tuple(part for part in request.content[cut:] if isinstance(part, str)))
     return SharedPrefixes(prefixes, prefix_of, tails)

@@ -65,7 +65,13 @@ def device_of(spec: Model) -> torch.device:
 
 
 def create_model(spec: Model, tokenizer: Tokenizer, vae: VAE, folder: Path, seed: int) -> UnifiedModel:
-    """Write an untrained checkpoint of a model into an existing folder and load it."""
+    """Write an untrained checkpoint of a model into an existing folder and load it.
+
+    Raises:
+        SgtError: the model's file gives no architecture.
+    """
+    if spec.architecture is None:
+        raise SgtError(f"model {spec.name}: architecture", "is missing", "give the sizes of the model")
     images = rules_of(spec.family).images(spec)
     family_of(spec.family).create(spec.architecture, tokenizer, vae, images, folder, seed)
     return load_model(spec, folder)

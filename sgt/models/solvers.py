@@ -4,6 +4,8 @@ import math
 
 from torch import Tensor
 
+from sgt.config.benchmarks import Solver
+
 
 class Euler:
     """First order."""
@@ -34,7 +36,7 @@ class DPMSolver:
         return moved
 
 
-SOLVERS = {"euler": Euler, "dpmsolver++": DPMSolver}
+SOLVERS: dict[Solver, type[Euler] | type[DPMSolver]] = {"euler": Euler, "dpmsolver++": DPMSolver}
 
 
 def _half_log_snr(t: float) -> float:

@@ -28,6 +28,18 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         raise SgtError(path, f"not a tokenizer ({error})", "fetch the file again") from None
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a token.
+
+    Raises:
+        SgtError: the tokenizer lacks it.
+    """
+    found = tokenizer.token_to_id(token)
+    if found is None:
+        raise SgtError("tokenizer", f"has no token {token}", "use the tokenizer of the model's own checkpoint")
+    return found
+
+
 def with_special(tokenizer: Tokenizer, tokens: Sequence[str]) -> Tokenizer:
     """The tokenizer, with the special tokens that it lacked added at its end."""
     missing = [token for token in tokens if tokenizer.token_to_id(token) is None]

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 
@@ -16,16 +16,22 @@ from sgt.models.loaded import LoadedModel
 
 
 class Batch(Protocol):
-    """Collated examples, of any family.
+    """Collated examples, of any family."""
 
-    Attributes:
-        tokens: tokens in the batch, without padding.
-        ce_tokens, mse_tokens: tokens that each loss is summed over, counted by their weights.
-    """
+    @property
+    def tokens(self) -> int:
+        """Tokens in the batch, without padding."""
 
-    tokens: int
-    ce_tokens: float
-    mse_tokens: float
+    @property
+    def ce_tokens(self) -> float:
+        """Tokens that the cross-entropy is summed over, counted by their weights."""
+
+    @property
+    def mse_tokens(self) -> float:
+        """Tokens that the velocity error is summed over."""
+
+
+BatchT = TypeVar("BatchT", bound=Batch)
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class LossSums:
     mse: Tensor
 
 
-class Trainable(LoadedModel):
-    """A model whose losses can be computed.
+class Trainable(LoadedModel, Generic[BatchT]):
+    """A model whose losses can be computed, of the batches of its family.
 
     Attributes:
         length_weighted: the loss weights each answer's tokens by 1/√(tokens of that answer).
@@ -92,7 +98,7 @@ class Trainable(LoadedModel):
         """How many tokens an example takes in a batch, after checking that the model accepts it.
 
         Args:
-            example: only the size of its images is read, so any object with a ``size`` may stand for an image.
+            example: only the size of its images is read: a :class:`sgt.models.examples.ImageOutline` may stand for one.
 
         Raises:
             SgtError: it is too long for the model, or an image too large or too narrow.
@@ -101,7 +107,7 @@ class Trainable(LoadedModel):
     @abstractmethod
     def batch(
         self, examples: Sequence[Example], seeds: Sequence[int], strata: Sequence[Stratum] | None = None
-    ) -> Batch:
+    ) -> BatchT:
         """Tokenise and collate examples, on the CPU.
 
         Args:
@@ -115,5 +121,5 @@ class Trainable(LoadedModel):
         """
 
     @abstractmethod
-    def loss(self, batch: Batch, timestep_shift: TimeShift) -> LossSums:
+    def loss(self, batch: BatchT, timestep_shift: TimeShift) -> LossSums:
         """Text cross-entropy and flow-matching error of a batch, which is moved to the model's device."""

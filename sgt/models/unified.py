@@ -2,28 +2,35 @@
 
 from abc import abstractmethod
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Generic
 
 import torch
 
 from sgt.models.capture import Capturer
-from sgt.models.examples import InputImage, TargetImage, Text
+from sgt.models.examples import ImageOutline, InputImage, TargetImage, Text
 from sgt.models.interface import Answerer, Generator, Request
-from sgt.models.trainable import Trainable
+from sgt.models.trainable import BatchT, Trainable
+from sgt.models.vae import VAE
 
 
-class UnifiedModel(Trainable, Answerer, Generator, Capturer):
-    """Base class of the model families."""
+class UnifiedModel(Trainable[BatchT], Answerer, Generator, Capturer, Generic[BatchT]):
+    """Base class of the model families.
+
+    Attributes:
+        vae: encodes and decodes target images; fp32, and never trained with the network.
+    """
+
+    vae: VAE
 
     def request_tokens(self, request: Request, size: tuple[int, int] | None = None) -> int:
         """See :meth:`Inference.request_tokens`."""
-        example: list = [Text(request.system)] if request.system else []
+        example: list[InputImage | Text | TargetImage] = [Text(request.system)] if request.system else []
         for part in request.content:
             example.append(Text(part) if isinstance(part, str) else InputImage(part, vqa=size is None))
         if size is not None:
             # Only the size of an image decides its tokens.
-            example.append(TargetImage(SimpleNamespace(size=size[::-1])))
+            height, width = size
+            example.append(TargetImage(ImageOutline((width, height))))
         return self.tokens(example)
 
     @classmethod

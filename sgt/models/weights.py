@@ -148,7 +148,8 @@ def _fits(stored: torch.Size, expected: torch.Size) -> bool:
 
 
 def _batches(names: list[str], stored: dict[str, Stored]) -> Iterator[list[str]]:
-    batch, size = [], 0
+    batch: list[str] = []
+    size = 0
     for name in names:
         if batch and size + stored[name].size > MAPPED_BYTES:
             yield batch

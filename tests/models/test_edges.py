@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from sgt.errors import SgtError
 from sgt.models import bagel, omnigen2
-from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.examples import ImageOutline, InputImage, QAPair, TargetImage, Text
 from sgt.models.interface import Decoding, Request, Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
@@ -202,3 +204,28 @@ def test_quantised_weights_are_refused_by_name(dtype, model):
             load_model(load_study("config/micro.yaml").models[model.folder.name], model.folder)
         assert str(error.value).startswith(f"{path}: tensor {tensor} holds ")
         path.write_bytes(whole)
+
+
+def test_an_outline_stands_for_an_image_where_only_its_size_is_read(model):
+    image = Image.new("RGB", (60, 41))
+    outline = ImageOutline(image.size)
+    real, outlined = ([InputImage(each), Text("paint it"), TargetImage(each)] for each in (image, outline))
+    assert model.tokens(outlined) == model.tokens(real)
+    assert model.check(outlined) == model.check(real)
+    with pytest.raises(AssertionError):
+        model.batch([outlined], [0])
+
+
+def test_a_tokenizer_without_a_marker_is_named():
+    with pytest.raises(SgtError, match=r"tokenizer: has no token <\|im_start\|>; use the tokenizer of"):
+        bagel.checkpoint.special_tokens(Tokenizer(WordLevel({"a": 0}, unk_token="a")))
+
+
+def test_bagel_takes_no_time_shift_by_image_size(study):
+    model = load_model(load_study(study).models["micro"], Path("base/micro"))
+    batch = model.batch([[Text("paint it"), TargetImage(picture(0))]], [0])
+    message = "timestep_shift: 'dynamic_v1' is OmniGen2's, not BAGEL's; give a number"
+    with pytest.raises(SgtError, match=message):
+        model.loss(batch, "dynamic_v1")
+    with pytest.raises(SgtError, match=message):
+        generated(model, ["a ball"], [0], (48, 48), replace(SETTINGS, shift="dynamic_v1"))

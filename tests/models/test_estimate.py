@@ -11,7 +11,7 @@ from sgt.config.recipe import Recipe
 from sgt.models import estimate
 from sgt.models.attention import dense_layout
 from sgt.models.bagel.checkpoint import empty_networks
-from sgt.models.bagel.config import LLMConfig, ViTConfig
+from sgt.models.bagel.config import LLMConfig, ViTConfig, config_of
 from sgt.models.bagel.layers import MoTDecoderLayer, ViTLayer, rotary
 from sgt.models.bagel.sizes import bagel_sizes
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
@@ -134,7 +134,7 @@ def test_operations_are_those_that_torch_counts(study):
 def test_7b_on_one_gpu_of_141_gb_and_adapters_on_one_of_80():
     spec = load_model_spec("bagel-7b", ROOT / "config/models")
     sizes = bagel_sizes({})
-    whole = empty_networks({})["ema"][0]
+    whole, _ = empty_networks(config_of({}))
     assert sizes.total == sum(p.numel() for p in whole.parameters()) == 14_607_260_128
     assert sizes.autoencoder == 83_819_683
 

@@ -44,7 +44,8 @@ class BagelCapture(BagelBase, Capturer):
                     recorder.begin([["answer"]] * len(some))
                     context.read([[self.special.bos]] * len(some))
                 else:
-                    images, seeds = ([given[place] for place in places] for given in (target.images, target.seeds))
+                    images = [target.images[place] for place in places]
+                    seeds = [target.seeds[place] for place in places]
                     noisy, shapes = self._noisy(images, some, seeds, target.time)
                     names = [["template", *["target"] * (h * w), "template"] for h, w in shapes]
                     recorder.begin(names, cached=False)
@@ -54,7 +55,8 @@ class BagelCapture(BagelBase, Capturer):
 
     def _read_recorded(self, requests: Sequence[Request], recorder: Recorder, transform: ImageTransform) -> Context:
         """A context of requests with the same kinds of parts in the same order."""
-        context, counts = Context(self.network, self.special, len(requests)), Counter()
+        context = Context(self.network, self.special, len(requests))
+        counts: Counter[str] = Counter()
         patch = self.network.config.vit.patch_size
         for place, parts in enumerate(zip(*(parts_of(request) for request in requests), strict=True)):
             if not isinstance(parts[0], str):

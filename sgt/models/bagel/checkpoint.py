@@ -5,13 +5,13 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from sgt.atomic import copy_file, save_tensors
 from sgt.models.bagel.config import BagelConfig, config_of, read_config, write_config
 from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
-from sgt.models.tokenizer import write_tokenizer
+from sgt.models.tokenizer import token_id, write_tokenizer
 from sgt.models.vae import VAE, VAEConfig
 from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files
 
@@ -22,20 +22,24 @@ TOKENIZER_FILES = ("vocab.json", "merges.txt", "tokenizer_config.json")
 
 
 def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
-    """The four markers, looked up by name."""
-    return SpecialTokens(*(tokenizer.token_to_id(token) for token in SPECIAL))
+    """The four markers, looked up by name.
+
+    Raises:
+        SgtError: the tokenizer lacks one.
+    """
+    return SpecialTokens(*(token_id(tokenizer, token) for token in SPECIAL))
 
 
-def empty_networks(architecture: dict, vocabulary: int | None = None) -> dict[str, tuple[nn.Module, torch.dtype]]:
-    """The networks of an official folder without weights, and the dtype its files store them in, by file name."""
-    config = config_of(architecture, vocabulary)
+def empty_networks(config: BagelConfig) -> tuple[BagelNetwork, VAE]:
+    """Both networks without weights."""
     with torch.device("meta"):
-        return {"ema": (BagelNetwork(config), torch.bfloat16), "ae": (VAE(config.vae), torch.float32)}
+        return BagelNetwork(config), VAE(config.vae)
 
 
 def empty_tensors(architecture: dict) -> dict[str, tuple[dict[str, Tensor], torch.dtype]]:
     """The tensors of an official folder without their numbers, and the dtype its files store them in, by file name."""
-    return {file: (network.state_dict(), dtype) for file, (network, dtype) in empty_networks(architecture).items()}
+    network, vae = empty_networks(config_of(architecture))
+    return {"ema": (network.state_dict(), torch.bfloat16), "ae": (vae.state_dict(), torch.float32)}
 
 
 def networks_without_weights(folder: Path) -> tuple[BagelNetwork, VAE]:
@@ -44,9 +48,7 @@ def networks_without_weights(folder: Path) -> tuple[BagelNetwork, VAE]:
     Raises:
         SgtError: a configuration file is missing or damaged, or the weights are not there.
     """
-    config = _true_sizes(read_config(folder), stored_tensors(weight_files(folder, "ema")))
-    with torch.device("meta"):
-        return BagelNetwork(config), VAE(config.vae)
+    return empty_networks(_true_sizes(read_config(folder), stored_tensors(weight_files(folder, "ema"))))
 
 
 def load_networks(

@@ -43,7 +43,7 @@ class Context:
         index = torch.tensor(rows, device=self.device)
         chosen.valid, chosen.position = self.valid[index], self.position[index]
         for new, old in zip(chosen.caches, self.caches, strict=True):
-            if old.keys is not None:
+            if old.keys is not None and old.values is not None:
                 new.keys, new.values = old.keys[index], old.values[index]
         return chosen
 

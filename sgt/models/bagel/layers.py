@@ -34,6 +34,8 @@ class MoTAttention(nn.Module):
     """Projections per expert, one attention over all tokens."""
 
     attend = staticmethod(attend)
+    o_proj: nn.Linear
+    o_proj_moe_gen: nn.Linear
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
@@ -81,6 +83,13 @@ class MLP(nn.Module):
 
 class MoTDecoderLayer(nn.Module):
     """Pre-norm attention and MLP, with everything but the attention itself doubled."""
+
+    input_layernorm: RMSNorm
+    input_layernorm_moe_gen: RMSNorm
+    post_attention_layernorm: RMSNorm
+    post_attention_layernorm_moe_gen: RMSNorm
+    mlp: MLP
+    mlp_moe_gen: MLP
 
     def __init__(self, config: LLMConfig) -> None:
         super().__init__()
@@ -134,7 +143,8 @@ class MoTDecoder(nn.Module):
 
 def compile_layer(layer: nn.Module) -> None:
     """Fuse what a layer does, for packs of any size; its attention stays apart and has a kernel of its own."""
-    layer.self_attn.attend = torch.compiler.disable(attend)
+    # An attribute of the instance takes precedence over the class's.
+    vars(layer.get_submodule("self_attn"))["attend"] = torch.compiler.disable(attend)
     layer.compile(dynamic=True)
 
 

@@ -13,14 +13,15 @@ from sgt.models.bagel.checkpoint import (
     save_networks,
 )
 from sgt.models.bagel.inference import BagelInference
+from sgt.models.bagel.items import PackedBatch
 from sgt.models.bagel.rules import BagelImages
 from sgt.models.bagel.training import BagelTraining
 from sgt.models.lora import merge_lora
-from sgt.models.tokenizer import load_tokenizer, with_special
+from sgt.models.tokenizer import load_tokenizer, token_id, with_special
 from sgt.models.unified import UnifiedModel
 
 
-class Bagel(BagelTraining, BagelInference, BagelCapture, UnifiedModel):
+class Bagel(BagelTraining, BagelInference, BagelCapture, UnifiedModel[PackedBatch]):
     """A BAGEL of any size: network, VAE, tokenizer and image transforms."""
 
     @classmethod
@@ -36,7 +37,7 @@ class Bagel(BagelTraining, BagelInference, BagelCapture, UnifiedModel):
         folder = Path(folder)
         network, vae = load_networks(folder, dtype, device, overlay)
         tokenizer = with_special(load_tokenizer(folder), SPECIAL)
-        network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
+        network.grow_vocabulary(max(token_id(tokenizer, token) for token in SPECIAL) + 1)
         return cls(network, vae, tokenizer, folder, images)
 
     @classmethod

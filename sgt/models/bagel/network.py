@@ -53,7 +53,7 @@ class TimeEmbedder(nn.Module):
 
     def forward(self, t: Tensor) -> Tensor:
         """(N,) → (N, width)."""
-        return self.mlp(time_features(t).to(self.mlp[0].weight.dtype))
+        return self.mlp(time_features(t).to(self.mlp.get_parameter("0.weight").dtype))
 
 
 class Connector(nn.Module):

@@ -3,7 +3,7 @@
 from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Count, Strict
 from sgt.config.models import Model
-from sgt.config.recipe import Recipe
+from sgt.config.recipe import Recipe, TimeShift
 from sgt.errors import SgtError
 from sgt.models.bagel.config import BagelConfig, config_of
 from sgt.models.configs import require_multiple
@@ -69,8 +69,7 @@ class BagelRules:
     def check_recipe(self, recipe: Recipe) -> None:
         """Time shifts by image size and stratified times are OmniGen2's."""
         remedy = "give the model a recipe of its own under recipes, or remove it"
-        if isinstance(recipe.timestep_shift, str):
-            raise SgtError("timestep_shift", f"{recipe.timestep_shift!r} is OmniGen2's, not BAGEL's", remedy)
+        constant_shift(recipe.timestep_shift, remedy)
         if recipe.time_sampling != "lognormal":
             raise SgtError("time_sampling", f"{recipe.time_sampling!r} is OmniGen2's, not BAGEL's", remedy)
 
@@ -89,6 +88,17 @@ class BagelRules:
         bounds = self.images(spec).target_image
         scaled = min(bounds.max_image_size, max(side, bounds.min_image_size))
         return max(bounds.image_stride, round(scaled / bounds.image_stride) * bounds.image_stride)
+
+
+def constant_shift(shift: TimeShift, remedy: str = "give a number") -> float:
+    """The time shift, which BAGEL has the same for images of every size.
+
+    Raises:
+        SgtError: it is not a number.
+    """
+    if isinstance(shift, str):
+        raise SgtError("timestep_shift", f"{shift!r} is OmniGen2's, not BAGEL's", remedy)
+    return shift
 
 
 def _check_sizes(config: BagelConfig) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from sgt.models import flow
 from sgt.models.bagel.context import Context
+from sgt.models.bagel.rules import constant_shift
 from sgt.models.interface import Sampling
 
 StepCallback = Callable[[int, Tensor, Tensor], None]
@@ -67,7 +68,7 @@ def sample_latents(
         if sampling.cfg_image_scale > 1:
             branches.append(image_free)
     guided_context = Context.stack(branches) if len(branches) > 1 else full
-    times = flow.sampling_times(sampling.num_steps, sampling.shift)
+    times = flow.sampling_times(sampling.num_steps, constant_shift(sampling.shift))
     low, high = sampling.cfg_interval
     x = noise
     for step, (t, after) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True)):

@@ -2,6 +2,7 @@
 
 from sgt.config.recipe import Part
 from sgt.models.bagel.checkpoint import empty_networks
+from sgt.models.bagel.config import config_of
 from sgt.models.sizes import ModelSizes, Stack, count_parts
 
 
@@ -25,9 +26,9 @@ def bagel_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes
     Raises:
         SgtError: it has an unknown field.
     """
-    networks = empty_networks(architecture, vocabulary)
-    network, vae = networks["ema"][0], networks["ae"][0]
-    config, llm, vit = network.config, network.config.llm, network.config.vit
+    config = config_of(architecture, vocabulary)
+    network, vae = empty_networks(config)
+    llm, vit = config.llm, config.vit
     parameters, adapters, tables = count_parts(network, part_of)
     heads = llm.head_dim
     return ModelSizes(

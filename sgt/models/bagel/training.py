@@ -8,11 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sgt.config.recipe import Part
+from sgt.config.recipe import Part, TimeShift
 from sgt.models.bagel.base import BagelBase
 from sgt.models.bagel.items import Aside, Item, PackedBatch, TextIds, VaeImage, VitImage
 from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.packing import Packer, pad_stack
+from sgt.models.bagel.rules import constant_shift
 from sgt.models.bagel.sizes import part_of
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.flow import Stratum
@@ -23,7 +24,7 @@ from sgt.models.transforms import ImageTransform
 ENCODED_PIXELS = 4 * 2**20
 
 
-class BagelTraining(BagelBase, Trainable):
+class BagelTraining(BagelBase, Trainable[PackedBatch]):
     """See :class:`sgt.models.trainable.Trainable`."""
 
     def part(self, name: str) -> Part:
@@ -84,12 +85,12 @@ class BagelTraining(BagelBase, Trainable):
         )
         return batch if self.length_weighted else replace(batch, ce_loss_weights=torch.ones_like(batch.ce_loss_weights))
 
-    def loss(self, batch: PackedBatch, timestep_shift: float) -> LossSums:
-        """See :meth:`Trainable.loss`."""
+    def loss(self, batch: PackedBatch, timestep_shift: TimeShift) -> LossSums:
+        """See :meth:`Trainable.loss`; the shift is a number."""
         batch = batch.to(self.device)
         latents = self._latents(batch)
         with self.arithmetic():
-            losses = self.network(batch, latents, timestep_shift)
+            losses = self.network(batch, latents, constant_shift(timestep_shift))
         return LossSums((losses.ce * batch.ce_loss_weights).sum(), losses.mse.mean(1).sum())
 
     @torch.no_grad()

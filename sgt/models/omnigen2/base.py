@@ -39,7 +39,7 @@ class OmniGen2Base(LoadedModel):
         images: OmniGen2Images,
     ) -> None:
         self.network, self.vae, self.tokenizer, self.folder = network, vae, tokenizer, folder
-        vision = network.config.language.vision_config
+        vision = network.mllm.model.visual.config
         bounds, token = images.input_image, vision.patch_size * vision.spatial_merge_size
         if bounds.image_stride != token:
             problem = f"{bounds.image_stride}, a token of the vision tower has {token} pixels"

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ from sgt.models.omnigen2.language import hidden_states
 from sgt.models.omnigen2.names import answering, generating, named_chat
 from sgt.models.omnigen2.rows import collate
 from sgt.models.recorder import Recorder, recording
+
+if TYPE_CHECKING:
+    from transformers import Qwen2_5_VLTextModel
 
 RECORDED = "recorded"
 
@@ -44,8 +48,7 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
             return recorder.captured()
         chats = [named_chat(self.chats, answering(request), request.images) for request in requests]
         recorder.begin([[*names[:-1], "answer"] for _, names in chats])
-        decoder = self.network.mllm.model.language_model.layers
-        with recording_language_model(recorder, {layer: decoder[layer] for layer in layers}):
+        with recording_language_model(recorder, self.network.mllm.model.language_model, layers):
             hidden_states(self.network.mllm, collate([chat for chat, _ in chats]).to(self.device))
         return recorder.captured()
 
@@ -79,30 +82,27 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
 
 
 @contextmanager
-def recording_language_model(recorder: Recorder, layers: dict[int, nn.Module]) -> Iterator[None]:
+def recording_language_model(recorder: Recorder, model: "Qwen2_5_VLTextModel", layers: Sequence[int]) -> Iterator[None]:
     """Record layers of the language model, whose attention transformers chooses by its configuration."""
-    handles = []
-    config = next(iter(layers.values())).self_attn.config if layers else None
-    before = config and config._attn_implementation
+    handles, recorded = [], {index: model.layers[index] for index in layers}
+    before = model.config._attn_implementation
     try:
-        for index, layer in layers.items():
+        for index, layer in recorded.items():
             keep = partial(lambda index, module, given, output: recorder.record_states(index, output), index)
             handles.append(layer.register_forward_hook(keep))
-            layer.self_attn.recorder = recorder
-        if config:
-            config._attn_implementation = RECORDED
+            vars(layer.get_submodule("self_attn"))["recorder"] = recorder
+        model.config._attn_implementation = RECORDED
         yield
     finally:
         for handle in handles:
             handle.remove()
-        for layer in layers.values():
-            del layer.self_attn.recorder
-        if config:
-            config._attn_implementation = before
+        for layer in recorded.values():
+            vars(layer.get_submodule("self_attn")).pop("recorder", None)
+        model.config._attn_implementation = before
 
 
 def _attention(
-    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **options: object
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **options: Any
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it: recorded in layers that have a recorder."""
     recorder = getattr(module, "recorder", None)

@@ -22,7 +22,7 @@ from sgt.models.omnigen2.prompts import (
     system,
 )
 from sgt.models.omnigen2.rows import Chat, ImagePatches
-from sgt.models.tokenizer import without_special
+from sgt.models.tokenizer import token_id, without_special
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class ChatBuilder:
 
     def ids(self, *parts: str) -> list[int]:
         """Token ids of texts and markers, one after another; what lies between two markers is tokenised as one text."""
-        found = []
+        found: list[int] = []
         for are_markers, some in groupby(parts, lambda part: isinstance(part, Marker)):
             if are_markers:
-                found += [self.tokenizer.token_to_id(marker) for marker in some]
+                found += [token_id(self.tokenizer, marker) for marker in some]
             else:
                 found += self.plain.encode("".join(some), add_special_tokens=False).ids
         return found

@@ -86,14 +86,14 @@ def _initialised(config: OmniGen2Config) -> OmniGen2Network:
             if isinstance(module, nn.Linear | nn.Conv3d):
                 module.reset_parameters()
             elif hasattr(module, "variance_epsilon"):
-                nn.init.ones_(module.weight)
+                nn.init.ones_(module.get_parameter("weight"))
         nn.init.normal_(mllm.model.language_model.embed_tokens.weight, std=EMBEDDING_STD)
         mllm.model.visual.patch_embed.proj.weight.mul_(2)
         mllm.model.visual.merger.mlp[2].weight.mul_(2)
         nn.init.normal_(transformer.image_index_embedding, std=REFERENCE_STD)
         nn.init.zeros_(transformer.norm_out.linear_1.weight)
         nn.init.zeros_(transformer.norm_out.linear_2.weight)
-        depth = 2 * config.language.text_config.num_hidden_layers
+        depth = 2 * mllm.model.language_model.config.num_hidden_layers
         for name, parameter in (*mllm.named_parameters(), *transformer.named_parameters()):
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)

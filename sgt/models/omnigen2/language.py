@@ -129,6 +129,6 @@ def empty_cache() -> "DynamicCache":
 def select_cache(cache: "DynamicCache", rows: Tensor) -> "DynamicCache":
     """A new cache of these rows, which may repeat."""
     chosen = empty_cache()
-    for index, layer in enumerate(cache.layers):
-        chosen.update(layer.keys[rows], layer.values[rows], index)
+    for index, (keys, values, _) in enumerate(cache):
+        chosen.update(keys[rows], values[rows], index)
     return chosen

@@ -113,12 +113,17 @@ class TextBlock(nn.Module):
         return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
 
 
-class TimedBlock(TextBlock):
-    """The same, scaled before and gated after by the time of each token's sample."""
+class TimedBlock(nn.Module):
+    """A :class:`TextBlock`, scaled before and gated after by the time of each token's sample."""
 
     def __init__(self, config: TransformerConfig) -> None:
-        super().__init__(config)
+        super().__init__()
+        self.attn = Attention(config)
+        self.feed_forward = FeedForward(config.hidden_size, config.feed_forward)
         self.norm1 = TimedNorm(config)
+        self.norm2 = RMSNorm(config.hidden_size, config.norm_eps)
+        self.ffn_norm1 = RMSNorm(config.hidden_size, config.norm_eps)
+        self.ffn_norm2 = RMSNorm(config.hidden_size, config.norm_eps)
 
     def forward(self, x: Tensor, rotation: Tensor, layout: Layout, time: Tensor, sample: Tensor) -> Tensor:
         """As :class:`TextBlock`, with time vectors (samples, time) and each token's sample, int64 (N,)."""

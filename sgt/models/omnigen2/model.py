@@ -10,14 +10,15 @@ from sgt.models.omnigen2.capture import OmniGen2Capture
 from sgt.models.omnigen2.checkpoint import empty_networks, load_networks, save_networks
 from sgt.models.omnigen2.config import read_config
 from sgt.models.omnigen2.inference import OmniGen2Inference
+from sgt.models.omnigen2.network import Batch
 from sgt.models.omnigen2.prompts import SPECIAL
 from sgt.models.omnigen2.rules import OmniGen2Images
 from sgt.models.omnigen2.training import OmniGen2Training
-from sgt.models.tokenizer import load_tokenizer, with_special
+from sgt.models.tokenizer import load_tokenizer, token_id, with_special
 from sgt.models.unified import UnifiedModel
 
 
-class OmniGen2(OmniGen2Training, OmniGen2Inference, OmniGen2Capture, UnifiedModel):
+class OmniGen2(OmniGen2Training, OmniGen2Inference, OmniGen2Capture, UnifiedModel[Batch]):
     """An OmniGen2 of any size: network, VAE, tokenizer and image transforms.
 
     Images are shown to the language model as SGT-Gen2 does, whose states of all tokens condition the diffusion
@@ -37,7 +38,7 @@ class OmniGen2(OmniGen2Training, OmniGen2Inference, OmniGen2Capture, UnifiedMode
         folder = Path(folder)
         network, vae = load_networks(folder, dtype, device, overlay)
         tokenizer = with_special(load_tokenizer(folder / "processor"), SPECIAL)
-        network.grow_vocabulary(max(tokenizer.token_to_id(token) for token in SPECIAL) + 1)
+        network.grow_vocabulary(max(token_id(tokenizer, token) for token in SPECIAL) + 1)
         return cls(network, vae, tokenizer, folder, images)
 
     @classmethod

@@ -19,6 +19,7 @@ from sgt.models.omnigen2.prompts import (
     system,
 )
 from sgt.models.omnigen2.rows import Chat
+from sgt.models.tokenizer import token_id
 
 # Texts and markers of a chat, each with the name of its tokens.
 NamedParts = list[tuple[str, str]]
@@ -52,11 +53,12 @@ def named_chat(chats: ChatBuilder, parts: NamedParts, images: Sequence[Image.Ima
         parts: of the chat.
         images: of the request.
     """
-    ids, names = [], []
+    ids: list[int] = []
+    names: list[str] = []
     for are_markers, group in groupby(parts, lambda part: isinstance(part[0], Marker)):
         some = list(group)
         if are_markers:
-            ids += [chats.tokenizer.token_to_id(marker) for marker, _ in some]
+            ids += [token_id(chats.tokenizer, marker) for marker, _ in some]
             names += [name for _, name in some]
             continue
         encoded = chats.plain.encode("".join(text for text, _ in some), add_special_tokens=False)

@@ -164,14 +164,14 @@ class OmniGen2Network(nn.Module):
         if instructions:
             text = self.features(instructions, image_features[1])
             errors = self.flow_errors(*text, latents.targets, noise, times, shift, latents.references)
-            mse = sum(error.sum() for error in errors.squared) / self.config.transformer.token_dim * makes
+            mse = sum((error.sum() for error in errors.squared), mse) / self.config.transformer.token_dim * makes
         return ce, mse
 
     def _image_features(self, answers: Rows | None, instructions: Rows | None, spread: bool) -> tuple[Tensor, Tensor]:
         """The vision tower's features of the images of both, in one pass: (tokens, width) each."""
         vision = self.mllm.model.visual
         kinds = [rows for rows in (answers, instructions) if rows and len(rows.grids)]
-        none = torch.zeros(0, self.config.language.text_config.hidden_size, device=self.device)
+        none = torch.zeros(0, self.mllm.model.language_model.config.hidden_size, device=self.device)
         if kinds:
             found = encode_images(
                 self.mllm, torch.cat([rows.pixels for rows in kinds]), torch.cat([rows.grids for rows in kinds])
@@ -184,8 +184,10 @@ class OmniGen2Network(nn.Module):
         else:
             return none, none
         counts = [self._image_tokens(rows) for rows in (answers, instructions)]
-        parts = found[: counts[0]], found[counts[0] : sum(counts)]
-        return parts if not spread else tuple(torch.cat([part, 0 * found[:1]]) for part in parts)
+        first, second = found[: counts[0]], found[counts[0] : sum(counts)]
+        if spread:
+            first, second = (torch.cat([part, 0 * found[:1]]) for part in (first, second))
+        return first, second
 
     def _image_tokens(self, rows: Rows | None) -> int:
         cells = self.mllm.model.visual.config.spatial_merge_size**2

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from sgt.models.tokenizer import token_id
+
 
 class Marker(str):
     """A special token. In any other text its characters are characters."""
@@ -48,5 +50,9 @@ class SpecialTokens:
 
 
 def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
-    """Looked up by name."""
-    return SpecialTokens(*(tokenizer.token_to_id(token) for token in (PAD, END, IMAGE_PAD)))
+    """Looked up by name.
+
+    Raises:
+        SgtError: the tokenizer lacks one.
+    """
+    return SpecialTokens(*(token_id(tokenizer, token) for token in (PAD, END, IMAGE_PAD)))

@@ -19,7 +19,7 @@ from sgt.models.omnigen2.sizes import part_of
 from sgt.models.trainable import LossSums, Trainable
 
 
-class OmniGen2Training(OmniGen2Base, Trainable):
+class OmniGen2Training(OmniGen2Base, Trainable[Batch]):
     """See :class:`sgt.models.trainable.Trainable`."""
 
     def part(self, name: str) -> Part:

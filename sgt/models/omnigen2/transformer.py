@@ -14,6 +14,8 @@ from sgt.models.omnigen2.layers import TextBlock, TimeCaptionEmbedding, TimedBlo
 from sgt.models.transforms import from_patches, patches
 
 REFERENCES = 5
+# A text or an image: its sample, the place of its first token there, and its tokens' positions.
+Placed = tuple[int, int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -139,21 +141,23 @@ class OmniGen2Transformer(nn.Module):
     ) -> tuple[Tokens, Tokens, Tokens]:
         """Places of the text, reference and image tokens."""
         cut = self.config.patch_size
-        kinds: tuple[list, list, list] = [], [], []
+        texts: list[Placed] = []
+        shown: list[Placed] = []
+        made: list[Placed] = []
         for sample, (length, given, latent) in enumerate(zip(text_lengths, references, latents, strict=True)):
             if len(given) > REFERENCES:
                 raise SgtError("reference images", f"{len(given)} are more than {REFERENCES}", "give fewer")
-            kinds[0].append((sample, 0, torch.arange(length)[:, None].expand(-1, 3)))
+            texts.append((sample, 0, torch.arange(length)[:, None].expand(-1, 3)))
             place = shift = length
             for image in (*given, latent):
-                kind, what = (2, "generated image") if image is latent else (1, "reference image")
+                placed, what = (made, "generated image") if image is latent else (shown, "reference image")
                 height, width = image.shape[1] // cut, image.shape[2] // cut
                 self.check_place(what, shift, height, width)
                 rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
                 where = torch.stack([torch.full_like(rows, shift), rows, columns], dim=-1).flatten(0, 1)
-                kinds[kind].append((sample, place, where))
+                placed.append((sample, place, where))
                 place, shift = place + height * width, shift + max(height, width)
-        return tuple(_tokens(kind) for kind in kinds)
+        return _tokens(texts), _tokens(shown), _tokens(made)
 
     def check_place(self, what: str, position: int, height: int, width: int) -> None:
         """See that an image of (height, width) tokens can stand at a position.
@@ -184,8 +188,7 @@ class OmniGen2Transformer(nn.Module):
         return rerun(block, *given) if self.activation_checkpointing and torch.is_grad_enabled() else block(*given)
 
 
-def _tokens(parts: list[tuple[int, int, Tensor]]) -> Tokens:
-    """From (sample, place of the first token, positions) of each text or image."""
+def _tokens(parts: list[Placed]) -> Tokens:
     lengths = [len(where) for _, _, where in parts]
     if not lengths:
         none = torch.zeros(0, dtype=torch.int64)
