@@ -6,6 +6,18 @@ from dataclasses import dataclass
 from PIL import Image
 
 
+class ImageOutline(Image.Image):
+    """Takes the place of an image in an example whose size alone is read: it has no pixels, and using them fails.
+
+    Args:
+        size: (width, height).
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self._size = size  # where PIL's readers put the size of a file that is not decoded yet
+
+
 @dataclass(frozen=True)
 class InputImage:
     """An image in the input, encoded by the semantic encoder.
