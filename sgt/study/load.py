@@ -143,7 +143,7 @@ class LoadedStudy:
         """The dataset of questions that every trained arm is trained on.
 
         Raises:
-            ValueError: the study has none, which only one without trained arms may lack.
+            ValueError: the study has none, and so trains no arm.
         """
         if self.study.data.vqa is None:
             raise ValueError(f"{self.path}: no questions to train on")
