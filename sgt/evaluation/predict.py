@@ -13,7 +13,14 @@ import torch
 from PIL import Image
 
 from sgt.atomic import sha256
-from sgt.config.benchmarks import AnswerBenchmark, Benchmark, ImageBenchmark, LikelihoodBenchmark, SamplingOptions
+from sgt.config.benchmarks import (
+    AnswerBenchmark,
+    Benchmark,
+    DecodingOptions,
+    ImageBenchmark,
+    LikelihoodBenchmark,
+    SamplingOptions,
+)
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.environment import environment
@@ -24,7 +31,7 @@ from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
 from sgt.models.interface import Sampling
 from sgt.models.registry import load_model, target_transform
-from sgt.models.requests import Decoding, Request
+from sgt.models.requests import Decoding, Likelihood, Reply, Request
 from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
 from sgt.revision import code_revision
@@ -107,19 +114,17 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
     """
     options = task.options
 
-    def request(row: Row) -> Request:
-        return task.request(row, options.protocol)
+    def requests(rows: list[Row]) -> list[Request]:
+        return [task.request(row, options.protocol) for row in rows]
 
-    def answer(rows: list[Row]) -> Sequence[AnyReply]:
-        given = options.decoding
-        decoding = Decoding(given.max_new_tokens, given.temperature, given.seed)
-        return model.answer([request(row) for row in rows], decoding)
+    def answer(rows: list[Row], given: DecodingOptions) -> list[Reply]:
+        return model.answer(requests(rows), Decoding(given.max_new_tokens, given.temperature, given.seed))
 
-    def rate(rows: list[Row]) -> Sequence[AnyReply]:
+    def rate(rows: list[Row]) -> Sequence[Sequence[Likelihood]]:
         continuations = [task.continuations(row, options.protocol) for row in rows]
-        return model.loglikelihood([request(row) for row in rows], continuations)
+        return model.loglikelihood(requests(rows), continuations)
 
-    def generate(rows: list[Row]) -> Sequence[AnyReply]:
+    def generate(rows: list[Row], sampling: SamplingOptions, edits: bool) -> list[Image.Image]:
         images: list[Image.Image] = []
         for size, group in groupby(rows, key=lambda row: row.size):
             alike = list(group)
@@ -129,21 +134,21 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
                 )
             width, height = target_transform(spec).size(*size)
             images += model.generate(
-                [request(row) for row in alike],
-                sampling_of(options.sampling),
-                seeds=[options.sampling.seed + row.repeat for row in alike],
+                requests(alike),
+                sampling_of(sampling),
+                seeds=[sampling.seed + row.repeat for row in alike],
                 size=(height, width),
-                edit=options.edits,
+                edit=edits,
             )
         return images
 
     match options:
         case AnswerBenchmark():
-            return answer
+            return lambda rows: answer(rows, options.decoding)
         case LikelihoodBenchmark():
             return rate
         case ImageBenchmark():
-            return generate
+            return lambda rows: generate(rows, options.sampling, options.edits)
     classes = ", ".join(each.__name__ for each in (AnswerBenchmark, LikelihoodBenchmark, ImageBenchmark))
     raise SgtError(f"task {task.name}", f"its Options are none of {classes}", "derive them from one of these")
 

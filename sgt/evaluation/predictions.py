@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from PIL import Image
+
 from sgt.atomic import write_text
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.data.images import decode_image, encode_png
@@ -29,8 +31,8 @@ def write_predictions(path: Path, rows: Sequence[Row], replies: Sequence[AnyRepl
     """
     if path.suffix == ".tar":
         with ShardWriter(path) as shard:
-            for row, image in zip(rows, replies, strict=True):
-                shard.add(row.id, {"png": encode_png(image), "json": json.dumps(row.record()).encode()})
+            for row, reply in zip(rows, replies, strict=True):
+                shard.add(row.id, {"png": _png(reply), "json": json.dumps(row.record()).encode()})
         return
     lines = [{"row": row.record(), "reply": _plain(reply)} for row, reply in zip(rows, replies, strict=True)]
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
@@ -66,5 +68,13 @@ def read_predictions(path: Path) -> Iterator[tuple[Row, AnyReply]]:
             yield Row(**line["row"]), given
 
 
-def _plain(reply: Reply | Sequence[Likelihood]) -> dict | list[dict]:
+def _png(reply: AnyReply) -> bytes:
+    if not isinstance(reply, Image.Image):
+        raise TypeError(f"a task of images has a {type(reply).__name__} as reply")
+    return encode_png(reply)
+
+
+def _plain(reply: AnyReply) -> dict | list[dict]:
+    if isinstance(reply, Image.Image):
+        raise TypeError("a task in words has an image as reply")
     return asdict(reply) if isinstance(reply, Reply) else [asdict(each) for each in reply]

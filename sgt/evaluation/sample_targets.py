@@ -60,6 +60,11 @@ def sample_targets(study: LoadedStudy, run: Run, count: int, command: str) -> No
                 sample.key,
                 {"png": encode_png(image), "target.png": encode_png(target), "input.png": encode_png(given)},
             )
-    about = {"identity": target_samples_identity(study, run, record["checkpoint_sha256"]), "command": command}
-    about |= {"file": images.name, "count": shard.count, "predictions_sha256": sha256(images)}
+    about = {
+        "identity": target_samples_identity(study, run, record["checkpoint_sha256"]),
+        "command": command,
+        "file": images.name,
+        "count": shard.count,
+        "predictions_sha256": sha256(images),
+    }
     write_record(images.with_name("meta.json"), about)

@@ -96,7 +96,9 @@ def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply]]) -
         SgtError: two rows have the same id, an evaluator does not work as it must, or the task's rows, values and
             metrics do not fit together.
     """
-    rows, scores, statuses = [], [], Counter()
+    rows: list[Row] = []
+    scores: list[dict[str, float]] = []
+    statuses: Counter[str] = Counter()
     for row, reply in predictions:
         parsed = task.parse(row, reply, task.options.protocol)
         rows.append(row)

@@ -129,8 +129,7 @@ def _difference(value: float, added: np.ndarray, n: int) -> Difference:
     error, freedom = _standard_error(added)
     student = stdtrit(freedom, 0.5 + LEVEL / 2)
     half, detectable = student * error, (student + stdtrit(freedom, POWER)) * error
-    interval = (value, value - half, value + half)
-    return Difference(*map(float, interval), n, float(detectable), len(added))
+    return Difference(float(value), float(value - half), float(value + half), n, float(detectable), len(added))
 
 
 def _numbered(clusters: Sequence[str]) -> tuple[np.ndarray, int]:

@@ -7,7 +7,7 @@ of the replies; predicting, scoring and reporting do the rest and know no task.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from PIL import Image
 
@@ -22,6 +22,7 @@ Kind = Literal["mcq", "yesno", "number", "text", "list", "image"]
 Status = Literal["direct", "cue", "text", "ambiguous", "none"]
 # Of a task that is answered in words, of one that rates continuations, and of one whose images are made.
 AnyReply = Reply | Sequence[Likelihood] | Image.Image
+OneReply = TypeVar("OneReply", Reply, Sequence[Likelihood], Image.Image)
 
 
 @dataclass(frozen=True)
@@ -73,10 +74,11 @@ class Parsed:
     status: Status
 
 
-class Task(ABC):
+class Task(ABC, Generic[OneReply]):
     """A benchmark as code.
 
-    A task is made for one benchmark's file, and used from one process at a time.
+    A task is made for one benchmark's file, and used from one process at a time. Its base class names the type of its
+    replies: ``Task[Reply]``, ``Task[Sequence[Likelihood]]`` or ``Task[Image.Image]``.
 
     Attributes:
         name: what a benchmark's file calls it: its own file's name, with dashes.
@@ -114,7 +116,7 @@ class Task(ABC):
         return row.options or ()
 
     @abstractmethod
-    def parse(self, row: Row, reply: AnyReply, protocol: str) -> Parsed:
+    def parse(self, row: Row, reply: OneReply, protocol: str) -> Parsed:
         """Read the answer out of a reply.
 
         Args:

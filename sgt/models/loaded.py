@@ -8,16 +8,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from sgt.models.vae import VAE
+
 
 class LoadedModel(ABC):
     """A network with its weights.
 
     Attributes:
         network: the weights that post-training changes.
+        vae: encodes and decodes the images that the network makes; frozen.
         autocast: run the network's matrix products in bf16, whatever the dtype of its weights.
     """
 
     network: nn.Module
+    vae: VAE
     autocast: bool = False
 
     @property

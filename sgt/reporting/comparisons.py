@@ -23,11 +23,6 @@ def headline_metrics(scores: Scores) -> Iterator[tuple[str, Metric, str]]:
         yield name, metric, titles[name, metric.name]
 
 
-def headline_of(scores: Scores, benchmark: str, ability: str) -> Metric | None:
-    """The metric that sums up an ability in a benchmark."""
-    return next((metric for metric in scores.headlines(benchmark) if ability in metric.abilities), None)
-
-
 def proxy_tasks(scores: Scores, level: str | None = None) -> list[str]:
     """The proxy arms, of one level if one is given, at the study's own ratio and images if it has such."""
     arms = scores.study.proxy_arms
@@ -35,15 +30,24 @@ def proxy_tasks(scores: Scores, level: str | None = None) -> list[str]:
     return [arm for arm in own if level in (None, scores.study.proxy(arm).level)]
 
 
-def with_both_abilities(scores: Scores) -> list[str]:
-    """The benchmarks that measure perception and reasoning apart."""
-    abilities = (PERCEPTION, REASONING)
-    return [name for name in scores.study.benchmarks if all(headline_of(scores, name, each) for each in abilities)]
+def with_both_abilities(scores: Scores) -> dict[str, tuple[Metric, Metric]]:
+    """The benchmarks that measure perception and reasoning apart, and the metrics that sum up the two."""
+    found = {}
+    for name in scores.study.benchmarks:
+        perception, reasoning = (_headline_of(scores, name, ability) for ability in (PERCEPTION, REASONING))
+        if perception is not None and reasoning is not None:
+            found[name] = perception, reasoning
+    return found
+
+
+def _headline_of(scores: Scores, benchmark: str, ability: str) -> Metric | None:
+    """The metric that sums up an ability in a benchmark."""
+    return next((metric for metric in scores.headlines(benchmark) if ability in metric.abilities), None)
 
 
 def against_control(scores: Scores, model: str, benchmark: str, metric: Metric) -> str:
     """Which proxy arms are above and below the control, in words."""
-    gains = {arm: scores.gain(model, arm, benchmark, metric) for arm in scores.study.proxy_arms}
+    gains = {arm: scores.over_control(model, arm, benchmark, metric) for arm in scores.study.proxy_arms}
     above, below, neither = ([arm for arm, gain in gains.items() if direction(gain) == sign] for sign in (1, -1, 0))
     if len(gains) == 1:
         ((arm, gain),) = gains.items()

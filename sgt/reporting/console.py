@@ -91,19 +91,20 @@ class Console(logging.Formatter):
         """Replace Snakemake's formatter on screen; a logger plugin that the user chose is left alone."""
         for handler in log.handlers:
             if handler.name == "DefaultStreamHandler":
-                self._default = handler.formatter
+                self._default = handler.formatter or self._default
                 handler.setFormatter(self)
                 handler.addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record appears on screen; its text is kept in the record."""
         with self._lock:
-            record.screen_text = self._text_of(record)
-        return bool(record.screen_text)
+            text = self._text_of(record)
+        vars(record)["screen_text"] = text
+        return bool(text)
 
     def format(self, record: logging.LogRecord) -> str:
         """The text of a record that :meth:`filter` passed."""
-        return record.screen_text
+        return vars(record)["screen_text"]
 
     def succeeded(self) -> None:
         """Print how long the stages took, what was found, and where the report is."""
@@ -141,29 +142,32 @@ class Console(logging.Formatter):
         return lines
 
     def _text_of(self, record: logging.LogRecord) -> str:
-        event = getattr(record, "event", None)
+        # Snakemake adds the fields of an event to the record as attributes of its own.
+        fields = vars(record)
+        event = fields.get("event")
         if self._workflow.output_settings.dryrun:
             text = self._default.format(record)
             # A command is there to be copied.
             return text if event == LogEvent.SHELLCMD else "\n".join(map(_cut, text.splitlines()))
-        if hasattr(record, "printed"):
-            return record.printed
+        if "printed" in fields:
+            return fields["printed"]
         match event:
             case LogEvent.RUN_INFO:
                 return self._begin(record)
             case LogEvent.JOB_INFO:
                 now = time.monotonic()
-                logs = [Path(name.split(" (")[0]) for name in record.log]
-                description = record.rule_msg or f"{record.rule_name} {', '.join(record.wildcards.values())}".strip()
-                self._running[record.jobid] = Running(description, now, now + FIRST_REPORT, logs[0] if logs else None)
+                logs = [Path(name.split(" (")[0]) for name in fields["log"]]
+                jobid, rule = fields["jobid"], fields["rule_name"]
+                description = fields["rule_msg"] or f"{rule} {', '.join(fields['wildcards'].values())}".strip()
+                self._running[jobid] = Running(description, now, now + FIRST_REPORT, logs[0] if logs else None)
                 if self._expected:
-                    self._expected.began(record.jobid, now)
-                if record.rule_name in LONG and getattr(record, "shellcmd", None):
-                    return self._line(f"started: {record.shellcmd.split(' > ')[0]}")
+                    self._expected.began(jobid, now)
+                if rule in LONG and (command := fields.get("shellcmd")):
+                    return self._line(f"started: {command.split(' > ')[0]}")
             case LogEvent.JOB_FINISHED:
-                return self._finish(record.job_id)
+                return self._finish(fields["job_id"])
             case LogEvent.JOB_ERROR:
-                return self._fail(record.jobid, getattr(record, "rule_msg", None))
+                return self._fail(fields["jobid"], fields.get("rule_msg"))
             case _ if event in DROPPED:
                 return ""
             case _:
@@ -233,11 +237,13 @@ class Console(logging.Formatter):
 
 def _last_line(path: Path | None) -> str:
     """The last line of a log that has something on it; empty if there is none."""
+    if path is None:
+        return ""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 8192))
             lines = file.read().decode(errors="replace").splitlines()
-    except (OSError, TypeError):
+    except OSError:
         return ""
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
 

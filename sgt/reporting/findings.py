@@ -19,7 +19,6 @@ from sgt.reporting.comparisons import (
     gains_by_item,
     have_intervals,
     headline_metrics,
-    headline_of,
     helped,
     proxy_tasks,
     why_unseen,
@@ -58,7 +57,7 @@ class Finding:
 
 def findings(scores: Scores) -> list[Finding]:
     """Every finding that the study's arms and benchmarks allow, and what they leave untested."""
-    found = []
+    found: list[Finding] = []
     for model in scores.study.study.models:
         for part in (_control, _proxies, _levels, _abilities, _base):
             found += part(scores, model)
@@ -84,7 +83,7 @@ def _control(scores: Scores, model: str) -> Iterator[Finding]:
         -1: ("the control sft beats base", "the questions alone made the base better"),
     }
     for benchmark, metric, title in headline_metrics(scores):
-        base = scores.gain(model, ARM_WITHOUT_TRAINING, benchmark, metric)
+        base = scores.over_control(model, ARM_WITHOUT_TRAINING, benchmark, metric)
         better = helped(metric, base)
         same = ("base and the control sft differ", why_unseen(title, base))
         claim, found = beats.get(direction(better), same)
@@ -128,8 +127,7 @@ def _levels(scores: Scores, model: str) -> Iterator[Finding]:
 
 def _abilities(scores: Scores, model: str) -> Iterator[Finding]:
     """The high-level proxy's gain is in perception rather than in reasoning."""
-    for name in with_both_abilities(scores):
-        metrics = [headline_of(scores, name, ability) for ability in (PERCEPTION, REASONING)]
+    for name, metrics in with_both_abilities(scores).items():
         for arm in proxy_tasks(scores, "high"):
             gain, other = (difference(scores, model, name, metric, [arm], [ARM_WITHOUT_PROXY]) for metric in metrics)
             (a, of_a), (b, of_b) = (gains_by_item(scores, model, name, metric, arm) for metric in metrics)

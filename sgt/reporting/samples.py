@@ -6,6 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sgt.config.benchmarks import ImageBenchmark
 from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
@@ -36,9 +37,10 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
 
 def generated_sheet(study: LoadedStudy) -> Image.Image:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
+    name = _benchmark(study).name
 
     def columns(rows: Rows, run: Run) -> None:
-        for row, sample in _beside(rows, study.prediction_dir(run, study.sampling_benchmark.name) / "images.tar"):
+        for row, sample in _beside(rows, study.prediction_dir(run, name) / "images.tar"):
             row[run.arm] = _picture(sample, "png")
 
     return _sheet(study, "true scene", columns)
@@ -60,10 +62,21 @@ def _sheet(study: LoadedStudy, title: str, columns: Callable[[Rows, Run], None])
 
 
 def _scenes(study: LoadedStudy, title: str) -> Rows:
-    benchmark = study.sampling_benchmark
+    benchmark = _benchmark(study)
     dataset = open_dataset(study.dataset_dir(benchmark.dataset))
     count = min(ROWS, benchmark.samples or len(dataset), len(dataset))
     return [{title: image_of(dataset[place])} for place in range(count)]
+
+
+def _benchmark(study: LoadedStudy) -> ImageBenchmark:
+    """The benchmark whose scenes the sheets show.
+
+    Raises:
+        SgtError: the study has none.
+    """
+    if study.sampling_benchmark is None:
+        raise SgtError(study.path, "no benchmark of images", "add one: the sheets show its scenes")
+    return study.sampling_benchmark
 
 
 def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample]]:

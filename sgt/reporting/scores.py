@@ -77,6 +77,10 @@ class Scores:
         """An arm's metric less the control's on the same items and seeds; None for the control, or without one."""
         if arm == ARM_WITHOUT_PROXY or ARM_WITHOUT_PROXY not in self.study.study.arms:
             return None
+        return self.over_control(model, arm, benchmark, metric)
+
+    def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
+        """The gain of an arm besides the control, in a study that has a control."""
         treated = self.items(model, arm, benchmark, metric)
         control = self.items(model, ARM_WITHOUT_PROXY, benchmark, metric)
         return paired_difference(treated.values, control.values, treated.clusters)

@@ -74,7 +74,8 @@ def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") 
         break_: between the value and the gain.
     """
     titles = scores.titles(zip(cells["benchmark"], cells["metric"], strict=True))
-    rows, chance = [], {}
+    rows: list[dict[str, str]] = []
+    chance: dict[str, str] = {}
     for (model, arm), group in cells.groupby(["model", "arm"], sort=False):
         texts = {titles[row.benchmark, row.metric]: cell_text(row, bold, break_) for row in group.itertuples()}
         level = group["level"].iloc[0]

@@ -127,9 +127,27 @@ class LoadedStudy:
         return make_proxy(self.study.proxies[name]) if name in self.study.proxies else PROXIES[name]
 
     def images(self, arm: str) -> str:
-        """The dataset that an arm's proxy is rendered from."""
+        """The dataset that an arm's proxy is rendered from.
+
+        Raises:
+            ValueError: the arm has no proxy.
+        """
         variant = self.study.variants.get(arm)
-        return (variant and variant.images) or self.study.data.proxy
+        images = (variant and variant.images) or self.study.data.proxy
+        if images is None:
+            raise ValueError(f"arm {arm!r} has no proxy")
+        return images
+
+    @property
+    def questions(self) -> str:
+        """The dataset of questions that every trained arm is trained on.
+
+        Raises:
+            ValueError: the study has none, and so trains no arm.
+        """
+        if self.study.data.vqa is None:
+            raise ValueError(f"{self.path}: no questions to train on")
+        return self.study.data.vqa
 
     @property
     def distinct_proxies(self) -> list[str]:

@@ -48,13 +48,19 @@ def train_vae(
 
     Args:
         sizes: fields of :class:`VAEConfig`.
-        recipe: steps, batch and learning rate.
+        recipe: steps, batch and learning rate; one that trains a VAE.
         dataset: scenes with annotations and depth.
         transform: to the size of the images that the model makes.
         seed: of every random draw.
         saved: file for the weights; the scale and shift are stored beside them.
         identity: of all that decides the weights; a file with another identity is replaced.
+
+    Raises:
+        ValueError: the recipe does not train a VAE.
     """
+    steps = recipe.vae_steps
+    if steps is None:
+        raise ValueError("the recipe has no vae_steps")
     sizes = {key: tuple(value) if isinstance(value, list) else value for key, value in sizes.items()}
     config = VAEConfig(**sizes)
     if _identity(saved) == identity:
@@ -62,14 +68,14 @@ def train_vae(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         vae = VAE(config)
-    schedule = Optimizer(lr=recipe.vae_lr, warmup=min(50, recipe.vae_steps), schedule="cosine", eps=1e-8)
+    schedule = Optimizer(lr=recipe.vae_lr, warmup=min(50, steps), schedule="cosine", eps=1e-8)
     optimizer = make_adamw(vae.parameters(), schedule)
-    progress = Progress("VAE steps", recipe.vae_steps)
-    for step in range(recipe.vae_steps):
+    progress = Progress("VAE steps", steps)
+    for step in range(steps):
         images = _images(dataset, transform, recipe.vae_batch, seed, step)
         noise = torch.Generator().manual_seed(seed * 1_000_003 + step)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, step, recipe.vae_steps)
+            group["lr"] = learning_rate(schedule, step, steps)
         mean, logvar = vae.moments(images)
         latent = mean + torch.exp(0.5 * logvar) * torch.randn(mean.shape, generator=noise)
         error = F.l1_loss(vae.decoder(latent), images)
@@ -79,7 +85,7 @@ def train_vae(
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         progress.add(note=f"L1 {error.item():.4f}  KL {kl.item():.2f}")
-    scale, shift = _calibrate(vae, _images(dataset, transform, CALIBRATION_IMAGES, seed, recipe.vae_steps))
+    scale, shift = _calibrate(vae, _images(dataset, transform, CALIBRATION_IMAGES, seed, steps))
     with atomic_path(saved) as temporary:
         tensors = {**vae.state_dict(), "scale_factor": scale, "shift_factor": shift}
         save_tensors(temporary, tensors, {"identity": identity})

@@ -5,9 +5,10 @@ import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json
-from sgt.config.models import Model
+from sgt.config.models import Model, Pretrain
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.data.mixture import Mixed, Source
@@ -50,7 +51,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     Raises:
         SgtError: the dataset, or the checkpoint whose VAE is reused, is missing.
     """
-    recipe, work = spec.pretrain, out / "work"
+    (recipe, architecture), work = _recipe_of(spec), out / "work"
     identity = pretrain_identity(study, spec, seed)
     if _is_finished(out, identity):
         log.info("%s: already finished, and nothing that decides it has changed", out)
@@ -65,9 +66,10 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
     if recipe.vae_of:
-        vae = _vae_of(load_model_spec(recipe.vae_of, study.path.parent / "models"), spec)
+        owner = load_model_spec(recipe.vae_of, study.path.parent / "models")
+        vae = _vae_of(owner, spec.name, architecture["vae"])
     else:
-        sizes, saved = spec.architecture["vae"], work / "vae.safetensors"
+        sizes, saved = architecture["vae"], work / "vae.safetensors"
         vae = train_vae(sizes, recipe, dataset, target_transform(spec), seed, saved, _digest(identity["vae"]))
     start = {stage: identity[stage] for stage in ("vae", "start")}
     if _read_record(work / "start" / IDENTITY) != start:
@@ -118,19 +120,20 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
     Raises:
         SgtError: the dataset, or the checkpoint whose VAE is reused, is missing.
     """
-    recipe, folder = spec.pretrain, study.dataset_dir(spec.pretrain.dataset)
+    recipe, architecture = _recipe_of(spec)
+    folder = study.dataset_dir(recipe.dataset)
     read_manifest(folder)
     sizes = model_identity(spec)
     common = {"family": spec.family, "data_sha256": sha256(folder / MANIFEST), "seed": seed}
     if recipe.vae_of:
         owner = load_model_spec(recipe.vae_of, study.path.parent / "models")
-        vae = {"taken_sha256": vae_sha256(owner, Path(owner.checkpoint))}
+        vae: dict[str, object] = {"taken_sha256": vae_sha256(owner, Path(owner.checkpoint))}
     else:
         options = recipe.model_dump(mode="json", include=OF_VAE)
-        vae = {**common, **options, "vae_image": sizes["vae_image"], "architecture": spec.architecture["vae"]}
+        vae = {**common, **options, "vae_image": sizes["vae_image"], "architecture": architecture["vae"]}
     start = {
         **common,
-        "architecture": spec.architecture,
+        "architecture": architecture,
         "vit_image": sizes["vit_image"],
         "instructions_sha256": _digest(_prompts(study)),
     }
@@ -142,6 +145,17 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
         "precision": spec.precision,
     }
     return {"vae": vae, "start": start, "training": training}
+
+
+def _recipe_of(spec: Model) -> tuple[Pretrain, dict]:
+    """The pretrain recipe of a model, and the architecture that its file must have with one.
+
+    Raises:
+        SgtError: it has none.
+    """
+    if spec.pretrain is None or spec.architecture is None:
+        raise SgtError(f"model {spec.name}", "has no pretrain recipe", "see config/models")
+    return spec.pretrain, spec.architecture
 
 
 def _digest(value: object) -> str:
@@ -167,20 +181,25 @@ def _read_record(path: Path) -> dict | None:
         return None
 
 
-def _vae_of(owner: Model, spec: Model) -> VAE:
+def _vae_of(owner: Model, name: str, sizes: dict) -> VAE:
     """The VAE of another base model; the published families share theirs, too.
+
+    Args:
+        owner: the other model.
+        name: of the model that takes it.
+        sizes: that it must have, as fields of :class:`VAEConfig`.
 
     Raises:
         SgtError: its checkpoint is missing, or the sizes differ.
     """
     vae = load_model(owner, Path(owner.checkpoint)).vae
-    required = replace(vae.config, **{key: _frozen(value) for key, value in spec.architecture["vae"].items()})
+    required = replace(vae.config, **{key: _frozen(value) for key, value in sizes.items()})
     if required != vae.config:
-        raise SgtError(f"model {spec.name}: pretrain.vae_of", f"{owner.name}'s VAE has other sizes", "make them equal")
+        raise SgtError(f"model {name}: pretrain.vae_of", f"{owner.name}'s VAE has other sizes", "make them equal")
     return vae
 
 
-def _frozen(value: object) -> object:
+def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 

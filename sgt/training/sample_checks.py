@@ -11,7 +11,7 @@ from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.images import checked_image, read_header
 from sgt.data.shards import IMAGE_SUFFIXES, Member, Sample, read_sample
 from sgt.errors import SgtError
-from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
+from sgt.models.examples import Example, ImageOutline, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import model_without_weights
 from sgt.models.unified import UnifiedModel
 from sgt.study.load import LoadedStudy
@@ -21,13 +21,6 @@ from sgt.training.examples import vqa_example
 _HEADER = 64 * 2**10
 # Kinds of use that belong to training and validation.
 TRAINING = frozenset(("vqa", "proxy"))
-
-
-@dataclass(frozen=True)
-class ImageSize:
-    """Takes the place of an image in an example whose size alone is checked; (width, height)."""
-
-    size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -154,24 +147,35 @@ class SampleChecker:
         uses, models, reasons = (list(dict.fromkeys(column)) for column in zip(*found, strict=True))
         return RefusedSample(shard.name, key, uses, models, reasons[0])
 
-    def _check_use(self, use: DatasetUse, name: str, sample: Sample, image: ImageSize | None) -> None:
+    def _check_use(self, use: DatasetUse, name: str, sample: Sample, image: ImageOutline | None) -> None:
         """Check that a model can take a sample in one use.
 
         Raises:
             SgtError: it cannot.
         """
-        if use.kind != "vqa" and image is None:
-            raise SgtError(sample.key, "no image", "leave this sample out")
-        match use:
-            case DatasetUse("vqa"):
-                example = vqa_example(sample, lambda _: image)
-            case DatasetUse("proxy"):
-                example = [InputImage(image), Text(self._longest_prompts[name]), TargetImage(image)]
-            case DatasetUse(benchmark=benchmark):
-                example = _benchmark_example(benchmark, sample, image)
+        example = self._example(use, name, sample, image)
         tokens, limit = self._models[name].check(example), self._limits[name]
         if use.kind != "benchmark" and limit is not None and tokens > limit:
             raise SgtError(sample.key, f"{tokens} tokens, a pack holds {limit}", "raise recipe.max_tokens_per_pack")
+
+    def _example(self, use: DatasetUse, name: str, sample: Sample, image: ImageOutline | None) -> Example:
+        """The largest example that one use makes of a sample for a model.
+
+        Raises:
+            SgtError: the sample lacks what the use needs.
+        """
+
+        def needed(_: Sample) -> ImageOutline:
+            if image is None:
+                raise SgtError(sample.key, "no image", "leave this sample out")
+            return image
+
+        if use.benchmark is not None:
+            return _benchmark_example(use.benchmark, sample, needed(sample))
+        if use.kind == "proxy":
+            return [InputImage(needed(sample)), Text(self._longest_prompts[name]), TargetImage(needed(sample))]
+        # Samples without an image are questions about a text.
+        return vqa_example(sample, needed)
 
 
 def _load_without_weights(spec: Model) -> UnifiedModel:
@@ -187,24 +191,24 @@ def _reason(key: str, error: SgtError) -> str:
     return f"{place if place.startswith(f'{key}.') else key}: {error.problem}"
 
 
-def _read_header(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, ImageSize]:
+def _read_header(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, ImageOutline]:
     """A sample without its record, and the size of its image, of which no more than the header is read if possible."""
     images = [member for member in members if member.extension in IMAGE_SUFFIXES]
     sample = read_sample(shard, key, images, _HEADER)
     try:
-        return sample, ImageSize(read_header(sample.image, sample.image_name).size)
+        return sample, ImageOutline(read_header(sample.image, sample.image_name).size)
     except SgtError:
         sample = read_sample(shard, key, images)
-        return sample, ImageSize(read_header(sample.image, sample.image_name).size)
+        return sample, ImageOutline(read_header(sample.image, sample.image_name).size)
 
 
-def _read_whole(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, ImageSize | None]:
+def _read_whole(shard: Path, key: str, members: Sequence[Member]) -> tuple[Sample, ImageOutline | None]:
     """A sample and the size of its image, if it has one, after checking that it can be decoded."""
     sample = read_sample(shard, key, members)
-    return sample, ImageSize(checked_image(sample.image, sample.image_name).size) if sample.has_image else None
+    return sample, ImageOutline(checked_image(sample.image, sample.image_name).size) if sample.has_image else None
 
 
-def _benchmark_example(benchmark: Benchmark, sample: Sample, image: ImageSize) -> Example:
+def _benchmark_example(benchmark: Benchmark, sample: Sample, image: ImageOutline) -> Example:
     """What a model is given of a sample: all its questions, or its longest prompt and a target image."""
     texts = benchmark.item_texts(sample.json(), f"{sample.shard}: {sample.key}.json")
     system = [Text(benchmark.system)] if benchmark.system else []

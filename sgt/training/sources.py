@@ -33,6 +33,11 @@ class TrainingData:
     steps: int
 
 
+def training_datasets(study: LoadedStudy, run: Run) -> list[str]:
+    """The datasets that a trained run learns from, each once: its questions, and its proxy's images."""
+    return list(dict.fromkeys([study.questions, *([study.images(run.proxy)] if run.proxy else [])]))
+
+
 def screen_data(study: LoadedStudy, run: Run) -> list[str]:
     """Screen the datasets of a run, unless that is done; returns "DATASET SHARD KEY" of each sample that is left out.
 
@@ -42,13 +47,13 @@ def screen_data(study: LoadedStudy, run: Run) -> list[str]:
     data = study.study.data
     if data.validation:
         left_out(study, data.validation)
-    names = sorted({data.vqa, study.images(run.proxy)} if run.proxy else {data.vqa})
+    names = sorted(training_datasets(study, run))
     return [f"{name} {shard} {key}" for name in names for shard, key in sorted(left_out(study, name))]
 
 
 def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
     """The training data of a run. All arms of a seed have the same questions in the same order."""
-    questions = screened_dataset(study, study.study.data.vqa)
+    questions = screened_dataset(study, study.questions)
     sources, scenes = {VQA: vqa_source(questions)}, None
     if run.proxy:
         images = study.images(run.proxy)

@@ -31,7 +31,7 @@ from sgt.training.callbacks.validation import Validation
 from sgt.training.distributed import DistributedContext, init_distributed, shutdown_distributed
 from sgt.training.finished import final_weights, finish, is_finished, remove_resumable
 from sgt.training.sharding import full_weights, shard
-from sgt.training.sources import screen_data, training_data, validation_sources
+from sgt.training.sources import screen_data, training_data, training_datasets, validation_sources
 from sgt.training.trainable import make_trainable
 from sgt.training.trainer import Trainer, TrainerConfig
 
@@ -177,8 +177,7 @@ def _identity_of(study: LoadedStudy, run: Run) -> Identity:
         raise SgtError(spec.checkpoint, "has no weights", remedy)
     if run.arm != ARM_WITHOUT_TRAINING:
         results = Results(study)
-        names = dict.fromkeys([study.study.data.vqa, *([study.images(run.proxy)] if run.proxy else [])])
         targets = results.targets(run.proxy) if run.proxy else []
-        require_current(*(results.dataset(name) for name in names), *targets)
+        require_current(*(results.dataset(name) for name in training_datasets(study, run)), *targets)
         screen_data(study, run)
     return run_identity(study, run)

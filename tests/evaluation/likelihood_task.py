@@ -13,7 +13,7 @@ from sgt.evaluation.task import Parsed, Row, Task
 from sgt.models.requests import Likelihood
 
 
-class Rated(Task):
+class Rated(Task[Sequence[Likelihood]]):
     """The likeliest option per token is the answer."""
 
     class Options(LikelihoodBenchmark):

@@ -13,11 +13,10 @@ from sgt.data.images import encode_png
 from sgt.data.manifest import read_manifest, write_manifest
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
-from sgt.models.examples import InputImage, QAPair, TargetImage, Text
+from sgt.models.examples import ImageOutline, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import load_model, model_without_weights
 from sgt.study.load import load_study
 from sgt.training import screening
-from sgt.training.sample_checks import ImageSize
 from sgt.training.screening import screened_dataset
 from sgt.training.sources import training_data
 from tests.conftest import OMNIGEN2, sgt
@@ -263,9 +262,9 @@ def test_the_checker_accepts_what_a_batch_accepts(name, study_omnigen2):
                 except SgtError as error:
                     rejections += 1
                     with pytest.raises(SgtError) as found:
-                        checker.check(example(ImageSize(size)))
+                        checker.check(example(ImageOutline(size)))
                     assert found.value.problem == error.problem
                 else:
                     accepted += 1
-                    assert checker.check(example(ImageSize(size))) == model.tokens(whole)
+                    assert checker.check(example(ImageOutline(size))) == model.tokens(whole)
     assert accepted > 40 and rejections > 20

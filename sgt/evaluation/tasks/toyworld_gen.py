@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from PIL import Image
 
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.config.datasets import Samples
+from sgt.config.datasets import Samples, Toyworld
 from sgt.data.conversations import check_text
 from sgt.data.images import read_header
 from sgt.data.shards import Sample
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ASPECTS = ("colour", "object", "place")
 
 
-class ToyworldGen(Task):
+class ToyworldGen(Task[Image.Image]):
     """An evaluator, tested on rendered scenes first, reads things off the images."""
 
     class Options(ImageBenchmark):
@@ -41,7 +41,13 @@ class ToyworldGen(Task):
             return [check_text(record.get("caption"), "caption", where)]
 
         def image_side(self, dataset: Samples) -> int:
-            """As large as the scenes are."""
+            """As large as the scenes are.
+
+            Raises:
+                SgtError: the dataset is not one of scenes.
+            """
+            if not isinstance(dataset, Toyworld):
+                raise SgtError(f"benchmark {self.name}: dataset", "it has no scenes", "use one of toyworld")
             return dataset.size
 
     name = "toyworld-gen"

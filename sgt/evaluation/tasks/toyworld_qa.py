@@ -20,7 +20,7 @@ from sgt.models.requests import Reply
 OWN_CONSTANT = 30
 
 
-class ToyworldQA(Task):
+class ToyworldQA(Task[Reply]):
     """Answers match exactly, after normalisation."""
 
     class Options(AnswerBenchmark):
@@ -50,6 +50,7 @@ class ToyworldQA(Task):
             """The questions."""
             return [question for question, _ in check_questions(record.get("questions"), where)]
 
+    options: Options
     name = "toyworld-qa"
     chance_definition = "what the best constant answer to each form of question would get, without the image"
 
@@ -72,11 +73,13 @@ class ToyworldQA(Task):
     def parse(self, row: Row, reply: Reply, protocol: str) -> Parsed:
         """The whole reply is the answer."""
         value = normalised(reply.text)
-        return Parsed(value, "direct" if value in map(normalised, row.options) else "none")
+        options, _ = _choices(row)
+        return Parsed(value, "direct" if value in map(normalised, options) else "none")
 
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
         """1 if the answer is right."""
-        return {"accuracy": int(parsed.value == normalised(row.answer))}
+        _, answer = _choices(row)
+        return {"accuracy": int(parsed.value == normalised(answer))}
 
     def chance(self, rows: Sequence[Row]) -> list[int]:
         """Per question, whether the best constant answer to questions of its form is right (1) or not (0).
@@ -89,14 +92,15 @@ class ToyworldQA(Task):
         occurrences = Counter(row.question for row in rows)
         forms = defaultdict(list)
         for place, row in enumerate(rows):
-            template = (row.dimensions["kind"], *row.question.split()[:2], len(row.options))
+            options, _ = _choices(row)
+            template = (row.dimensions["kind"], *row.question.split()[:2], len(options))
             forms[row.question if occurrences[row.question] >= OWN_CONSTANT else template].append(place)
         right = [0] * len(rows)
         for members in forms.values():
-            options = [rows[place].options.index(rows[place].answer) for place in members]
-            best = Counter(options).most_common(1)[0][0]
-            for place, option in zip(members, options, strict=True):
-                right[place] = int(option == best)
+            answers = [_place_of_answer(rows[place]) for place in members]
+            best = Counter(answers).most_common(1)[0][0]
+            for place, answer in zip(members, answers, strict=True):
+                right[place] = int(answer == best)
         return right
 
     def metrics(self, rows: Sequence[Row]) -> list[Metric]:
@@ -116,6 +120,18 @@ class ToyworldQA(Task):
     def evaluator(self) -> dict[str, str]:
         """No model reads answers."""
         return {"name": "exact match after normalisation"}
+
+
+def _choices(row: Row) -> tuple[Sequence[str], str]:
+    """The options of a question and the right one; every row of this task has both."""
+    if row.options is None or row.answer is None:
+        raise ValueError(f"row {row.id!r} has no options or no answer")
+    return row.options, row.answer
+
+
+def _place_of_answer(row: Row) -> int:
+    options, answer = _choices(row)
+    return options.index(answer)
 
 
 def _accuracy(title: str, kinds: Sequence[str] = (), headline: bool = False, abilities: Sequence[str] = ()) -> Metric:
