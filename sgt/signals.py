@@ -4,6 +4,8 @@ import signal
 from collections.abc import Iterable
 from types import FrameType
 
+from sgt.errors import Interrupted
+
 # TERM (or USR1, USR2 if configured) from SLURM before a job's time ends, INT from Ctrl-C, HUP from a closed terminal.
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 TERMINAL_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -24,18 +26,24 @@ class StopRequest:
     """Records the first stop signal; a second one of the same kind has its usual effect.
 
     A context manager, for the time during which training can be stopped and saved.
+
+    Args:
+        one_of_several: this process trains with others. It may be stopped by a signal to another one, and get its own
+            when it has saved already: then, signals are ignored until it ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, one_of_several: bool = False) -> None:
         self.received: signal.Signals | None = None
+        self.one_of_several = one_of_several
 
     def __enter__(self) -> "StopRequest":
         self._before = {number: signal.signal(number, self._remember) for number in handled(STOP_SIGNALS)}
         return self
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        saved = self.one_of_several and kind is not None and issubclass(kind, Interrupted)
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if saved else handler)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)

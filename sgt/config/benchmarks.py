@@ -2,10 +2,9 @@
 
 What every benchmark has stands here. What can be chosen about one task alone are the fields of its ``Options``, a
 subclass of one of the classes below in the task's own file (``sgt/evaluation/tasks``). Studies are loaded in a room
-below evaluation, which they may not import, and yet a wrong option must be refused before anything runs. So importing
-:mod:`sgt.evaluation.tasks` enters each task's ``Options`` in :data:`OPTIONS`, and a study looks them up there by the
-name of the task: pydantic checks the whole file in one pass, and no import runs upward. The command line and the
-Snakefile, through which studies are loaded, import the tasks first.
+below evaluation, which they may not import, and yet a wrong option must be refused before anything runs. So tasks
+are plugins: importing the package :data:`TASKS` enters each task's ``Options`` in :data:`OPTIONS`, where a study looks
+them up by the name of the task, and pydantic checks the whole file in one pass.
 """
 
 from typing import ClassVar, Literal
@@ -17,6 +16,8 @@ from sgt.config.fields import Count, Name, Probability, Seed, Strict
 from sgt.config.recipe import TimeShift
 
 Solver = Literal["euler", "dpmsolver++"]
+# The package whose modules are the tasks; it is imported by name when the first benchmark is read.
+TASKS = "sgt.evaluation.tasks"
 # What a proxy arm draws lies in a folder of this name, beside those of the benchmarks.
 TARGETS = "targets"
 # The protocol of a file that names none: the one of whoever published the benchmark.

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from sgt.config.benchmarks import OPTIONS, Benchmark, ImageBenchmark, TaskName
+from sgt.config.benchmarks import OPTIONS, TASKS, Benchmark, ImageBenchmark, TaskName
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -275,9 +276,9 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
 def _load_benchmark(folder: Path, name: str) -> Benchmark:
     file = folder / f"{name}.yaml"
     task = read_yaml(file, TaskName).task
+    import_module(TASKS)
     if task not in OPTIONS:
-        known = ", ".join(OPTIONS) or "those that `import sgt.evaluation.tasks` makes known"
-        raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {known}")
+        raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {', '.join(OPTIONS)}")
     return _load_named(folder, name, OPTIONS[task])
 
 

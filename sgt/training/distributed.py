@@ -1,5 +1,6 @@
 """The processes of a run: one, or as many as a launcher started."""
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -100,8 +101,16 @@ def init_distributed(device: torch.device) -> DistributedContext:
     from accelerate import PartialState  # reads the launcher's environment variables; slow to import
 
     state = PartialState(cpu=device.type == "cpu")
+    if device.type == "cpu":
+        # After an error, too: gloo's threads, if they are left to the interpreter's end, abort the process.
+        atexit.register(_destroy_process_groups)
     own = device if device.type == "cpu" else state.device
     return DistributedContext(state.process_index, state.num_processes, own).for_thread()
+
+
+def _destroy_process_groups() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def shutdown_distributed(context: DistributedContext) -> None:

@@ -110,7 +110,7 @@ class Trainer:
                 remedy = "free some space or correct its permissions, and run again"
                 raise SgtError(self.work, f"cannot be used ({error})", remedy) from None
             stack.enter_context(report_out_of_memory(self.work))
-            self._train(stack.enter_context(StopRequest()))
+            self._train(stack.enter_context(StopRequest(self.context.size > 1)))
         self.model.network.eval()
         return self.average.weights if self.average else None
 

@@ -211,7 +211,7 @@ def test_data_written_by_hand_are_taken_by_a_command_and_not_by_the_workflow(res
     manifest.write_text(json.dumps(content))
     sgt("train", "config/micro.yaml", "--model", "micro", "--arm", "sft", "--seed", 0)
     assert "questions/manifest.json: does not say what decided it; used as it is" in caplog.text
-    with pytest.raises(SgtError, match=r"questions/manifest\.json: does not say what decided it: written by hand"):
+    with pytest.raises(SgtError, match=r"questions/manifest\.json: has no identity: written by hand"):
         faults()
 
 

@@ -71,7 +71,7 @@ COMPILED = {"models": ["micro-omnigen2"], "recipe": {**STUDY["recipe"], "compile
         (edit("config/micro.yaml", "steps: 6", "steps: 6\n  steps: 7"), "the key 'steps' is given twice"),
         (edit("config/models/micro.yaml", "device: cpu", "device: cpu\ndevice: cpu"), "the key 'device' is given"),
         (study(results="{model}"), "config/micro.yaml: results"),
-        (study(**FEW), "datasets.test.scenes"),
+        (study(**FEW), "datasets.test"),
         (study(**COMPILED), "recipe.compile"),
         (lambda folder: (folder / "config/models/micro.yaml").write_text(
             yaml.safe_dump({**MODEL, "pretrain": None, "checkpoint": "bose/micro"})), "bose/micro/ema.safetensors"),

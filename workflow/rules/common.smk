@@ -1,4 +1,5 @@
 # The study, the paths it expands to, and what each kind of job depends on besides files.
+import atexit
 import json
 import os
 import re
@@ -11,7 +12,6 @@ from sgt.data.fetch import FETCHED
 from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError
-from sgt.evaluation.tasks import TASKS  # imported so that studies can name tasks: see sgt.config.benchmarks
 from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
@@ -82,6 +82,7 @@ class StudyLock:
         self._lock = locked(RESULTS / ".lock", f"study {STUDY.study.name}", "is being run")
         try:
             self._lock.__enter__()
+            atexit.register(self._lock.__exit__, None, None, None)
         except SgtError as error:
             self._refused = error
 
