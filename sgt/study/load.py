@@ -5,8 +5,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
-
 from sgt.config.benchmarks import OPTIONS, Benchmark, ImageBenchmark, TaskName
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
@@ -21,7 +19,7 @@ from sgt.study.schema import StudyFile
 from sgt.study.sources import check_sources
 from sgt.study.versioning import require_versionable
 
-Spec = TypeVar("Spec", bound=BaseModel)
+Named = TypeVar("Named", bound=Model | Benchmark)
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class LoadedStudy:
         """
         return self._named("benchmark", self.benchmarks, name)
 
-    def _named(self, what: str, known: dict[str, Spec], name: str) -> Spec:
+    def _named(self, what: str, known: dict[str, Named], name: str) -> Named:
         if name not in known:
             raise SgtError(self.path, f"no {what} {name!r}", f"use one of {', '.join(known)}")
         return known[name]
@@ -127,9 +125,27 @@ class LoadedStudy:
         return make_proxy(self.study.proxies[name]) if name in self.study.proxies else PROXIES[name]
 
     def images(self, arm: str) -> str:
-        """The dataset that an arm's proxy is rendered from."""
+        """The dataset that an arm's proxy is rendered from.
+
+        Raises:
+            ValueError: the arm has no proxy.
+        """
         variant = self.study.variants.get(arm)
-        return (variant and variant.images) or self.study.data.proxy
+        images = (variant and variant.images) or self.study.data.proxy
+        if images is None:
+            raise ValueError(f"arm {arm!r} has no proxy")
+        return images
+
+    @property
+    def questions(self) -> str:
+        """The dataset of questions that every trained arm is trained on.
+
+        Raises:
+            ValueError: the study has none, and so trains no arm.
+        """
+        if self.study.data.vqa is None:
+            raise ValueError(f"{self.path}: no questions to train on")
+        return self.study.data.vqa
 
     @property
     def distinct_proxies(self) -> list[str]:
@@ -263,7 +279,7 @@ def _load_benchmark(folder: Path, name: str) -> Benchmark:
     return _load_named(folder, name, OPTIONS[task])
 
 
-def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
+def _load_named(folder: Path, name: str, kind: type[Named]) -> Named:
     spec = read_yaml(folder / f"{name}.yaml", kind)
     if spec.name != name:
         raise SgtError(folder / f"{name}.yaml", f"name is {spec.name!r}", f"make it {name!r}, as the file")
