@@ -47,4 +47,4 @@ class StopRequest:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        signal.signal(number, self._before[number])
+        signal.signal(number, self._before[self.received])

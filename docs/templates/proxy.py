@@ -19,6 +19,8 @@ class Contrast(Proxy):
         task: Literal["contrast"]
         cutoff: float = Field(1.0, ge=0, lt=50, description="percentage of pixels that is cut off at both ends")
 
+    # For type checkers: the options in use are of this class.
+    options: Options
     # The task's name in a study, as in ``Options.task``.
     name = "contrast"
     # high (semantic), mid (geometric) or low (pixels).

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from sgt.commands.arguments import require_positive
-from sgt.data.sources import SOURCES
+from sgt.config.datasets import Download
 from sgt.data.sources.make import make_shards
 from sgt.errors import SgtError
 from sgt.study.load import load_study
@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> None:
     """
     study = load_study(args.study)
     spec = study.study.datasets.get(args.dataset)
-    if spec is None or spec.source not in SOURCES:
-        known = [name for name, each in study.study.datasets.items() if each.source in SOURCES]
+    if not isinstance(spec, Download):
+        known = [name for name, each in study.study.datasets.items() if isinstance(each, Download)]
         raise SgtError(args.study, f"no dataset {args.dataset!r} to make shards of", f"use one of {', '.join(known)}")
     require_positive(args, "workers")
     download = study.download_dir(spec.download)

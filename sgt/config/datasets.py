@@ -15,13 +15,10 @@ class Samples(Strict):
     Attributes:
         texts: ``questions`` with one right answer each, ``captions`` that name what is there, ``conversations``.
         classes: whether annotations name their category.
-        sample_bytes, sample_pixels: about how large a sample is, for estimates of disk; of photographs, as released.
     """
 
     texts: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[bool] = False
-    sample_bytes: ClassVar[int]
-    sample_pixels: ClassVar[int]
 
     @property
     def files(self) -> frozenset[str]:
@@ -31,6 +28,16 @@ class Samples(Strict):
     @property
     def count(self) -> int:
         """About how many samples there are, at most."""
+        raise NotImplementedError
+
+    @property
+    def sample_bytes(self) -> int:
+        """About how many bytes a sample takes, for estimates of disk; of photographs, as released."""
+        raise NotImplementedError
+
+    @property
+    def sample_pixels(self) -> int:
+        """About how many pixels the image of a sample has, for estimates of disk; of photographs, as released."""
         raise NotImplementedError
 
 
@@ -89,7 +96,8 @@ COCO_IMAGES = {"train": 118_287, "val": 5_000}
 class SamSgt(Download):
     """SAM-SGT: tars of SA-1B images with their annotations, read where they lie."""
 
-    sample_bytes, sample_pixels = 0, 1500 * 2250
+    sample_bytes: ClassVar[int] = 0
+    sample_pixels: ClassVar[int] = 1500 * 2250
     source: Literal["sam-sgt"]
     download: Name = Field("sam-sgt", description=DOWNLOAD)
     tars: Count = Field(description="how many of sam_selection-000NN.tar, from the first; each is one shard")
@@ -117,7 +125,8 @@ class Coco(Download):
     """
 
     classes = True
-    sample_bytes, sample_pixels = 180_000, 640 * 480
+    sample_bytes: ClassVar[int] = 180_000
+    sample_pixels: ClassVar[int] = 640 * 480
     source: Literal["coco"]
     download: Name = Field("coco-2017", description=DOWNLOAD)
     split: Literal["train", "val"] = Field("train", description="of COCO")
@@ -157,7 +166,8 @@ class LlavaOneVision(Download):
     """Questions of LLaVA-OneVision-Data; ``mixture`` names how many of which (``sgt.data.sources.llava_mixtures``)."""
 
     texts = frozenset({"conversations"})
-    sample_bytes, sample_pixels = 150_000, 640 * 480
+    sample_bytes: ClassVar[int] = 150_000
+    sample_pixels: ClassVar[int] = 640 * 480
     source: Literal["llava-onevision"]
     download: Name = Field("llava-onevision", description=DOWNLOAD)
     mixture: Literal["paper", "script"] = Field(
@@ -188,7 +198,9 @@ class LlavaOneVision(Download):
         return f"{self.samples} conversations"
 
 
-Dataset = Annotated[Toyworld | SamSgt | Coco | LlavaOneVision, Field(discriminator="source")]
+# What `sgt shards` makes from a download.
+DownloadedDataset = SamSgt | Coco | LlavaOneVision
+Dataset = Annotated[Toyworld | DownloadedDataset, Field(discriminator="source")]
 
 
 class Data(Strict):

@@ -49,13 +49,15 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict = {}  # noqa: RUF012 (add_implicit_resolver fills it)
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    # ``anchor`` is text or None; PyYAML's types have a mapping there.
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping as it is written, before merge keys bring in others.
 
         Raises:
             yaml.MarkedYAMLError: a key is given twice.
         """
-        node, lines = super().compose_mapping_node(anchor), {}
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
@@ -66,9 +68,13 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node).replace("_", ""))
+
+
 for _name, _pattern, _first in _SCALARS:
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"^(?:{_pattern})$"), _first)
-_Loader.add_constructor(_TAG + "int", lambda loader, node: int(loader.construct_scalar(node).replace("_", "")))
+_Loader.add_constructor(_TAG + "int", _integer)
 
 
 def load_yaml(path: Path) -> Any:

@@ -72,10 +72,12 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":
-        if self.pretrain and self.architecture is None:
+        if self.pretrain is None:
+            return self
+        if self.architecture is None:
             raise ValueError("pretrain needs architecture: give the sizes of the model, or remove pretrain")
-        if self.pretrain and "vae" not in self.architecture:
+        if "vae" not in self.architecture:
             raise ValueError("pretrain needs architecture.vae: give the sizes of the VAE, or remove pretrain")
-        if self.pretrain and self.pretrain.vae_of == self.name:
+        if self.pretrain.vae_of == self.name:
             raise ValueError("pretrain.vae_of: it has no VAE before it is trained: name another model, or vae_steps")
         return self

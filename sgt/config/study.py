@@ -90,7 +90,7 @@ class Study(Strict):
     def _apart(self) -> "Study":
         if Path(self.results) == Path(self.downloads):
             raise ValueError(f"results and downloads are both {self.results!r}: give one another folder")
-        rules = {}
+        rules: dict[str, str] = {}
         for name in self.datasets:
             # The workflow names a rule after each dataset, and rules are named like variables.
             if (other := rules.setdefault(name.replace("-", "_"), name)) != name:

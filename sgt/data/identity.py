@@ -19,9 +19,14 @@ def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
     Args:
         spec: the dataset, as the study defines it.
         download: the folder that it is made from; None for a dataset that is generated.
+
+    Raises:
+        ValueError: there is no folder for a dataset that is made from one.
     """
     if isinstance(spec, Toyworld):
         return {"spec": spec.model_dump(mode="json"), "generator": GENERATOR_VERSION}
+    if download is None:
+        raise ValueError(f"{spec.source} is made from a download: name its folder")
     chosen = spec.model_dump(mode="json", exclude={"download"})
     return {"spec": chosen, "download": fetched_content(download), "converter": CONVERTER_VERSION}
 

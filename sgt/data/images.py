@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from sgt.data.orientation import UPRIGHT, Orientation, orientation_of
 from sgt.data.shards import Sample
@@ -148,7 +149,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """16-bit grey reduced to its upper eight bits, as Pillow does with 16-bit colour; other modes unchanged."""
     if not image.mode.startswith("I;16"):
         return image
-    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if image.format == "TIFF" else 16
+    bits = image.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if isinstance(image, TiffImageFile) else 16
     values = np.asarray(image)
     grey = (values >> (bits - 8)).astype(np.uint8)
     # The one value that a PNG without an alpha channel may declare transparent.
@@ -164,6 +165,8 @@ def _open(data: bytes, where: object) -> tuple[Image.Image, Header]:
         raise
     except Exception:  # A damaged file may raise anything in Pillow.
         raise _unidentified(data, where) from None
+    if image.format is None:
+        raise _unidentified(data, where)
     width, height = image.size
     if width * height > MAX_PIXELS:
         problem = f"{image.format} of {width}x{height} pixels is too large"

@@ -76,7 +76,7 @@ def orientation_of(image: Image.Image, data: bytes) -> Orientation:
     if image.format == "PNG" and not any(mark in data for mark in _PNG_MARKS):
         return UPRIGHT
     try:
-        return _BY_NUMBER.get(image.getexif().get(ExifTags.Base.Orientation), UPRIGHT)
+        return _BY_NUMBER.get(image.getexif().get(ExifTags.Base.Orientation, 1), UPRIGHT)
     except MemoryError:
         raise
     except Exception:  # Damaged metadata may raise anything in Pillow; viewers then show the pixels as stored.

@@ -25,7 +25,7 @@ def encode_palette_png(labels: np.ndarray, palette: np.ndarray) -> bytes:
             _SIGNATURE,
             _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _PALETTE, 0, 0, 0)),
             _chunk(b"PLTE", palette.astype(np.uint8).tobytes()),
-            _chunk(b"IDAT", compressor.compress(rows) + compressor.flush()),
+            _chunk(b"IDAT", compressor.compress(rows.data) + compressor.flush()),
             _chunk(b"IEND", b""),
         )
     )

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
-from typing import BinaryIO
 
 from sgt.atomic import atomic_path
 from sgt.data.names import leads_elsewhere, sample_member
@@ -184,8 +183,7 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
                     passed_over.append(member.name)
             # tarfile takes a damaged or zeroed header, and the end of a file cut between two members, for the end of
             # the archive, after which there are zeros alone.
-            tar.fileobj.seek(tar.offset)
-            if not _ends_in_zeros(tar.fileobj):
+            if not _ends_in_zeros(tar):
                 raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
     except FileNotFoundError:
         raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
@@ -194,8 +192,10 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
         raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
 
 
-def _ends_in_zeros(file: BinaryIO) -> bool:
-    """Whether the rest of a file is at least one block, and zeros alone."""
+def _ends_in_zeros(tar: tarfile.TarFile) -> bool:
+    """Whether what follows the last member that was read is at least one block, and zeros alone."""
+    file = tar.fileobj
+    file.seek(tar.offset)
     rest = file.read(tarfile.BLOCKSIZE)
     whole = len(rest) == tarfile.BLOCKSIZE
     while rest and not rest.strip(tarfile.NUL):
@@ -216,7 +216,8 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
 
 def read_sample(path: Path, key: str, members: Iterable[Member], most: int = MAX_MEMBER_BYTES) -> Sample:
     """One sample from the positions of its members; of each member at most the first ``most`` bytes."""
-    files, unusable = {}, {}
+    files: dict[str, bytes] = {}
+    unusable: dict[str, str] = {}
     with open(path, "rb", buffering=0) as file:
         for member in members:
             if member.extension in files or member.extension in unusable:

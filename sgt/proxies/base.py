@@ -36,7 +36,7 @@ class Proxy(ABC):
         batch_size: number of samples rendered together.
         version: increase it when the rendered targets or degraded inputs change: existing ones are then made again.
         sheet_order: position in contact sheets and lists; equal ones are sorted from high level to low, then by name.
-        options: the options in use.
+        options: the options in use. A proxy that has any declares ``options: Options``.
     """
 
     class Options(ProxyOptions):
@@ -54,6 +54,7 @@ class Proxy(ABC):
     batch_size: int = 1
     version: int = 1
     sheet_order: int = 100
+    options: ProxyOptions
 
     def __init__(self, options: ProxyOptions | None = None) -> None:
         self.options = options or self.Options(task=self.name)

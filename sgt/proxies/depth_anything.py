@@ -37,7 +37,8 @@ class DepthAnything:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise SgtError(folder, f"no Depth Anything model ({error})", "fetch it (sgt fetch)") from None
-        self._model = model.to(self._device).eval()
+        # The types of transformers' decorator of `to` lack the instance.
+        self._model = model.to(self._device).eval()  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def estimate(self, images: Sequence[Image.Image]) -> list[np.ndarray]:

@@ -39,18 +39,17 @@ def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) 
         _counts(annotation.get("segmentation", ""), height, width, name)
         for annotation, name in zip(annotations, names, strict=True)
     ]
-    compressed = [index for index, each in enumerate(counts) if isinstance(each, bytes)]
-    decompressed = _decompress([counts[index] for index in compressed], [names[index] for index in compressed])
-    for index, runs in zip(compressed, decompressed, strict=True):
-        counts[index] = runs
-    for runs, name in zip(counts, names, strict=True):
+    compressed = [(each, name) for each, name in zip(counts, names, strict=True) if isinstance(each, bytes)]
+    decompressed = iter(_decompress([each for each, _ in compressed], [name for _, name in compressed]))
+    masks = [next(decompressed) if isinstance(each, bytes) else each for each in counts]
+    for runs, name in zip(masks, names, strict=True):
         if runs.size and runs.min() < 0:
             raise SgtError(name, "RLE runs are not all whole numbers from 0", _REMEDY)
         # A run larger than the image is reported instead of the sum, which it could overflow.
         total = int(runs.sum() if not runs.size or runs.max() <= height * width else runs.max())
         if total != height * width:
             raise SgtError(name, f"RLE runs add up to {total}, the image has {height * width} pixels", _REMEDY)
-    return counts
+    return masks
 
 
 def area(runs: np.ndarray) -> int:

@@ -25,14 +25,15 @@ MAX_COLOURS = {"distinct": 215, "tab20": 20}
 def palette(name: Palette, colours: int) -> tuple[Colour, ...]:
     """The background and then ``colours`` different RGB colours, at most ``MAX_COLOURS[name]``."""
     if name == "tab20":
-        entries = np.rint(255 * np.array(colormaps["tab20"].colors)).astype(int).tolist()
-        return (BACKGROUND, *(tuple(entry) for entry in entries[:colours]))
+        entries = np.rint(255 * colormaps["tab20"](np.arange(MAX_COLOURS["tab20"]))[:, :3]).astype(int).tolist()
+        return (BACKGROUND, *((red, green, blue) for red, green, blue in entries[:colours]))
     return _farthest_points(colours + 1)
 
 
 @cache
 def _farthest_points(count: int) -> tuple[Colour, ...]:
-    candidates = list(product(range(0, 256, 51), repeat=3))
+    levels = range(0, 256, 51)
+    candidates = list(product(levels, levels, levels))
     lab = rgb2lab(np.array(candidates) / 255)
     chosen = [0]
     distance = np.linalg.norm(lab - lab[0], axis=1)

@@ -72,7 +72,7 @@ PROXIES: dict[str, Proxy] = discover(tasks)
 def options_type() -> Any:
     """The union of all ``Options``, discriminated by ``task``: a type for a pydantic field, or for the JSON schema of
     ``TypeAdapter(options_type())``."""
-    union = Union[tuple(type(proxy).Options for proxy in PROXIES.values())]  # noqa: UP007 (of a tuple made here)
+    union: Any = Union[tuple(type(proxy).Options for proxy in PROXIES.values())]  # noqa: UP007 (of a tuple made here)
     return Annotated[union, Field(discriminator="task")]
 
 

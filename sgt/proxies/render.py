@@ -3,7 +3,7 @@
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -98,10 +98,10 @@ def read_target(rendered: Sample) -> Image.Image:
 
 def encode_target(target: Image.Image) -> bytes:
     """PNG bytes of a target."""
-    if target.mode != "P":
+    palette = target.getpalette() if target.mode == "P" else None
+    if palette is None:
         return encode_png(target)
-    palette = np.reshape(target.getpalette(), (-1, 3))
-    return encode_palette_png(np.asarray(target), palette)
+    return encode_palette_png(np.asarray(target), np.reshape(palette, (-1, 3)))
 
 
 @dataclass
@@ -230,5 +230,5 @@ def _batches(values: Iterator, size: int) -> Iterator[list]:
         yield batch
 
 
-def _mean(values: list[float]) -> float | None:
+def _mean(values: Sequence[float]) -> float | None:
     return round(float(np.mean(values)), 6) if values else None

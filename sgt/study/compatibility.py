@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
-from sgt.config.models import Model
+from sgt.config.models import Model, Pretrain
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
@@ -64,7 +64,7 @@ def _check_model(study: "LoadedStudy", model: Model) -> None:
     file, rules = study.model_file(model.name), rules_of(model.family)
     _in_file(str(file), rules.check_model, model)
     if model.pretrain:
-        _check_pretrain(study, model, file)
+        _check_pretrain(study, model, model.pretrain, file)
     arms = [arm for arm in study.study.arms if arm != ARM_WITHOUT_TRAINING]
     if not arms:
         return
@@ -78,8 +78,7 @@ def _check_model(study: "LoadedStudy", model: Model) -> None:
         raise SgtError(f"{study.path}: {own}.{field}", problem, "train another part too")
 
 
-def _check_pretrain(study: "LoadedStudy", model: Model, file: Path) -> None:
-    recipe = model.pretrain
+def _check_pretrain(study: "LoadedStudy", model: Model, recipe: Pretrain, file: Path) -> None:
     dataset = study.study.datasets.get(recipe.dataset)
     if dataset is None:
         raise SgtError(study.path, f"model {model.name} pretrains on {recipe.dataset!r}", "define it under datasets")
@@ -88,10 +87,14 @@ def _check_pretrain(study: "LoadedStudy", model: Model, file: Path) -> None:
         raise SgtError(f"{file}: pretrain.dataset", problem, "pretrain on toyworld")
     if recipe.vae_of:
         owner = read_yaml(study.model_file(recipe.vae_of), Model)
-        sizes = (owner.architecture or {}).get("vae")
-        if sizes is not None and sizes != model.architecture["vae"]:
+        sizes = _vae_sizes(owner)
+        if sizes is not None and sizes != _vae_sizes(model):
             where = f"{file}: architecture.vae"
             raise SgtError(where, f"{owner.name}'s VAE, which it takes, has other sizes", "make them equal")
+
+
+def _vae_sizes(model: Model) -> dict | None:
+    return (model.architecture or {}).get("vae")
 
 
 def _check_data(study: "LoadedStudy") -> None:
@@ -108,7 +111,7 @@ def _check_data(study: "LoadedStudy") -> None:
 
 
 def _check_images(study: "LoadedStudy", arm: str, name: str, part: str) -> None:
-    dataset: Samples = study.study.datasets[name]
+    dataset = study.study.datasets[name]
     if (missing := study.proxy(arm).missing_from(dataset)) is not None:
         problem = f"arm {arm!r} is rendered from {missing}, and {part} ({name!r}, {dataset.source}) have none"
         raise SgtError(f"{study.path}: datasets.{name}", problem, "use another dataset, or leave the arm out")

@@ -86,8 +86,14 @@ class Costs:
         return [f"GPU-hours of training: {sum(hours.values()):,.0f} ({each}); evaluation and rendering not counted"]
 
     def gpu_hours(self, run: Run) -> float:
-        """GPU-hours of training a run, by its arm's own ratio; an arm without a proxy makes no images."""
+        """GPU-hours of training a run, by its arm's own ratio; an arm without a proxy makes no images.
+
+        Raises:
+            ValueError: the model's file gives no architecture.
+        """
         spec, sizes, recipe = self.study.models[run.model], self.sizes[run.model], self.study.recipe(run.model, run.arm)
+        if sizes is None:
+            raise ValueError(f"model {run.model}: no estimate, its file gives no architecture")
         tokens = estimate.step_tokens(spec, sizes, recipe, draws=run.proxy is not None)
         flops = recipe.steps * estimate.step_flops(sizes, recipe, tokens)
         return flops / estimate.PEAK_FLOPS / estimate.MFU / 3600
@@ -128,7 +134,7 @@ class Costs:
         """Bytes of what is fetched, and the downloads whose size is not known."""
         study = self.study
         used = [study.study.datasets[name] for name in study.used_datasets]
-        paths = [model.checkpoint for model in study.models.values()]
+        paths: list[Path | str] = [model.checkpoint for model in study.models.values()]
         paths += [model.overlay for model in study.models.values() if model.overlay]
         paths += study.fetched_models
         folders = {dataset.download for dataset in used if dataset.source != "toyworld"}

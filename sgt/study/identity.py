@@ -43,7 +43,7 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         "recipe": recipe,
         "trainer": TRAINER_VERSION,
         "seed": run.seed,
-        "questions": _training_data(study, study.study.data.vqa),
+        "questions": _training_data(study, study.questions),
     }
     if run.proxy:
         identity["proxy"] = study.proxy(run.proxy).identity
@@ -66,8 +66,14 @@ def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, chec
 
 
 def target_samples_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Identity:
-    """What decides the targets that a proxy arm with these weights makes of held-out scenes."""
+    """What decides the targets that a proxy arm with these weights makes of held-out scenes.
+
+    Raises:
+        ValueError: none of the study's benchmarks generates images.
+    """
     benchmark = study.sampling_benchmark
+    if benchmark is None:
+        raise ValueError(f"{study.path}: no benchmark whose scenes and sampler targets are sampled with")
     return {
         "checkpoint": checkpoint_sha256,
         "model": _inference_settings(study, run),

@@ -6,8 +6,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel
-
 from sgt.config.benchmarks import OPTIONS, TASKS, Benchmark, ImageBenchmark, TaskName
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
@@ -22,7 +20,7 @@ from sgt.study.schema import StudyFile
 from sgt.study.sources import check_sources
 from sgt.study.versioning import require_versionable
 
-Spec = TypeVar("Spec", bound=BaseModel)
+Named = TypeVar("Named", bound=Model | Benchmark)
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ class LoadedStudy:
         """
         return self._named("benchmark", self.benchmarks, name)
 
-    def _named(self, what: str, known: dict[str, Spec], name: str) -> Spec:
+    def _named(self, what: str, known: dict[str, Named], name: str) -> Named:
         if name not in known:
             raise SgtError(self.path, f"no {what} {name!r}", f"use one of {', '.join(known)}")
         return known[name]
@@ -282,7 +280,7 @@ def _load_benchmark(folder: Path, name: str) -> Benchmark:
     return _load_named(folder, name, OPTIONS[task])
 
 
-def _load_named(folder: Path, name: str, kind: type[Spec]) -> Spec:
+def _load_named(folder: Path, name: str, kind: type[Named]) -> Named:
     spec = read_yaml(folder / f"{name}.yaml", kind)
     if spec.name != name:
         raise SgtError(folder / f"{name}.yaml", f"name is {spec.name!r}", f"make it {name!r}, as the file")

@@ -76,7 +76,9 @@ class Result:
             changed = difference(identity, self.wanted())
         except StaleInput as error:
             return str(error)
-        return changed or self._check_unchanged(files)
+        if changed is None:
+            self._check_unchanged(files)
+        return changed
 
     def _check_unchanged(self, files: dict[Path, str]) -> None:
         written = self.record.stat().st_mtime_ns
@@ -122,7 +124,7 @@ class Results:
         yield [self.run(run) for run in study.runs]
         yield [self.prediction(*each) for each in pairs] + [self.target_samples(run) for run in study.sampled_runs]
         yield [self.score(*each) for each in pairs]
-        yield [self.contact_sheet()] if study.preview_dataset else []
+        yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.page(name) for name in PAGES]
 
     @cached_property
@@ -209,9 +211,9 @@ class Results:
         command = f"{self._command('score', run)} --benchmark {benchmark.name}"
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
-    def contact_sheet(self) -> Result:
-        """The contact sheet of the proxies."""
-        path, images = self.study.results / "figures" / "proxies.json", self.dataset(self.study.preview_dataset)
+    def contact_sheet(self, dataset: str) -> Result:
+        """The contact sheet of the proxies, with the first samples of a dataset."""
+        path, images = self.study.results / "figures" / "proxies.json", self.dataset(dataset)
 
         def wanted() -> Identity:
             self._require(images)

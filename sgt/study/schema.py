@@ -1,6 +1,7 @@
 """A study file with its proxies: the fields of :class:`sgt.config.study.Study`, and each proxy's own options."""
 
 import json
+from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
@@ -8,11 +9,18 @@ from sgt.config.fields import Name
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
 from sgt.proxies import PROXIES, options_type
 
+# pydantic validates with the union of all options, which is made when the proxies are found; a type checker has their
+# common class.
+if TYPE_CHECKING:
+    from sgt.config.proxies import ProxyOptions as AnyOptions
+else:
+    AnyOptions = options_type()
+
 
 class StudyFile(Study):
     """A study whose arms are proxies that there are, with options that they have."""
 
-    proxies: dict[Name, options_type()] = Field({}, description=Study.model_fields["proxies"].description)
+    proxies: dict[Name, AnyOptions] = Field({}, description=Study.model_fields["proxies"].description)
 
     @model_validator(mode="after")
     def _known_arms(self) -> "StudyFile":

@@ -39,10 +39,11 @@ def _is_not_html(head: bytes, size: int | None) -> bool:
 
 
 def _is_tar(head: bytes, size: int | None) -> bool:
+    # An archive without members begins with the zeros that end any other.
+    if head == bytes(tarfile.BLOCKSIZE):
+        return True
     try:
         tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
-    except tarfile.EOFHeaderError:
-        return not any(head)
     except tarfile.HeaderError:
         return False
     return True

@@ -73,7 +73,7 @@ class HubCommit:
         """
         from hf_xet import XetFileInfo  # huggingface_hub installs it on common platforms only
 
-        if start > file.size:
+        if file.size is not None and start > file.size:
             raise CannotResume("the hub has less of it than arrived earlier")
         # The hub exchanges its token for a short-lived one, so HF_TOKEN is not sent to the storage.
         group = self._xet_session.new_download_stream_group(
@@ -106,12 +106,15 @@ def hub_files(entry: HubDownload, locked: str | None) -> tuple[str, list[RemoteF
     if entry.revision and locked and entry.revision != locked:
         problem = f"lock.json has revision {locked}, the table {entry.revision}"
         raise SgtError(entry.repository, problem, "move the folder away to fetch the other one")
-    options = {"repo_type": entry.kind, "revision": entry.revision or locked}
-    sha = _call(entry, api.endpoint, lambda: api.repo_info(entry.repository, **options).sha)
+    repository, kind, revision = entry.repository, entry.kind, entry.revision or locked
+    sha = _call(entry, api.endpoint, lambda: api.repo_info(repository, repo_type=kind, revision=revision).sha)
     if not isinstance(sha, str):
         raise SgtError(f"{shown(api.endpoint)}: {entry.repository}", "the hub names no commit", REMEDY)
-    options["revision"] = sha
-    tree = _call(entry, api.endpoint, lambda: list(api.list_repo_tree(entry.repository, recursive=True, **options)))
+    tree = _call(
+        entry,
+        api.endpoint,
+        lambda: list(api.list_repo_tree(repository, recursive=True, repo_type=kind, revision=sha)),
+    )
     listed = [each for each in tree if isinstance(each, RepoFile)]
     commit = HubCommit(api.endpoint, entry.repository, entry.kind, sha)
     headers = build_hf_headers()
@@ -124,9 +127,9 @@ def hub_files(entry: HubDownload, locked: str | None) -> tuple[str, list[RemoteF
 def _remote_file(entry: HubDownload, commit: HubCommit, file: RepoFile, headers: dict[str, str]) -> RemoteFile:
     digests = {"sha256": file.lfs.sha256} if file.lfs else {"git": file.blob_id}
     pinned = entry.sha256.get(file.path)
-    if pinned and digests.get("sha256", pinned) != pinned:
+    if pinned and (listed := digests.get("sha256", pinned)) != pinned:
         where = f"{commit.repository}@{commit.sha}: {file.path}"
-        raise SgtError(where, f"the hub lists sha256 {file.lfs.sha256}, the table {pinned}", "find out who changed it")
+        raise SgtError(where, f"the hub lists sha256 {listed}, the table {pinned}", "find out who changed it")
     if pinned:
         digests["sha256"] = pinned
     url = hf_hub_url(commit.repository, file.path, repo_type=commit.kind, revision=commit.sha, endpoint=commit.endpoint)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sgt.config.datasets import Download
+from sgt.config.datasets import DownloadedDataset
 from sgt.data.names import escaped
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
@@ -63,7 +63,9 @@ class Source(ABC):
         absent: names of wanted subsets that the download does not have.
     """
 
-    def __init__(self, spec: Download, download: Path, work: Path, recorded: dict[str, dict], max_bad: float) -> None:
+    def __init__(
+        self, spec: DownloadedDataset, download: Path, work: Path, recorded: dict[str, dict], max_bad: float
+    ) -> None:
         self.spec, self.download, self.work = spec, download, work
         self.recorded, self.max_bad = recorded, max_bad
         self.archives: dict[str, dict] = {}

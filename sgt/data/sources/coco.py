@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sgt.config.datasets import Coco
 from sgt.data.images import checked_image
 from sgt.data.names import parts_of
 from sgt.data.shards import MAX_JSON_BYTES, ShardWriter
@@ -29,6 +30,8 @@ _KEPT = ("id", "category_id", "iscrowd", "area", "bbox", "segmentation")
 
 class CocoSource(Source):
     """Images in a seeded random order, ``per_shard`` in each shard."""
+
+    spec: Coco
 
     def prepare(self) -> None:
         """Choose the images, and index their descriptions and annotations."""

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sgt.atomic import naming, write_text
+from sgt.config.datasets import LlavaOneVision
 from sgt.data.conversations import check_conversation
 from sgt.data.images import checked_image
 from sgt.data.names import is_hidden
@@ -31,6 +32,8 @@ MAX_NAMES = 8
 
 class LlavaOneVisionSource(Source):
     """Rows drawn from each category's subsets without replacement, in the order of the files."""
+
+    spec: LlavaOneVision
 
     def prepare(self) -> None:
         """Draw the rows: ``rows.npy`` holds (file, row, category) of each sample, ``plan.json`` their names."""

@@ -5,11 +5,10 @@ import multiprocessing
 import shutil
 from collections import Counter
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from sgt.atomic import write_json
-from sgt.config.datasets import Download
+from sgt.config.datasets import DownloadedDataset
 from sgt.data.fetch.lock import read_fetched
 from sgt.data.identity import dataset_identity
 from sgt.data.manifest import MANIFEST, shard_name, write_manifest
@@ -22,7 +21,7 @@ log = logging.getLogger("sgt")
 REPORT = "report.json"
 
 
-def make_shards(spec: Download, folder: Path, download: Path, workers: int, max_bad: float) -> None:
+def make_shards(spec: DownloadedDataset, folder: Path, download: Path, workers: int, max_bad: float) -> None:
     """Write a dataset; its bytes do not depend on the number of processes.
 
     Args:
@@ -59,17 +58,20 @@ def make_shards(spec: Download, folder: Path, download: Path, workers: int, max_
 
 
 def _write_shards(source: Source, folder: Path, workers: int) -> dict[str, ShardReport]:
-    progress = Progress("shards", source.spec.shards)
+    paths = [folder / shard_name(index) for index in range(source.spec.shards)]
+    workers = min(workers, len(paths))
+    progress = Progress("shards", len(paths))
     reports: dict[str, ShardReport] = {}
-    with _pool(min(workers, source.spec.shards)) as pool:
-        jobs: dict[Future, str] = {}
-        for index in range(source.spec.shards):
-            path = folder / shard_name(index)
-            if pool is None:
-                reports[path.name] = source.write(index, path)
-                progress.add()
-            else:
-                jobs[pool.submit(source.write, index, path)] = path.name
+    if workers == 1:
+        for index, path in enumerate(paths):
+            reports[path.name] = source.write(index, path)
+            progress.add()
+        return reports
+    # Spawned processes, because forking is unsafe once libraries have started threads.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        jobs: dict[Future[ShardReport], str] = {
+            pool.submit(source.write, index, path): path.name for index, path in enumerate(paths)
+        }
         try:
             for job in as_completed(jobs):
                 reports[jobs[job]] = job.result()
@@ -107,10 +109,3 @@ def _check_refused(folder: Path, reports: dict[str, ShardReport], max_bad: float
         if report.refused and (len(report.refused) > max_bad * seen or not report.count):
             problem = f"{report.refused[0]['reason']} ({len(report.refused)} of {seen} samples refused)"
             raise SgtError(folder / shard, problem, "fix the download, or allow more in data.max_bad")
-
-
-def _pool(workers: int) -> AbstractContextManager[ProcessPoolExecutor | None]:
-    """Spawned processes, because forking is unsafe once libraries have started threads; None for one worker."""
-    if workers == 1:
-        return nullcontext()
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))

@@ -10,6 +10,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from sgt.config.datasets import SamSgt
 from sgt.data.images import checked_image
 from sgt.data.shards import Member, Sample, ShardWriter, read_sample, read_shard, scan_shard
 from sgt.data.sources.base import ShardReport, Source, checked_annotations
@@ -25,17 +26,21 @@ LIST = "sam_190k_new"
 class SamSgtSource(Source):
     """One shard per tar."""
 
+    spec: SamSgt
+
     def prepare(self) -> None:
         """Check that the tars are there, and that the list names images of each."""
-        wanted, found = self._list(), set()
+        wanted = self._list()
+        found: set[str] = set()
         for index in range(self.spec.tars):
-            tar, passed_over = self._tar(index), []
+            tar = self._tar(index)
+            passed_over: list[str] = []
             keys = index_tar(tar, passed_over).keys()
             if not keys:
                 problem = f"no .jpg and .json files, but {passed_over[:1] or 'nothing'}"
                 raise SgtError(tar, problem, "fetch it again, or another one")
             listed = keys & wanted.entries.keys() if wanted else keys
-            if not listed:
+            if wanted and not listed:
                 problem = f"names none of the {len(keys)} images of {tar}"
                 example = f"it has e.g. {wanted.example!r}, the tar '{min(keys)}.jpg'"
                 raise SgtError(wanted.path, f"{problem} ({example})", "fix it, or remove it to want every image")

@@ -114,7 +114,7 @@ def _relation(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
     horizontal = rng.random() < 0.5
     less, more = ("left", "right") if horizontal else ("above", "below")
     of = " of" if horizontal else ""
-    drafts = []
+    drafts: list[Draft] = []
     for one, other in permutations(view, 2):
         shift = one.u - other.u if horizontal else one.v - other.v
         if abs(shift) >= RELATION_MARGIN:
@@ -124,7 +124,7 @@ def _relation(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
 
 
 def _depth_order(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
-    drafts = []
+    drafts: list[Draft] = []
     for one, other in permutations(view, 2):
         colours = one.thing.colour, other.thing.colour
         if colours[0] != colours[1] and abs(one.depth - other.depth) >= DEPTH_MARGIN:
@@ -135,7 +135,7 @@ def _depth_order(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
 
 
 def _distance(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
-    drafts = []
+    drafts: list[Draft] = []
     for anchor, one, other in permutations(view, 3):
         colours = one.thing.colour, other.thing.colour
         near, far = sorted((math.dist(anchor.centre, seen.centre), seen.thing.colour) for seen in (one, other))
@@ -169,7 +169,7 @@ def _descriptions(seen: Seen, hidden: str) -> tuple[str, str]:
 def _location(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
     axis = rng.choice(("column", "row"))
     options = COLUMNS if axis == "column" else ROWS
-    drafts = []
+    drafts: list[Draft] = []
     for seen in view:
         place = seen.u if axis == "column" else seen.v
         if min(abs(place - 1 / 3), abs(place - 2 / 3)) >= BORDER_MARGIN:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sgt.data.toyworld.ground import ground_colour
 from sgt.data.toyworld.scene import Camera, Scene, Thing
-from sgt.data.toyworld.solids import Vector
+from sgt.data.toyworld.solids import Arrays, Component, Vector
 
 COLOUR_RGB = {
     "red": (0.86, 0.15, 0.13),
@@ -55,7 +55,7 @@ def render_scene(scene: Scene, size: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return render_colour(scene, size), hits.labels, hits.depth.astype(np.float32)
 
 
-def trace(scene: Scene, side: int, dtype: type = np.float64) -> Hits:
+def trace(scene: Scene, side: int, dtype: type[np.floating] = np.float64) -> Hits:
     """Trace one ray through each cell of a side × side grid."""
     return _first_hits(scene, _rays(scene.camera, side, dtype))
 
@@ -66,31 +66,32 @@ def render_colour(scene: Scene, size: int) -> np.ndarray:
     rays = _rays(scene.camera, side, np.float32)
     hits = _first_hits(scene, rays)
     labels, depth = hits.labels.ravel(), hits.depth.ravel()
-    points = tuple(
+    x, y, z = (
         np.float32(origin) + depth * step.ravel() for origin, step in zip(scene.camera.position, rays, strict=True)
     )
-    lit = ~_shadowed(scene, labels, points)
+    lit = ~_shadowed(scene, labels, (x, y, z))
     colour = np.empty((3, side * side), np.float32)
 
     where = np.flatnonzero(labels == 0)
     brightness = _AMBIENT + np.float32(_DIFFUSE * scene.light[2]) * lit[where]
-    colour[:, where] = ground_colour(scene.ground, points[0][where], points[1][where]) * brightness
+    colour[:, where] = ground_colour(scene.ground, x[where], y[where]) * brightness
     for number, thing in enumerate(scene.things, start=1):
         where = np.flatnonzero(labels == number)
-        colour[:, where] = _shade(scene, thing, tuple(axis[where] for axis in points), lit[where])
+        colour[:, where] = _shade(scene, thing, (x[where], y[where], z[where]), lit[where])
 
     mean = colour.reshape(3, size, 2, size, 2).sum(axis=(2, 4)) * np.float32(255 / 4)
     return np.ascontiguousarray(np.clip(mean + np.float32(0.5), 0, 255).astype(np.uint8).transpose(1, 2, 0))
 
 
-def _rays(camera: Camera, side: int, dtype: type) -> Vector:
+def _rays(camera: Camera, side: int, dtype: type[np.floating]) -> Arrays:
     """Directions of the rays through the cells' centres, each (side, side)."""
     centres = (np.arange(side) + 0.5) / side
-    right, forward, down = camera.direction(centres[None, :], centres[:, None])
-    return tuple(np.broadcast_to(axis.astype(dtype), (side, side)) for axis in (right, forward, down))
+    direction = camera.direction(centres[None, :], centres[:, None])
+    x, y, z = (np.broadcast_to(axis.astype(dtype), (side, side)) for axis in direction)
+    return x, y, z
 
 
-def _first_hits(scene: Scene, rays: Vector) -> Hits:
+def _first_hits(scene: Scene, rays: Arrays) -> Hits:
     side, dtype = rays[0].shape[0], rays[0].dtype
     depth = np.ascontiguousarray(dtype.type(-scene.camera.position[2]) / rays[2])
     labels = np.zeros((side, side), np.uint8)
@@ -98,7 +99,7 @@ def _first_hits(scene: Scene, rays: Vector) -> Hits:
     for number, thing in enumerate(scene.things, start=1):
         box = _bounds(scene.camera, thing, side)
         origin = _to_local(thing, scene.camera.position, moved=True)
-        direction = _to_local(thing, tuple(axis[box] for axis in rays), moved=False)
+        direction = _to_local(thing, (rays[0][box], rays[1][box], rays[2][box]), moved=False)
         with np.errstate(invalid="ignore", divide="ignore"):
             entry = thing.solid.enter(origin, direction)
             first = entry < depth[box]
@@ -111,7 +112,8 @@ def _first_hits(scene: Scene, rays: Vector) -> Hits:
 def _bounds(camera: Camera, thing: Thing, side: int) -> tuple[slice, slice]:
     """Rows and columns of the grid that contain a thing."""
     u, v, _ = camera.project(thing.hull)
-    return tuple(slice(max(math.floor(axis.min() * side), 0), math.ceil(axis.max() * side)) for axis in (v, u))
+    rows, columns = (slice(max(math.floor(axis.min() * side), 0), math.ceil(axis.max() * side)) for axis in (v, u))
+    return rows, columns
 
 
 def _to_local(thing: Thing, vector: Vector, moved: bool) -> Vector:
@@ -124,14 +126,16 @@ def _to_local(thing: Thing, vector: Vector, moved: bool) -> Vector:
     return cos * x + sin * y, cos * y - sin * x, z * scale
 
 
-def _shade(scene: Scene, thing: Thing, points: Vector, lit: np.ndarray) -> np.ndarray:
+def _shade(scene: Scene, thing: Thing, points: Arrays, lit: np.ndarray) -> np.ndarray:
     """Colour (3, n) of points on a thing: ambient, Lambert and a Blinn-Phong highlight."""
     x, y, z = thing.solid.normal(_to_local(thing, points, moved=True))
     cos, sin = math.cos(thing.yaw), math.sin(thing.yaw)
     normal = _unit((cos * x - sin * y, sin * x + cos * y, z))
-    view = _unit(tuple(np.float32(eye) - axis for eye, axis in zip(scene.camera.position, points, strict=True)))
-    half = _unit(tuple(axis + np.float32(light) for axis, light in zip(view, scene.light, strict=True)))
-    lambert = np.maximum(_dot(normal, tuple(map(np.float32, scene.light))), 0) * lit
+    light_x, light_y, light_z = map(np.float32, scene.light)
+    eye_x, eye_y, eye_z = map(np.float32, scene.camera.position)
+    x, y, z = _unit((eye_x - points[0], eye_y - points[1], eye_z - points[2]))
+    half = _unit((x + light_x, y + light_y, z + light_z))
+    lambert = np.maximum(_dot(normal, (light_x, light_y, light_z)), 0) * lit
     highlight = np.maximum(_dot(normal, half), 0)
     for _ in range(5):
         highlight = highlight * highlight
@@ -145,11 +149,11 @@ def _unit(vector: Vector) -> Vector:
     return x * scale, y * scale, z * scale
 
 
-def _dot(first: Vector, second: Vector) -> np.ndarray:
+def _dot(first: Vector, second: Vector) -> Component:
     return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
 
 
-def _shadowed(scene: Scene, labels: np.ndarray, points: Vector) -> np.ndarray:
+def _shadowed(scene: Scene, labels: np.ndarray, points: Arrays) -> np.ndarray:
     """Which points lie in the shadow of another thing; the unlit side of a thing is dark by the Lambert term."""
     x, y, z = points
     light_x, light_y, light_z = (np.float32(axis / scene.light[2]) for axis in scene.light)

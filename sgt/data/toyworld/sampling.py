@@ -74,11 +74,18 @@ def _light(rng: random.Random) -> Point:
 
 def _ground(rng: random.Random) -> Ground:
     grey = rng.uniform(0.45, 0.8)
-    first = tuple(grey + rng.uniform(-0.06, 0.06) for _ in range(3))
+    first = _tinted(rng, (grey, grey, grey), 0.06)
     contrast = rng.uniform(0.08, 0.2) * rng.choice((-1, 1))
-    second = tuple(level + contrast + rng.uniform(-0.03, 0.03) for level in first)
+    red, green, blue = first
+    second = _tinted(rng, (red + contrast, green + contrast, blue + contrast), 0.03)
     kind = rng.choice(tuple(TEXTURES))
     return Ground(kind, (first, second), rng.uniform(0.5, 1.4), rng.uniform(0, math.pi), rng.getrandbits(32))
+
+
+def _tinted(rng: random.Random, colour: Point, most: float) -> Point:
+    """A colour each of whose channels is changed at random by at most ``most``."""
+    red, green, blue = (level + rng.uniform(-most, most) for level in colour)
+    return red, green, blue
 
 
 def _looks(rng: random.Random, count: int) -> list[tuple[str, str, str]]:
@@ -121,7 +128,7 @@ def _in_frame(camera: Camera, thing: Thing, x: np.ndarray, y: np.ndarray) -> np.
     hull_x, hull_y, hull_z = thing.hull
     u, v, _ = camera.project((hull_x + x[:, None], hull_y + y[:, None], hull_z))
     seen = (np.minimum(u, v) >= _EDGE) & (np.maximum(u, v) <= 1 - _EDGE)
-    return seen.all(axis=1)
+    return np.all(seen, axis=1)
 
 
 def _visible(hits: Hits, size: int) -> bool:

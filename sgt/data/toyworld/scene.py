@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sgt.data.toyworld.solids import SOLIDS, Solid, Vector
+from sgt.data.toyworld.solids import SOLIDS, Arrays, Solid
 
 Point = tuple[float, float, float]
 
@@ -54,11 +54,11 @@ class Thing:
         return self.radius * self.solid.footprint
 
     @cached_property
-    def hull(self) -> np.ndarray:
-        """Points in world coordinates whose convex hull contains it, float64 (3, n)."""
+    def hull(self) -> Arrays:
+        """Points in world coordinates whose convex hull contains it, float64 (n,) each."""
         x, y, z = self.radius * self.solid.hull.T
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
-        return np.stack([self.x + cos * x - sin * y, self.y + sin * x + cos * y, z])
+        return self.x + cos * x - sin * y, self.y + sin * x + cos * y, z
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Camera:
         """Unit vector of the optical axis."""
         return 0.0, math.cos(self.pitch), -math.sin(self.pitch)
 
-    def project(self, points: Vector) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def project(self, points: Arrays) -> Arrays:
         """Image coordinates (u, v) and depth along the optical axis of points in front of the camera."""
-        x, y, z = (points[axis] - self.position[axis] for axis in range(3))
+        x, y, z = (coordinate - eye for coordinate, eye in zip(points, self.position, strict=True))
         depth = y * self.forward[1] + z * self.forward[2]
         return 0.5 + self.focal * x / depth, 0.5 - self.focal * (y * self.up[1] + z * self.up[2]) / depth, depth
 
@@ -102,7 +102,7 @@ class Camera:
         """Depth of one point along the optical axis."""
         return (point[1] - self.position[1]) * self.forward[1] + (point[2] - self.position[2]) * self.forward[2]
 
-    def direction(self, u, v) -> tuple:
+    def direction(self, u: np.ndarray, v: np.ndarray) -> Arrays:
         """The ray through image coordinates (u, v), scaled so that its parameter is depth along the optical axis."""
         right, rise = (u - 0.5) / self.focal, (0.5 - v) / self.focal
         return right, self.forward[1] + rise * self.up[1], self.forward[2] + rise * self.up[2]

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-Vector = tuple[np.ndarray, np.ndarray, np.ndarray]
+Component = np.ndarray | np.floating | float
+Vector = tuple[Component, Component, Component]
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 _CUBE_HALF = 0.78
 _CYLINDER_RADIUS, _CYLINDER_HEIGHT = 0.9, 1.7
@@ -41,7 +43,7 @@ def _entry(near: np.ndarray, far: np.ndarray) -> np.ndarray:
     return np.where(near <= far, near, np.nan)
 
 
-def _slab(origin, direction, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+def _slab(origin: Component, direction: Component, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     first, second = (low - origin) / direction, (high - origin) / direction
     return np.minimum(first, second), np.maximum(first, second)
 
@@ -53,7 +55,7 @@ def _enter_ball(origin: Vector, direction: Vector) -> np.ndarray:
     closest = -(x * dx + y * dy + z * dz) / norm
     # The distance of the closest point, not b² - ac, which cancels in float32.
     px, py, pz = x + closest * dx, y + closest * dy, z + closest * dz
-    return closest - np.sqrt((1.0 - px * px - py * py - pz * pz) / norm)
+    return np.asarray(closest - np.sqrt((1.0 - px * px - py * py - pz * pz) / norm))
 
 
 def _normal_ball(point: Vector) -> Vector:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,6 +15,9 @@ from sgt.data.images import decode_depth, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
+
+if TYPE_CHECKING:
+    from sgt.proxies.depth_anything import DepthAnything
 
 PERCENTILES = (1, 99)
 
@@ -43,10 +46,11 @@ class Depth(Proxy):
                 raise ValueError(f"colour map {self.colours} has 8 bits: remove bits or colours")
             return self
 
+    options: Options
     name = "depth"
     level = "mid"
     sheet_order = 2
-    needs = ("depth.png",)
+    needs: tuple[str, ...] = ("depth.png",)
     prompts = (
         "show how far everything is",
         "make a depth map",
@@ -81,11 +85,12 @@ class Depth(Proxy):
         return [self._to_image(inverse) for inverse in self._estimator.estimate(images)]
 
     @cached_property
-    def _estimator(self):
+    def _estimator(self) -> "DepthAnything":
         # Imports torch, which only estimating needs.
         from sgt.proxies.depth_anything import DepthAnything
 
-        return DepthAnything(self.options.model)
+        (folder,) = self.downloads
+        return DepthAnything(folder)
 
     def _to_image(self, inverse: np.ndarray) -> Image.Image:
         known = inverse > 0

@@ -29,6 +29,7 @@ class Detection(Proxy):
         line: float = Field(0.01, gt=0, le=0.2, description="width of a line, as a share of the short side")
         smallest: Probability = Field(0.0, description="share of the image below which a box is left out")
 
+    options: Options
     name = "detection"
     level = "high"
     needs = ("json",)

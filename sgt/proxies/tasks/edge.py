@@ -38,6 +38,7 @@ class Edge(Proxy):
                 raise ValueError(f"low {self.low} is above high {self.high}: swap them")
             return self
 
+    options: Options
     name = "edge"
     level = "low"
     sheet_order = 3
@@ -87,7 +88,7 @@ def _grey(image: Image.Image) -> np.ndarray:
 
 # From an RGB image and the options to edge strength, float (H, W), at least 0. To add a network such as HED, add an
 # entry, and its name to ``Options.method``.
-DETECTORS: dict[str, Callable[[Image.Image, ProxyOptions], np.ndarray]] = {
+DETECTORS: dict[str, Callable[[Image.Image, Edge.Options], np.ndarray]] = {
     "gradient": lambda image, options: sobel(_grey(image)),
     "canny": lambda image, options: canny(_grey(image), options.sigma, options.low, options.high).astype(float),
 }

@@ -34,6 +34,7 @@ class Inpainting(CleanImage):
                 raise ValueError(f"corruption {self.corruption} has no {min(unused)}: remove it")
             return self
 
+    options: Options
     name = "inpainting"
     sheet_order = 5
     prompts = (

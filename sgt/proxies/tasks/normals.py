@@ -25,6 +25,7 @@ class Normals(Proxy):
         task: Literal["normals"]
         focal: float = Field(1.2, gt=0.1, le=10, description="focal length, as a share of the longer side")
 
+    options: Options
     name = "normals"
     level = "mid"
     needs = ("depth.png",)

@@ -59,10 +59,11 @@ class Segmentation(Proxy):
                 raise ValueError(f"granularity {self.granularity} has no {given[0]}: remove it")
             return self
 
+    options: Options
     name = "segmentation"
     level = "high"
     sheet_order = 1
-    needs = ("json",)
+    needs: tuple[str, ...] = ("json",)
     label_like = True
     reads_pixels = False
     prompts = (
@@ -153,7 +154,7 @@ def _painted(
     return labels.upright(orientation)
 
 
-def _categories(sample: Sample, height: int, width: int, options: ProxyOptions) -> Image.Image:
+def _categories(sample: Sample, height: int, width: int, options: Segmentation.Options) -> Image.Image:
     """Category of each pixel, an image of mode L; 0 is background."""
     listed = annotations(sample)
     labels = _painted(listed, sample, height, width, options.overlap == "larger", options.smallest)
