@@ -25,9 +25,6 @@ RENAMED = {
     "prompts": "samples",
     "recompute": "activation_checkpointing",
     "text_scale": "cfg_text_scale",
-    "vae_image": "target_image, with named sizes",
-    "vit_image": "input_image, with named sizes",
-    "vqa_image": "vqa_input_image, with named sizes",
     "watch": "logging",
     "weights": "sampling_weights",
 }

@@ -1,8 +1,8 @@
 """``config/models/NAME.yaml``: a model family at a size."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
 from sgt.config.fields import Count, Folder, Name, Precision, Strict
 from sgt.config.recipe import Optimizer
@@ -45,6 +45,15 @@ class Pretrain(Strict):
         return self
 
 
+def _numbered(sizes: Any) -> Any:
+    return {str(place): size for place, size in enumerate(sizes)} if isinstance(sizes, list) else sizes
+
+
+# By the family's names. Model files of earlier versions have the numbers alone, in the order of those names, and call
+# the fields vit_image, vqa_image and vae_image: then, their places are the names.
+ImageSizes = Annotated[dict[str, Count], BeforeValidator(_numbered)]
+
+
 class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
@@ -54,16 +63,20 @@ class Model(Strict):
     overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = Field(None, description="how `make base` trains the base weights")
-    input_image: dict[str, Count] = Field(
+    input_image: ImageSizes = Field(
+        validation_alias=AliasChoices("input_image", "vit_image"),
         description="how input images are scaled. bagel: max_image_size and min_image_size (bounds of the long and of "
-        "the short side), image_stride; omnigen2: max_pixels, min_pixels, image_stride"
+        "the short side), image_stride; omnigen2: max_pixels, min_pixels, image_stride",
     )
-    vqa_input_image: dict[str, Count] | None = Field(
-        None, description="bagel: how input images of questions are scaled, if not as input_image says"
+    vqa_input_image: ImageSizes | None = Field(
+        None,
+        validation_alias=AliasChoices("vqa_input_image", "vqa_image"),
+        description="bagel: how input images of questions are scaled, if not as input_image says",
     )
-    target_image: dict[str, Count] = Field(
+    target_image: ImageSizes = Field(
+        validation_alias=AliasChoices("target_image", "vae_image"),
         description="how target images are scaled. bagel: max_image_size, min_image_size, image_stride; "
-        "omnigen2: max_pixels, max_side_length, image_stride"
+        "omnigen2: max_pixels, max_side_length, image_stride",
     )
     precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")

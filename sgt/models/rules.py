@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, Protocol, TypeVar
+from types import NoneType
+from typing import Any, Protocol, TypeVar, get_args
 
 from pydantic import ValidationError
 
@@ -100,10 +101,21 @@ def parse_images(spec: Model, kind: type[Images]) -> Images:
         SgtError: they are not of that type.
     """
     given = spec.model_dump(include={"input_image", "vqa_input_image", "target_image"}, exclude_none=True)
+    for field, sizes in given.items():
+        names = _size_names(kind, field)
+        if list(sizes) == [str(place) for place in range(len(names))]:
+            given[field] = dict(zip(names, sizes.values(), strict=True))
     try:
         return kind.model_validate(given, strict=True)
     except ValidationError as error:
         raise SgtError(*first_fault(kind, error)) from None
+
+
+def _size_names(kind: type[Strict], field: str) -> list[str]:
+    """The names of a field's sizes, in order."""
+    annotation = kind.model_fields[field].annotation
+    (bounds,) = (each for each in get_args(annotation) or (annotation,) if each is not NoneType)
+    return list(bounds.model_fields)
 
 
 def model_identity(spec: Model) -> dict[str, Any]:

@@ -120,7 +120,6 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
         (MODEL_FILE, MODEL, "target_image.max_pixels", 64, "target_image.max_pixels", "unknown key"),
         (MODEL_FILE, MODEL, "target_image.min_image_size", None, "target_image.min_image_size", "missing; add it"),
         (MODEL_FILE, MODEL, "target_image.min_image_size", 0, "target_image.min_image_size", "greater than or equal"),
-        (MODEL_FILE, MODEL, "vit_image", [48, 48, 8], "vit_image", "is now called input_image, with named sizes"),
         (MODEL_FILE, MODEL, "family", "chameleon", "family", "no family 'chameleon'; use one of bagel, omnigen2"),
         (MODEL_FILE, MODEL, "architecture.llm.hidden_size", 34, "architecture.llm.hidden_size", "not a multiple of 8"),
         (MODEL_FILE, MODEL, "architecture.llm.hidden_size", "32", "architecture.llm.hidden_size", "no such value as"),
@@ -211,6 +210,9 @@ def test_named_sizes_are_identified_as_the_numbers_were():
     ):
         want = {"family": family, "vit_image": numbers[0], "vqa_image": numbers[1], "vae_image": numbers[2]}
         assert model_identity(Model(**content)) == want
+        old = {key: value for key, value in content.items() if not key.endswith("_image")}
+        old |= {key: value for key, value in want.items() if isinstance(value, list)}
+        assert model_identity(Model(**old)) == want, "files of earlier versions"
 
 
 def test_scenes_are_read_from_the_size_that_a_study_may_have():
