@@ -175,4 +175,4 @@ def _repository() -> Repo:
     except NotDvcRepoError:
         raise SgtError(".dvc", "no such folder", "copy or unpack the project with its hidden folders") from None
     except DvcException as error:
-        raise SgtError(".dvc/config", f"DVC cannot use it ({' '.join(str(error).split())})", "mend it") from None
+        raise SgtError(".dvc/config", f"DVC cannot use it ({' '.join(str(error).split())})", "fix it") from None
