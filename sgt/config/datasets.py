@@ -1,5 +1,6 @@
 """Datasets of a study, and what each is used for."""
 
+from abc import abstractmethod
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -26,19 +27,19 @@ class Samples(Strict):
         return frozenset({"json"})
 
     @property
+    @abstractmethod
     def count(self) -> int:
         """About how many samples there are, at most."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sample_bytes(self) -> int:
         """About how many bytes a sample takes, for estimates of disk; of photographs, as released."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sample_pixels(self) -> int:
         """About how many pixels the image of a sample has, for estimates of disk; of photographs, as released."""
-        raise NotImplementedError
 
 
 class Toyworld(Samples):
