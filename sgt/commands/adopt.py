@@ -6,9 +6,9 @@ a transfer, this looks into all of them.
 
 import argparse
 import logging
-from pathlib import Path
 
 from sgt.atomic import sha256
+from sgt.commands.arguments import add_study
 from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.study.load import load_study
@@ -20,7 +20,7 @@ log = logging.getLogger("sgt")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt adopt``."""
-    parser.add_argument("study", type=Path)
+    add_study(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -7,9 +7,14 @@ from sgt.errors import SgtError
 from sgt.study.load import LoadedStudy, Run, load_study
 
 
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the study."""
+    parser.add_argument("study", type=Path, help="study file")
+
+
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Add the study and the three coordinates of a run."""
-    parser.add_argument("study", type=Path, help="study file")
+    add_study(parser)
     parser.add_argument("--model", required=True)
     parser.add_argument("--arm", required=True)
     parser.add_argument("--seed", type=int, required=True)

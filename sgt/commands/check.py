@@ -2,8 +2,8 @@
 
 import argparse
 from collections import Counter
-from pathlib import Path
 
+from sgt.commands.arguments import add_study
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.study.amounts import many
 from sgt.study.load import LoadedStudy, load_study
@@ -11,7 +11,7 @@ from sgt.study.load import LoadedStudy, load_study
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt check``."""
-    parser.add_argument("study", type=Path)
+    add_study(parser)
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--quiet", action="store_true", help="print errors only")
     output.add_argument("--results", action="store_true", help="print only the folder of its results")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from sgt.commands.arguments import add_study
 from sgt.errors import SgtError
 from sgt.study.load import load_study
 from sgt.training.pretrain import pretrain
@@ -12,7 +13,7 @@ from sgt.training.pretrain import pretrain
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt pretrain``."""
-    parser.add_argument("study", type=Path)
+    add_study(parser)
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True, help="folder for final/ and, meanwhile, work/")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,24 +1,17 @@
 """``sgt report``: the report of a study."""
 
 import argparse
-from pathlib import Path
 
+from sgt.commands.arguments import add_study
 from sgt.reporting.report import write_report
-from sgt.reporting.sources import reporting
-from sgt.study.load import load_study
+from sgt.reporting.sources import write_page
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt report``."""
-    parser.add_argument("study", type=Path)
+    add_study(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the report, from results of the study as it is.
-
-    Raises:
-        SgtError: a result is missing, or not of the study as it is.
-    """
-    study = load_study(args.study)
-    with reporting(study, "report"):
-        write_report(study)
+    """Write the report, from results of the study as it is."""
+    write_page(args.study, "report", write_report)

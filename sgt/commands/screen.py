@@ -1,9 +1,8 @@
 """``sgt screen``: find the samples of a dataset that a study's models cannot take."""
 
 import argparse
-from pathlib import Path
 
-from sgt.commands.arguments import require_positive
+from sgt.commands.arguments import add_study, require_positive
 from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
 from sgt.study.load import load_study
@@ -12,7 +11,7 @@ from sgt.training.screening import check_items, processors, screened
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt screen``."""
-    parser.add_argument("study", type=Path)
+    add_study(parser)
     parser.add_argument("dataset", help="one of the study's")
     parser.add_argument("--workers", type=int, default=processors(), help="processes (%(default)s)")
 

@@ -2,9 +2,8 @@
 
 import argparse
 import os
-from pathlib import Path
 
-from sgt.commands.arguments import require_positive
+from sgt.commands.arguments import add_study, require_positive
 from sgt.config.datasets import Download
 from sgt.data.sources.make import make_shards
 from sgt.errors import SgtError
@@ -13,7 +12,7 @@ from sgt.study.load import load_study
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt shards``."""
-    parser.add_argument("study", type=Path)
+    add_study(parser)
     parser.add_argument("dataset", help="one of the study's, other than toyworld")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (%(default)s)")
 

@@ -1,23 +1,28 @@
 """What tables, figures and report are made from: current results of the study, and nothing else."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from pathlib import Path
 
 from sgt.identity import write_record
 from sgt.study.identity import page_identity
-from sgt.study.load import LoadedStudy
+from sgt.study.load import LoadedStudy, load_study
 from sgt.study.results import SOURCES, Results, require_current
 
 
-@contextmanager
-def reporting(study: LoadedStudy, page: str) -> Iterator[None]:
-    """Check the sources of a page (``tables``, ``figures``, ``report``) before it is made, and record them after.
+def write_page(path: Path, page: str, write: Callable[[LoadedStudy], None]) -> None:
+    """Check the sources of a page, make it, and record what it was made from.
+
+    Args:
+        path: file of the study.
+        page: ``tables``, ``figures`` or ``report``.
+        write: makes its files.
 
     Raises:
-        SgtError: a score or a drawing is missing, or not that of the study as it is.
+        SgtError: a score or a sample of targets is missing, or not that of the study as it is.
     """
+    study = load_study(path)
     reported = Results(study).reported
     require_current(*reported)
-    yield
+    write(study)
     identity = page_identity(study, [result.record for result in reported])
     write_record(study.results / page / SOURCES, {"identity": identity})
