@@ -12,7 +12,6 @@ from typing import Literal
 
 import numpy as np
 from matplotlib import colormaps
-from skimage.color import rgb2lab
 
 Palette = Literal["distinct", "tab20"]
 Colour = tuple[int, int, int]
@@ -32,6 +31,8 @@ def palette(name: Palette, colours: int) -> tuple[Colour, ...]:
 
 @cache
 def _farthest_points(count: int) -> tuple[Colour, ...]:
+    from skimage.color import rgb2lab  # imported where it is used: every command of sgt loads the proxies
+
     levels = range(0, 256, 51)
     candidates = list(product(levels, levels, levels))
     lab = rgb2lab(np.array(candidates) / 255)

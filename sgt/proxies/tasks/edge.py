@@ -7,7 +7,6 @@ import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
 from scipy import ndimage
-from skimage import feature
 
 from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
@@ -77,6 +76,8 @@ def canny(grey: np.ndarray, sigma: float, low: float, high: float) -> np.ndarray
         sigma: standard deviation of the smoothing, pixels.
         low, high: hysteresis thresholds, as shares of the largest gradient magnitude of the smoothed image.
     """
+    from skimage import feature  # imported where it is used: every command of sgt loads the proxies
+
     smooth = ndimage.gaussian_filter(grey, sigma, mode="nearest")
     largest = sobel(smooth).max()
     return feature.canny(smooth, 0, low * largest, high * largest, mode="nearest")
