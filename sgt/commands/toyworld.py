@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--size", type=int, default=fields["size"].default, help="image side, pixels (%(default)s)")
     parser.add_argument("--seed", type=int, default=fields["seed"].default, help="(%(default)s)")
+    parser.add_argument("--edits", action="store_true", help="also an edited version of each scene")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes (%(default)s)")
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
     Raises:
         SgtError: an argument is out of range.
     """
-    options = {name: getattr(args, name) for name in ("split", "scenes", "per_shard", "size", "seed")}
+    options = {name: getattr(args, name) for name in ("split", "scenes", "per_shard", "size", "seed", "edits")}
     try:
         spec = Toyworld(source="toyworld", **options)
     except ValidationError as error:

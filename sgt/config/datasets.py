@@ -52,11 +52,12 @@ class Toyworld(Samples):
     per_shard: Count = Field(1000, description="scenes per shard")
     size: Annotated[int, Field(ge=16, le=1024)] = Field(48, description="image side, pixels")
     seed: Seed = Field(0, description="of the scenes")
+    edits: bool = Field(False, description="whether each scene also has an edited version, for pretraining")
 
     @property
     def files(self) -> frozenset[str]:
-        """Annotations and depth."""
-        return frozenset({"json", "depth.png"})
+        """Annotations and depth, and with edits the edited image."""
+        return frozenset({"json", "depth.png", *(["edit.jpg"] if self.edits else [])})
 
     @property
     def count(self) -> int:

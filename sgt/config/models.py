@@ -35,6 +35,9 @@ class Pretrain(Strict):
     steps: Count = Field(description="optimizer steps of the model")
     vqa_batch: Count = Field(description="image-and-questions samples per step")
     image_batch: Count = Field(description="text-to-image samples per step")
+    edit_batch: int = Field(0, ge=0, description="samples per step of an image, an instruction and the edited image")
+    sharpen_batch: int = Field(0, ge=0, description="samples per step of a blurred image and the sharp one")
+    timestep_shift: float = Field(1.0, gt=0, description="of the flow's training times")
     optimizer: Optimizer = Field(description="of the model")
     save_every: Count = Field(500, description="steps between resumable checkpoints")
 

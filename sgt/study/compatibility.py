@@ -85,6 +85,9 @@ def _check_pretrain(study: "LoadedStudy", model: Model, recipe: Pretrain, file: 
     if not dataset.texts >= {"captions", "questions"}:
         problem = f"{recipe.dataset!r} is {dataset.source}, which has no captions and questions"
         raise SgtError(f"{file}: pretrain.dataset", problem, "pretrain on toyworld")
+    if recipe.edit_batch and "edit.jpg" not in dataset.files:
+        problem = f"{recipe.dataset!r} has no edits"
+        raise SgtError(f"{file}: pretrain.edit_batch", problem, "set edits: true in the dataset")
     if recipe.vae_of:
         owner = read_yaml(study.model_file(recipe.vae_of), Model)
         sizes = _vae_sizes(owner)

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sgt.data.conversations import IMAGE_MARK, check_conversation, check_questions, check_text
 from sgt.data.dataset import ShardDataset
-from sgt.data.images import image_of
+from sgt.data.images import decode_image, image_of
 from sgt.data.mixture import Draw, generator
 from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
@@ -14,6 +14,8 @@ from sgt.errors import SgtError
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.proxies.base import Proxy
 from sgt.training.batch_loader import ExampleSource
+
+SHARPEN_PROMPT = "sharpen the picture"
 
 
 def vqa_example(sample: Sample, load_image: Callable[[Sample], Image.Image] = image_of) -> Example:
@@ -81,6 +83,36 @@ def caption_example(sample: Sample, draw: Draw, seed: int, text_dropout: float) 
     return [*([] if dropped else [Text(caption_of(sample))]), TargetImage(image_of(sample))]
 
 
+def edit_example(sample: Sample) -> Example:
+    """An image, an instruction, and the edited image.
+
+    Raises:
+        SgtError: the sample has no edit.
+    """
+    instruction = instruction_of(sample)
+    edited = decode_image(sample.get("edit.jpg"), f"{sample.shard}: {sample.key}.edit.jpg")
+    return [InputImage(image_of(sample)), Text(instruction), TargetImage(edited)]
+
+
+def instruction_of(sample: Sample) -> str:
+    """The instruction of a sample's edit.
+
+    Raises:
+        SgtError: it has none.
+    """
+    where, edit = f"{sample.shard}: {sample.key}.json", sample.json().get("edit")
+    return check_text(edit.get("instruction") if isinstance(edit, dict) else None, "edit.instruction", where)
+
+
+def sharpen_example(sample: Sample, draw: Draw, seed: int) -> Example:
+    """Super-resolution: the image at a half to a quarter of its resolution, scaled up again, and the image itself."""
+    image = image_of(sample)
+    factor = int(generator(seed, "sharpen", draw.number).integers(2, 5))
+    small = image.resize((max(image.width // factor, 1), max(image.height // factor, 1)), Image.Resampling.BOX)
+    blurred = small.resize(image.size, Image.Resampling.BICUBIC)
+    return [InputImage(blurred), Text(SHARPEN_PROMPT), TargetImage(image)]
+
+
 def vqa_source(dataset: ShardDataset) -> ExampleSource:
     """Examples of a dataset of questions."""
     return ExampleSource(
@@ -92,6 +124,26 @@ def caption_source(dataset: ShardDataset, seed: int, text_dropout: float) -> Exa
     """Text-to-image examples of a captioned dataset."""
     return ExampleSource(
         lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout),
+        lambda draw: dataset.name(draw.index),
+        len(dataset),
+        makes_image=True,
+    )
+
+
+def edit_source(dataset: ShardDataset) -> ExampleSource:
+    """Examples of a dataset with edits."""
+    return ExampleSource(
+        lambda draw: edit_example(dataset[draw.index]),
+        lambda draw: dataset.name(draw.index),
+        len(dataset),
+        makes_image=True,
+    )
+
+
+def sharpen_source(dataset: ShardDataset, seed: int) -> ExampleSource:
+    """Super-resolution examples of the images of a dataset."""
+    return ExampleSource(
+        lambda draw: sharpen_example(dataset[draw.index], draw, seed),
         lambda draw: dataset.name(draw.index),
         len(dataset),
         makes_image=True,

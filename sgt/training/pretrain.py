@@ -1,4 +1,4 @@
-"""Pretraining a small base model from scratch, on questions and on images from captions."""
+"""Pretraining a small base model from scratch: on questions, and on images from captions and from images."""
 
 import hashlib
 import json
@@ -25,7 +25,14 @@ from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.checkpointing import Checkpointing
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
-from sgt.training.examples import caption_source, vqa_source
+from sgt.training.examples import (
+    SHARPEN_PROMPT,
+    caption_source,
+    edit_source,
+    instruction_of,
+    sharpen_source,
+    vqa_source,
+)
 from sgt.training.trainer import Trainer, TrainerConfig
 
 log = logging.getLogger("sgt")
@@ -62,7 +69,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     dataset = open_dataset(study.dataset_dir(recipe.dataset))
 
     family = family_of(spec.family)
-    texts = _texts(dataset, study)
+    texts = _texts(dataset, recipe, study)
     texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
     if recipe.vae_of:
@@ -78,17 +85,26 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
             write_json(folder / IDENTITY, start)
     model = load_model(spec, work / "start")
 
-    mixture = Mixed(
-        [Source("vqa", len(dataset), recipe.vqa_batch), Source("caption", len(dataset), recipe.image_batch)], seed
-    )
-    sources = {"vqa": vqa_source(dataset), "caption": caption_source(dataset, seed, TEXT_DROPOUT)}
+    counts = {
+        "vqa": recipe.vqa_batch,
+        "caption": recipe.image_batch,
+        "edit": recipe.edit_batch,
+        "sharpen": recipe.sharpen_batch,
+    }
+    mixture = Mixed([Source(name, len(dataset), count) for name, count in counts.items() if count], seed)
+    sources = {
+        "vqa": vqa_source(dataset),
+        "caption": caption_source(dataset, seed, TEXT_DROPOUT),
+        "edit": edit_source(dataset),
+        "sharpen": sharpen_source(dataset, seed),
+    }
     config = TrainerConfig(
         run=f"base {spec.name}",
         steps=recipe.steps,
         optimizer=recipe.optimizer,
         ce_weight=1.0,
         mse_weight=1.0,
-        timestep_shift=1.0,
+        timestep_shift=recipe.timestep_shift,
         ema=0.0,
         seed=seed,
     )
@@ -203,11 +219,15 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _texts(dataset: ShardDataset, study: LoadedStudy) -> list[str]:
+def _texts(dataset: ShardDataset, recipe: Pretrain, study: LoadedStudy) -> list[str]:
     """Training texts of the tokenizer."""
-    samples = (dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset))))
-    turns = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
-    return turns + _prompts(study)
+    samples = [dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset)))]
+    texts = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
+    if recipe.edit_batch:
+        texts += [instruction_of(sample) for sample in samples]
+    if recipe.sharpen_batch:
+        texts += [SHARPEN_PROMPT] * len(samples)
+    return texts + _prompts(study)
 
 
 def _prompts(study: LoadedStudy) -> list[str]:

@@ -85,11 +85,12 @@ for name, spec in STUDY.study.datasets.items():
             per_shard=spec.per_shard,
             size=spec.size,
             seed=spec.seed,
+            edits="--edits" if spec.edits else "",
         message:
             "Make the dataset {params.folder}: {params.scenes} scenes"
         shell:
             "sgt toyworld {params.folder:q} --split {params.split} --scenes {params.scenes}"
-            " --per-shard {params.per_shard} --size {params.size} --seed {params.seed} --workers {threads}"
+            " --per-shard {params.per_shard} --size {params.size} --seed {params.seed} {params.edits} --workers {threads}"
             " > {log:q} 2>&1"
 
 

@@ -6,4 +6,4 @@ from sgt.data.toyworld.sampling import sample_scene
 __all__ = ["render_scene", "sample_scene"]
 
 # To be incremented with any change in what a seed gives.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2

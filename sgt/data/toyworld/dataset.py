@@ -1,8 +1,9 @@
 """Scenes as shards.
 
 A sample is ``KEY.jpg``; ``KEY.depth.png``, 16-bit, depth along the optical axis in thousandths of a scene unit (0 would
-mean unknown; no pixel of a scene is); and ``KEY.json``: ``image`` and ``annotations`` in the SA-1B layout, ``scene``
-(the things), ``caption``, ``questions``, and ``conversations`` in the LLaVA layout.
+mean unknown; no pixel of a scene is); ``KEY.edit.jpg``, the image after an edit, if the dataset has edits; and
+``KEY.json``: ``image`` and ``annotations`` in the SA-1B layout, ``scene``
+(the things), ``caption``, ``questions``, ``edit`` (its ``instruction``), and ``conversations`` in the LLaVA layout.
 """
 
 import json
@@ -20,6 +21,7 @@ from sgt.data.manifest import write_manifest
 from sgt.data.shards import ShardWriter
 from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.data.toyworld.captions import caption
+from sgt.data.toyworld.edits import draw_edit
 from sgt.data.toyworld.questions import Question, draw_questions
 from sgt.data.toyworld.raytrace import render_colour
 from sgt.data.toyworld.sampling import sample_visible, scene_rng
@@ -76,13 +78,19 @@ def make_sample(spec: Toyworld, index: int) -> tuple[str, dict[str, bytes]]:
         "annotations": annotations(hits.labels, view, index),
         "scene": {"objects": [_describe(seen, spec.size) for seen in view]},
         "caption": text,
-        "questions": [_question(f"{key}-q{number:02d}", question) for number, question in enumerate(questions)],
+        "questions": _questions(key, questions),
         "conversations": _conversations(text, questions),
     }
+    files = {}
+    if spec.edits:
+        edit = draw_edit(scene, spec.size, scene_rng(spec.seed, spec.split, index, stream=2))
+        record["edit"] = {"kind": edit.kind, "instruction": edit.instruction}
+        files["edit.jpg"] = encode_jpeg(render_colour(edit.scene, spec.size))
     depth = np.rint(hits.depth * DEPTH_SCALE).astype(np.uint16)
     return key, {
         "jpg": encode_jpeg(render_colour(scene, spec.size)),
         "depth.png": encode_png(depth),
+        **files,
         "json": json.dumps(record, separators=(",", ":")).encode(),
     }
 
@@ -126,14 +134,19 @@ def _describe(seen: Seen, size: int) -> dict:
     }
 
 
-def _question(identifier: str, question: Question) -> dict:
-    return {
-        "id": identifier,
-        "kind": question.kind,
-        "question": question.question,
-        "answer": question.answer,
-        "options": list(question.options),
-    }
+def _questions(key: str, questions: Sequence[Question]) -> list[dict]:
+    identifiers = {question.question: f"{key}-q{number:02d}" for number, question in enumerate(questions)}
+    return [
+        {
+            "id": identifiers[question.question],
+            "kind": question.kind,
+            "question": question.question,
+            "answer": question.answer,
+            "options": list(question.options),
+            **({"twin": identifiers[question.twin]} if question.twin else {}),
+        }
+        for question in questions
+    ]
 
 
 def _conversations(text: str, questions: Sequence[Question]) -> list[dict]:

@@ -120,7 +120,7 @@ def _to_local(thing: Thing, vector: Vector, moved: bool) -> Vector:
     """World to a thing's unit frame; ``moved`` for points, not for directions."""
     x, y, z = vector
     if moved:
-        x, y = x - thing.x, y - thing.y
+        x, y, z = x - thing.x, y - thing.y, z - thing.z
     scale = 1 / thing.radius
     cos, sin = math.cos(thing.yaw) * scale, math.sin(thing.yaw) * scale
     return cos * x + sin * y, cos * y - sin * x, z * scale

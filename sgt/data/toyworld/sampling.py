@@ -1,15 +1,22 @@
-"""Drawing a scene: a pure function of (seed, split, index, size)."""
+"""Drawing a scene: a pure function of (seed, split, index, size).
+
+Things float, at depths drawn independently of where they are in the image: neither the row of a thing nor its size in
+the image alone tells how far away it is.
+"""
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from sgt.data.toyworld.ground import TEXTURES
 from sgt.data.toyworld.raytrace import Hits, trace
-from sgt.data.toyworld.scene import RADII, Camera, Ground, Point, Scene, Thing
+from sgt.data.toyworld.scene import Camera, Ground, Point, Scene, Thing
+from sgt.data.toyworld.solids import Arrays
 from sgt.data.toyworld.vocabulary import COLOURS, SHAPES
+from sgt.errors import SgtError
 
 # Part of every scene's seed: changing one changes the data.
 SPLITS = {"pretrain": 0, "proxy": 1, "vqa": 2, "validation": 3, "test": 4}
@@ -19,6 +26,11 @@ MIN_VISIBLE_FRACTION = 0.4
 _EDGE = 0.5 / REFERENCE_SIZE
 _GAP = 0.12
 _PLACES = 24
+# Of a thing's centre along the optical axis, scene units: the nearest small thing is smaller in the image than the
+# farthest large one.
+_DEPTHS = 10.0, 13.5
+# A crowded scene takes about ten attempts at placing its things, and one in a million more than a hundred.
+_ATTEMPTS = 10_000
 # By number of things, how many may be large; more would not fit.
 _MOST_LARGE = {2: 2, 3: 3, 4: 3, 5: 3}
 
@@ -50,19 +62,21 @@ def sample_visible(seed: int, split: str, index: int, size: int) -> tuple[Scene,
     camera, light, ground = _camera(rng), _light(rng), _ground(rng)
     # Only locations are drawn again: drawing looks again would make crowded scenes and large things rarer.
     looks = _looks(rng, count=rng.randint(2, 5))
-    while True:
-        things = _place(rng, camera, looks)
+    for _ in range(_ATTEMPTS):
+        things = _place_all(rng, camera, looks)
         if things is None:
             continue
         scene = Scene(camera, light, ground, things)
         hits = trace(scene, size)
-        if _visible(hits, size):
+        if is_visible(hits, size):
             return scene, hits
+    where = f"toyworld: scene {index} of split {split} with seed {seed}"
+    raise SgtError(where, f"no place found for its {len(looks)} things at size {size}", "use a larger size")
 
 
 def _camera(rng: random.Random) -> Camera:
     pitch = math.radians(rng.uniform(40, 48))
-    return Camera(rng.uniform(-0.4, 0.4), rng.uniform(12.6, 13.4), pitch, rng.uniform(2.55, 2.65))
+    return Camera(rng.uniform(-0.4, 0.4), rng.uniform(14.6, 15.4), pitch, rng.uniform(2.55, 2.65))
 
 
 def _light(rng: random.Random) -> Point:
@@ -96,42 +110,50 @@ def _looks(rng: random.Random, count: int) -> list[tuple[str, str, str]]:
     return [(shape, colour, size) for (shape, colour), size in zip(pairs, sizes, strict=True)]
 
 
-def _place(rng: random.Random, camera: Camera, looks: list[tuple[str, str, str]]) -> tuple[Thing, ...] | None:
-    """Place the things in frame and apart from one another; None if one does not fit."""
+def _place_all(rng: random.Random, camera: Camera, looks: list[tuple[str, str, str]]) -> tuple[Thing, ...] | None:
+    """Place the things one after another; None if one does not fit."""
     things: list[Thing] = []
     for shape, colour, size in looks:
         yaw = rng.uniform(0, math.pi / 2)
-        x, y = _spots(rng, camera, RADII[size])
-        thing = Thing(shape, colour, size, 0.0, 0.0, yaw)
-        fits = _in_frame(camera, thing, x, y)
-        for other in things:
-            reach = thing.footprint + other.footprint + _GAP
-            fits &= (x - other.x) ** 2 + (y - other.y) ** 2 > reach * reach
-        first = int(fits.argmax())
-        if not fits[first]:
+        thing = place(rng, camera, Thing(shape, colour, size, 0.0, 0.0, 0.0, yaw), things)
+        if thing is None:
             return None
-        things.append(replace(thing, x=float(x[first]), y=float(y[first])))
+        things.append(thing)
     return tuple(things)
 
 
-def _spots(rng: random.Random, camera: Camera, radius: float) -> tuple[np.ndarray, np.ndarray]:
-    """Candidate locations (x, y) for a thing of this radius, uniform over the part of the image where it may fit."""
-    margin = radius * camera.focal / camera.distance
-    u, v = margin + (1 - 2 * margin) * np.array([rng.random() for _ in range(2 * _PLACES)]).reshape(2, _PLACES)
-    x, y, z = camera.direction(u, v)
-    depth = (radius - camera.position[2]) / z
-    return camera.position[0] + depth * x, camera.position[1] + depth * y
+def place(rng: random.Random, camera: Camera, thing: Thing, others: Sequence[Thing]) -> Thing | None:
+    """The thing at a random location in frame, above the ground and apart from others; None if none is found."""
+    x, y, z = _spots(rng, camera, thing)
+    fits = _in_frame(camera, thing, x, y, z) & (z >= 0)
+    for other in others:
+        reach = thing.footprint + other.footprint + _GAP
+        beside = (x - other.x) ** 2 + (y - other.y) ** 2 > reach * reach
+        fits &= beside | (z > other.z + other.height + _GAP) | (z + thing.height + _GAP < other.z)
+    first = int(fits.argmax())
+    return replace(thing, x=float(x[first]), y=float(y[first]), z=float(z[first])) if fits[first] else None
 
 
-def _in_frame(camera: Camera, thing: Thing, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Which of the locations (x, y) put a thing completely into the image."""
+def _spots(rng: random.Random, camera: Camera, thing: Thing) -> Arrays:
+    """Candidate locations (x, y, z) of a thing, uniform in depth and over the part of the image where it may fit."""
+    u, v, depth = np.array([rng.random() for _ in range(3 * _PLACES)]).reshape(3, _PLACES)
+    depth = _DEPTHS[0] + (_DEPTHS[1] - _DEPTHS[0]) * depth
+    margin = thing.radius * camera.focal / depth
+    direction = camera.direction(margin + (1 - 2 * margin) * u, margin + (1 - 2 * margin) * v)
+    x, y, z = (eye + depth * step for eye, step in zip(camera.position, direction, strict=True))
+    return x, y, z - thing.height / 2
+
+
+def _in_frame(camera: Camera, thing: Thing, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Which of the locations (x, y, z) put a thing completely into the image."""
     hull_x, hull_y, hull_z = thing.hull
-    u, v, _ = camera.project((hull_x + x[:, None], hull_y + y[:, None], hull_z))
+    u, v, _ = camera.project((hull_x + x[:, None], hull_y + y[:, None], hull_z + z[:, None]))
     seen = (np.minimum(u, v) >= _EDGE) & (np.maximum(u, v) <= 1 - _EDGE)
     return np.all(seen, axis=1)
 
 
-def _visible(hits: Hits, size: int) -> bool:
+def is_visible(hits: Hits, size: int) -> bool:
+    """Whether enough of every thing is seen at an image side of ``size`` pixels."""
     pixels = np.bincount(hits.labels.ravel(), minlength=len(hits.extents) + 1)[1:]
     least = MIN_VISIBLE_PIXELS * (size / REFERENCE_SIZE) ** 2
     return all(

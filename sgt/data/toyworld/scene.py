@@ -1,4 +1,4 @@
-"""The scene: a camera above a textured ground, a distant light, and a few solids standing on the ground.
+"""The scene: a camera above a textured ground, a distant light, and a few solids that float above the ground.
 
 World frame: x to the right, y away from the camera, z up; the ground is z = 0. Lengths are in scene units.
 Image coordinates are fractions of the side: (0, 0) is the upper left corner, (1, 1) the lower right.
@@ -19,13 +19,14 @@ RADII = {"small": 0.6, "large": 0.92}
 
 @dataclass(frozen=True)
 class Thing:
-    """One solid standing on the ground at (x, y), turned by ``yaw`` radians about the vertical."""
+    """One solid whose bottom is ``z`` above the ground at (x, y), turned by ``yaw`` radians about the vertical."""
 
     shape: str
     colour: str
     size: str
     x: float
     y: float
+    z: float
     yaw: float
 
     @property
@@ -46,11 +47,16 @@ class Thing:
     @property
     def centre(self) -> Point:
         """The middle of its vertical axis."""
-        return self.x, self.y, self.radius * self.solid.height / 2
+        return self.x, self.y, self.z + self.height / 2
+
+    @property
+    def height(self) -> float:
+        """From its bottom to its top."""
+        return self.radius * self.solid.height
 
     @property
     def footprint(self) -> float:
-        """Radius of the circle on the ground that encloses it."""
+        """Radius of the circle that encloses it as seen from above."""
         return self.radius * self.solid.footprint
 
     @cached_property
@@ -58,7 +64,7 @@ class Thing:
         """Points in world coordinates whose convex hull contains it, float64 (n,) each."""
         x, y, z = self.radius * self.solid.hull.T
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
-        return self.x + cos * x - sin * y, self.y + sin * x + cos * y, z
+        return self.x + cos * x - sin * y, self.y + sin * x + cos * y, self.z + z
 
 
 @dataclass(frozen=True)

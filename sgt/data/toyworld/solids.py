@@ -26,7 +26,7 @@ class Solid:
 
     Attributes:
         height: top of the solid; its bottom is at 0.
-        footprint: radius of the circle on the ground that encloses it.
+        footprint: radius of the circle that encloses it as seen from above.
         enter: (origin, direction) → the ray parameter at which the ray enters, NaN where it misses.
         normal: surface point → outward normal, not normalised.
         hull: float64 (n, 3), points whose convex hull contains the solid.
@@ -103,9 +103,11 @@ def _enter_cone(origin: Vector, direction: Vector) -> np.ndarray:
     c = x * x + y * y - square * below * below
     root = np.sqrt(b * b - a * c)
     near, far = _slab(z, dz, 0.0, _CONE_HEIGHT)
-    # A ray steeper than the side (a < 0) enters the lower nappe at its later root and leaves through the base.
-    side_far = np.where(a > 0, (root - b) / a, np.inf)
-    return _entry(np.maximum(near, -(b + root) / a), np.minimum(far, side_far))
+    side_near, side_far = -(b + root) / a, (root - b) / a
+    # A ray steeper than the side (a < 0) meets it once on its way: downwards where it enters, upwards where it leaves.
+    side_near = np.where((a < 0) & (dz > 0), -np.inf, side_near)
+    side_far = np.where((a < 0) & (dz < 0), np.inf, side_far)
+    return _entry(np.maximum(near, side_near), np.minimum(far, side_far))
 
 
 def _normal_cone(point: Vector) -> Vector:

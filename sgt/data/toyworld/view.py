@@ -7,6 +7,14 @@ import numpy as np
 from sgt.data.toyworld.scene import Point, Scene, Thing
 from sgt.data.toyworld.vocabulary import COLUMNS, ROWS
 
+# How far from the border between two columns (or rows) it is clear which one a thing is in: of 48 pixels.
+BORDER_MARGIN = 1.5 / 48
+
+
+def is_near_border(place: float) -> bool:
+    """Whether it is not clear in which third of the side a place (a fraction of the side) is."""
+    return min(abs(place - 1 / 3), abs(place - 2 / 3)) < BORDER_MARGIN
+
 
 @dataclass(frozen=True)
 class Seen:
