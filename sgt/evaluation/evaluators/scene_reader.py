@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from sgt.data.toyworld.raytrace import COLOUR_RGB, render_scene
 from sgt.data.toyworld.sampling import sample_scene
@@ -159,6 +158,8 @@ def _scene(index: int, size: int) -> tuple[np.ndarray, tuple[Seen, ...]]:
 
 def _blobs(pixels: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Colour and mask (H, W) of every connected, colourful region of one hue."""
+    from scipy import ndimage  # imported where it is used: every start of Snakemake loads this module
+
     channels = pixels.astype(np.float64) / 255
     chroma = channels.max(axis=2) - channels.min(axis=2)
     vivid = (chroma > MIN_CHROMA) & (chroma > MIN_SATURATION * channels.max(axis=2))
