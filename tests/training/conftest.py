@@ -1,7 +1,6 @@
 """Runs of the small study, started as a user starts them."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,15 +13,11 @@ import pytest
 from torch.distributed import TCPStore
 
 from sgt.atomic import sha256
+from tests.forked import FORKED
 from tests.training import events as event_runner
 from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
-# Its processes start with everything imported, and before torch has started any threads.
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(
-    ["sgt.training.train", "accelerate", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
-)
 # After the last step is saved, before the checkpoints are removed.
 BEFORE_ITS_END = Event("sgt.training.train.full_weights")
 

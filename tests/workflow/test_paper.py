@@ -28,18 +28,10 @@ SMALL = {
 
 
 def snakemake(folder: Path, *words: str, **environment: str) -> str:
-    program = str(Path(sys.executable).with_name("snakemake"))
-    where = ["-s", f"{ROOT}/workflow/Snakefile", "--workflow-profile", f"{ROOT}/workflow/profiles/default"]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [program, *where, "--cores", "2", "--configfile", str(STUDY), *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **environment},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    words = arguments(*words, study=str(STUDY))
+    status, output = forked.snakemake(words, folder, {**workflow_environment(), **environment})
+    assert status == 0, output
+    return output
 
 
 def test_the_whole_study_is_planned(tmp_path):
