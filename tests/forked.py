@@ -81,6 +81,8 @@ def _start(
     limits: dict[str, int],
     output: Connection,
 ) -> None:
+    # Its own worker processes start as those of a process that was not forked.
+    multiprocessing.set_start_method(None, force=True)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

@@ -1,10 +1,7 @@
 """The paper's study: it is planned in one go, and its data stages run on small files in the released formats."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,10 @@ from sgt.data.dataset import open_dataset, open_targets
 from sgt.data.manifest import dataset_shards
 from sgt.proxies.render import read_target
 from sgt.study.load import load_study
+from tests import forked
 from tests.data.fetch.hub import Hub
 from tests.data.sources import releases
+from tests.workflow.test_workflow import arguments, environment
 
 ROOT = Path(__file__).parents[2]
 STUDY = Path("config/paper.yaml")
@@ -27,9 +26,8 @@ SMALL = {
 }  # fmt: skip
 
 
-def snakemake(folder: Path, *words: str, **environment: str) -> str:
-    words = arguments(*words, study=str(STUDY))
-    status, output = forked.snakemake(words, folder, {**workflow_environment(), **environment})
+def snakemake(folder: Path, *words: str, **more: str) -> str:
+    status, output = forked.snakemake(arguments(*words, study=str(STUDY)), folder, {**environment(), **more})
     assert status == 0, output
     return output
 
