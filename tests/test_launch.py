@@ -158,7 +158,7 @@ def test_a_killed_process_takes_the_others_with_it(study):
     ("words", "made"),
     [
         (["train", "config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"], RUN.parents[2] / "base"),
-        (["pretrain", "config/micro.yaml", "--model", "micro", "--out", "again"], Path("again")),
+        (["pretrain", "config/micro.yaml", "--model", "micro", "--out", "again", "--threads", "1"], Path("again")),
         (["score", "--help"], Path()),
     ],
 )

@@ -6,6 +6,7 @@ scenes in seconds, and :meth:`SceneReader.self_check` tests it on others before 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -131,6 +132,17 @@ class SceneReader:
         if check.extra > MAX_EXTRA:
             raise _failed_check(f"reads {check.extra:.3f} things too many per thing, at most {MAX_EXTRA} are allowed")
         return check
+
+
+@cache
+def checked_reader(size: int) -> tuple[SceneReader, SelfCheck]:
+    """The reader of images with this side, and how it did. Both are made once in a process: that takes seconds.
+
+    Raises:
+        SgtError: it reads less well than it must.
+    """
+    reader = SceneReader(size)
+    return reader, reader.self_check()
 
 
 def match(readings: Sequence[Reading], view: Sequence[Seen]) -> list[tuple[Reading, Seen]]:
