@@ -35,6 +35,15 @@ def snakemake(words: Sequence[str], folder: Path, environment: Mapping[str, str]
     return _run(_snakemake, words, folder, environment, {})
 
 
+def settle(folder: Path, environment: Mapping[str, str]) -> None:
+    """Make this forked process like one that was started in a folder, with these environment variables alone."""
+    # Its worker processes start as those of a process that was not forked.
+    multiprocessing.set_start_method(None, force=True)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+
+
 def _snakemake(words: list[str]) -> int:
     from snakemake.cli import main
 
@@ -81,11 +90,7 @@ def _start(
     limits: dict[str, int],
     output: Connection,
 ) -> None:
-    # Its own worker processes start as those of a process that was not forked.
-    multiprocessing.set_start_method(None, force=True)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
+    settle(folder, environment)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(output.fileno(), stream.fileno())
     output.close()

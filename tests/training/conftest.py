@@ -94,13 +94,13 @@ class Micro:
 
 
 def _launched(rank: int, processes: int, store: TCPStore | None) -> dict[str, str]:
-    """The environment variables that ``torchrun`` sets for a process; none for a single process."""
+    """The environment variables of a process: those of this one, and if there are several those of ``torchrun``."""
     if store is None:
-        return {}
+        return {**os.environ}
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     rendezvous = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port}
     agent = {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
-    return {name: str(value) for name, value in {**ranks, **rendezvous, **agent}.items()}
+    return {**os.environ, **{name: str(value) for name, value in {**ranks, **rendezvous, **agent}.items()}}
 
 
 @pytest.fixture
