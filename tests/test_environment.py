@@ -108,7 +108,8 @@ def test_a_pythonpath_that_hides_nothing_is_fine(tmp_path):
 def test_the_users_own_packages_are_refused_where_python_would_use_them(tmp_path):
     users = tmp_path / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     write_modules(users, numpy="1.0")
-    code = "import site, sys; {} from sgt.commands.main import main; sys.exit(main(['check', 'config/tiny.yaml']))"
+    code = "import site, sys; {} from sgt.commands.main import main; "
+    code += "sys.exit(main(['check', '--quiet', 'config/tiny.yaml']))"
     here = {"PYTHONUSERBASE": str(tmp_path)}
     # A virtual environment passes them over, conda's do not.
     assert not refused(code.format(""), **here)

@@ -82,6 +82,7 @@ def test_the_command_of_several_nodes():
     assert many[17].endswith(":23456") and many[18:] == WORDS
 
 
+@pytest.mark.slow
 def test_two_processes_train_a_run(study):
     status, said = ended(launch("--processes", 2, *WORDS))
     assert status == 0, said
@@ -110,7 +111,12 @@ def wait_for_steps(process: subprocess.Popen, work: Path) -> None:
 
 @pytest.mark.parametrize(
     ("number", "to_all"),
-    [(signal.SIGTERM, False), (signal.SIGTERM, True), (signal.SIGINT, True), (signal.SIGUSR2, False)],
+    [
+        (signal.SIGTERM, True),
+        (signal.SIGUSR2, False),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
+    ],
 )
 def test_a_signal_to_the_launcher_is_saved_and_ends_with_the_status_of_work_to_requeue(number, to_all, study):
     """Sent to the launcher alone, or, as a terminal or `timeout` does, to its whole group."""
@@ -125,6 +131,7 @@ def test_a_signal_to_the_launcher_is_saved_and_ends_with_the_status_of_work_to_r
     assert len(list(checkpoint.glob("weights-*-of-00002.safetensors"))) == 2
 
 
+@pytest.mark.slow
 def test_a_signal_to_two_nodes_is_saved_and_ends_with_the_status_of_work_to_requeue(study, two_nodes):
     work = long_run(study)
     process = launch("--nodes", 2, "--processes", 1, *WORDS, **two_nodes)
@@ -158,7 +165,7 @@ def test_a_killed_process_takes_the_others_with_it(study):
     ("words", "made"),
     [
         (["train", "config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"], RUN.parents[2] / "base"),
-        (["pretrain", "config/micro.yaml", "--model", "micro", "--out", "again"], Path("again")),
+        (["pretrain", "config/micro.yaml", "--model", "micro", "--out", "again", "--threads", "1"], Path("again")),
         (["score", "--help"], Path()),
     ],
 )

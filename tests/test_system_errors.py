@@ -13,6 +13,7 @@ import yaml
 
 from sgt.commands.main import main
 from sgt.errors import SgtError, system_error
+from tests import forked
 from tests.conftest import STUDY, sgt, write_study
 from tests.data.fetch.hub import Hub
 
@@ -20,13 +21,9 @@ RUN = ["--model", "micro", "--arm", "sft", "--seed", "0"]
 STUDY_FILE = "config/micro.yaml"
 
 
-def limited(*words: object, kilobytes: int, **environment: str) -> tuple[int, str]:
-    """A command whose files cannot grow beyond a size, as on a full disk; its status and what it said."""
-    command = ["bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "bash", sys.executable, "-m", "sgt"]
-    done = subprocess.run(
-        [*command, *map(str, words)], capture_output=True, text=True, env={**os.environ, **environment}, timeout=180
-    )
-    return done.returncode, done.stderr
+def limited(*words: object, kilobytes: int) -> tuple[int, str]:
+    """A command whose files cannot grow beyond a size, as on a full disk; its status and its output."""
+    return forked.sgt([str(word) for word in words], Path.cwd(), RLIMIT_FSIZE=1024 * kilobytes)
 
 
 def hidden() -> list[str]:
@@ -105,7 +102,8 @@ def test_fetch(tmp_path, monkeypatch):
     with closing(Hub({"data.bin": b"0" * 300_000})) as hub:
         entry = {"host": "hub", "kind": "dataset", "repository": "owner/name", "files": ["*"], "licence": "none"}
         Path("table.yaml").write_text(yaml.safe_dump({"small": entry}))
-        status, said = limited("fetch", "small", "--table", "table.yaml", kilobytes=100, HF_ENDPOINT=hub.url)
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        status, said = limited("fetch", "small", "--table", "table.yaml", kilobytes=100)
     one_line(status, said, "downloads/small/.fetch/data.bin.part", FULL)
 
 

@@ -24,7 +24,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri, stdtrit
 
 LEVEL = 0.95
 # How often a difference of the smallest detectable size would be seen.
@@ -71,6 +70,8 @@ def proportion(values: ArrayLike, clusters: Sequence[str]) -> Estimate:
     Raises:
         ValueError: there are no items.
     """
+    from scipy.special import ndtri, stdtrit  # imported where it is used: every start of Snakemake loads this module
+
     x = np.atleast_2d(np.asarray(values, float))
     if not x.size:
         raise ValueError("no items")
@@ -126,6 +127,8 @@ def difference_of_means(a: ArrayLike, b: ArrayLike, of_a: Sequence[str], of_b: S
 
 
 def _difference(value: float, added: np.ndarray, n: int) -> Difference:
+    from scipy.special import stdtrit  # imported where it is used: every start of Snakemake loads this module
+
     error, freedom = _standard_error(added)
     student = stdtrit(freedom, 0.5 + LEVEL / 2)
     half, detectable = student * error, (student + stdtrit(freedom, POWER)) * error

@@ -1,13 +1,16 @@
 """Reading safetensors into a module that was built on the meta device: one copy of the weights in memory, no more."""
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from sgt.errors import SgtError
 from sgt.json_files import json_fields
@@ -32,6 +35,29 @@ class Stored:
     def size(self) -> int:
         """Bytes, at most: files hold numbers of four bytes or fewer."""
         return 4 * self.shape.numel()
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """The functions of ``torch.nn.init`` return their tensor as it is."""
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Modules made here have parameters on the meta device: shapes and dtypes without numbers.
+
+    They are not initialised either: on the meta device that would change nothing, but import ``torch._dynamo``, which
+    takes more than a second.
+    """
+    with torch.device("meta"), _NoInitialisation():
+        yield
 
 
 def weight_files(folder: Path, name: str) -> list[Path]:

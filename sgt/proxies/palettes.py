@@ -11,7 +11,6 @@ from itertools import product
 from typing import Literal
 
 import numpy as np
-from matplotlib import colormaps
 
 Palette = Literal["distinct", "tab20"]
 Colour = tuple[int, int, int]
@@ -24,6 +23,8 @@ MAX_COLOURS = {"distinct": 215, "tab20": 20}
 def palette(name: Palette, colours: int) -> tuple[Colour, ...]:
     """The background and then ``colours`` different RGB colours, at most ``MAX_COLOURS[name]``."""
     if name == "tab20":
+        from matplotlib import colormaps  # imported where it is used: every command of sgt loads the proxies
+
         entries = np.rint(255 * colormaps["tab20"](np.arange(MAX_COLOURS["tab20"]))[:, :3]).astype(int).tolist()
         return (BACKGROUND, *((red, green, blue) for red, green, blue in entries[:colours]))
     return _farthest_points(colours + 1)

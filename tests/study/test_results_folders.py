@@ -1,6 +1,7 @@
 """A folder of results: what it may be called, whose it is, and what DVC takes."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -91,8 +92,16 @@ def test_of_studies_that_claim_a_folder_at_once_one_gets_it(written):
     assert all("holds study" in each for each, process in zip(said, running, strict=True) if process.returncode)
 
 
+@pytest.fixture(scope="module")
+def dvc_folder(tmp_path_factory):
+    """The folder ``.dvc`` as DVC makes it."""
+    root = tmp_path_factory.mktemp("dvc")
+    subprocess.run([Path(sys.executable).with_name("dvc"), "init", "-q", "--no-scm"], cwd=root, check=True)
+    return root / ".dvc"
+
+
 @pytest.fixture
-def in_dvc(checked, written):
+def in_dvc(dvc_folder, checked, written):
     """The command of a stage that has this repository's dvc.yaml, run by DVC itself; returns status and output."""
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     stage = pipeline["stages"]["study"]
@@ -100,8 +109,8 @@ def in_dvc(checked, written):
     stage["cmd"] = "sgt check --quiet config/${study}.yaml && touch made"
     stage |= {"deps": ["config/models"], "params": [{"config/${study}.yaml": None}]}
     Path("dvc.yaml").write_text(yaml.safe_dump({"vars": pipeline["vars"], "stages": {"study": stage}}))
+    shutil.copytree(dvc_folder, ".dvc")
     bin = Path(sys.executable).parent
-    subprocess.run([bin / "dvc", "init", "-q", "--no-scm"], check=True)
 
     def repro(**changes) -> str:
         written(name="tiny", **changes).rename("config/tiny.yaml")

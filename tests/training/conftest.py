@@ -1,7 +1,6 @@
 """Runs of the small study, started as a user starts them."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,15 +13,11 @@ import pytest
 from torch.distributed import TCPStore
 
 from sgt.atomic import sha256
+from tests.forked import FORKED
 from tests.training import events as event_runner
 from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
-# Its processes start with everything imported, and before torch has started any threads.
-FORKED = multiprocessing.get_context("forkserver")
-FORKED.set_forkserver_preload(
-    ["sgt.training.train", "accelerate", "transformers.models.qwen2_5_vl.modeling_qwen2_5_vl"]
-)
 # After the last step is saved, before the checkpoints are removed.
 BEFORE_ITS_END = Event("sgt.training.train.full_weights")
 
@@ -99,13 +94,13 @@ class Micro:
 
 
 def _launched(rank: int, processes: int, store: TCPStore | None) -> dict[str, str]:
-    """The environment variables that ``torchrun`` sets for a process; none for a single process."""
+    """The environment variables of a process: those of this one, and if there are several those of ``torchrun``."""
     if store is None:
-        return {}
+        return {**os.environ}
     ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
     rendezvous = {"MASTER_ADDR": store.host, "MASTER_PORT": store.port}
     agent = {"TORCHELASTIC_USE_AGENT_STORE": True, "TORCHELASTIC_RESTART_COUNT": 0}
-    return {name: str(value) for name, value in {**ranks, **rendezvous, **agent}.items()}
+    return {**os.environ, **{name: str(value) for name, value in {**ranks, **rendezvous, **agent}.items()}}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from sgt.commands.main import main
+from tests.forked import settle
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,7 @@ def trigger(event: Event) -> None:
 
 def run(folder: Path, events: Sequence[Event], words: Sequence[str], log: Path, environment: dict[str, str]) -> None:
     """Run the command in a folder, with the events, in a forked process whose stderr is appended to a file."""
-    os.chdir(folder)
-    os.environ.update(environment)
+    settle(folder, environment)
     with open(log, "ab") as file:
         os.dup2(file.fileno(), 2)
     start(events, words)

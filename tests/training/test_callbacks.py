@@ -218,7 +218,7 @@ def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study
     write_study(Path(), logging={"tensorboard": True, "wandb": "sgt"})
     run.work.mkdir(parents=True)
     (run.work / "tensorboard").write_text("")
-    status, output = run.finish()
+    status, output = run.run_with()
     assert status == 0, output
     assert len(re.findall(r"TensorBoard is switched off \(.*\); training goes on without it", output)) == 1
     assert len(re.findall(r"Weights & Biases is switched off \(.*\); training goes on without it", output)) == 1
@@ -240,7 +240,7 @@ def test_weights_and_biases_whose_process_dies_ends_no_run(run, study, monkeypat
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     write_study(Path(), logging={"wandb": "sgt"})
-    status, output = run.finish(events=[Event(f"{RECORDERS}.WeightsAndBiases.log_metrics", "kill children", call=3)])
+    status, output = run.run_with(Event(f"{RECORDERS}.WeightsAndBiases.log_metrics", "kill children", call=3))
     assert status == 0, output
     assert output.count("Weights & Biases is switched off (") == 1 and "Traceback" not in output
     assert [line["step"] for line in lines(run)] == list(range(6))

@@ -62,7 +62,7 @@ def test_a_hangup_that_nohup_ignores_stays_ignored(long_run):
     assert (long_run.folder / "run.json").exists()
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_schedulers_warning_that_the_workflow_ignores_is_heard(processes, long_run):
     """Snakemake ignores it, and what it starts inherits that."""
     ignoring = ("env", "--ignore-signal=USR2")

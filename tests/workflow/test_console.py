@@ -1,24 +1,21 @@
 """What a person sees of a whole run: few lines, none long, how far it is, what was found and where; or what failed."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import write_study
-from tests.workflow.test_workflow import command, environment, prepare
+from tests.workflow.test_workflow import ended, prepare
 
 ENDING = "correct what is named above and run the same command again: "
 
 
 def run(folder: Path, *words: str, status: int = 0) -> list[str]:
     """What Snakemake says on both streams, as a terminal shows it."""
-    done = subprocess.run(
-        command(*words), cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert done.returncode == status, done.stdout
-    return done.stdout.splitlines()
+    found, output = ended(folder, *words)
+    assert found == status, output
+    return output.splitlines()
 
 
 @pytest.fixture(scope="module")

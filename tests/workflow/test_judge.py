@@ -11,10 +11,11 @@ import pytest
 import yaml
 
 from sgt.study.ownership import OWNER
+from tests import forked
 from tests.conftest import MODEL, STUDY, write_study
 from tests.workflow.test_docs import parse
 from tests.workflow.test_paper import SMALL
-from tests.workflow.test_workflow import ARMS, command, environment, prepare, snakemake
+from tests.workflow.test_workflow import ARMS, arguments, command, environment, prepare, snakemake
 
 ROOT = Path(__file__).parents[2]
 NASTY = "my; results 'of' \"a\" (b) & *?[c] `d` #!"
@@ -25,15 +26,17 @@ def ended(words: list[str], folder: Path, **more: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def judged(folder: Path, **more: str) -> list[str | None]:
+def judged(folder: Path) -> list[str | None]:
     """What `sgt check` and a dry run of Snakemake refuse the study with, None if they take it."""
-    told = []
-    for words in ([sys.executable, "-m", "sgt", "check", "config/micro.yaml"], command("-n")):
-        status, said = ended(words, folder, **more)
-        lines = [line.partition("error: ")[2] for line in said.splitlines() if "error" in line.lower()]
-        assert status == 0 or len(lines) == 1, said
-        told.append(lines[0] if status else None)
-    return told
+    check = forked.sgt(["check", "config/micro.yaml"], folder)
+    return [refusal(*check), refusal(*forked.snakemake(arguments("-n"), folder, environment()))]
+
+
+def refusal(status: int, output: str) -> str | None:
+    """The one line of a command that failed."""
+    lines = [line.partition("error: ")[2] for line in output.splitlines() if "error" in line.lower()]
+    assert status == 0 or len(lines) == 1, output
+    return lines[0] if status else None
 
 
 def edit(file: str, before: str, after: str):
@@ -95,11 +98,16 @@ def test_options_of_a_new_proxy_are_known_to_all(tmp_path):
         tmp_path
     )
     (tmp_path / "data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": "0", "path": "base"}]}))
-    here = {"PYTHONPATH": str(tmp_path)}
+
+    def judged_here() -> list[str | None]:
+        """By new processes, which import this copy."""
+        check = [sys.executable, "-m", "sgt", "check", "config/micro.yaml"]
+        return [refusal(*ended(words, tmp_path, PYTHONPATH=str(tmp_path))) for words in (check, command("-n"))]
+
     write_study(tmp_path, arms=["sft", "contrast"], proxies={"contrast": {"task": "contrast", "cutoff": [2, 0.5]}})
-    assert judged(tmp_path, **here) == [None, None]
+    assert judged_here() == [None, None]
     write_study(tmp_path, arms=["sft", "contrast"], proxies={"contrast": {"task": "contrast", "cutoff": [2]}})
-    ours, theirs = judged(tmp_path, **here)
+    ours, theirs = judged_here()
     assert ours == theirs and "config/micro.yaml: proxies.contrast.contrast.cutoff" in ours
 
 
@@ -119,8 +127,7 @@ def test_make_tells_what_is_no_study_in_one_line(target, file, content, said, tm
     status, output = ended(["make", target, f"STUDY={file}"], tmp_path)
     (line,) = [line for line in output.splitlines() if "error:" in line]
     assert status == 2 and line.startswith(f"sgt check: error: {file}: ") and said in line
-    plain = ended([*command("-n")[:-2], file], tmp_path)
-    assert plain[0] != 0
+    assert forked.snakemake(arguments("-n", study=file), tmp_path, environment())[0] != 0
 
 
 def test_every_command_takes_folders_of_any_name(tmp_path):
@@ -141,9 +148,8 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
     for name in ("bagel-7b", "omnigen2"):
         edit(f"config/models/{name}.yaml", "checkpoint: downloads", f"checkpoint: {downloads}")(tmp_path)
     edit("config/models/bagel-tiny.yaml", "checkpoint: data/base", "checkpoint: base/our own")(tmp_path)
-    words = command("-n", "--printshellcmds", "--", "all", "base")
-    words[words.index("config/micro.yaml")] = str(path.relative_to(tmp_path))
-    status, said = ended(words, tmp_path)
+    words = arguments("-n", "--printshellcmds", "--", "all", "base", study=str(path.relative_to(tmp_path)))
+    status, said = forked.snakemake(words, tmp_path, environment())
     assert status == 0, said
     lines = {line.partition("Shell command: ")[2] for line in said.splitlines() if line.endswith(" 2>&1")}
     started = set()

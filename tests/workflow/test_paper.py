@@ -1,10 +1,7 @@
 """The paper's study: it is planned in one go, and its data stages run on small files in the released formats."""
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +13,10 @@ from sgt.data.dataset import open_dataset, open_targets
 from sgt.data.manifest import dataset_shards
 from sgt.proxies.render import read_target
 from sgt.study.load import load_study
+from tests import forked
 from tests.data.fetch.hub import Hub
 from tests.data.sources import releases
+from tests.workflow.test_workflow import arguments, environment
 
 ROOT = Path(__file__).parents[2]
 STUDY = Path("config/paper.yaml")
@@ -27,19 +26,10 @@ SMALL = {
 }  # fmt: skip
 
 
-def snakemake(folder: Path, *words: str, **environment: str) -> str:
-    program = str(Path(sys.executable).with_name("snakemake"))
-    where = ["-s", f"{ROOT}/workflow/Snakefile", "--workflow-profile", f"{ROOT}/workflow/profiles/default"]
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        [program, *where, "--cores", "2", "--configfile", str(STUDY), *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", **environment},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def snakemake(folder: Path, *words: str, **more: str) -> str:
+    status, output = forked.snakemake(arguments(*words, study=str(STUDY)), folder, {**environment(), **more})
+    assert status == 0, output
+    return output
 
 
 def test_the_whole_study_is_planned(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import forked
 from tests.conftest import STUDY, write_study
 
 ROOT = Path(__file__).parents[2]
@@ -19,21 +20,31 @@ ARMS = ["base", "sft", "edge"]
 TABLE = Path("results/tables/all.csv")
 
 
-def command(*words: str, cores: int = 2) -> list[str]:
-    snakemake = str(Path(sys.executable).with_name("snakemake"))
+def arguments(*words: str, cores: int = 2, study: str = "config/micro.yaml") -> list[str]:
+    """Of Snakemake, for a study."""
     where = ["-s", f"{ROOT}/workflow/Snakefile", "--workflow-profile", f"{ROOT}/workflow/profiles/default"]
-    return [snakemake, *where, "--cores", str(cores), "--configfile", "config/micro.yaml", *words]
+    return [*where, "--cores", str(cores), "--configfile", study, *words]
+
+
+def command(*words: str, cores: int = 2) -> list[str]:
+    """Snakemake's command line, for a process of its own."""
+    return [str(Path(sys.executable).with_name("snakemake")), *arguments(*words, cores=cores)]
 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
 
 
+def ended(folder: Path, *words: str) -> tuple[int, str]:
+    """Run Snakemake to its end, in a forked process; returns its exit status and its output."""
+    return forked.snakemake(arguments(*words), folder, environment())
+
+
 def snakemake(folder: Path, *words: str) -> str:
-    """Run it to its end and return what it said."""
-    done = subprocess.run(command(*words), cwd=folder, env=environment(), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    """Run it to its end, which must be a good one; returns its output."""
+    status, output = ended(folder, *words)
+    assert status == 0, output
+    return output
 
 
 def planned(folder: Path) -> dict[str, int]:
@@ -156,9 +167,9 @@ def test_two_runs_of_a_study_do_not_work_at_once(finished, prepared, tmp_path):
         while not sign.exists():
             assert first.poll() is None
             time.sleep(0.02)
-        second = subprocess.run(command(), cwd=folder, env=environment(), capture_output=True, text=True)
-        assert second.returncode == 1
-        (line,) = [line for line in second.stderr.splitlines() if "error" in line]
+        status, output = ended(folder)
+        assert status == 1
+        (line,) = [line for line in output.splitlines() if "error" in line]
         assert f"study micro: is being run by process {first.pid} on host" in line
         assert "This was a dry-run" in snakemake(folder, "-n")
     finally:
@@ -199,10 +210,10 @@ def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished,
 )
 def test_a_study_that_cannot_be_ends_in_one_line_before_anything_runs(changes, words, said, tmp_path):
     write_study(tmp_path, **changes)
-    done = subprocess.run(command(*words), cwd=tmp_path, env=environment(), capture_output=True, text=True)
-    assert done.returncode != 0
-    lines = [line for line in done.stderr.splitlines() if "error" in line.lower()]
-    assert len(lines) == 1 and said in lines[0], done.stderr
+    status, output = ended(tmp_path, *words)
+    assert status != 0
+    lines = [line for line in output.splitlines() if "error" in line.lower()]
+    assert len(lines) == 1 and said in lines[0], output
     assert not (tmp_path / "results").exists()
 
 
@@ -215,7 +226,7 @@ def test_a_failed_job_shows_its_one_line_and_leaves_no_output(finished, prepared
     made = (finished / "results/shards/scenes/shard-00000.tar").stat().st_mtime
     os.utime(shard, (made, made))
     target = "results/targets/scenes/edge/shard-00000.tar"
-    done = subprocess.run(command("--", target), cwd=folder, env=environment(), capture_output=True, text=True)
-    assert done.returncode != 0
-    assert f"sgt render: error: {shard.relative_to(folder)}: truncated" in done.stderr
+    status, output = ended(folder, "--", target)
+    assert status != 0
+    assert f"sgt render: error: {shard.relative_to(folder)}: truncated" in output
     assert not (folder / target).exists()

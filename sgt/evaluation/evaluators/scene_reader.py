@@ -6,10 +6,10 @@ scenes in seconds, and :meth:`SceneReader.self_check` tests it on others before 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 from sgt.data.toyworld.raytrace import COLOUR_RGB, render_scene
 from sgt.data.toyworld.sampling import sample_scene
@@ -134,6 +134,17 @@ class SceneReader:
         return check
 
 
+@cache
+def checked_reader(size: int) -> tuple[SceneReader, SelfCheck]:
+    """The reader of images with this side, and how it did. Both are made once in a process: that takes seconds.
+
+    Raises:
+        SgtError: it reads less well than it must.
+    """
+    reader = SceneReader(size)
+    return reader, reader.self_check()
+
+
 def match(readings: Sequence[Reading], view: Sequence[Seen]) -> list[tuple[Reading, Seen]]:
     """Pairs of reading and thing: same colour, nearest first, at most a sixth of the side apart, each used once."""
     candidates = sorted(
@@ -159,6 +170,8 @@ def _scene(index: int, size: int) -> tuple[np.ndarray, tuple[Seen, ...]]:
 
 def _blobs(pixels: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Colour and mask (H, W) of every connected, colourful region of one hue."""
+    from scipy import ndimage  # imported where it is used: every start of Snakemake loads this module
+
     channels = pixels.astype(np.float64) / 255
     chroma = channels.max(axis=2) - channels.min(axis=2)
     vivid = (chroma > MIN_CHROMA) & (chroma > MIN_SATURATION * channels.max(axis=2))

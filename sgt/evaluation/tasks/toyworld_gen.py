@@ -78,10 +78,10 @@ class ToyworldGen(Task[Image.Image]):
         """
         if self._reader is None:
             # Only images need it, and it takes long to import.
-            from sgt.evaluation.evaluators.scene_reader import SceneReader
+            from sgt.evaluation.evaluators.scene_reader import checked_reader
 
-            self._reader = SceneReader(reply.width)
-            self._evaluator["self_check"] = vars(self._reader.self_check())
+            self._reader, check = checked_reader(reply.width)
+            self._evaluator["self_check"] = {**vars(check)}
         return Parsed(self._reader.read(reply), "direct")
 
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:

@@ -13,7 +13,7 @@ from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.tokenizer import token_id, write_tokenizer
 from sgt.models.vae import VAE, VAEConfig
-from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files
+from sgt.models.weights import Stored, load_weights, stored_tensors, weight_files, without_weights
 
 SPECIAL = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>")
 # Fixed sin-cos tables: the official loader discards and recomputes them too.
@@ -32,7 +32,7 @@ def special_tokens(tokenizer: Tokenizer) -> SpecialTokens:
 
 def empty_networks(config: BagelConfig) -> tuple[BagelNetwork, VAE]:
     """Both networks without weights."""
-    with torch.device("meta"):
+    with without_weights():
         return BagelNetwork(config), VAE(config.vae)
 
 

@@ -15,7 +15,7 @@ from sgt.models.omnigen2.network import OmniGen2Network
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
 from sgt.models.tokenizer import write_tokenizer
 from sgt.models.vae import VAE, VAEConfig
-from sgt.models.weights import load_weights, weight_files
+from sgt.models.weights import load_weights, weight_files, without_weights
 
 # Folder of each network, and the name of its weight files.
 WEIGHTS = {"transformer": "diffusion_pytorch_model", "mllm": "model", "vae": "diffusion_pytorch_model"}
@@ -57,7 +57,7 @@ def diffusers_name(name: str, levels: int) -> str:
 
 def empty_networks(config: OmniGen2Config) -> tuple[OmniGen2Network, VAE]:
     """Both networks without weights."""
-    with torch.device("meta"):
+    with without_weights():
         transformer, vae = OmniGen2Transformer(config.transformer), VAE(config.vae)
     return OmniGen2Network(config, transformer, empty_language_model(config.language)), vae
 

@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import convolve1d, rotate
 
 from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
@@ -33,6 +32,9 @@ class Deblur(CleanImage):
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:
         """The image, blurred."""
+        # Imported where it is used: every command of sgt loads the proxies.
+        from scipy.ndimage import convolve1d, rotate
+
         length = max(2, round(int(rng.choice(LENGTHS)) * min(image.size) / 512))
         angle = rng.uniform(0, 180)
         pixels = np.asarray(image, np.float32)

@@ -5,7 +5,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib import colormaps
 from PIL import Image
 from pydantic import Field, model_validator
 
@@ -126,4 +125,6 @@ def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
 
 
 def _colour_map(name: str) -> np.ndarray:
+    from matplotlib import colormaps  # imported where it is used: every command of sgt loads the proxies
+
     return np.round(255 * colormaps[name](np.arange(256))[:, :3]).astype(np.uint8)

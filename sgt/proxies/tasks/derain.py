@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter, map_coordinates
 
 from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
@@ -40,18 +39,23 @@ class Derain(CleanImage):
 
 def _rain(height: int, width: int, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Opacity (H, W), float64 in [0, 1], of streaks: drops smeared along a slanted direction."""
+    from scipy import ndimage  # imported where it is used: every command of sgt loads the proxies
+
     drops = (rng.random((height, width)) < 0.02 * strength).astype(np.float64)
     length, slant = max(3, min(height, width) // 16), rng.uniform(-0.4, 0.4)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     streaks = sum(
-        map_coordinates(drops, [rows - step, columns - slant * step], order=1, mode="wrap") for step in range(length)
+        ndimage.map_coordinates(drops, [rows - step, columns - slant * step], order=1, mode="wrap")
+        for step in range(length)
     )
     return strength * np.clip(streaks, 0, 1)
 
 
 def _fog(height: int, width: int, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Opacity (H, W), float64 in [0, 1], of fog of uneven density."""
-    clouds = gaussian_filter(rng.random((height, width)), min(height, width) / 6, mode="wrap")
+    from scipy import ndimage  # imported where it is used: every command of sgt loads the proxies
+
+    clouds = ndimage.gaussian_filter(rng.random((height, width)), min(height, width) / 6, mode="wrap")
     spread = np.ptp(clouds)
     uneven = (clouds - clouds.min()) / spread if spread else np.full_like(clouds, 0.5)
     return strength * (0.7 + 0.3 * uneven)

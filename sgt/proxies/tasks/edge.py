@@ -6,7 +6,6 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 from pydantic import Field, model_validator
-from scipy import ndimage
 
 from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
@@ -65,6 +64,8 @@ class Edge(Proxy):
 
 def sobel(grey: np.ndarray) -> np.ndarray:
     """Sobel gradient magnitude, float64 (H, W), of a grey image, float64 (H, W), whose border pixels are repeated."""
+    from scipy import ndimage  # imported where it is used: every command of sgt loads the proxies
+
     return np.hypot(ndimage.sobel(grey, axis=1), ndimage.sobel(grey, axis=0))
 
 
@@ -76,7 +77,9 @@ def canny(grey: np.ndarray, sigma: float, low: float, high: float) -> np.ndarray
         sigma: standard deviation of the smoothing, pixels.
         low, high: hysteresis thresholds, as shares of the largest gradient magnitude of the smoothed image.
     """
-    from skimage import feature  # imported where it is used: every command of sgt loads the proxies
+    # Imported where they are used: every command of sgt loads the proxies.
+    from scipy import ndimage
+    from skimage import feature
 
     smooth = ndimage.gaussian_filter(grey, sigma, mode="nearest")
     largest = sobel(smooth).max()
