@@ -222,6 +222,8 @@ def training_datasets(arm: str) -> list[str]:
 def pretraining_data(wildcards) -> list:
     """What a base model is made from: a dataset, and another base model if it takes that one's VAE."""
     spec = STUDY.models[wildcards.model]
+    if spec.pretrain is None:
+        return []  # `sgt pretrain` refuses it in one line
     owner = vae_owner(spec)
     vae = [f"{owner.checkpoint}/{file}" for file in rules_of(owner.family).weights] if owner else []
     return [*dataset(spec.pretrain.dataset), *map(ancient, vae)]
