@@ -1,6 +1,8 @@
 """A study so small that everything in it runs in seconds: real formats, real code, a model that knows nothing."""
 
 import shutil
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,92 +16,11 @@ settings.register_profile("reproducible", derandomize=True, deadline=None, datab
 settings.load_profile("reproducible")
 
 
-def sides(longest: int, shortest: int | None = None, stride: int = 8) -> dict:
-    """How BAGEL scales an image."""
-    return {"max_image_size": longest, "min_image_size": shortest or longest, "image_stride": stride}
-
-
-MODEL = {
-    "name": "micro",
-    "family": "bagel",
-    "checkpoint": "base/micro",
-    "input_image": sides(48),
-    "target_image": sides(48),
-    "device": "cpu",
-    "architecture": {
-        "llm": {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 512,
-        },
-        "vit": {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 4,
-            "image_size": 48,
-            "patch_size": 8,
-        },
-        "vae": {"ch": 8, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "z_channels": 4, "norm_groups": 4},
-        "max_latent_size": 6,
-    },
-    "pretrain": {
-        "dataset": "pretrain",
-        "vae_steps": 4,
-        "vae_batch": 8,
-        "steps": 6,
-        "vqa_batch": 4,
-        "image_batch": 4,
-        "optimizer": {"lr": 2.0e-3, "warmup": 2},
-        "save_every": 3,
-    },
+# The micro model of each family that has tests, a file of config/models.
+MICRO = {
+    path.parent.name: yaml.safe_load(path.read_text()) for path in Path(__file__).parent.glob("models/*/micro.yaml")
 }
-OMNIGEN2 = {
-    **MODEL,
-    "name": "micro-omnigen2",
-    "family": "omnigen2",
-    "checkpoint": "base/micro-omnigen2",
-    "input_image": {"max_pixels": 2304, "min_pixels": 2304, "image_stride": 8},
-    "target_image": {"max_pixels": 2304, "max_side_length": 48, "image_stride": 8},
-    "architecture": {
-        "transformer": {
-            "in_channels": 4,
-            "hidden_size": 32,
-            "num_layers": 2,
-            "num_refiner_layers": 1,
-            "num_attention_heads": 4,
-            "num_kv_heads": 2,
-            "multiple_of": 32,
-            "axes_dim_rope": [4, 2, 2],
-            "axes_lens": [512, 6, 6],
-            "text_feat_dim": 32,
-        },
-        "mllm": {
-            "hidden_size": 32,
-            "intermediate_size": 64,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 512,
-            "rope_scaling": {"type": "mrope", "mrope_section": [2, 1, 1]},
-            "tie_word_embeddings": False,
-            "vision_config": {
-                "depth": 1,
-                "hidden_size": 32,
-                "intermediate_size": 64,
-                "num_heads": 4,
-                "out_hidden_size": 32,
-                "patch_size": 4,
-                "window_size": 16,
-                "fullatt_block_indexes": [0],
-            },
-        },
-        "vae": MODEL["architecture"]["vae"],
-    },
-}
+MODEL, OMNIGEN2 = MICRO["bagel"], MICRO["omnigen2"]
 STUDY = {
     "name": "micro",
     "models": ["micro"],
@@ -125,11 +46,16 @@ GENERATION = {
 }
 
 
+def sides(longest: int, shortest: int | None = None, stride: int = 8) -> dict:
+    """How BAGEL scales an image."""
+    return {"max_image_size": longest, "min_image_size": shortest or longest, "image_stride": stride}
+
+
 def write_study(root: Path, **changes) -> Path:
     """Write the study with top-level fields changed, the models and its benchmarks; returns the study file."""
     for folder in ("models", "benchmarks"):
         (root / "config" / folder).mkdir(parents=True, exist_ok=True)
-    for model in (MODEL, OMNIGEN2):
+    for model in MICRO.values():
         (root / f"config/models/{model['name']}.yaml").write_text(yaml.safe_dump(model))
     (root / "config/benchmarks/toyworld-gen.yaml").write_text(yaml.safe_dump(GENERATION))
     ours = Path(__file__).parents[1] / "config/benchmarks/toyworld-qa.yaml"
@@ -169,33 +95,47 @@ def prepared(tmp_path_factory):
     return root
 
 
-@pytest.fixture
-def study(prepared, tmp_path, monkeypatch):
-    """A copy of the prepared study, which is the working directory; its file is ``config/micro.yaml``."""
-    root = tmp_path / "study"
-    shutil.copytree(prepared, root)
-    monkeypatch.chdir(root)
-    return Path("config/micro.yaml")
-
-
 @pytest.fixture(scope="session")
-def prepared_omnigen2(prepared, tmp_path_factory):
-    """The same for the micro OmniGen2."""
-    root = tmp_path_factory.mktemp("prepared-omnigen2") / "study"
-    shutil.copytree(prepared, root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        name = OMNIGEN2["name"]
-        write_study(root, models=[name])
-        sgt("pretrain", "config/micro.yaml", "--model", name, "--out", f"results/base/{name}", "--threads", 1)
-        shutil.copytree(f"results/base/{name}/final", f"base/{name}")
-    return root
+def prepared_for(prepared, tmp_path_factory) -> Callable[[str], Path]:
+    """The same, as a function of the family whose micro model the study has; each is prepared once."""
+
+    @cache
+    def prepare(family: str) -> Path:
+        if family == MODEL["family"]:
+            return prepared
+        name = MICRO[family]["name"]
+        root = tmp_path_factory.mktemp(f"prepared-{family}") / "study"
+        shutil.copytree(prepared, root)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(root)
+            write_study(root, models=[name])
+            sgt("pretrain", "config/micro.yaml", "--model", name, "--out", f"results/base/{name}", "--threads", 1)
+            shutil.copytree(f"results/base/{name}/final", f"base/{name}")
+        return root
+
+    return prepare
 
 
 @pytest.fixture
-def study_omnigen2(prepared_omnigen2, tmp_path, monkeypatch):
-    """A copy of that study, which is the working directory; its file is ``config/micro.yaml``."""
-    root = tmp_path / "study"
-    shutil.copytree(prepared_omnigen2, root)
-    monkeypatch.chdir(root)
-    return Path("config/micro.yaml")
+def study_of(prepared_for, tmp_path, monkeypatch) -> Callable[[str], Path]:
+    """A function of a family: copies its prepared study, which becomes the working directory; returns its file."""
+
+    def copy(family: str) -> Path:
+        root = tmp_path / "study"
+        shutil.copytree(prepared_for(family), root)
+        monkeypatch.chdir(root)
+        return Path("config/micro.yaml")
+
+    return copy
+
+
+@pytest.fixture
+def study(study_of) -> Path:
+    """A copy of the prepared study with the micro BAGEL, which is the working directory: its file."""
+    return study_of("bagel")
+
+
+@pytest.fixture
+def study_omnigen2(study_of) -> Path:
+    """The same with the micro OmniGen2."""
+    return study_of("omnigen2")

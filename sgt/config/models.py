@@ -61,25 +61,26 @@ class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
     name: Name = Field(description="as in the file's name")
-    family: Name = Field(description="bagel or omnigen2: a folder of sgt/models, with its code and file layout")
+    family: Name = Field(description="folder of sgt/models with the family's code and file layout, such as bagel")
     checkpoint: Folder = Field(description="folder of the base weights in the official layout")
     overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = Field(None, description="how `make base` trains the base weights")
     input_image: ImageSizes = Field(
         validation_alias=AliasChoices("input_image", "vit_image"),
-        description="how input images are scaled. bagel: max_image_size and min_image_size (bounds of the long and of "
-        "the short side), image_stride; omnigen2: max_pixels, min_pixels, image_stride",
+        description="how input images are scaled, in sizes that the family names. bagel: max_image_size and "
+        "min_image_size (bounds of the long and of the short side), image_stride; omnigen2: max_pixels, min_pixels, "
+        "image_stride",
     )
     vqa_input_image: ImageSizes | None = Field(
         None,
         validation_alias=AliasChoices("vqa_input_image", "vqa_image"),
-        description="bagel: how input images of questions are scaled, if not as input_image says",
+        description="how input images of questions are scaled, if not as input_image says; of families such as bagel",
     )
     target_image: ImageSizes = Field(
         validation_alias=AliasChoices("target_image", "vae_image"),
-        description="how target images are scaled. bagel: max_image_size, min_image_size, image_stride; "
-        "omnigen2: max_pixels, max_side_length, image_stride",
+        description="how target images are scaled, in sizes that the family names. bagel: max_image_size, "
+        "min_image_size, image_stride; omnigen2: max_pixels, max_side_length, image_stride",
     )
     precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")

@@ -109,12 +109,13 @@ def recording(recorder: Recorder, layers: Mapping[int, nn.Module], attention: st
 
     Args:
         recorder: is filled.
-        layers: by index; called with (tokens, rotation, layout, …), tokens packed in one or two streams.
+        layers: by index; called with packed tokens, in one or two streams, and a layout among their arguments.
         attention: the name of the attention module in a layer, which calls its ``attend``.
     """
 
     def keep(index: int, layer: nn.Module, given: tuple, output: Tensor | tuple[Tensor, Tensor]) -> None:
-        packed, (block,) = torch.cat(output) if isinstance(output, tuple) else output, given[2].blocks
+        packed = torch.cat(output) if isinstance(output, tuple) else output
+        (block,) = next(argument for argument in given if isinstance(argument, Layout)).blocks
         recorder.record_states(index, packed.index_select(0, block.token).unflatten(0, (block.rows, block.width)))
 
     handles = []

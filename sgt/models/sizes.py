@@ -37,9 +37,10 @@ class ModelSizes:
         tables: fixed values that the checkpoint holds beside them.
         autoencoder, autoencoder_width: parameters of the VAE, and channels of its first level.
         block: parameters of the largest layer, both experts.
-        decoder, encoder: the language model and the vision encoder.
+        decoder, encoder: the language model and the vision encoder; a stack of zeros if there is none.
         vocabulary: tokens of the text head.
         patch, latent: image pixels per token and side, of input and of target images.
+        shared_decoder: tokens of target images pass the part ``understanding`` too, besides ``generation``.
     """
 
     parameters: dict[Part, int]
@@ -53,6 +54,7 @@ class ModelSizes:
     vocabulary: int
     patch: int
     latent: int
+    shared_decoder: bool = False
 
     @property
     def total(self) -> int:
@@ -88,10 +90,12 @@ def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
     """Floating-point operations of one forward pass.
 
     Two per parameter that a token passes and per number of a key or value that a query attends to: each token passes
-    one expert, image patches the vision encoder too, and supervised text the head. A backward pass takes twice as many.
+    one expert (target images both, if they share the decoder), image patches the vision encoder too, and supervised
+    text the head. A backward pass takes twice as many.
     """
+    understanding = tokens.all if sizes.shared_decoder else tokens.text + tokens.input_image
     parameters = (
-        sizes.parameters["understanding"] * (tokens.text + tokens.input_image)
+        sizes.parameters["understanding"] * understanding
         + sizes.parameters["generation"] * tokens.target_image
         + sizes.parameters["vision"] * tokens.input_image
         + sizes.decoder.width * sizes.vocabulary * tokens.supervised

@@ -1,7 +1,5 @@
 """Batch sizes: found by trying, remembered, and without effect on the results."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -9,8 +7,6 @@ from sgt.models import batching
 from sgt.models.batching import BatchSizes
 from sgt.models.capture import NoisyTarget
 from sgt.models.interface import Decoding, Request
-from sgt.models.registry import load_model
-from sgt.study.load import load_study
 from tests.models.test_requests import SAMPLING, picture, requests
 
 
@@ -41,10 +37,7 @@ def test_what_does_not_fit_alone_fails_with_the_error_of_torch():
         BatchSizes(torch.device("cuda")).run("nothing", work, [1, 2, 3], [1, 1, 1])
 
 
-@pytest.mark.parametrize("family", ["micro", "micro-omnigen2"])
-def test_results_do_not_depend_on_the_batch_size(family, request, monkeypatch):
-    study = request.getfixturevalue("study" if family == "micro" else "study_omnigen2")
-    model = load_model(load_study(study).models[family], Path("base") / family)
+def test_results_do_not_depend_on_the_batch_size(model, monkeypatch):
     asked, texts = requests(), [["one", "two red cubes"]] * 9
     prompts = [Request(("a ball",)), Request((picture(0), "a cube")), Request(("two cones and a ball",))]
     target = NoisyTarget([picture(3)] * 3, 0.5, [0, 1, 2])

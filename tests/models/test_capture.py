@@ -1,7 +1,5 @@
 """Captured states and attention: equal to those of the pass that is not captured, and reduced as they should be."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -14,17 +12,14 @@ from sgt.models.capture import NoisyTarget
 from sgt.models.flex import flex_attend, flex_layout
 from sgt.models.interface import Request
 from sgt.models.recorder import Recorder
-from sgt.models.registry import load_model
-from sgt.study.load import load_study
+from tests.models.conftest import OF_OFFICIAL_CODE, load_micro
 
 LAYERS = (0, 1)
 SPANS = ("system", "image", "text", "answer", "target", "template")
 
 
-@pytest.fixture(params=["micro", "micro-omnigen2"])
-def model(request):
-    study = request.getfixturevalue("study" if request.param == "micro" else "study_omnigen2")
-    model = load_model(load_study(study).models[request.param], Path("base") / request.param)
+@pytest.fixture
+def model(model):
     # Attention of these untrained models is nearly uniform: sharper queries make a difference visible.
     with torch.no_grad():
         for name, parameter in model.network.named_parameters():
@@ -129,6 +124,7 @@ def test_capturing_changes_nothing_and_needs_no_neighbours(generating, model):
         assert set(partly[place].attention) == {1}
 
 
+@OF_OFFICIAL_CODE
 @torch.no_grad()
 def test_the_state_before_an_answer_gives_its_first_token(model):
     asked = requests()
@@ -146,6 +142,7 @@ def test_the_state_before_an_answer_gives_its_first_token(model):
         torch.testing.assert_close(logits, want, rtol=1e-4, atol=1e-4)
 
 
+@OF_OFFICIAL_CODE
 def test_spans_are_the_tokens_of_their_part(model):
     asked = Request((picture(1, 40), picture(2, 24), "which has a ball", "or a cone"), system="be short")
     spans = ["system", "image", "image.0", "image.1", "text", "text.0", "text.1", "answer", "template"]
@@ -169,7 +166,7 @@ def test_spans_are_the_tokens_of_their_part(model):
 
 @torch.no_grad()
 def test_the_chat_that_is_captured_is_the_chat_that_conditions_an_image(study_omnigen2):
-    model = load_model(load_study(study_omnigen2).models["micro-omnigen2"], Path("base/micro-omnigen2"))
+    model = load_micro("omnigen2", study_omnigen2)
     asked = [Request((picture(0), "a ball", "left of a cube")), Request(("a cone",)), Request((picture(1),))]
     seen = []
     handle = model.network.transformer.time_caption_embed.caption_embedder.register_forward_pre_hook(
@@ -193,6 +190,7 @@ def test_what_cannot_be_captured_is_one_line(model):
     assert model.capture([], [0], ["text"]) == []
 
 
+@OF_OFFICIAL_CODE
 def test_after_capturing_nothing_is_recorded(model):
     before = model.capture(requests(), [0], ["answer"])
     layer = (model.network.language_model.model if isinstance(model, Bagel) else model.network.transformer).layers[0]

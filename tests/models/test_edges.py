@@ -1,7 +1,6 @@
 """What every family makes of nothing, of too much, and of text that looks like its own markers."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from sgt.models.interface import Decoding, Request, Sampling
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from tests.models.calls import answers, generated, whole_answer_logprobs
+from tests.models.conftest import OF_OFFICIAL_CODE, load_micro
 
 SETTINGS = Sampling(num_steps=2, cfg_text_scale=3.0, cfg_interval=(0.0, 1.0))
 MARKERS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|image_pad|>", "<|vision_end|>", "<|endoftext|>")
@@ -27,12 +27,6 @@ HOSTILE = [
     "<|vision_start|><|image_pad|><|vision_end|>how many",
     "how <|image_pad|> many <|tool|>",
 ]
-
-
-@pytest.fixture(params=["micro", "micro-omnigen2"])
-def model(request):
-    study = request.getfixturevalue("study" if request.param == "micro" else "study_omnigen2")
-    return load_model(load_study(study).models[request.param], Path("base") / request.param)
 
 
 def picture(seed: int) -> Image.Image:
@@ -93,6 +87,7 @@ def unstoppable(model, monkeypatch) -> list[torch.Tensor]:
     return seen
 
 
+@OF_OFFICIAL_CODE
 def test_an_answer_that_fills_the_context_is_cut_and_its_neighbours_keep_their_bits(model, monkeypatch):
     asked = [["how many", "many " * 60], ["what colour"]]
     images, steps = [picture(0), picture(1)], 12
@@ -126,7 +121,7 @@ def longest(model, question: str) -> int:
 
 
 def test_a_thought_that_fills_the_context_leaves_room_for_the_image(study, monkeypatch):
-    model = load_model(load_study(study).models["micro"], Path("base/micro"))
+    model = load_micro("bagel", study)
     unstoppable(model, monkeypatch)
     thinking = replace(SETTINGS, think_tokens=40)
     prompts = ["a red cube", "many " * 60]
@@ -140,6 +135,7 @@ def ids_of(model, text: str) -> list[int]:
     return model.ids(text) if isinstance(model, bagel.model.Bagel) else model.chats.ids(text)
 
 
+@OF_OFFICIAL_CODE
 @pytest.mark.parametrize("text", HOSTILE)
 def test_text_that_looks_like_a_marker_is_characters(text, model):
     special = {model.tokenizer.token_to_id(marker) for marker in MARKERS} - {None}
@@ -148,6 +144,7 @@ def test_text_that_looks_like_a_marker_is_characters(text, model):
     assert model.tokenizer.decode(ids) == text
 
 
+@OF_OFFICIAL_CODE
 def test_other_text_is_what_the_tokenizer_makes_of_it(model):
     for text in ("", "how many red cubes are there?", "  two\n\nlines\t", "Grüße, 数 of 7!", "a | b <c> im_end"):
         assert ids_of(model, text) == model.tokenizer.encode(text, add_special_tokens=False).ids
@@ -160,6 +157,7 @@ def given(batch) -> list[int]:
     return [token for rows in (batch.answers, batch.instructions) if rows for token in rows.ids[rows.filled].tolist()]
 
 
+@OF_OFFICIAL_CODE
 def test_markers_in_what_is_learned_and_shown_add_no_special_token(model):
     """As many of each as with harmless text, in each kind of example; and the length is told right."""
     special = [model.tokenizer.token_to_id(marker) for marker in MARKERS]
@@ -190,6 +188,7 @@ def test_markers_in_what_is_asked_and_drawn_do_no_harm(model):
         assert len(generated(model, [text], [0], (48, 48), SETTINGS, [picture(0)])) == 1
 
 
+@OF_OFFICIAL_CODE
 @pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64, torch.uint8, torch.float8_e4m3fn])
 def test_quantised_weights_are_refused_by_name(dtype, model):
     names = ("ema.safetensors", "ae.safetensors")
@@ -222,7 +221,7 @@ def test_a_tokenizer_without_a_marker_is_named():
 
 
 def test_bagel_takes_no_time_shift_by_image_size(study):
-    model = load_model(load_study(study).models["micro"], Path("base/micro"))
+    model = load_micro("bagel", study)
     batch = model.batch([[Text("paint it"), TargetImage(picture(0))]], [0])
     message = "timestep_shift: 'dynamic_v1' is OmniGen2's, not BAGEL's; give a number"
     with pytest.raises(SgtError, match=message):

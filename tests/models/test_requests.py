@@ -1,7 +1,6 @@
-"""Requests of interleaved text and images, in both families: one call's results are those of separate calls."""
+"""Requests of interleaved text and images, in every family: one call's results are those of separate calls."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,16 +10,9 @@ from PIL import Image
 from sgt.models.examples import InputImage, QAPair
 from sgt.models.interface import Decoding, Request, Sampling
 from sgt.models.prefixes import shared_prefixes
-from sgt.models.registry import load_model
-from sgt.study.load import load_study
+from tests.models.conftest import OF_OFFICIAL_CODE
 
 SAMPLING = Sampling(num_steps=2, cfg_text_scale=3.0, cfg_image_scale=1.5, cfg_interval=(0.0, 1.0))
-
-
-@pytest.fixture(params=["micro", "micro-omnigen2"])
-def model(request):
-    study = request.getfixturevalue("study" if request.param == "micro" else "study_omnigen2")
-    return load_model(load_study(study).models[request.param], Path("base") / request.param)
 
 
 def picture(seed: int, side: int = 48) -> Image.Image:
@@ -102,6 +94,19 @@ def test_the_likelihood_of_an_answer_is_its_training_loss(model):
         assert each.logprob + each.end_logprob == pytest.approx(-model.loss(batch, 1.0).ce.item(), rel=1e-4)
 
 
+def test_questions_about_an_image_do_not_see_one_another(model):
+    """Their loss is the same together, in any order, and each in an example of its own."""
+    pairs = [QAPair("how many", "two"), QAPair("what is left of the ball", "a red cube"), QAPair("why", "so")]
+    together = [[InputImage(picture(0), vqa=True), *some] for some in (pairs, pairs[::-1])]
+    apart = [[InputImage(picture(0), vqa=True), pair] for pair in pairs]
+    (one, other, several) = (model.batch(examples, [0] * len(examples)) for examples in (*zip(together), apart))
+    assert one.ce_tokens == several.ce_tokens and one.tokens < several.tokens
+    want = model.loss(several, 1.0).ce.item()
+    assert model.loss(one, 1.0).ce.item() == pytest.approx(want, rel=1e-4)
+    assert model.loss(other, 1.0).ce.item() == pytest.approx(want, rel=1e-4)
+
+
+@OF_OFFICIAL_CODE
 def test_a_reply_tells_its_tokens_and_why_it_ended(model, monkeypatch):
     request = [Request((picture(0), "how many"))]
     reply = model.answer(request, Decoding(5, temperature=1.0))[0]

@@ -1,11 +1,8 @@
 """The second family with the same commands: training, bit-identical resuming, prediction, frozen parts."""
 
-import io
 import json
-import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -13,12 +10,9 @@ from safetensors.torch import load_file
 
 from sgt.commands.main import main
 from sgt.config.recipe import Recipe
-from sgt.data.shards import read_shard
-from sgt.models import flow
 from sgt.models.examples import TargetImage, Text
 from sgt.models.lora import LoRALinear
-from sgt.models.registry import load_model, weight_hashes, weights_sha256
-from sgt.study.identity import base_content
+from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from sgt.training.batch_loader import BatchLoader
 from sgt.training.distributed import DistributedContext
@@ -27,7 +21,6 @@ from sgt.training.train import trainer_config
 from sgt.training.trainable import make_trainable
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END, Micro
-from tests.training.events import Event
 
 ROOT = Path(__file__).parents[2]
 NAME = "micro-omnigen2"
@@ -57,60 +50,6 @@ def changed(arm: str) -> set[str]:
     spec = load_study("config/micro.yaml").models[NAME]
     before, after = (load_model(spec, path).network.state_dict() for path in (BASE, folder(arm) / "final"))
     return {name for name in before if not torch.equal(before[name], after[name])}
-
-
-def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
-    for arm in ("base", "sft", "segmentation"):
-        sgt("train", *words(arm))
-        for benchmark in ("toyworld-qa", "toyworld-gen"):
-            sgt("predict", *words(arm), "--benchmark", benchmark)
-            sgt("score", *words(arm), "--benchmark", benchmark)
-    scores = {
-        (arm, benchmark): json.loads(Path(f"results/scores/{NAME}/{arm}/seed0/{benchmark}.json").read_text())
-        for arm in ("base", "sft", "segmentation")
-        for benchmark in ("toyworld-qa", "toyworld-gen")
-    }
-    spec = load_study(study_omnigen2).models[NAME]
-    assert scores["base", "toyworld-qa"]["hashes"]["checkpoint"] == base_content(spec)
-    assert len({score["hashes"]["checkpoint"] for score in scores.values()}) == 3
-    record = json.loads((folder("segmentation") / "run.json").read_text())
-    assert record["checkpoint_sha256"] == weights_sha256(weight_hashes(spec, folder("segmentation") / "final"))
-    assert record["identity"]["base"] == base_content(spec)
-
-    sgt("sample-targets", *words("segmentation"), "--count", 2)
-    made = Path(f"results/predictions/{NAME}/segmentation/seed0/targets/images.tar")
-    assert {extension for sample in read_shard(made) for extension in sample.files} == {
-        "png",
-        "target.png",
-        "input.png",
-    }
-
-    for arm in ("sft", "segmentation"):
-        whole = finished(arm)
-        assert all(mse > 0 for _, _, mse, _ in losses(arm)) == (arm == "segmentation")
-        shutil.rmtree(folder(arm))
-        Micro(arm, NAME).killed(Event("sgt.training.checkpoints.Checkpoints.save", call=3))
-        sgt("train", *words(arm))
-        assert finished(arm) == whole
-
-
-def test_the_velocity_target_is_that_of_the_rendered_target(study_omnigen2, monkeypatch):
-    study = load_study(study_omnigen2)
-    run, recipe = study.run(NAME, "segmentation", 0), study.recipe(NAME)
-    model = load_model(study.models[NAME], BASE)
-    data = training_data(study, run, recipe)
-    shards = ("shard-00000", "shard-00001")
-    targets = [s for shard in shards for s in read_shard(f"results/targets/scenes/segmentation/{shard}.tar")]
-    seen, velocity = [], flow.velocity
-    monkeypatch.setattr(flow, "velocity", lambda data, noise: seen.append(data) or velocity(data, noise))
-    (batch,) = BatchLoader(model, data.mixture, data.sources, 0).load(0).micro_batches
-    model.loss(batch, 1.0)
-    drawn = [draw.index for draw in data.mixture.step(0) if draw.source == "proxy"]
-    assert len(drawn) == len(seen) == 4
-    for index, data, draw in zip(drawn, seen, batch.target_draws, strict=True):
-        picture = np.asarray(Image.open(io.BytesIO(targets[index].get("png"))).convert("RGB"))
-        pixels = torch.tensor(picture, dtype=torch.float32).permute(2, 0, 1) / 127.5 - 1
-        torch.testing.assert_close(data, model.vae.encode(pixels[None], draw[None])[0], rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -155,15 +94,6 @@ def test_the_flow_loss_reaches_the_language_model_and_its_vision_tower(study_omn
     assert "mllm.model.visual.patch_embed.proj.weight" in reached
     assert "mllm.model.language_model.layers.0.self_attn.q_proj.weight" in reached
     assert "mllm.lm_head.weight" not in reached
-
-
-def test_recomputed_activations_give_the_same_weights(study_omnigen2):
-    sgt("train", *words("segmentation"))
-    kept = finished("segmentation")
-    shutil.rmtree(folder("segmentation"))
-    write_study(Path(), models=[NAME], recipe={**STUDY["recipe"], "activation_checkpointing": True})
-    sgt("train", *words("segmentation"))
-    assert finished("segmentation") == kept
 
 
 def test_adapters_change_the_layers_they_are_on_and_nothing_else(study_omnigen2):

@@ -12,7 +12,7 @@ import yaml
 
 from sgt.study.ownership import OWNER
 from tests import forked
-from tests.conftest import MODEL, STUDY, write_study
+from tests.conftest import MODEL, OMNIGEN2, STUDY, write_study
 from tests.workflow.test_docs import parse
 from tests.workflow.test_paper import SMALL
 from tests.workflow.test_workflow import ARMS, arguments, command, environment, prepare, snakemake
@@ -128,6 +128,31 @@ def test_make_tells_what_is_no_study_in_one_line(target, file, content, said, tm
     (line,) = [line for line in output.splitlines() if "error:" in line]
     assert status == 2 and line.startswith(f"sgt check: error: {file}: ") and said in line
     assert forked.snakemake(arguments("-n", study=file), tmp_path, environment())[0] != 0
+
+
+def test_make_base_needs_a_model_of_the_study(tmp_path):
+    """It would otherwise train another study's models, for hours."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/bin").symlink_to(Path(sys.executable).parent)
+    for name in ("requirements.lock", "pyproject.toml", ".venv/ready"):
+        (tmp_path / name).touch()
+    write_study(tmp_path)
+    status, output = ended(["make", "base", "STUDY=config/micro.yaml", "MODEL=micro-omnigen2"], tmp_path)
+    assert status == 2 and "make: config/micro.yaml has no model micro-omnigen2 of known sizes" in output
+    assert not (tmp_path / "results").exists() and not (tmp_path / "data").exists()
+
+
+def test_a_vae_comes_from_a_model_that_the_study_lacks(tmp_path):
+    write_study(tmp_path, models=["micro-omnigen2"])
+    (tmp_path / "data.dvc").write_text(yaml.safe_dump({"outs": [{"md5": "0", "path": "base"}]}))
+    pretrain = {key: value for key, value in OMNIGEN2["pretrain"].items() if not key.startswith("vae_")}
+    taking = {**OMNIGEN2, "pretrain": {**pretrain, "vae_of": "micro"}}
+    (tmp_path / "config/models/micro-omnigen2.yaml").write_text(yaml.safe_dump(taking))
+    words = command("-n", "--printshellcmds", "--", "results/base/micro-omnigen2/run.json")
+    status, output = ended(words, tmp_path)
+    assert status == 0, output
+    assert "sgt base base/micro >" in output and "--model micro-omnigen2 --out" in output
 
 
 def test_every_command_takes_folders_of_any_name(tmp_path):

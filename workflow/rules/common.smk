@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from sgt.config.models import Model
 from sgt.data.fetch import FETCHED
 from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.environment import require_own_packages
@@ -121,9 +122,15 @@ def fetched(folder: Path | str) -> Path:
     return Path(folder) / FETCHED
 
 
+def vae_owner(spec: Model) -> Model | None:
+    """The model whose VAE a base model takes, if it trains none of its own; the study need not have it."""
+    name = spec.pretrain and spec.pretrain.vae_of
+    return load_model_spec(name, STUDY.path.parent / "models") if name else None
+
+
 LOCAL_CHECKPOINTS = {
     model.checkpoint: rules_of(model.family).weights
-    for model in STUDY.models.values()
+    for model in [*STUDY.models.values(), *filter(None, map(vae_owner, STUDY.models.values()))]
     if not STUDY.is_fetched(model.checkpoint)
 }
 
@@ -214,10 +221,12 @@ def training_datasets(arm: str) -> list[str]:
 
 def pretraining_data(wildcards) -> list:
     """What a base model is made from: a dataset, and another base model if it takes that one's VAE."""
-    recipe = STUDY.models[wildcards.model].pretrain
-    owner = load_model_spec(recipe.vae_of, STUDY.path.parent / "models") if recipe.vae_of else None
+    spec = STUDY.models[wildcards.model]
+    if spec.pretrain is None:
+        return []  # `sgt pretrain` refuses it in one line
+    owner = vae_owner(spec)
     vae = [f"{owner.checkpoint}/{file}" for file in rules_of(owner.family).weights] if owner else []
-    return [*dataset(recipe.dataset), *map(ancient, vae)]
+    return [*dataset(spec.pretrain.dataset), *map(ancient, vae)]
 
 
 def trained_run(wildcards) -> Path:
