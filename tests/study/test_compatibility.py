@@ -21,7 +21,7 @@ MODEL_FILE, OMNIGEN2_FILE = "config/models/micro.yaml", "config/models/micro-omn
 GENERATION_FILE = "config/benchmarks/toyworld-gen.yaml"
 QUESTIONS_FILE = "config/benchmarks/toyworld-qa.yaml"
 QUESTIONS = {"name": "toyworld-qa", "task": "toyworld-qa", "version": 1, "dataset": "test", "groups": {}}
-DATASETS, RECIPE = STUDY["datasets"], STUDY["recipe"]
+DATASETS, DATA, RECIPE = STUDY["datasets"], STUDY["data"], STUDY["recipe"]
 SAM = {"source": "sam-sgt", "tars": 1}
 COCO = {"source": "coco", "images": 10, "maps": ["stuff"]}
 TALK = {"source": "llava-onevision", "samples": 10}
@@ -71,6 +71,13 @@ def test_every_family_is_a_folder():
          "arm 'segmentation' is rendered from panoptic.png, and its images ('scenes', toyworld) have none"),
         ({"proxies": {"segmentation": {"task": "segmentation", "granularity": "semantic"}}}, "datasets.scenes",
          "rendered from classes"),
+        ({"data": {**DATA, "held_out": "test"}}, None, None),
+        ({"data": {**DATA, "held_out": "nowhere"}}, None, "data.held_out: no dataset 'nowhere'"),
+        ({"data": {**DATA, "held_out": "photos"}, "datasets": {**DATASETS, "photos": COCO}}, "datasets.photos",
+         "arm 'depth' is rendered from depth.png, and data.held_out ('photos', coco) have none"),
+        ({"datasets": {**DATASETS, "photos": {**COCO, "maps": ["panoptic"]}}, "data": {**DATA, "proxy": "photos"},
+          "arms": ["sft", "panoptic"], "proxies": {"panoptic": {"task": "segmentation", "granularity": "panoptic"}}},
+         "data.held_out", "no benchmark's dataset has what every proxy needs"),
         ({"recipe": {**RECIPE, "trains": ["generation"]}}, "recipe.trains", "arm 'sft' does not use"),
         ({"recipe": {**RECIPE, "lora": {"rank": 1, "alpha": 1, "parts": ["generation"]}}}, "recipe.lora.parts",
          "train another part too"),
@@ -148,7 +155,7 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
         (GENERATION_FILE, GENERATION, "sampling.solver", "dpmsolver++", "sampling.solver", "not BAGEL's"),
         (GENERATION_FILE, GENERATION, "sampling.negative_prompt", "blur", "sampling.negative_prompt", "not BAGEL's"),
         (GENERATION_FILE, GENERATION, "sampling.cfg_interval", [0.8, 0.2], "sampling", "0.8 is above 0.2"),
-        (GENERATION_FILE, GENERATION, "name", "targets", "name", "is the folder of what proxy arms draw"),
+        (GENERATION_FILE, GENERATION, "name", "targets", "name", "is the name of a result of proxy arms"),
         (GENERATION_FILE, GENERATION, "task", "toyworld", "task", "no task 'toyworld'; use one of toyworld-gen"),
         (GENERATION_FILE, GENERATION, "task", None, "task", "missing; add it"),
         (GENERATION_FILE, GENERATION, "protocol", "paper", "protocol", "should be 'official'"),

@@ -101,7 +101,9 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(family, monkeypatch)
     assert record["checkpoint_sha256"] == weights_sha256(weight_hashes(spec, family.folder("segmentation") / "final"))
     assert record["identity"]["base"] == base_content(spec)
 
-    sgt("sample-targets", *family.words("segmentation"), "--count", 2)
+    sgt("treatment", *family.words("segmentation"))
+    treatment = json.loads(Path(f"results/scores/{family.model}/segmentation/seed0/treatment.json").read_text())
+    assert abs(treatment["use"]["value"]) < 0.1
     made = Path(f"results/predictions/{family.model}/segmentation/seed0/targets/images.tar")
     names = {extension for sample in read_shard(made) for extension in sample.files}
     assert names == {"png", "target.png", "input.png"}

@@ -1,7 +1,7 @@
 """A Transfusion: its losses, answers, images and states."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -137,6 +137,18 @@ class Transfusion(UnifiedModel[Batch]):
         return batch
 
     def loss(self, batch, timestep_shift) -> LossSums:
+        ce, mse = self._errors(batch, timestep_shift)
+        return LossSums((ce * batch.weights.to(self.device)).sum(), mse.sum())
+
+    @torch.no_grad()
+    def velocity_errors(self, examples, seeds, time) -> Tensor:
+        batch = self.batch(examples, seeds)
+        _, errors = self._errors(replace(batch, times=[time] * len(batch.times)), 1.0)
+        tokens = [noise[1][0].numel() // 4 for noise in batch.noise]
+        return torch.stack([each.mean() for each in errors.split(tokens)]).cpu()
+
+    def _errors(self, batch, timestep_shift) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of each supervised token, and squared velocity error of each token of a target."""
         clean = [self._latents(pixels, noise) for pixels, (noise, _) in zip(batch.targets, batch.noise, strict=True)]
         noise = [patches(noise, 2).to(self.device) for _, noise in batch.noise]
         times = [
@@ -151,7 +163,7 @@ class Transfusion(UnifiedModel[Batch]):
             predicted = self.network.latent_out(hidden[self._index(batch.pack.at["target"])])
         ce = F.cross_entropy(logits.float(), self._index(batch.pack.labels), reduction="none")
         mse = (predicted.float() - flow.velocity(data, noise)).square().mean(1)
-        return LossSums((ce * batch.weights.to(self.device)).sum(), mse.sum())
+        return ce, mse
 
     def run(self, pack: Pack, latents: Tensor | None = None, time: float = 0.0) -> Tensor:
         """Hidden states of a pack, with latents (L, numbers) of its targets, all at one time."""
