@@ -1,13 +1,14 @@
 """What findings compare: metrics, groups of arms, and their differences on the same items and seeds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from sgt.config.study import ARM_WITHOUT_PROXY
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
 from sgt.evaluation.statistics import Difference, paired_difference
-from sgt.reporting.scores import Scores
+from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.scores import Scores, interval
 from sgt.reporting.verdicts import direction
 
 # The abilities that the paper's claims distinguish.
@@ -23,11 +24,29 @@ def headline_metrics(scores: Scores) -> Iterator[tuple[str, Metric, str]]:
         yield name, metric, titles[name, metric.name]
 
 
-def proxy_tasks(scores: Scores, level: str | None = None) -> list[str]:
+def proxies_of(scores: Scores, level: str | None = None) -> list[str]:
     """The proxy arms, of one level if one is given, at the study's own ratio and images if it has such."""
     arms = scores.study.proxy_arms
     own = [arm for arm in arms if arm not in scores.study.study.variants] or arms
     return [arm for arm in own if level in (None, scores.study.proxy(arm).level)]
+
+
+def administered(scores: Scores, model: str, arms: Iterable[str]) -> list[str]:
+    """Those of some proxy arms that learned their task: claims are about these alone."""
+    return [arm for arm in arms if scores.administered(model, arm)]
+
+
+def not_administered(scores: Scores, model: str, arms: Iterable[str]) -> str:
+    """Those of some proxy arms that did not learn their task, with what was measured; empty if there are none."""
+    uses = {arm: scores.treatments[model, arm].use for arm in arms if not scores.administered(model, arm)}
+    texts = [f"{arm} has a use of {interval(use.value, use.low, use.high)}" for arm, use in uses.items()]
+    return f"{', '.join(texts)}; {MIN_USE} is needed" if texts else ""
+
+
+def controls_besides(scores: Scores) -> list[str]:
+    """The trained arms without a proxy besides the control."""
+    others = {ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, *scores.study.proxy_arms}
+    return [arm for arm in scores.study.study.arms if arm not in others]
 
 
 def with_both_abilities(scores: Scores) -> dict[str, tuple[Metric, Metric]]:
@@ -46,17 +65,20 @@ def _headline_of(scores: Scores, benchmark: str, ability: str) -> Metric | None:
 
 
 def against_control(scores: Scores, model: str, benchmark: str, metric: Metric) -> str:
-    """Which proxy arms are above and below the control, in words."""
-    gains = {arm: scores.over_control(model, arm, benchmark, metric) for arm in scores.study.proxy_arms}
+    """Which administered proxy arms are above and below the control, in words. One seed ranks none of them."""
+    arms = administered(scores, model, scores.study.proxy_arms)
+    gains = {arm: scores.over_control(model, arm, benchmark, metric) for arm in arms}
     above, below, neither = ([arm for arm, gain in gains.items() if direction(gain) == sign] for sign in (1, -1, 0))
     if len(gains) == 1:
         ((arm, gain),) = gains.items()
         return f"{arm} is {PLACE[direction(gain)]}"
     highest = max(gains, key=lambda arm: gains[arm].value)
+    ranked = len(scores.study.study.seeds) > 1
+    whole = "every proxy" if len(arms) == len(scores.study.proxy_arms) else "every administered proxy"
     if len(above) == len(gains):
-        return f"every proxy is above the control; {highest} most"
+        return f"{whole} is above the control{f'; {highest} most' if ranked else ''}"
     if len(below) == len(gains):
-        return f"every proxy is below the control; {highest} least"
+        return f"{whole} is below the control{f'; {highest} least' if ranked else ''}"
     if len(neither) == len(gains):
         return "no proxy is seen to differ from the control"
     parts = {1: above, -1: below, 0: neither}

@@ -1,4 +1,4 @@
-"""Gains by metric and arm, generation metrics by arm, training curves, and sheets of what was made."""
+"""Treatment by arm, gains by metric and arm, generation metrics by arm, training curves, and sheets of what was made."""
 
 import json
 from collections.abc import Callable
@@ -14,15 +14,19 @@ from matplotlib.figure import Figure
 
 from sgt.atomic import atomic_path
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.reporting.figure_names import compared_arms, figures_of
+from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.contents import compared_arms, figures_of
+from sgt.reporting.matrix import matrix
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
+from sgt.reporting.treatments import share_of_way
 from sgt.study.load import LoadedStudy
 
 # Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
 COLOURS = {
     "base": "#b8b8b8",
     "sft": "#6e6e6e",
+    "sft-compute": "#303030",
     "segmentation": "#c8321f",
     "depth": "#e69f00",
     "edge": "#0072b2",
@@ -42,12 +46,42 @@ def write_figures(study: LoadedStudy) -> None:
                 sheet = target_sheet(study) if name == "samples" else generated_sheet(study)
                 with atomic_path(folder / f"{name}.png") as temporary:
                     sheet.save(temporary, "PNG")
+            case "treatment":
+                _save(treatment(scores), folder / "treatment.png")
+            case "outcomes":
+                _save(matrix(scores), folder / "outcomes.png")
             case "gains":
                 _save(gains(scores), folder / "gains.png")
             case "generation":
                 _save(generation(scores), folder / "generation.png")
             case "training":
                 _save(training(study), folder / "training.png")
+
+
+def treatment(scores: Scores) -> Figure:
+    """Use and fidelity of every proxy arm, with 95% intervals; a row of panels per model."""
+    models, arms = scores.study.study.models, scores.study.proxy_arms
+    figure, axes = plt.subplots(
+        len(models), 2, figsize=(10, (0.7 + 0.34 * len(arms)) * len(models)), squeeze=False, layout="constrained"
+    )
+    for model, (of_use, of_fidelity) in zip(models, axes, strict=True):
+        measures = []
+        for place, arm in enumerate(arms):
+            checked = scores.treatments[model, arm]
+            measures.append(checked.fidelity.name)
+            for axis, estimate in ((of_use, checked.use), (of_fidelity, share_of_way(checked.fidelity))):
+                span = (np.array([each]) for each in (estimate.value, estimate.low, estimate.high))
+                _points(axis, *span, np.array([place]), arm, checked.is_administered)
+        of_use.axvline(MIN_USE, color="black", lw=0.8, ls="--")
+        of_use.set(title=f"{model}: use", xlim=(min(0.0, of_use.get_xlim()[0]), 1.0))
+        of_fidelity.set(title=f"{model}: fidelity, floor 0 to ceiling 1")
+        for bound in (0, 1):
+            of_fidelity.axvline(bound, color="black", lw=0.8)
+        for axis, labels in ((of_use, arms), (of_fidelity, measures)):
+            axis.set_yticks(range(len(arms)), labels)
+            axis.set_ylim(len(arms) - 0.5, -0.5)
+            _clean(axis)
+    return figure
 
 
 def gains(scores: Scores) -> Figure:
@@ -107,16 +141,7 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
             rows = cells[(cells["model"] == model) & (cells["arm"] == arm)]
             values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
             y = [metrics.index(row) * pitch + place for row in rows["row"]]
-            axis.errorbar(
-                values,
-                y,
-                xerr=[values - low, high - values],
-                fmt="o",
-                ms=3.5,
-                lw=1.2,
-                color=COLOURS.get(arm),
-                label=arm,
-            )
+            _points(axis, values, low, high, np.array(y), arm, scores.administered(model, arm))
         if zero:
             axis.axvline(0, color="black", lw=0.8)
         axis.set(xlabel=f"{label}, 95% interval over {over}", title=model)
@@ -127,6 +152,23 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
     axes[0][0].invert_yaxis()
     axes[0][-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def _points(
+    axis: plt.Axes, values: np.ndarray, low: np.ndarray, high: np.ndarray, y: np.ndarray, arm: str, treated: bool | None
+) -> None:
+    """An arm's values with their intervals, hollow if it has a proxy that it did not learn."""
+    axis.errorbar(
+        values,
+        y,
+        xerr=[values - low, high - values],
+        fmt="o",
+        ms=3.5,
+        lw=1.2,
+        mfc="white" if treated is False else None,
+        color=COLOURS.get(arm),
+        label=arm,
+    )
 
 
 def _clean(axis: plt.Axes) -> None:

@@ -11,26 +11,32 @@ from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
+from sgt.evaluation.treatment import read_treatment
 from sgt.proxies.contact_sheet import contact_sheet
 from sgt.study.load import LoadedStudy, Run
 
 ROWS = 6
+# The least side of a cell, pixels; it grows to a multiple of the scenes' side, so that their pixels stay square.
 SIDE = 96
 
 Rows = list[dict[str, Image.Image]]
 
 
 def target_sheet(study: LoadedStudy) -> Image.Image:
-    """Per held-out scene and proxy arm of the first seed: the image the arm saw, the target, and what the arm made."""
+    """Per held-out scene and proxy arm of the first seed: the image the arm saw, the target, and what the arm made.
+
+    Above what an arm made stands its use: whether it depends on the image.
+    """
 
     def columns(rows: Rows, run: Run) -> None:
-        if not run.proxy or not study.samples_targets(run.proxy):
+        if run not in study.sampled_runs:
             return
+        use = read_treatment(study, run).use.value
         for row, sample in _beside(rows, study.prediction_dir(run, "targets") / "images.tar"):
-            if study.proxy(run.proxy).degrades:
-                row[f"{run.arm}: shown"] = _picture(sample, "input.png")
-            row[f"{run.arm}: target"] = _picture(sample, "target.png")
-            row[f"{run.arm}: made"] = _picture(sample, "png")
+            if study.proxy(run.arm).degrades:
+                row[f"{run.arm}\nshown"] = _picture(sample, "input.png")
+            row[f"{run.arm}\ntarget"] = _picture(sample, "target.png")
+            row[f"{run.arm}\nmade, use {use:.2f}"] = _picture(sample, "png")
 
     return _sheet(study, "input", columns)
 
@@ -50,11 +56,12 @@ def _sheet(study: LoadedStudy, title: str, columns: Callable[[Rows, Run], None])
     """A part per model, one above the other; the columns of its runs of the first seed stand beside the scenes."""
     parts = []
     for model in study.study.models:
-        rows = _scenes(study, title if len(study.study.models) == 1 else f"{model}: {title}")
+        rows = _scenes(study, title if len(study.study.models) == 1 else f"{model}\n{title}")
         for run in study.runs:
             if run.model == model and run.seed == study.study.seeds[0]:
                 columns(rows, run)
-        parts.append(contact_sheet(rows, SIDE))
+        longest = max(next(iter(rows[0].values())).size)
+        parts.append(contact_sheet(rows, -(-SIDE // longest) * longest if longest < SIDE else SIDE))
     whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
     for index, part in enumerate(parts):
         whole.paste(part, (0, sum(above.height for above in parts[:index])))

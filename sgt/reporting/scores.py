@@ -1,4 +1,4 @@
-"""The score files of a study, read and checked, and their metrics over seeds and against the control."""
+"""The score files and treatment checks of a study, read and checked, and metrics over seeds and against the control."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -11,18 +11,19 @@ from sgt.errors import SgtError
 from sgt.evaluation.metrics import Items, Metric, items_of
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
+from sgt.reporting.treatments import read_treatments
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
 
 
 class Scores:
-    """Every score file of a study.
+    """Every score file of a study, and the treatment of each proxy arm.
 
     Args:
         study: the study.
 
     Raises:
-        SgtError: one is missing, of another layout, or of other data than the first run's.
+        SgtError: a file is missing, of another layout, or scores are of other data than the first run's.
     """
 
     def __init__(self, study: LoadedStudy) -> None:
@@ -37,6 +38,8 @@ class Scores:
         for (_, name), score in self.files.items():
             for metric, summed in score["metrics"].items():
                 self._metrics[name].setdefault(metric, Metric(metric, **summed["about"]))
+        self.treatments = read_treatments(study)
+        self._items: dict[tuple[str, str, str, str], Items] = {}
 
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm, by seed."""
@@ -70,8 +73,16 @@ class Scores:
 
     def items(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items:
         """The items of a metric for one arm; values are seeds × items."""
-        runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
-        return Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+        key = (model, arm, benchmark, metric.name)
+        if key not in self._items:
+            runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
+            self._items[key] = Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+        return self._items[key]
+
+    def administered(self, model: str, arm: str) -> bool | None:
+        """Whether an arm learned its task; None for an arm without a proxy."""
+        treatment = self.treatments.get((model, arm))
+        return treatment and treatment.is_administered
 
     def gain(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference | None:
         """An arm's metric less the control's on the same items and seeds; None for the control, or without one."""
@@ -89,9 +100,10 @@ class Scores:
     def cells(self) -> pd.DataFrame:
         """One row per model, arm and metric.
 
-        Columns: ``model``, ``arm``, ``level`` (of the proxy), ``seeds`` (how many), ``benchmark``, ``metric`` (name);
-        ``value``, ``low``, ``high`` (95%), ``n`` (items), ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the
-        control; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
+        Columns: ``model``, ``arm``, ``level`` (of the proxy), ``administered`` (whether the arm learned its proxy),
+        ``seeds`` (how many), ``benchmark``, ``metric`` (name); ``value``, ``low``, ``high`` (95%), ``n`` (items),
+        ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the control and ``detectable``, the smallest gain that
+        would be seen; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
         """
         rows = []
         for model in self.study.study.models:
@@ -110,6 +122,7 @@ class Scores:
             "model": model,
             "arm": arm,
             "level": self.study.proxy(arm).level if arm in self.study.proxy_arms else None,
+            "administered": self.administered(model, arm),
             "seeds": len(runs),
             "benchmark": benchmark,
             "metric": metric.name,
@@ -118,6 +131,7 @@ class Scores:
             "gain": gain and gain.value,
             "gain_low": gain and gain.low,
             "gain_high": gain and gain.high,
+            "detectable": gain and gain.detectable,
             "scores": " ".join(str(self.study.score_file(run, benchmark)) for run in runs),
             "command": " && ".join(first["commands"]),
         }

@@ -15,7 +15,7 @@ from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
-from sgt.reporting.figure_names import figures_of
+from sgt.reporting.contents import figures_of, table_files
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.config.benchmarks import TARGETS as DRAWN
 from sgt.study.ownership import claim_results
