@@ -13,8 +13,8 @@ Row = dict[str, Image.Image]
 def contact_sheet(rows: list[Row], side: int) -> Image.Image:
     """An RGB image of rows that have the same titles, of one line or several, with each image in a cell.
 
-    A cell has ``side`` × ``side`` pixels. Each pixel of an image becomes a square of as many as fit; an image larger than
-    its cell is reduced. Both are by nearest neighbour, which keeps the colours of labels.
+    A cell has ``side`` × ``side`` pixels. Each pixel of an image becomes a square of as many as fit; an image larger
+    than its cell is reduced. Both are by nearest neighbour, which keeps the colours of labels.
     """
     titles = list(rows[0])
     pitch = side + GAP

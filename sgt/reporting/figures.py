@@ -1,4 +1,4 @@
-"""Treatment by arm, gains by metric and arm, generation metrics by arm, training curves, and sheets of what was made."""
+"""Treatment, gains and generation metrics by arm, training curves, and sheets of what was made."""
 
 import json
 from collections.abc import Callable
@@ -85,18 +85,20 @@ def treatment(scores: Scores) -> Figure:
 
 
 def gains(scores: Scores) -> Figure:
-    """Gain over the control by metric, a point with its 95% interval per arm; a panel per model."""
+    """Gain over the control of what sums benchmarks up, a point with its 95% interval per arm; a panel per model."""
     cells = scores.cells[scores.cells["arm"].isin(compared_arms(scores.study))]
-    cells = cells[~_of_images(scores, cells)]
-    return _panels(scores, cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
+    pairs = zip(cells["benchmark"], cells["metric"], strict=True)
+    headline = np.array([scores.metric(*pair).headline for pair in pairs], bool)
+    cells = cells[~_of_images(scores, cells) & headline]
+    return _panels(
+        scores, cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft, {unit}", zero=True
+    )
 
 
 def generation(scores: Scores) -> Figure:
     """Generation metrics by arm, with 95% intervals; a panel per model."""
     cells = scores.cells[_of_images(scores, scores.cells)]
-    pairs = cells[["benchmark", "metric"]].drop_duplicates().itertuples(index=False)
-    units = ", ".join(dict.fromkeys(scores.metric(*pair).unit for pair in pairs))
-    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), units, zero=False)
+    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), "{unit}", zero=False)
 
 
 def _of_images(scores: Scores, cells: pd.DataFrame) -> pd.Series:
@@ -126,30 +128,42 @@ def training(study: LoadedStudy) -> Figure:
 
 
 def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
+    """A row of panels per unit of the metrics, a panel per model.
+
+    Args:
+        scores: that the cells are of.
+        cells: rows of :attr:`Scores.cells`.
+        span: value, low and high of a cell.
+        label: of the horizontal axes, with ``{unit}`` for the unit.
+        zero: whether zero has a line.
+    """
     pairs = list(zip(cells["benchmark"], cells["metric"], strict=True))
     titles = scores.titles(pairs)
-    cells = cells.assign(row=[titles[pair] for pair in pairs])
-    models, metrics, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "row", "arm"))
+    cells = cells.assign(row=[titles[pair] for pair in pairs], unit=[scores.metric(*pair).unit for pair in pairs])
+    models, units, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "unit", "arm"))
     pitch = len(arms) + 1.5
     over = f"seeds and {scores.clusters}" if len(scores.study.study.seeds) > 1 else scores.clusters
+    heights = [1.0 + 0.11 * pitch * cells[cells["unit"] == unit]["row"].nunique() for unit in units]
     figure, axes = plt.subplots(
-        1, len(models), figsize=(1.5 + 5.5 * len(models), 1.0 + 0.11 * pitch * len(metrics)), squeeze=False,
-        sharey=True, layout="constrained",
+        len(units), len(models), figsize=(1.5 + 5.5 * len(models), sum(heights)), squeeze=False, sharey="row",
+        height_ratios=heights, layout="constrained",
     )  # fmt: skip
-    for axis, model in zip(axes[0], models, strict=True):
-        for place, arm in enumerate(arms):
-            rows = cells[(cells["model"] == model) & (cells["arm"] == arm)]
-            values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
-            y = [metrics.index(row) * pitch + place for row in rows["row"]]
-            _points(axis, values, low, high, np.array(y), arm, scores.administered(model, arm))
-        if zero:
-            axis.axvline(0, color="black", lw=0.8)
-        axis.set(xlabel=f"{label}, 95% interval over {over}", title=model)
-        axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
-        for index in range(1, len(metrics)):
-            axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)
-        _clean(axis)
-    axes[0][0].invert_yaxis()
+    for unit, of_unit in zip(units, axes, strict=True):
+        metrics = list(dict.fromkeys(cells[cells["unit"] == unit]["row"]))
+        for axis, model in zip(of_unit, models, strict=True):
+            for place, arm in enumerate(arms):
+                rows = cells[(cells["model"] == model) & (cells["arm"] == arm) & (cells["unit"] == unit)]
+                values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
+                y = np.array([metrics.index(row) * pitch + place for row in rows["row"]])
+                _points(axis, values, low, high, y, arm, scores.administered(model, arm))
+            if zero:
+                axis.axvline(0, color="black", lw=0.8)
+            axis.set(xlabel=f"{label.format(unit=unit)}, 95% interval over {over}", title=model)
+            axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
+            for index in range(1, len(metrics)):
+                axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)
+            _clean(axis)
+        of_unit[0].invert_yaxis()
     axes[0][-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 

@@ -15,29 +15,24 @@ LINES, UNSEEN = "#c8c8c8", "#9a9a9a"
 
 
 def matrix(scores: Scores) -> Figure:
-    """Differences from the control by kind and arm: a row of panels per model, a panel per benchmark and unit.
+    """Differences from the control by kind and arm: a row per model, a panel per benchmark, unit and better side.
 
     Cells are coloured where the interval excludes zero, and hatched where the arm was not administered.
     """
     outcomes = outcomes_of(scores)
-    panels = list(dict.fromkeys(zip(outcomes["benchmark"], outcomes["unit"], strict=True)))
     models, arms = (list(dict.fromkeys(outcomes[column])) for column in ("model", "arm"))
-    of_panel = {
-        panel: outcomes[(outcomes["benchmark"] == panel[0]) & (outcomes["unit"] == panel[1])] for panel in panels
-    }
-    tallest = max(part["metric"].nunique() for part in of_panel.values())
-    figure, axes = plt.subplots(
-        len(models), len(panels), figsize=((1.6 + 0.72 * len(arms)) * len(panels), (1.3 + 0.24 * tallest) * len(models)),
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for (benchmark, unit), column in zip(panels, axes.T, strict=True):
-        part = of_panel[benchmark, unit]
+    panels = list(outcomes.groupby(["benchmark", "unit", "higher_is_better"], sort=False))
+    tallest = max(part["metric"].nunique() for _, part in panels)
+    size = (1.6 + 0.72 * len(arms)) * len(panels), (1.3 + 0.24 * tallest) * len(models)
+    figure, axes = plt.subplots(len(models), len(panels), figsize=size, squeeze=False, layout="constrained")
+    for ((benchmark, unit, higher), part), column in zip(panels, axes.T, strict=True):
         coloured = part[(part["seen"] != "") & ~part["administered"].isin([False])]
         # The difference that has the full colour, in the panels of all models alike.
         largest = coloured["difference"].abs().max() if len(coloured) else 1.0
         for model, axis in zip(models, column, strict=True):
             _draw(axis, part[part["model"] == model], arms, largest)
-            axis.set_title(f"{model}: {benchmark}\n{unit}, less sft", fontsize=9)
+            better = "" if higher else ", lower is better"
+            axis.set_title(f"{model}: {benchmark}\n{unit}, less sft{better}", fontsize=9)
     return figure
 
 
@@ -63,7 +58,7 @@ def _draw(axis: plt.Axes, part: pd.DataFrame, arms: list[str], largest: float) -
         if not np.isnan(row.difference) and not untreated:
             ink = "white" if seen and abs(better) > 0.6 * largest else "black" if seen else UNSEEN
             axis.text(x, y, f"{row.difference:+.3f}", ha="center", va="center", fontsize=7, color=ink)
-    axis.set(xlim=(-0.5, len(arms) - 0.5), ylim=(len(titles) - 0.5, -0.5))
+    axis.set(xlim=(-0.52, len(arms) - 0.48), ylim=(len(titles) - 0.48, -0.52))
     axis.set_xticks(range(len(arms)), arms, rotation=35, ha="right", fontsize=8)
     axis.set_yticks(range(len(titles)), list(titles.values()), fontsize=8)
     axis.tick_params(length=0)

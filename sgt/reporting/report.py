@@ -12,8 +12,8 @@ import yaml
 from sgt.atomic import write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.reporting.environments import environments
 from sgt.reporting.contents import CAPTIONS, figures_of
+from sgt.reporting.environments import environments
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times

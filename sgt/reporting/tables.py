@@ -12,7 +12,6 @@ import pandas as pd
 
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
-from sgt.evaluation.statistics import Estimate
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.contents import compared_arms
 from sgt.reporting.outcomes import outcomes_of
@@ -69,7 +68,7 @@ def write_tables(study: LoadedStudy) -> None:
 
 def _write(path: Path, rows: pd.DataFrame, people: pd.DataFrame, below: str, latex: str) -> None:
     write_text(path.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6f"))
-    write_text(path.with_suffix(".md"), f"{people.to_markdown(index=False)}\n\n{below}\n")
+    write_text(path.with_suffix(".md"), f"{people.to_markdown(index=False, disable_numparse=True)}\n\n{below}\n")
     write_text(path.with_suffix(".tex"), latex)
 
 

@@ -36,7 +36,8 @@ def over_seeds(treatments: Sequence[Treatment]) -> Treatment:
     """The treatment of an arm, from those of its runs."""
     first = treatments[0]
     measures = [
-        _fidelity_over_seeds(of_one) for of_one in zip(*((each.fidelity, *each.more) for each in treatments), strict=True)
+        _fidelity_over_seeds(of_one)
+        for of_one in zip(*((each.fidelity, *each.more) for each in treatments), strict=True)
     ]
     use = _mean([each.use for each in treatments], (None, 1.0))
     return replace(first, use=use, fidelity=measures[0], more=tuple(measures[1:]))

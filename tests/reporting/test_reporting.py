@@ -194,7 +194,9 @@ def test_a_study_from_its_runs_to_its_report(study):
     page = Page()
     page.feed(text)
     assert not page.open
-    assert len(page.sources) == len(drawn) and all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert len(page.sources) == len(drawn) and all(
+        source.startswith("data:image/png;base64,") for source in page.sources
+    )
     for run in loaded.runs:
         assert f"sgt train {study} --model micro --arm {run.arm} --seed 0" in text
     assert "high-level proxies help perception more than low-level ones" in text

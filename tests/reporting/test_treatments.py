@@ -51,7 +51,9 @@ def test_a_level_without_an_administered_arm_is_not_tested(study_with):
     study = study_with(SKILL, 3, use={"edge": 0.07, "reconstruction": 0.3})
     found = {finding.claim: finding for finding in findings(Scores(study))}
     assert found[LEVELS].verdict == "not tested"
-    assert "edge has a use of 0.070" in found[LEVELS].found and "reconstruction has a use of 0.300" in found[LEVELS].found
+    assert (
+        "edge has a use of 0.070" in found[LEVELS].found and "reconstruction has a use of 0.300" in found[LEVELS].found
+    )
     assert not any("help perception more than low-level" in claim for claim in found)
     assert found["micro: segmentation helps perception"].found == "segmentation is above the control"
     study = study_with(SKILL, 3, use={"segmentation": 0.49})
@@ -231,7 +233,7 @@ def test_the_matrix_is_coloured_where_zero_is_out_and_hatched_where_nothing_was_
     outcomes = outcomes_of(scores)
     assert [axis.get_title() for axis in panels] == [
         "micro: qa\nshare of questions, less sft",
-        "micro: qa\nnats, less sft",
+        "micro: qa\nnats, less sft, lower is better",
     ]
     for axis, unit in zip(panels, ("share of questions", "nats"), strict=True):
         part = outcomes[outcomes["unit"] == unit]
