@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sgt.atomic import atomic_path
 from sgt.config.benchmarks import ImageBenchmark
@@ -164,7 +165,8 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
                 axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)
             _clean(axis)
         of_unit[0].invert_yaxis()
-    axes[0][-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    arms_shown = [Line2D([], [], marker="o", ms=3.5, lw=1.2, color=COLOURS.get(arm), label=arm) for arm in arms]
+    axes[0][-1].legend(handles=arms_shown, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
