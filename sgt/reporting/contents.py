@@ -8,7 +8,8 @@ CAPTIONS = {
     "treatment": "Did the arms learn their task? Left, use: how much what an arm draws depends on the image it is "
     "shown, with the least that counts as administered. Right, fidelity to the true target, from the floor (0: the "
     "target of another image) to the ceiling (1: the true target through the VAE). Hollow: not administered.",
-    "samples": "What each proxy arm makes of held-out images, beside the target it should make.",
+    "samples": "What each proxy arm makes of held-out images, beside the target it should make, with the arm's use. "
+    "Colours without a meaning of their own, as of instances, are permuted to fit the target's.",
     "gains": "Gain over the control that was trained on the same questions without a proxy, by metric. Hollow: not "
     "administered.",
     "outcomes": "Difference from the control, by metric and arm. Coloured where the 95% interval excludes zero: blue "
@@ -25,7 +26,7 @@ def figures_of(study: LoadedStudy) -> list[str]:
     makes_images = [isinstance(benchmark, ImageBenchmark) for benchmark in study.benchmarks.values()]
     has = {
         "treatment": bool(study.proxy_arms),
-        "samples": any(makes_images) and bool(study.proxy_arms),
+        "samples": bool(study.proxy_arms),
         "gains": not all(makes_images) and bool(compared_arms(study)),
         "outcomes": bool(compared_arms(study)),
         "generation": any(makes_images),

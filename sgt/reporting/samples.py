@@ -26,37 +26,58 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
     """Per held-out scene and proxy arm of the first seed: the image the arm saw, the target, and what the arm made.
 
     Above what an arm made stands its use: whether it depends on the image.
+
+    Raises:
+        SgtError: the study has no held-out images, or there is none that every arm was checked on.
     """
+    if study.held_out is None:
+        raise SgtError(study.path, "no held-out images", "name a dataset in data.held_out")
+    scenes = open_dataset(study.dataset_dir(study.held_out))
+    drawn = [study.drawn_targets(run) for run in study.proxy_runs if run.seed == study.study.seeds[0]]
+    # A proxy leaves out the images that it has no target for.
+    of_all = set.intersection(*({sample.key for sample in read_shard(path)} for path in drawn))
+    places = [place for place, key in enumerate(scenes.keys) if key in of_all][:ROWS]
+    if not places:
+        raise SgtError(
+            study.dataset_dir(study.held_out), "no image that every proxy arm was checked on", "use a dataset with more"
+        )
+    keys = [scenes.keys[place] for place in places]
 
     def columns(rows: Rows, run: Run) -> None:
-        if run not in study.sampled_runs:
+        if not run.proxy:
             return
-        use = read_treatment(study, run).use.value
-        for row, sample in _beside(rows, study.prediction_dir(run, "targets") / "images.tar"):
-            if study.proxy(run.arm).degrades:
-                row[f"{run.arm}\nshown"] = _picture(sample, "input.png")
-            row[f"{run.arm}\ntarget"] = _picture(sample, "target.png")
-            row[f"{run.arm}\nmade, use {use:.2f}"] = _picture(sample, "png")
+        proxy, use = study.proxy(run.proxy), read_treatment(study, run).use.value
+        samples = {sample.key: sample for sample in read_shard(study.drawn_targets(run)) if sample.key in keys}
+        for row, key in zip(rows, keys, strict=True):
+            if proxy.degrades:
+                row[f"{run.arm}\nshown"] = _picture(samples[key], "input.png")
+            target = row[f"{run.arm}\ntarget"] = _picture(samples[key], "target.png")
+            row[f"{run.arm}\nmade, use {use:.2f}"] = proxy.displayed(_picture(samples[key], "png"), target)
 
-    return _sheet(study, "input", columns)
+    return _sheet(study, "input", [image_of(scenes[place]) for place in places], columns)
 
 
 def generated_sheet(study: LoadedStudy) -> Image.Image:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
-    name = _benchmark(study).name
+    benchmark = _benchmark(study)
+    name, scenes = benchmark.name, open_dataset(study.dataset_dir(benchmark.dataset))
+    count = min(ROWS, benchmark.samples or len(scenes), len(scenes))
 
     def columns(rows: Rows, run: Run) -> None:
         for row, sample in _beside(rows, study.prediction_dir(run, name) / "images.tar"):
             row[run.arm] = _picture(sample, "png")
 
-    return _sheet(study, "true scene", columns)
+    return _sheet(study, "true scene", [image_of(scenes[place]) for place in range(count)], columns)
 
 
-def _sheet(study: LoadedStudy, title: str, columns: Callable[[Rows, Run], None]) -> Image.Image:
+def _sheet(
+    study: LoadedStudy, title: str, images: list[Image.Image], columns: Callable[[Rows, Run], None]
+) -> Image.Image:
     """A part per model, one above the other; the columns of its runs of the first seed stand beside the scenes."""
     parts = []
     for model in study.study.models:
-        rows = _scenes(study, title if len(study.study.models) == 1 else f"{model}\n{title}")
+        name = title if len(study.study.models) == 1 else f"{model}\n{title}"
+        rows: Rows = [{name: image} for image in images]
         for run in study.runs:
             if run.model == model and run.seed == study.study.seeds[0]:
                 columns(rows, run)
@@ -66,13 +87,6 @@ def _sheet(study: LoadedStudy, title: str, columns: Callable[[Rows, Run], None])
     for index, part in enumerate(parts):
         whole.paste(part, (0, sum(above.height for above in parts[:index])))
     return whole
-
-
-def _scenes(study: LoadedStudy, title: str) -> Rows:
-    benchmark = _benchmark(study)
-    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
-    count = min(ROWS, benchmark.samples or len(dataset), len(dataset))
-    return [{title: image_of(dataset[place])} for place in range(count)]
 
 
 def _benchmark(study: LoadedStudy) -> ImageBenchmark:
