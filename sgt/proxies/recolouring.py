@@ -9,8 +9,8 @@ from sgt.proxies.fidelity import nearest_colours
 def permuted_colours(made: Image.Image, target: Image.Image, colours: np.ndarray) -> Image.Image:
     """A made image with the colours of a palette permuted so that it overlaps with the target as much as possible.
 
-    Each pixel is moved by the difference between its nearest colour and the one that replaces it, so that what is not
-    exactly of one colour stays so. A colour that overlaps with nothing stays where it can.
+    A pixel stays as far from the colour that replaces its nearest one as it was from that, so that what is not exactly
+    of one colour stays so. A colour that overlaps with nothing stays where it can.
 
     Args:
         made: RGB.
@@ -26,5 +26,8 @@ def permuted_colours(made: Image.Image, target: Image.Image, colours: np.ndarray
     np.add.at(overlap, (labels, true), 1)
     foreground = overlap[1:, 1:] + np.eye(len(colours) - 1) / 2
     replaced_by = np.array([0, *(linear_sum_assignment(foreground, maximize=True)[1] + 1)])
-    pixels = np.asarray(made, np.int64) + (colours[replaced_by] - colours)[labels]
+    nearest, new = colours[labels], colours[replaced_by][labels]
+    away = np.asarray(made, np.int64) - nearest
+    # To the other side, where this one has no values.
+    pixels = np.where((new + away < 0) | (new + away > 255), new - away, new + away)
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
