@@ -67,11 +67,10 @@ def difference(
     scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str], others: list[str]
 ) -> Difference:
     """The mean of some arms less that of others, on the same items and seeds."""
-    a, b = (
-        np.mean([scores.items(model, arm, benchmark, metric).values for arm in group], axis=0)
-        for group in (arms, others)
-    )
-    return paired_difference(a, b, scores.items(model, arms[0], benchmark, metric).clusters)
+    items = scores.paired_items(model, [*arms, *others], benchmark, metric)
+    values = [each.values for each in items]
+    a, b = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
+    return paired_difference(a, b, items[0].clusters)
 
 
 def helped(metric: Metric, gain: Difference) -> Difference:
@@ -81,7 +80,7 @@ def helped(metric: Metric, gain: Difference) -> Difference:
 
 def gains_by_item(scores: Scores, model: str, benchmark: str, metric: Metric, arm: str) -> tuple[np.ndarray, list[str]]:
     """Gain over the control, seeds × items, turned so that above zero is better, and the cluster of each item."""
-    treated, control = (scores.items(model, each, benchmark, metric) for each in (arm, ARM_WITHOUT_PROXY))
+    treated, control = scores.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
     gain = treated.values - control.values
     return gain if metric.higher_is_better else -gain, treated.clusters
 

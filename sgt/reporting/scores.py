@@ -1,6 +1,6 @@
 """The score files of a study, read and checked, and their metrics over seeds and against the control."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.metrics import Items, Metric, items_of
+from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
 from sgt.study.identity import SCORE_SCHEMA
@@ -69,9 +69,13 @@ class Scores:
         return " and ".join(sorted("items" if name == "id" else f"{name}s" for name in names))
 
     def items(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items:
-        """The items of a metric for one arm; values are seeds × items."""
-        runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
+        """The items of a metric that all runs of an arm have; values are seeds × items."""
+        runs = shared_items([items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)])
         return Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+
+    def paired_items(self, model: str, arms: Sequence[str], benchmark: str, metric: Metric) -> list[Items]:
+        """For each arm the items of a metric that the runs of all these arms have; values are seeds × items."""
+        return shared_items([self.items(model, arm, benchmark, metric) for arm in arms])
 
     def gain(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference | None:
         """An arm's metric less the control's on the same items and seeds; None for the control, or without one."""
@@ -81,8 +85,7 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        treated = self.items(model, arm, benchmark, metric)
-        control = self.items(model, ARM_WITHOUT_PROXY, benchmark, metric)
+        treated, control = self.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
         return paired_difference(treated.values, control.values, treated.clusters)
 
     @cached_property
