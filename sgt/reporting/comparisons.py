@@ -6,9 +6,9 @@ import numpy as np
 
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
-from sgt.evaluation.statistics import Difference, paired_difference
+from sgt.evaluation.statistics import Difference, difference_of_means
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.scores import Scores, interval
+from sgt.reporting.scores import Scores, interval, paired
 from sgt.reporting.verdicts import direction
 
 # The abilities that the paper's claims distinguish.
@@ -89,11 +89,10 @@ def difference(
     scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str], others: list[str]
 ) -> Difference:
     """The mean of some arms less that of others, on the same items and seeds."""
-    a, b = (
-        np.mean([scores.items(model, arm, benchmark, metric).values for arm in group], axis=0)
-        for group in (arms, others)
-    )
-    return paired_difference(a, b, scores.items(model, arms[0], benchmark, metric).clusters)
+    items = scores.paired_items(model, [*arms, *others], benchmark, metric)
+    values = [each.values for each in items]
+    a, b = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
+    return paired(a, b, items[0].clusters)
 
 
 def helped(metric: Metric, gain: Difference) -> Difference:
@@ -101,9 +100,18 @@ def helped(metric: Metric, gain: Difference) -> Difference:
     return gain if metric.higher_is_better else -gain
 
 
-def gains_by_item(scores: Scores, model: str, benchmark: str, metric: Metric, arm: str) -> tuple[np.ndarray, list[str]]:
-    """Gain over the control, seeds × items, turned so that above zero is better, and the cluster of each item."""
-    treated, control = (scores.items(model, each, benchmark, metric) for each in (arm, ARM_WITHOUT_PROXY))
+def difference_of_gains(
+    scores: Scores, model: str, benchmark: str, metrics: tuple[Metric, Metric], arm: str
+) -> Difference:
+    """The gain of an arm over the control by one metric less that by another, each turned so that more is better."""
+    (a, of_a), (b, of_b) = (_gains_by_item(scores, model, benchmark, metric, arm) for metric in metrics)
+    return difference_of_means(a, b, of_a, of_b) if of_a and of_b else paired(a, b, [])
+
+
+def _gains_by_item(
+    scores: Scores, model: str, benchmark: str, metric: Metric, arm: str
+) -> tuple[np.ndarray, list[str]]:
+    treated, control = scores.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
     gain = treated.values - control.values
     return gain if metric.higher_is_better else -gain, treated.clusters
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
-from sgt.evaluation.statistics import difference_of_means
 from sgt.reporting.comparisons import (
     PERCEPTION,
     PLACE,
@@ -19,7 +18,7 @@ from sgt.reporting.comparisons import (
     against_control,
     controls_besides,
     difference,
-    gains_by_item,
+    difference_of_gains,
     have_intervals,
     headline_metrics,
     helped,
@@ -186,8 +185,7 @@ def _abilities(scores: Scores, model: str) -> Iterator[Finding]:
                 yield _untreated(scores, model, "abilities", claim, [arm])
         for arm in arms:
             gain, other = (difference(scores, model, name, metric, [arm], [ARM_WITHOUT_PROXY]) for metric in metrics)
-            (a, of_a), (b, of_b) = (gains_by_item(scores, model, name, metric, arm) for metric in metrics)
-            more = difference_of_means(a, b, of_a, of_b)
+            more = difference_of_gains(scores, model, name, metrics, arm)
             found = f"in perception {arm} is {PLACE[direction(gain)]}, in reasoning {PLACE[direction(other)]}"
             if not have_intervals(gain, other, more):
                 found = why_unseen("perception and reasoning", gain, other, more)

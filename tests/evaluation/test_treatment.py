@@ -18,7 +18,7 @@ from sgt.data.shards import read_shard
 from sgt.errors import SgtError
 from sgt.evaluation.check_treatment import KINDS, compare, flow_errors, held_out_items
 from sgt.evaluation.statistics import bootstrap
-from sgt.evaluation.treatment import read_treatment
+from sgt.evaluation.treatment import MIN_USE, read_treatment
 from sgt.models.examples import InputImage
 from sgt.models.registry import load_model, target_transform
 from sgt.proxies import PROXIES

@@ -13,7 +13,7 @@ from sgt.evaluation.task import Row
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.evaluation.treatment import Fidelity, Treatment, write_treatment
 from sgt.identity import write_record
-from sgt.models.requests import Reply
+from sgt.models.requests import Likelihood, RatedReply
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
@@ -45,7 +45,8 @@ def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float], share
                 groups={"scene": str(image)},
             )
             right = (luck if same < shared else drawn) < skill[kind]
-            predictions.append((row, Reply(answer if right else "", int(right), "stop")))
+            rated = [Likelihood(-0.2 if right else -2.0, 1, -0.1)]
+            predictions.append((row, RatedReply(answer if right else "", int(right), "stop", rated)))
     options = ToyworldQA.Options(name="qa", task="toyworld-qa", version=1, dataset="test", groups=GROUPS)
     write_score(path, score_predictions(ToyworldQA(options), predictions), f"micro/{arm}/seed{seed}")
 

@@ -200,7 +200,10 @@ def test_a_study_from_its_runs_to_its_report(study):
         assert f"sgt train {study} --model micro --arm {run.arm} --seed 0" in text
     # Six steps teach no proxy.
     assert "no proxy arm learned its task" in text
-    assert "high-level proxies help more than low-level ones" in text and "not administered: segmentation has a use" in text
+    assert (
+        "high-level proxies help more than low-level ones" in text
+        and "not administered: segmentation has a use" in text
+    )
     assert "different software" not in text
     path = loaded.score_file(loaded.runs[0], "toyworld-qa")
     score = json.loads(path.read_text())

@@ -199,12 +199,30 @@ def test_a_study_without_proxies_has_findings_alone(study_with):
     assert rows_of("main")[0].get("use") is None and not Path("results/tables/treatment.csv").exists()
 
 
+def test_a_metric_without_items_of_a_run_has_no_value(study_with):
+    study = study_with(SKILL, 2)
+    for run in study.runs:
+        # Reasoning counts where the run sees something, which the third arm never does.
+        path = study.score_file(run, "qa")
+        score = json.loads(path.read_text())
+        sees = "no" if run.arm == "segmentation" else "yes"
+        score["items"]["sees"] = [sees] * len(score["items"]["id"])
+        score["metrics"]["accuracy/reasoning"]["about"]["where"]["sees"] = ["yes"]
+        path.write_text(json.dumps(score))
+    text = published(study)
+    assert "a run has no value of" in text and "nan" not in text
+    cells = {(row["arm"], row["metric"]): row for row in rows_of("main")}
+    none, some = (cells[arm, "accuracy/reasoning"] for arm in ("segmentation", "edge"))
+    assert (none["value"], none["gain"], none["n"]) == ("", "", "0") and float(some["value"]) > 0
+
+
 def test_outcomes_are_differences_by_kind(study_with):
     study = study_with(SKILL, 1, use={"edge": 0.07})
     sgt("tables", study.path)
     cells = {(row["arm"], row["metric"]): row for row in rows_of("all")}
     outcomes = {(row["arm"], row["metric"]): row for row in rows_of("outcomes")}
-    metrics = ["accuracy", *(f"accuracy/{kind}" for kind in KINDS)]
+    parts = ("", "/perception", "/reasoning", *(f"/{kind}" for kind in KINDS))
+    metrics = ["accuracy", *(f"accuracy/{kind}" for kind in KINDS), *(f"logprob{part}" for part in parts)]
     # Of every arm that has a control, every metric but those that sum it up.
     assert list(outcomes) == [(arm, metric) for arm in ("segmentation", "edge", "reconstruction") for metric in metrics]
     for key, row in outcomes.items():
@@ -221,12 +239,13 @@ def test_outcomes_are_differences_by_kind(study_with):
 def test_the_matrix_is_coloured_where_zero_is_out_and_hatched_where_nothing_was_learned(study_with):
     study = study_with(SKILL, 1, use={"edge": 0.07})
     for run in study.runs:
-        # The same values once more, of another unit and better where they are lower.
         path = study.score_file(run, "qa")
         score = json.loads(path.read_text())
-        for name, metric in list(score["metrics"].items()):
-            about = {**metric["about"], "unit": "nats", "higher_is_better": False, "headline": False}
-            score["metrics"][f"nats/{name}"] = {**metric, "about": about}
+        # The log-probabilities as losses, which are better where they are lower.
+        score["items"]["logprob"] = [-value for value in score["items"]["logprob"]]
+        for name, metric in score["metrics"].items():
+            if name.startswith("logprob"):
+                metric["about"] |= {"higher_is_better": False, "range": [0.0, None]}
         path.write_text(json.dumps(score))
     scores = Scores(study)
     panels = matrix(scores).axes
