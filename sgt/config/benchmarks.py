@@ -63,7 +63,7 @@ class SamplingOptions(Strict):
 
 
 class Benchmark(Strict):
-    """What every benchmark has; a task's ``Options`` derive from one of the three classes below.
+    """What every benchmark has; a task's ``Options`` derive from one of the four classes below.
 
     Attributes:
         needs: what each sample of the dataset must have for the task: ``questions``, ``captions`` or
@@ -139,6 +139,10 @@ class AnswerBenchmark(Benchmark):
     def system(self) -> str | None:
         """That of the decoding."""
         return self.decoding.system
+
+
+class RatedAnswerBenchmark(AnswerBenchmark):
+    """The model answers in words, and rates given continuations besides, such as the right answer."""
 
 
 class LikelihoodBenchmark(Benchmark):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sgt.errors import SgtError
-from sgt.evaluation.statistics import Estimate, proportion
+from sgt.evaluation.statistics import Estimate, proportion, unbounded_mean
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -32,7 +32,7 @@ class Metric:
         cluster: the unit of resampling: the column whose equal values are not independent of each other, in the
             singular (``scene``, ``image``). ``id`` if every row is independent.
         unit: what the value is, for the axes of figures.
-        range: lowest and highest possible value.
+        range: lowest and highest possible value; None where there is no bound.
         higher_is_better: whether a proxy helps by raising it.
         headline: whether it sums up the benchmark in the main table and in findings.
         abilities: what it measures, in the words of the claims that findings are about: ``perception``, ``reasoning``.
@@ -47,7 +47,7 @@ class Metric:
     group: str | None = None
     cluster: str = "id"
     unit: str = "share"
-    range: tuple[float, float] = (0.0, 1.0)
+    range: tuple[float | None, float | None] = (0.0, 1.0)
     higher_is_better: bool = True
     headline: bool = False
     abilities: Sequence[str] = ()
@@ -58,8 +58,10 @@ class Metric:
             raise ValueError(f"metric {self.name}: aggregation 'all' needs a group, and no other has one")
 
     def estimate(self, values: np.ndarray, clusters: Sequence[str]) -> Estimate:
-        """Mean and 95% interval of items (n,), or of seeds × items, by their clusters."""
+        """Mean and 95% interval of items (n,), or of seeds × items, by their clusters: of bounded values Wilson's."""
         low, high = self.range
+        if low is None or high is None:
+            return unbounded_mean(values, clusters)
         scaled = proportion((values - low) / (high - low), clusters)
         value, lower, upper = (low + (high - low) * bound for bound in (scaled.value, scaled.low, scaled.high))
         return Estimate(value, lower, upper, scaled.n)
@@ -88,6 +90,22 @@ def items_of(metric: Metric, columns: Columns) -> Items:
         columns: of one score file; all as long as ``id``.
     """
     return _items(metric, columns, metric.column, np.min)
+
+
+def shared_items(items: Sequence[Items]) -> list[Items]:
+    """Each cut to the items that all of them have, in the first one's order.
+
+    Runs have different items of a metric that is over those rows where another row is answered right.
+    """
+    if all(each.ids == items[0].ids for each in items):
+        return list(items)
+    places = [{name: place for place, name in enumerate(each.ids)} for each in items]
+    ids = [name for name in items[0].ids if all(name in of_one for of_one in places)]
+    chosen = [[of_one[name] for name in ids] for of_one in places]
+    return [
+        Items(ids, [each.clusters[place] for place in of_one], each.values[..., of_one])
+        for each, of_one in zip(items, chosen, strict=True)
+    ]
 
 
 def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np.ndarray], float]) -> Items:
@@ -122,8 +140,9 @@ def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
     if not items.ids:
         return None
     low, high = metric.range
-    if ((items.values < low) | (items.values > high)).any():
-        raise SgtError(where, f"a value is outside [{low}, {high}]", remedy)
+    least, most = (-np.inf if low is None else low), (np.inf if high is None else high)
+    if ((items.values < least) | (items.values > most)).any():
+        raise SgtError(where, f"a value is outside [{least}, {most}]", remedy)
     summed = vars(metric.estimate(items.values, items.clusters))
     if metric.chance is None:
         return summed

@@ -19,6 +19,7 @@ from sgt.config.benchmarks import (
     DecodingOptions,
     ImageBenchmark,
     LikelihoodBenchmark,
+    RatedAnswerBenchmark,
     SamplingOptions,
 )
 from sgt.config.models import Model
@@ -31,7 +32,7 @@ from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
 from sgt.models.interface import Sampling
 from sgt.models.registry import load_model, target_transform
-from sgt.models.requests import Decoding, Likelihood, Reply, Request
+from sgt.models.requests import Decoding, Likelihood, RatedReply, Reply, Request
 from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
 from sgt.revision import code_revision
@@ -124,6 +125,10 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
         continuations = [task.continuations(row, options.protocol) for row in rows]
         return model.loglikelihood(requests(rows), continuations)
 
+    def answer_and_rate(rows: list[Row], given: DecodingOptions) -> list[RatedReply]:
+        pairs = zip(answer(rows, given), rate(rows), strict=True)
+        return [RatedReply(**vars(reply), likelihoods=rated) for reply, rated in pairs]
+
     def generate(rows: list[Row], sampling: SamplingOptions, edits: bool) -> list[Image.Image]:
         images: list[Image.Image] = []
         for size, group in groupby(rows, key=lambda row: row.size):
@@ -143,6 +148,8 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
         return images
 
     match options:
+        case RatedAnswerBenchmark():
+            return lambda rows: answer_and_rate(rows, options.decoding)
         case AnswerBenchmark():
             return lambda rows: answer(rows, options.decoding)
         case LikelihoodBenchmark():

@@ -15,7 +15,7 @@ from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import ShardWriter, read_shard
 from sgt.evaluation.task import AnyReply, Row
-from sgt.models.requests import Likelihood, Reply
+from sgt.models.requests import Likelihood, RatedReply, Reply
 
 
 def prediction_file(benchmark: Benchmark) -> str:
@@ -63,9 +63,15 @@ def read_predictions(path: Path) -> Iterator[tuple[Row, AnyReply]]:
         return
     with open(path, encoding="utf-8") as lines:
         for line in map(json.loads, lines):
-            reply = line["reply"]
-            given = [Likelihood(**each) for each in reply] if isinstance(reply, list) else Reply(**reply)
-            yield Row(**line["row"]), given
+            yield Row(**line["row"]), _reply(line["reply"])
+
+
+def _reply(content: dict | list[dict]) -> AnyReply:
+    if isinstance(content, list):
+        return [Likelihood(**each) for each in content]
+    if "likelihoods" not in content:
+        return Reply(**content)
+    return RatedReply(**{**content, "likelihoods": [Likelihood(**each) for each in content["likelihoods"]]})
 
 
 def _png(reply: AnyReply) -> bytes:

@@ -30,8 +30,8 @@ class Scored:
     Attributes:
         metrics: by name, in the order of the tables: ``value``, ``low``, ``high``, ``n``, if known ``chance``, and as
             ``about`` the fields of :class:`~sgt.evaluation.metrics.Metric` but its name.
-        items: the table of items as columns: ``id``, the rows' dimensions and groups, the task's values, and
-            ``chance`` if it is known.
+        items: the table of items as columns: ``id``, the rows' dimensions and groups, the task's values,
+            ``chance`` if it is known, and the task's joint columns.
         statuses: how many replies were parsed with each status.
     """
 
@@ -127,4 +127,5 @@ def _columns(task: Task, rows: list[Row], scores: list[dict[str, float]]) -> dic
     names = list(lines[0]) if lines else ["id"]
     if odd := next((line for line in lines if list(line) != names), None):
         raise SgtError(where, f"row {odd['id']!r} has columns {list(odd)}, the first has {names}", remedy)
-    return {name: [line[name] for line in lines] for name in names}
+    items = {name: [line[name] for line in lines] for name in names}
+    return {**items, **task.joint_columns(rows, items)}

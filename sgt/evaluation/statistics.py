@@ -67,16 +67,11 @@ def proportion(values: ArrayLike, clusters: Sequence[str]) -> Estimate:
     Args:
         values: per item, or seeds × items.
         clusters: the cluster of each item.
-
-    Raises:
-        ValueError: there are no items.
     """
     from scipy.special import ndtri, stdtrit  # imported where it is used: every start of Snakemake loads this module
 
     x = np.atleast_2d(np.asarray(values, float))
-    if not x.size:
-        raise ValueError("no items")
-    mean, n = x.mean(), x.shape[1]
+    mean, n = x.mean() if x.size else np.nan, x.shape[1]
     if np.isnan(mean):
         return Estimate(np.nan, np.nan, np.nan, n)
     of, count = _numbered(clusters)
@@ -110,19 +105,27 @@ def bootstrap(values: ArrayLike, statistic: Callable[[np.ndarray], np.ndarray]) 
     return Estimate(float(statistic(x.mean(axis=0))), float(low), float(high), len(x))
 
 
+def unbounded_mean(values: ArrayLike, clusters: Sequence[str]) -> Estimate:
+    """Mean of values of any size, with Student's interval; without one if all items are of one cluster.
+
+    Args:
+        values: per item, or seeds × items.
+        clusters: the cluster of each item.
+    """
+    found = paired_difference(values, np.zeros_like(values), clusters)
+    return Estimate(found.value, found.low, found.high, found.n)
+
+
 def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[str]) -> Difference:
     """Mean of ``a - b`` on the same items, with Student's interval; without one if all items are of one cluster.
 
     Args:
         a, b: values of the same items in the same order, or seeds × items; one of them may have one seed alone.
         clusters: the cluster of each item.
-
-    Raises:
-        ValueError: there are no items.
     """
     x = np.atleast_2d(np.asarray(a, float)) - np.atleast_2d(np.asarray(b, float))
     if not x.size:
-        raise ValueError("no items")
+        return _unknown(len(x))
     return _difference(x.mean(), _added(x, *_numbered(clusters)), x.shape[1])
 
 
@@ -132,13 +135,10 @@ def difference_of_means(a: ArrayLike, b: ArrayLike, of_a: Sequence[str], of_b: S
     Args:
         a, b: values per item, or seeds × items; they need not have as many items.
         of_a, of_b: the cluster of each item.
-
-    Raises:
-        ValueError: there are no items in one of them.
     """
     x, y = (np.atleast_2d(np.asarray(values, float)) for values in (a, b))
     if not x.size or not y.size:
-        raise ValueError("no items")
+        return _unknown(len(x))
     of, count = _numbered([*of_a, *of_b])
     of_x, of_y = np.split(of, [x.shape[1]])
     added = _added(x, of_x, count) - _added(y, of_y, count)
@@ -152,6 +152,10 @@ def _difference(value: float, added: np.ndarray, n: int) -> Difference:
     student = stdtrit(freedom, 0.5 + LEVEL / 2)
     half, detectable = student * error, (student + stdtrit(freedom, POWER)) * error
     return Difference(float(value), float(value - half), float(value + half), n, float(detectable), len(added))
+
+
+def _unknown(seeds: int) -> Difference:
+    return Difference(np.nan, np.nan, np.nan, 0, np.nan, seeds)
 
 
 def _numbered(clusters: Sequence[str]) -> tuple[np.ndarray, int]:

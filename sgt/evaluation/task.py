@@ -14,15 +14,16 @@ from PIL import Image
 from sgt.config.benchmarks import Benchmark
 from sgt.data.shards import Sample
 from sgt.evaluation.metrics import Metric
-from sgt.models.requests import Likelihood, Reply, Request
+from sgt.models.requests import Likelihood, RatedReply, Reply, Request
 
 Kind = Literal["mcq", "yesno", "number", "text", "list", "image"]
 # How a value was found in a reply: it is the whole reply, follows a cue such as "the answer is", stands in a text, is
 # one of several that were found, or is not there.
 Status = Literal["direct", "cue", "text", "ambiguous", "none"]
-# Of a task that is answered in words, of one that rates continuations, and of one whose images are made.
+# Of a task that is answered in words (a RatedReply, if continuations are rated too), of one that only rates
+# continuations, and of one whose images are made.
 AnyReply = Reply | Sequence[Likelihood] | Image.Image
-OneReply = TypeVar("OneReply", Reply, Sequence[Likelihood], Image.Image)
+OneReply = TypeVar("OneReply", Reply, RatedReply, Sequence[Likelihood], Image.Image)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Task(ABC, Generic[OneReply]):
     """A benchmark as code.
 
     A task is made for one benchmark's file, and used from one process at a time. Its base class names the type of its
-    replies: ``Task[Reply]``, ``Task[Sequence[Likelihood]]`` or ``Task[Image.Image]``.
+    replies: ``Task[Reply]``, ``Task[RatedReply]``, ``Task[Sequence[Likelihood]]`` or ``Task[Image.Image]``.
 
     Attributes:
         name: what a benchmark's file calls it: its own file's name, with dashes.
@@ -89,8 +90,8 @@ class Task(ABC, Generic[OneReply]):
     class Options(Benchmark):
         """What a benchmark's file may choose.
 
-        Each task derives it from :class:`~sgt.config.benchmarks.AnswerBenchmark`, ``LikelihoodBenchmark`` or
-        ``ImageBenchmark``, which decides what the model is called for.
+        Each task derives it from :class:`~sgt.config.benchmarks.AnswerBenchmark`, ``RatedAnswerBenchmark``,
+        ``LikelihoodBenchmark`` or ``ImageBenchmark``, which decides what the model is called for.
         """
 
     name: ClassVar[str]
@@ -112,7 +113,7 @@ class Task(ABC, Generic[OneReply]):
         return Request([*row.images, row.question], self.options.system)
 
     def continuations(self, row: Row, protocol: str) -> Sequence[str]:
-        """Of a likelihood task, the texts to be rated: by default the options."""
+        """Of a task that rates continuations, the texts to be rated: by default the options."""
         return row.options or ()
 
     @abstractmethod
@@ -121,8 +122,8 @@ class Task(ABC, Generic[OneReply]):
 
         Args:
             row: from the prediction file, so without images.
-            reply: a :class:`~sgt.models.interface.Reply`; of a likelihood task one ``Likelihood`` per continuation; of
-                an image task the image.
+            reply: a :class:`~sgt.models.requests.Reply`, with the likelihood of each continuation a ``RatedReply``; of
+                a likelihood task one ``Likelihood`` per continuation; of an image task the image.
             protocol: whose rules are used.
 
         Raises:
@@ -132,6 +133,18 @@ class Task(ABC, Generic[OneReply]):
     @abstractmethod
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
         """Values of one row by column; the same columns for every row."""
+
+    def joint_columns(self, rows: Sequence[Row], items: Mapping[str, Sequence[Any]]) -> Mapping[str, list]:
+        """Columns that depend on several rows' values, such as whether the row that another builds on is right.
+
+        Args:
+            rows: all of them.
+            items: their ids, dimensions, groups and values of :meth:`score`, by column; all as long as ``rows``.
+
+        Returns:
+            Further columns, each as long as ``rows``; none by default.
+        """
+        return {}
 
     def chance(self, rows: Sequence[Row]) -> Sequence[float] | None:
         """What guessing without the image would get of each row: the column ``chance``; None if that is not known."""

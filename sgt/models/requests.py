@@ -77,3 +77,14 @@ class Likelihood:
     logprob: float
     tokens: int
     end_logprob: float
+
+
+@dataclass(frozen=True)
+class RatedReply(Reply):
+    """A generated answer, and how likely given continuations were in its place.
+
+    Attributes:
+        likelihoods: one per continuation.
+    """
+
+    likelihoods: Sequence[Likelihood]

@@ -114,6 +114,15 @@ class Proxy(ABC):
         pixels = np.asarray(made), np.asarray(target)
         return {PSNR: psnr(*pixels), SSIM: ssim(*pixels)}
 
+    def displayed(self, made: Image.Image, target: Image.Image) -> Image.Image:
+        """An image that a model made, as it is shown beside its true target. Override it where colours are arbitrary.
+
+        Args:
+            made: RGB.
+            target: RGB.
+        """
+        return made
+
     @property
     def downloads(self) -> tuple[str, ...]:
         """Folders of fetched models that rendering needs."""

@@ -11,25 +11,35 @@ Row = dict[str, Image.Image]
 
 
 def contact_sheet(rows: list[Row], side: int) -> Image.Image:
-    """An RGB image of rows that have the same titles, with each image resized to fit a ``side`` × ``side`` cell.
+    """An RGB image of rows that have the same titles, of one line or several, with each image in a cell.
 
-    Images are resized by nearest neighbour, which keeps single pixels and the colours of labels.
+    A cell has ``side`` × ``side`` pixels. Each pixel of an image becomes a square of as many as fit; an image larger
+    than its cell is reduced. Both are by nearest neighbour, which keeps the colours of labels.
     """
     titles = list(rows[0])
     pitch = side + GAP
-    sheet = Image.new("RGB", (GAP + pitch * len(titles), TITLE + GAP + pitch * len(rows)), PAPER)
+    head = TITLE * max(title.count("\n") + 1 for title in titles)
+    sheet = Image.new("RGB", (GAP + pitch * len(titles), head + GAP + pitch * len(rows)), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         left = GAP + column * pitch
-        draw.text((left + side / 2, TITLE / 2 + GAP / 2), title, INK, _font(title, side), anchor="mm")
+        middle = (left + side / 2, head / 2 + GAP / 2)
+        draw.text(middle, title, INK, _font(title, side), anchor="mm", align="center")
         for index, row in enumerate(rows):
-            image = ImageOps.contain(row[title], (side, side), Image.Resampling.NEAREST)
-            top = TITLE + GAP + index * pitch
+            image = _fitted(row[title], side)
+            top = head + GAP + index * pitch
             sheet.paste(image, (left + (side - image.width) // 2, top + (side - image.height) // 2))
     return sheet
+
+
+def _fitted(image: Image.Image, side: int) -> Image.Image:
+    factor = side // max(image.size)
+    if factor == 0:
+        return ImageOps.contain(image, (side, side), Image.Resampling.NEAREST)
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def _font(title: str, width: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """The largest font, up to 13 pixels, in which a title fits its column."""
     fonts = [ImageFont.load_default(size) for size in range(13, 5, -1)]
-    return next((font for font in fonts if font.getlength(title) <= width), fonts[-1])
+    return next((font for font in fonts if max(map(font.getlength, title.split("\n"))) <= width), fonts[-1])

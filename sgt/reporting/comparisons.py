@@ -1,13 +1,14 @@
 """What findings compare: metrics, groups of arms, and their differences on the same items and seeds."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from sgt.config.study import ARM_WITHOUT_PROXY
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
-from sgt.evaluation.statistics import Difference, paired_difference
-from sgt.reporting.scores import Scores
+from sgt.evaluation.statistics import Difference, difference_of_means
+from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.scores import Scores, interval, paired
 from sgt.reporting.verdicts import direction
 
 # The abilities that the paper's claims distinguish.
@@ -23,11 +24,29 @@ def headline_metrics(scores: Scores) -> Iterator[tuple[str, Metric, str]]:
         yield name, metric, titles[name, metric.name]
 
 
-def proxy_tasks(scores: Scores, level: str | None = None) -> list[str]:
+def proxies_of(scores: Scores, level: str | None = None) -> list[str]:
     """The proxy arms, of one level if one is given, at the study's own ratio and images if it has such."""
     arms = scores.study.proxy_arms
     own = [arm for arm in arms if arm not in scores.study.study.variants] or arms
     return [arm for arm in own if level in (None, scores.study.proxy(arm).level)]
+
+
+def administered(scores: Scores, model: str, arms: Iterable[str]) -> list[str]:
+    """Those of some proxy arms that learned their task: claims are about these alone."""
+    return [arm for arm in arms if scores.administered(model, arm)]
+
+
+def not_administered(scores: Scores, model: str, arms: Iterable[str]) -> str:
+    """Those of some proxy arms that did not learn their task, with what was measured; empty if there are none."""
+    uses = {arm: scores.treatments[model, arm].use for arm in arms if not scores.administered(model, arm)}
+    texts = [f"{arm} has a use of {interval(use.value, use.low, use.high)}" for arm, use in uses.items()]
+    return f"{', '.join(texts)}; {MIN_USE} is needed" if texts else ""
+
+
+def controls_besides(scores: Scores) -> list[str]:
+    """The trained arms without a proxy besides the control."""
+    others = {ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, *scores.study.proxy_arms}
+    return [arm for arm in scores.study.study.arms if arm not in others]
 
 
 def with_both_abilities(scores: Scores) -> dict[str, tuple[Metric, Metric]]:
@@ -46,17 +65,20 @@ def _headline_of(scores: Scores, benchmark: str, ability: str) -> Metric | None:
 
 
 def against_control(scores: Scores, model: str, benchmark: str, metric: Metric) -> str:
-    """Which proxy arms are above and below the control, in words."""
-    gains = {arm: scores.over_control(model, arm, benchmark, metric) for arm in scores.study.proxy_arms}
+    """Which administered proxy arms are above and below the control, in words. One seed ranks none of them."""
+    arms = administered(scores, model, scores.study.proxy_arms)
+    gains = {arm: scores.over_control(model, arm, benchmark, metric) for arm in arms}
     above, below, neither = ([arm for arm, gain in gains.items() if direction(gain) == sign] for sign in (1, -1, 0))
     if len(gains) == 1:
         ((arm, gain),) = gains.items()
         return f"{arm} is {PLACE[direction(gain)]}"
     highest = max(gains, key=lambda arm: gains[arm].value)
+    ranked = len(scores.study.study.seeds) > 1
+    whole = "every proxy" if len(arms) == len(scores.study.proxy_arms) else "every administered proxy"
     if len(above) == len(gains):
-        return f"every proxy is above the control; {highest} most"
+        return f"{whole} is above the control{f'; {highest} most' if ranked else ''}"
     if len(below) == len(gains):
-        return f"every proxy is below the control; {highest} least"
+        return f"{whole} is below the control{f'; {highest} least' if ranked else ''}"
     if len(neither) == len(gains):
         return "no proxy is seen to differ from the control"
     parts = {1: above, -1: below, 0: neither}
@@ -67,11 +89,10 @@ def difference(
     scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str], others: list[str]
 ) -> Difference:
     """The mean of some arms less that of others, on the same items and seeds."""
-    a, b = (
-        np.mean([scores.items(model, arm, benchmark, metric).values for arm in group], axis=0)
-        for group in (arms, others)
-    )
-    return paired_difference(a, b, scores.items(model, arms[0], benchmark, metric).clusters)
+    items = scores.paired_items(model, [*arms, *others], benchmark, metric)
+    values = [each.values for each in items]
+    a, b = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
+    return paired(a, b, items[0].clusters)
 
 
 def helped(metric: Metric, gain: Difference) -> Difference:
@@ -79,9 +100,18 @@ def helped(metric: Metric, gain: Difference) -> Difference:
     return gain if metric.higher_is_better else -gain
 
 
-def gains_by_item(scores: Scores, model: str, benchmark: str, metric: Metric, arm: str) -> tuple[np.ndarray, list[str]]:
-    """Gain over the control, seeds × items, turned so that above zero is better, and the cluster of each item."""
-    treated, control = (scores.items(model, each, benchmark, metric) for each in (arm, ARM_WITHOUT_PROXY))
+def difference_of_gains(
+    scores: Scores, model: str, benchmark: str, metrics: tuple[Metric, Metric], arm: str
+) -> Difference:
+    """The gain of an arm over the control by one metric less that by another, each turned so that more is better."""
+    (a, of_a), (b, of_b) = (_gains_by_item(scores, model, benchmark, metric, arm) for metric in metrics)
+    return difference_of_means(a, b, of_a, of_b) if of_a and of_b else paired(a, b, [])
+
+
+def _gains_by_item(
+    scores: Scores, model: str, benchmark: str, metric: Metric, arm: str
+) -> tuple[np.ndarray, list[str]]:
+    treated, control = scores.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
     gain = treated.values - control.values
     return gain if metric.higher_is_better else -gain, treated.clusters
 

@@ -1,4 +1,4 @@
-"""Gains by metric and arm, generation metrics by arm, training curves, and sheets of what was made."""
+"""Treatment, gains and generation metrics by arm, training curves, and sheets of what was made."""
 
 import json
 from collections.abc import Callable
@@ -11,18 +11,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from sgt.atomic import atomic_path
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.reporting.figure_names import compared_arms, figures_of
+from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.contents import compared_arms, figures_of
+from sgt.reporting.matrix import matrix
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
+from sgt.reporting.treatments import share_of_way
 from sgt.study.load import LoadedStudy
 
 # Arms keep their colour in every figure: warm for high and mid level, cool for low, grey for the controls.
 COLOURS = {
     "base": "#b8b8b8",
     "sft": "#6e6e6e",
+    "sft-compute": "#303030",
     "segmentation": "#c8321f",
     "depth": "#e69f00",
     "edge": "#0072b2",
@@ -42,6 +47,10 @@ def write_figures(study: LoadedStudy) -> None:
                 sheet = target_sheet(study) if name == "samples" else generated_sheet(study)
                 with atomic_path(folder / f"{name}.png") as temporary:
                     sheet.save(temporary, "PNG")
+            case "treatment":
+                _save(treatment(scores), folder / "treatment.png")
+            case "outcomes":
+                _save(matrix(scores), folder / "outcomes.png")
             case "gains":
                 _save(gains(scores), folder / "gains.png")
             case "generation":
@@ -50,19 +59,47 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(training(study), folder / "training.png")
 
 
+def treatment(scores: Scores) -> Figure:
+    """Use and fidelity of every proxy arm, with 95% intervals; a row of panels per model."""
+    models, arms = scores.study.study.models, scores.study.proxy_arms
+    figure, axes = plt.subplots(
+        len(models), 2, figsize=(10, (0.7 + 0.34 * len(arms)) * len(models)), squeeze=False, layout="constrained"
+    )
+    for model, (of_use, of_fidelity) in zip(models, axes, strict=True):
+        measures = []
+        for place, arm in enumerate(arms):
+            checked = scores.treatments[model, arm]
+            measures.append(checked.fidelity.name)
+            for axis, estimate in ((of_use, checked.use), (of_fidelity, share_of_way(checked.fidelity))):
+                span = (np.array([each]) for each in (estimate.value, estimate.low, estimate.high))
+                _points(axis, *span, np.array([place]), arm, checked.is_administered)
+        of_use.axvline(MIN_USE, color="black", lw=0.8, ls="--")
+        of_use.set(title=f"{model}: use", xlim=(min(0.0, of_use.get_xlim()[0]), 1.0))
+        of_fidelity.set(title=f"{model}: fidelity, floor 0 to ceiling 1")
+        for bound in (0, 1):
+            of_fidelity.axvline(bound, color="black", lw=0.8)
+        for axis, labels in ((of_use, arms), (of_fidelity, measures)):
+            axis.set_yticks(range(len(arms)), labels)
+            axis.set_ylim(len(arms) - 0.5, -0.5)
+            _clean(axis)
+    return figure
+
+
 def gains(scores: Scores) -> Figure:
-    """Gain over the control by metric, a point with its 95% interval per arm; a panel per model."""
+    """Gain over the control of what sums benchmarks up, a point with its 95% interval per arm; a panel per model."""
     cells = scores.cells[scores.cells["arm"].isin(compared_arms(scores.study))]
-    cells = cells[~_of_images(scores, cells)]
-    return _panels(scores, cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft", zero=True)
+    pairs = zip(cells["benchmark"], cells["metric"], strict=True)
+    headline = np.array([scores.metric(*pair).headline for pair in pairs], bool)
+    cells = cells[~_of_images(scores, cells) & headline]
+    return _panels(
+        scores, cells, lambda row: (row.gain, row.gain_low, row.gain_high), "gain over sft, {unit}", zero=True
+    )
 
 
 def generation(scores: Scores) -> Figure:
     """Generation metrics by arm, with 95% intervals; a panel per model."""
     cells = scores.cells[_of_images(scores, scores.cells)]
-    pairs = cells[["benchmark", "metric"]].drop_duplicates().itertuples(index=False)
-    units = ", ".join(dict.fromkeys(scores.metric(*pair).unit for pair in pairs))
-    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), units, zero=False)
+    return _panels(scores, cells, lambda row: (row.value, row.low, row.high), "{unit}", zero=False)
 
 
 def _of_images(scores: Scores, cells: pd.DataFrame) -> pd.Series:
@@ -92,41 +129,62 @@ def training(study: LoadedStudy) -> Figure:
 
 
 def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
+    """A row of panels per unit of the metrics, a panel per model.
+
+    Args:
+        scores: that the cells are of.
+        cells: rows of :attr:`Scores.cells`.
+        span: value, low and high of a cell.
+        label: of the horizontal axes, with ``{unit}`` for the unit.
+        zero: whether zero has a line.
+    """
     pairs = list(zip(cells["benchmark"], cells["metric"], strict=True))
     titles = scores.titles(pairs)
-    cells = cells.assign(row=[titles[pair] for pair in pairs])
-    models, metrics, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "row", "arm"))
+    cells = cells.assign(row=[titles[pair] for pair in pairs], unit=[scores.metric(*pair).unit for pair in pairs])
+    models, units, arms = (list(dict.fromkeys(cells[column])) for column in ("model", "unit", "arm"))
     pitch = len(arms) + 1.5
     over = f"seeds and {scores.clusters}" if len(scores.study.study.seeds) > 1 else scores.clusters
+    heights = [1.0 + 0.11 * pitch * cells[cells["unit"] == unit]["row"].nunique() for unit in units]
     figure, axes = plt.subplots(
-        1, len(models), figsize=(1.5 + 5.5 * len(models), 1.0 + 0.11 * pitch * len(metrics)), squeeze=False,
-        sharey=True, layout="constrained",
+        len(units), len(models), figsize=(1.5 + 5.5 * len(models), sum(heights)), squeeze=False, sharey="row",
+        height_ratios=heights, layout="constrained",
     )  # fmt: skip
-    for axis, model in zip(axes[0], models, strict=True):
-        for place, arm in enumerate(arms):
-            rows = cells[(cells["model"] == model) & (cells["arm"] == arm)]
-            values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
-            y = [metrics.index(row) * pitch + place for row in rows["row"]]
-            axis.errorbar(
-                values,
-                y,
-                xerr=[values - low, high - values],
-                fmt="o",
-                ms=3.5,
-                lw=1.2,
-                color=COLOURS.get(arm),
-                label=arm,
-            )
-        if zero:
-            axis.axvline(0, color="black", lw=0.8)
-        axis.set(xlabel=f"{label}, 95% interval over {over}", title=model)
-        axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
-        for index in range(1, len(metrics)):
-            axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)
-        _clean(axis)
-    axes[0][0].invert_yaxis()
-    axes[0][-1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+    for unit, of_unit in zip(units, axes, strict=True):
+        metrics = list(dict.fromkeys(cells[cells["unit"] == unit]["row"]))
+        for axis, model in zip(of_unit, models, strict=True):
+            for place, arm in enumerate(arms):
+                rows = cells[(cells["model"] == model) & (cells["arm"] == arm) & (cells["unit"] == unit)]
+                values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
+                y = np.array([metrics.index(row) * pitch + place for row in rows["row"]])
+                _points(axis, values, low, high, y, arm, scores.administered(model, arm))
+            if zero:
+                axis.axvline(0, color="black", lw=0.8)
+            axis.set(xlabel=f"{label.format(unit=unit)}, 95% interval over {over}", title=model)
+            axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
+            for index in range(1, len(metrics)):
+                axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)
+            _clean(axis)
+        of_unit[0].invert_yaxis()
+    arms_shown = [Line2D([], [], marker="o", ms=3.5, lw=1.2, color=COLOURS.get(arm), label=arm) for arm in arms]
+    axes[0][-1].legend(handles=arms_shown, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
+
+
+def _points(
+    axis: plt.Axes, values: np.ndarray, low: np.ndarray, high: np.ndarray, y: np.ndarray, arm: str, treated: bool | None
+) -> None:
+    """An arm's values with their intervals, hollow if it has a proxy that it did not learn."""
+    axis.errorbar(
+        values,
+        y,
+        xerr=[values - low, high - values],
+        fmt="o",
+        ms=3.5,
+        lw=1.2,
+        mfc="white" if treated is False else None,
+        color=COLOURS.get(arm),
+        label=arm,
+    )
 
 
 def _clean(axis: plt.Axes) -> None:

@@ -1,26 +1,29 @@
 """What the numbers say about the paper's claims, worked out from the scores and never written by hand.
 
 A proxy *helps* where it is better than the control ``sft``, and a level of proxies helps *more* only where it helps at
-all; otherwise the finding is what was seen instead. First comes what the control itself did to the base, which decides
-what a gain over the control is worth.
+all; otherwise the finding is what was seen instead. Claims are about the arms that learned their task; one that did not
+is *not tested*. First comes what the control itself did to the base, which decides what a gain over the control is
+worth.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
-from sgt.evaluation.statistics import difference_of_means
 from sgt.reporting.comparisons import (
     PERCEPTION,
     PLACE,
     REASONING,
+    administered,
     against_control,
+    controls_besides,
     difference,
-    gains_by_item,
+    difference_of_gains,
     have_intervals,
     headline_metrics,
     helped,
-    proxy_tasks,
+    not_administered,
+    proxies_of,
     why_unseen,
     with_both_abilities,
 )
@@ -29,6 +32,7 @@ from sgt.reporting.verdicts import Verdict, direction, in_words, verdict
 
 # Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
 HALF, DETECTABLE = 1.960, 2.802
+LEVELS = "high-level proxies help more than low-level ones"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Finding:
     """One claim, and what this study measured.
 
     Attributes:
-        about: ``control``, ``proxies``, ``levels``, ``abilities`` or ``base``.
+        about: ``control``, ``proxies``, ``controls`` (besides sft), ``levels``, ``abilities`` or ``base``.
         claim: what would be so.
         verdict: whether it is.
         found: what is so instead, or besides, in a sentence.
@@ -59,7 +63,7 @@ def findings(scores: Scores) -> list[Finding]:
     """Every finding that the study's arms and benchmarks allow, and what they leave untested."""
     found: list[Finding] = []
     for model in scores.study.study.models:
-        for part in (_control, _proxies, _levels, _abilities, _base):
+        for part in (_control, _proxies, _other_controls, _levels, _abilities, _base):
             found += part(scores, model)
     found += _untested(scores)
     # What the control did to the base decides what gains are worth; what could not be tested decides nothing.
@@ -93,21 +97,66 @@ def _control(scores: Scores, model: str) -> Iterator[Finding]:
 
 def _proxies(scores: Scores, model: str) -> Iterator[Finding]:
     """Whether the proxies are above the control."""
-    arms = proxy_tasks(scores)
+    every = proxies_of(scores)
+    arms = administered(scores, model, every)
+    for arm in scores.study.proxy_arms:
+        if not scores.administered(model, arm):
+            yield _untreated(scores, model, "proxies", f"{arm} helps", [arm])
     if not arms:
         return
-    who, what = (f"{arms[0]} helps", "") if len(arms) == 1 else ("the proxies help", " on average")
+    who, mean, what = _named(arms, every)
     for benchmark, metric, title in headline_metrics(scores):
         gain = difference(scores, model, benchmark, metric, arms, [ARM_WITHOUT_PROXY])
         found = against_control(scores, model, benchmark, metric) if have_intervals(gain) else why_unseen(title, gain)
-        numbers = f"{arms[0] if len(arms) == 1 else 'mean of the proxies'} less sft: {in_words(gain)}"
-        yield Finding("proxies", f"{model}: {who} {title}{what}", verdict(helped(metric, gain)), found, numbers)
+        claim = f"{model}: {who} {title}{what}"
+        yield Finding("proxies", claim, verdict(helped(metric, gain)), found, f"{mean} less sft: {in_words(gain)}")
+
+
+def _other_controls(scores: Scores, model: str) -> Iterator[Finding]:
+    """Whether the proxies help more than what another arm without a proxy was trained on."""
+    every = proxies_of(scores)
+    arms = administered(scores, model, every)
+    if not arms:
+        return
+    who, mean, what = _named(arms, every)
+    for other in controls_besides(scores):
+        for benchmark, metric, title in headline_metrics(scores):
+            gain, more = (
+                difference(scores, model, benchmark, metric, arms, [than]) for than in (ARM_WITHOUT_PROXY, other)
+            )
+            place = {1: "above", -1: "below", 0: "not seen to differ from"}[direction(more)]
+            yield Finding(
+                "controls",
+                f"{model}: {who} {title} more than {other}{what}",
+                verdict(helped(metric, gain), helped(metric, more)),
+                f"{mean} is {place} {other}" if have_intervals(gain, more) else why_unseen(title, gain, more),
+                f"{mean} less sft: {in_words(gain)}; less {other}: {in_words(more)}",
+            )
+
+
+def _named(arms: list[str], every: list[str]) -> tuple[str, str, str]:
+    """How claims name the arms that they are about: who helps, what their values are, and how they are summed up."""
+    if len(arms) == 1:
+        return f"{arms[0]} helps", arms[0], ""
+    which = "the proxies" if len(arms) == len(every) else "the administered proxies"
+    return f"{which} help", f"mean of {which}", " on average"
+
+
+def _untreated(scores: Scores, model: str, about: str, claim: str, arms: list[str]) -> Finding:
+    """A claim that is not tested, because these arms did not learn their task."""
+    found = f"not administered: {not_administered(scores, model, arms)}"
+    return Finding(about, f"{model}: {claim}", Verdict.NOT_TESTED, found)
 
 
 def _levels(scores: Scores, model: str) -> Iterator[Finding]:
     """The paper's order: a high-level proxy helps more than the mean of the low-level ones."""
-    high, low = proxy_tasks(scores, "high"), proxy_tasks(scores, "low")
+    levels = [proxies_of(scores, level) for level in ("high", "low")]
+    if not all(levels):
+        return
+    high, low = (administered(scores, model, arms) for arms in levels)
     if not high or not low:
+        without = [arm for arms, left in zip(levels, (high, low), strict=True) if not left for arm in arms]
+        yield _untreated(scores, model, "levels", LEVELS, without)
         return
     for benchmark, metric, title in headline_metrics(scores):
         if REASONING in metric.abilities:
@@ -127,11 +176,16 @@ def _levels(scores: Scores, model: str) -> Iterator[Finding]:
 
 def _abilities(scores: Scores, model: str) -> Iterator[Finding]:
     """The high-level proxy's gain is in perception rather than in reasoning."""
+    high = proxies_of(scores, "high")
+    arms = administered(scores, model, high)
     for name, metrics in with_both_abilities(scores).items():
-        for arm in proxy_tasks(scores, "high"):
+        for arm in high:
+            if arm not in arms:
+                claim = f"{arm} helps perception more than reasoning{_of(scores, name)}"
+                yield _untreated(scores, model, "abilities", claim, [arm])
+        for arm in arms:
             gain, other = (difference(scores, model, name, metric, [arm], [ARM_WITHOUT_PROXY]) for metric in metrics)
-            (a, of_a), (b, of_b) = (gains_by_item(scores, model, name, metric, arm) for metric in metrics)
-            more = difference_of_means(a, b, of_a, of_b)
+            more = difference_of_gains(scores, model, name, metrics, arm)
             found = f"in perception {arm} is {PLACE[direction(gain)]}, in reasoning {PLACE[direction(other)]}"
             if not have_intervals(gain, other, more):
                 found = why_unseen("perception and reasoning", gain, other, more)
@@ -179,13 +233,13 @@ def _untested(scores: Scores) -> Iterator[Finding]:
     if missing:
         reason = f"the study has no arm {' or '.join(missing)}"
         yield Finding("control", "base and the control sft differ", Verdict.NOT_TESTED, reason)
-    if not proxy_tasks(scores):
+    if not proxies_of(scores):
         yield Finding("proxies", "proxies help", Verdict.NOT_TESTED, "no arm is trained on a proxy")
         return
-    levels = [level for level in ("high", "low") if not proxy_tasks(scores, level)]
+    levels = [level for level in ("high", "low") if not proxies_of(scores, level)]
     if levels:
         reason = f"no arm is trained on a proxy of {' or '.join(levels)} level"
-        yield Finding("levels", "high-level proxies help more than low-level ones", Verdict.NOT_TESTED, reason)
+        yield Finding("levels", LEVELS, Verdict.NOT_TESTED, reason)
     if "high" not in levels and not with_both_abilities(scores):
         reason = "no benchmark measures perception and reasoning apart"
         yield Finding("abilities", "high-level proxies help perception more", Verdict.NOT_TESTED, reason)

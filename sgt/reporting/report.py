@@ -12,18 +12,22 @@ import yaml
 from sgt.atomic import write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
+from sgt.reporting.contents import CAPTIONS, figures_of
 from sgt.reporting.environments import environments
-from sgt.reporting.figure_names import CAPTIONS, figures_of
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
-from sgt.reporting.tables import note, pivot, tables_of
+from sgt.reporting.tables import note, pivot, tables_of, treatment_note, treatment_pivot
+from sgt.reporting.treatments import summary, treatment_rows
 from sgt.reporting.verdicts import MEANING
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy
 from sgt.study.record import read_run
 
 log = logging.getLogger("sgt")
+
+# The figures of the report's first two parts; its third has the others.
+OF_TREATMENT, OF_GAINS = ("treatment", "samples"), ("gains", "outcomes")
 
 
 def write_report(study: LoadedStudy) -> None:
@@ -33,7 +37,7 @@ def write_report(study: LoadedStudy) -> None:
         SgtError: a score or a figure is missing.
     """
     scores = Scores(study)
-    found, used = findings(scores), environments(scores)
+    found, used, figures = findings(scores), environments(scores), _figures(study)
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.get_template("report.html.j2").render(
@@ -41,11 +45,16 @@ def write_report(study: LoadedStudy) -> None:
         study_file=study.path,
         study_text=study.path.read_text(encoding="utf-8"),
         compared=ARM_WITHOUT_PROXY in study.study.arms,
+        learned=list(summary(study, scores.treatments)),
+        treatment=_treatment(scores),
+        treatment_note=treatment_note(scores),
         findings=found,
         meaning={each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
         tables={name: _html(scores, cells) for name, cells in tables_of(scores).items()},
         note=note(scores).replace("`", ""),
-        figures=_figures(study),
+        of_treatment=[figures[name] for name in OF_TREATMENT if name in figures],
+        of_gains=[figures[name] for name in OF_GAINS if name in figures],
+        other_figures=[each for name, each in figures.items() if name not in OF_TREATMENT + OF_GAINS],
         runs=[_evidence(study, run) for run in study.runs],
         benchmarks=_evaluations(scores),
         chance=_chance(scores),
@@ -64,10 +73,11 @@ def report_file(study: LoadedStudy) -> Path:
 
 
 def ending(scores: Scores) -> list[str]:
-    """The last lines of a study: what it found, first things first, and where its report is."""
+    """The last lines of a study: whether its arms learned their task, what it found, and where its report is."""
     used = environments(scores)
     warning = [f"warning: the results are of {len(used)} different environments: see Evidence in the report"]
-    return [*(warning if len(used) > 1 else []), *headline(findings(scores)), f"report: {report_file(scores.study)}"]
+    first = [*(warning if len(used) > 1 else []), *summary(scores.study, scores.treatments)]
+    return [*first, *headline(findings(scores)), f"report: {report_file(scores.study)}"]
 
 
 def _html(scores: Scores, cells: pd.DataFrame) -> str:
@@ -75,13 +85,21 @@ def _html(scores: Scores, cells: pd.DataFrame) -> str:
     return pivot(scores, cells, "<b>{}</b>", "<br>").to_html(index=False, escape=False, border=0)
 
 
-def _figures(study: LoadedStudy) -> list[dict[str, str]]:
-    figures = []
+def _treatment(scores: Scores) -> str:
+    """The table of treatments; empty without a proxy arm."""
+    if not scores.treatments:
+        return ""
+    people = treatment_pivot(treatment_rows(scores.study, scores.treatments))
+    return people.to_html(index=False, border=0)
+
+
+def _figures(study: LoadedStudy) -> dict[str, dict[str, str]]:
+    figures = {}
     for name in [*figures_of(study), "proxies"]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
             data = base64.b64encode(path.read_bytes()).decode()
-            figures.append({"name": name, "caption": CAPTIONS[name], "data": data})
+            figures[name] = {"name": name, "caption": CAPTIONS[name], "data": data}
         elif name != "proxies":
             raise SgtError(path, "no such figure", f"run `sgt figures {study.path}`")
     return figures

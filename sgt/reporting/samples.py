@@ -11,10 +11,12 @@ from sgt.data.dataset import open_dataset
 from sgt.data.images import decode_image, image_of
 from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
+from sgt.evaluation.treatment import read_treatment
 from sgt.proxies.contact_sheet import contact_sheet
 from sgt.study.load import LoadedStudy, Run
 
 ROWS = 6
+# The least side of a cell, pixels; it grows to a multiple of the scenes' side, so that their pixels stay square.
 SIDE = 96
 
 Rows = list[dict[str, Image.Image]]
@@ -23,25 +25,36 @@ Rows = list[dict[str, Image.Image]]
 def target_sheet(study: LoadedStudy) -> Image.Image:
     """Per held-out scene and proxy arm of the first seed: the image the arm saw, the target, and what the arm made.
 
+    Above what an arm made stands its use: whether it depends on the image.
+
     Raises:
-        SgtError: the study has no held-out images.
+        SgtError: the study has no held-out images, or there is none that every arm was checked on.
     """
     if study.held_out is None:
         raise SgtError(study.path, "no held-out images", "name a dataset in data.held_out")
     scenes = open_dataset(study.dataset_dir(study.held_out))
-    count = min(ROWS, study.study.data.held_out_samples, len(scenes))
-    keys = scenes.keys[:count]
+    drawn = [study.drawn_targets(run) for run in study.proxy_runs if run.seed == study.study.seeds[0]]
+    # A proxy leaves out the images that it has no target for.
+    of_all = set.intersection(*({sample.key for sample in read_shard(path)} for path in drawn))
+    places = [place for place, key in enumerate(scenes.keys) if key in of_all][:ROWS]
+    if not places:
+        raise SgtError(
+            study.dataset_dir(study.held_out), "no image that every proxy arm was checked on", "use a dataset with more"
+        )
+    keys = [scenes.keys[place] for place in places]
 
     def columns(rows: Rows, run: Run) -> None:
         if not run.proxy:
             return
-        for row, sample in _with_keys(rows, study.drawn_targets(run), keys):
-            if study.proxy(run.proxy).degrades:
-                row[f"{run.arm}: shown"] = _picture(sample, "input.png")
-            row[f"{run.arm}: target"] = _picture(sample, "target.png")
-            row[f"{run.arm}: made"] = _picture(sample, "png")
+        proxy, use = study.proxy(run.proxy), read_treatment(study, run).use.value
+        samples = {sample.key: sample for sample in read_shard(study.drawn_targets(run)) if sample.key in keys}
+        for row, key in zip(rows, keys, strict=True):
+            if proxy.degrades:
+                row[f"{run.arm}\nshown"] = _picture(samples[key], "input.png")
+            target = row[f"{run.arm}\ntarget"] = _picture(samples[key], "target.png")
+            row[f"{run.arm}\nmade, use {use:.2f}"] = proxy.displayed(_picture(samples[key], "png"), target)
 
-    return _sheet(study, "input", [image_of(scenes[place]) for place in range(count)], columns)
+    return _sheet(study, "input", [image_of(scenes[place]) for place in places], columns)
 
 
 def generated_sheet(study: LoadedStudy) -> Image.Image:
@@ -63,12 +76,13 @@ def _sheet(
     """A part per model, one above the other; the columns of its runs of the first seed stand beside the scenes."""
     parts = []
     for model in study.study.models:
-        name = title if len(study.study.models) == 1 else f"{model}: {title}"
+        name = title if len(study.study.models) == 1 else f"{model}\n{title}"
         rows: Rows = [{name: image} for image in images]
         for run in study.runs:
             if run.model == model and run.seed == study.study.seeds[0]:
                 columns(rows, run)
-        parts.append(contact_sheet(rows, SIDE))
+        longest = max(next(iter(rows[0].values())).size)
+        parts.append(contact_sheet(rows, -(-SIDE // longest) * longest if longest < SIDE else SIDE))
     whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
     for index, part in enumerate(parts):
         whole.paste(part, (0, sum(above.height for above in parts[:index])))
@@ -91,13 +105,6 @@ def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample
     if len(samples) < len(rows):
         raise SgtError(path, f"{len(samples)} images, the sheet has {len(rows)}", "make it again with more")
     return list(zip(rows, samples, strict=True))
-
-
-def _with_keys(rows: Rows, path: Path, keys: list[str]) -> list[tuple[dict[str, Image.Image], Sample]]:
-    samples = {sample.key: sample for sample in read_shard(path) if sample.key in keys}
-    if missing := next((key for key in keys if key not in samples), None):
-        raise SgtError(path, f"has no {missing}", "leave it out of the dataset, and make it again")
-    return [(row, samples[key]) for row, key in zip(rows, keys, strict=True)]
 
 
 def _picture(sample: Sample, extension: str) -> Image.Image:

@@ -1,6 +1,6 @@
-"""The score files of a study, read and checked, and their metrics over seeds and against the control."""
+"""The score files and treatment checks of a study, read and checked, and metrics over seeds and against the control."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -8,21 +8,25 @@ import pandas as pd
 
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.metrics import Items, Metric, items_of
-from sgt.evaluation.statistics import Difference, paired_difference
+from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
+from sgt.evaluation.statistics import Difference, Estimate, paired_difference
 from sgt.json_files import read_json
+from sgt.reporting.treatments import read_treatments
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
 
+# Of a metric without items: over the rows where another one is right, a run may have none.
+NO_VALUE = Estimate(np.nan, np.nan, np.nan, 0)
+
 
 class Scores:
-    """Every score file of a study.
+    """Every score file of a study, and the treatment of each proxy arm.
 
     Args:
         study: the study.
 
     Raises:
-        SgtError: one is missing, of another layout, or of other data than the first run's.
+        SgtError: a file is missing, of another layout, or scores are of other data than the first run's.
     """
 
     def __init__(self, study: LoadedStudy) -> None:
@@ -37,6 +41,8 @@ class Scores:
         for (_, name), score in self.files.items():
             for metric, summed in score["metrics"].items():
                 self._metrics[name].setdefault(metric, Metric(metric, **summed["about"]))
+        self.treatments = read_treatments(study)
+        self._items: dict[tuple[str, str, str, str], Items] = {}
 
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm, by seed."""
@@ -69,9 +75,22 @@ class Scores:
         return " and ".join(sorted("items" if name == "id" else f"{name}s" for name in names))
 
     def items(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items:
-        """The items of a metric for one arm; values are seeds × items."""
-        runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
-        return Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+        """The items of a metric that all runs of an arm have; values are seeds × items."""
+        key = (model, arm, benchmark, metric.name)
+        if key not in self._items:
+            of_runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
+            runs = shared_items(of_runs)
+            self._items[key] = Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+        return self._items[key]
+
+    def administered(self, model: str, arm: str) -> bool | None:
+        """Whether an arm learned its task; None for an arm without a proxy."""
+        treatment = self.treatments.get((model, arm))
+        return treatment and treatment.is_administered
+
+    def paired_items(self, model: str, arms: Sequence[str], benchmark: str, metric: Metric) -> list[Items]:
+        """For each arm the items of a metric that the runs of all these arms have; values are seeds × items."""
+        return shared_items([self.items(model, arm, benchmark, metric) for arm in arms])
 
     def gain(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference | None:
         """An arm's metric less the control's on the same items and seeds; None for the control, or without one."""
@@ -81,17 +100,17 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        treated = self.items(model, arm, benchmark, metric)
-        control = self.items(model, ARM_WITHOUT_PROXY, benchmark, metric)
-        return paired_difference(treated.values, control.values, treated.clusters)
+        treated, control = self.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
+        return paired(treated.values, control.values, treated.clusters)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
         """One row per model, arm and metric.
 
-        Columns: ``model``, ``arm``, ``level`` (of the proxy), ``seeds`` (how many), ``benchmark``, ``metric`` (name);
-        ``value``, ``low``, ``high`` (95%), ``n`` (items), ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the
-        control; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
+        Columns: ``model``, ``arm``, ``level`` (of the proxy), ``administered`` (whether the arm learned its proxy),
+        ``seeds`` (how many), ``benchmark``, ``metric`` (name); ``value``, ``low``, ``high`` (95%), ``n`` (items),
+        ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the control and ``detectable``, the smallest gain that
+        would be seen; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
         """
         rows = []
         for model in self.study.study.models:
@@ -103,13 +122,14 @@ class Scores:
     def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:
         runs = self.runs(model, arm)
         items = self.items(model, arm, benchmark, metric)
-        estimate = metric.estimate(items.values, items.clusters)
+        estimate = metric.estimate(items.values, items.clusters) if items.ids else NO_VALUE
         gain = self.gain(model, arm, benchmark, metric)
         first = self.files[runs[0], benchmark]
         return {
             "model": model,
             "arm": arm,
             "level": self.study.proxy(arm).level if arm in self.study.proxy_arms else None,
+            "administered": self.administered(model, arm),
             "seeds": len(runs),
             "benchmark": benchmark,
             "metric": metric.name,
@@ -118,9 +138,17 @@ class Scores:
             "gain": gain and gain.value,
             "gain_low": gain and gain.low,
             "gain_high": gain and gain.high,
+            "detectable": gain and gain.detectable,
             "scores": " ".join(str(self.study.score_file(run, benchmark)) for run in runs),
             "command": " && ".join(first["commands"]),
         }
+
+
+def paired(a: np.ndarray, b: np.ndarray, clusters: Sequence[str]) -> Difference:
+    """The difference of values (seeds × items) of the same items; without a value if there are none."""
+    if not clusters:
+        return Difference(**vars(NO_VALUE), detectable=np.nan, seeds=len(a))
+    return paired_difference(a, b, clusters)
 
 
 def interval(value: float, low: float, high: float, sign: str = "") -> str:

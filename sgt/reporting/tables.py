@@ -1,14 +1,22 @@
 """The study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
 
-``main`` has what sums the benchmarks up, ``all`` every metric. Two more files are for DVC, to compare studies with:
-``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
+``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
+of whether the arms learned their task. ``outcomes.csv`` has the differences from the control that the figure of this
+name shows. Two more files are for DVC, to compare studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv``
+(``dvc plots``).
 """
+
+from pathlib import Path
 
 import pandas as pd
 
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
+from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.contents import compared_arms
+from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.scores import Scores, interval
+from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
 
 
@@ -19,21 +27,49 @@ def note(scores: Scores) -> str:
     text = f"Value and 95% interval over {scores.clusters if once else f'training seeds and {scores.clusters}'}"
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
+        text += " and the arm learned its task" if scores.treatments else ""
     return f"{text}. With one seed, what another training would have changed is not in it." if once else f"{text}."
 
 
+def treatment_note(scores: Scores) -> str:
+    """What use and fidelity are, and how seeds are combined, below tables that have them."""
+    text = (
+        "Use is 1 less the ratio of the flow error with the right image to that with another scene's image, near "
+        f"noise, on held-out images; an arm below {MIN_USE} is not administered, and nothing is claimed about it. "
+        "Fidelity is to the true target, between the floor, which is the target of another image, and the ceiling, "
+        "which is the true target through the VAE."
+    )
+    if len(scores.study.study.seeds) > 1:
+        text += (
+            " Both are means over seeds, and an arm is administered if its mean use is; intervals add in squares "
+            "that over seeds and the mean of those over images."
+        )
+    return text
+
+
 def write_tables(study: LoadedStudy) -> None:
-    """Write ``tables/{main,all}.{csv,md,tex}``, ``tables/metrics.json`` and ``tables/gains.csv``."""
+    """Write the files that :func:`~sgt.reporting.contents.table_files` names, into ``tables``."""
     scores = Scores(study)
-    tables = tables_of(scores)
+    folder, tables = study.results / "tables", tables_of(scores)
+    note_of = {name: note(scores) for name in tables}
+    if scores.treatments:
+        note_of["main"] += f" {treatment_note(scores)}"
     for name, cells in tables.items():
-        path = study.results / "tables" / name
-        people = pivot(scores, cells, "**{}**").to_markdown(index=False)
-        write_text(path.with_suffix(".csv"), cells.to_csv(index=False, float_format="%.6f"))
-        write_text(path.with_suffix(".md"), f"{people}\n\n{note(scores)}\n")
-        write_text(path.with_suffix(".tex"), _latex(scores, cells))
-    write_json(study.results / "tables" / "metrics.json", metrics_of(scores, tables["main"]))
-    write_text(study.results / "tables" / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
+        _write(folder / name, cells, pivot(scores, cells, "**{}**"), note_of[name], _latex(scores, cells))
+    if scores.treatments:
+        rows = treatment_rows(study, scores.treatments)
+        people = treatment_pivot(rows)
+        _write(folder / "treatment", rows, people, treatment_note(scores), latex_table(people))
+    if compared_arms(study):
+        write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
+    write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))
+    write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
+
+
+def _write(path: Path, rows: pd.DataFrame, people: pd.DataFrame, below: str, latex: str) -> None:
+    write_text(path.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6f"))
+    write_text(path.with_suffix(".md"), f"{people.to_markdown(index=False, disable_numparse=True)}\n\n{below}\n")
+    write_text(path.with_suffix(".tex"), latex)
 
 
 def metrics_of(scores: Scores, cells: pd.DataFrame) -> dict:
@@ -58,10 +94,16 @@ def gains_of(scores: Scores, cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:
-    """The cells of each table."""
+    """The cells of each table; those of ``main`` also have the treatment of their arm, if an arm has a proxy."""
     headlines = [(name, metric.name) for name in scores.study.benchmarks for metric in scores.headlines(name)]
     metrics = pd.MultiIndex.from_frame(scores.cells[["benchmark", "metric"]])
-    return {"main": scores.cells[metrics.isin(headlines)], "all": scores.cells}
+    main = scores.cells[metrics.isin(headlines)]
+    if scores.treatments:
+        arms = zip(main["model"], main["arm"], strict=True)
+        treatment = pd.DataFrame([columns_of(scores.treatments.get(arm)) for arm in arms], main.index)
+        place = main.columns.get_loc("administered")
+        main = pd.concat([main.iloc[:, :place], treatment, main.iloc[:, place:]], axis=1)
+    return {"main": main, "all": scores.cells}
 
 
 def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
@@ -69,38 +111,74 @@ def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") 
 
     Args:
         scores: that the cells are of.
-        cells: rows of :attr:`Scores.cells`.
+        cells: one of :func:`tables_of`.
         bold: how to set a gain whose interval leaves zero out, with ``{}`` for it.
         break_: between the value and the gain.
     """
     titles = scores.titles(zip(cells["benchmark"], cells["metric"], strict=True))
     rows: list[dict[str, str]] = []
     chance: dict[str, str] = {}
+    of_treatment = ["use", "fidelity", "administered"] if "use" in cells else []
     for (model, arm), group in cells.groupby(["model", "arm"], sort=False):
         texts = {titles[row.benchmark, row.metric]: cell_text(row, bold, break_) for row in group.itertuples()}
-        level = group["level"].iloc[0]
-        rows.append({"model": model, "arm": arm, "level": level if isinstance(level, str) else "", **texts})
+        first = next(group.itertuples())
+        level = first.level if isinstance(first.level, str) else ""
+        treatment = _treatment_texts(first, break_) if of_treatment and level else {}
+        rows.append({"model": model, "arm": arm, "level": level, **treatment, **texts})
         for row in group.itertuples():
             if not pd.isna(row.chance):
                 chance.setdefault(titles[row.benchmark, row.metric], f"{row.chance:.3f}")
     above = [{"model": "", "arm": "chance", "level": "", **chance}] if chance else []
-    return pd.DataFrame([*above, *rows], columns=["model", "arm", "level", *titles.values()]).fillna("")
+    columns = ["model", "arm", "level", *of_treatment, *titles.values()]
+    return pd.DataFrame([*above, *rows], columns=columns).fillna("")
+
+
+def _treatment_texts(row, break_: str) -> dict[str, str]:
+    made = interval(row.fidelity_made, row.fidelity_made_low, row.fidelity_made_high)
+    return {
+        "use": interval(row.use, row.use_low, row.use_high),
+        "fidelity": f"{row.fidelity} {made}{break_}floor {row.fidelity_floor:.3f}, ceiling {row.fidelity_ceiling:.3f}",
+        "administered": "yes" if row.administered else "no",
+    }
+
+
+def treatment_pivot(rows: pd.DataFrame) -> pd.DataFrame:
+    """The treatment as people read it: a row per measure, with what is said of the arm in the first of them."""
+    texts = []
+    arm = None
+    for row in rows.itertuples():
+        about = (row.model, row.arm, row.level, interval(row.use, row.use_low, row.use_high))
+        about = (*about, "yes" if row.administered else "no")
+        shown, arm = about if (row.model, row.arm) != arm else ("",) * len(about), (row.model, row.arm)
+        measure = f"{row.measure} ({row.unit})" if row.unit else row.measure
+        made = interval(row.made, row.made_low, row.made_high)
+        texts.append((*shown, measure, made, f"{row.floor:.3f}", f"{row.ceiling:.3f}"))
+    columns = ["model", "arm", "level", "use", "administered", "measure", "made", "floor", "ceiling"]
+    return pd.DataFrame(texts, columns=columns)
 
 
 def cell_text(row, bold: str, break_: str) -> str:
-    """``0.812 [0.800, 0.824]``, and under it the gain over the control, if there is one; ``–`` for no value."""
+    """``0.812 [0.800, 0.824]``, and under it the gain over the control, if there is one; ``–`` for no value.
+
+    The gain of an arm that was not administered is never bold.
+    """
     if pd.isna(row.value):
         return "–"
     text = interval(row.value, row.low, row.high)
     if pd.isna(row.gain) or row.arm == ARM_WITHOUT_PROXY:
         return text
     gain = interval(row.gain, row.gain_low, row.gain_high, sign="+")
-    return f"{text}{break_}{bold.format(gain) if row.gain_low > 0 or row.gain_high < 0 else gain}"
+    seen = (row.gain_low > 0 or row.gain_high < 0) and row.administered is not False
+    return f"{text}{break_}{bold.format(gain) if seen else gain}"
 
 
 def _latex(scores: Scores, cells: pd.DataFrame) -> str:
-    """A booktabs table; gains stand below values in cells of their own line."""
-    frame = pivot(scores, cells, r"\textbf{{{}}}", r" \\ ")
+    """A table of cells whose gains stand below values, in cells of their own line."""
+    return latex_table(pivot(scores, cells, r"\textbf{{{}}}", r" \\ "))
+
+
+def latex_table(frame: pd.DataFrame) -> str:
+    """A booktabs table of texts."""
     escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&"})
     lines = [
         r"% needs \usepackage{booktabs,makecell}",
@@ -110,6 +188,6 @@ def _latex(scores: Scores, cells: pd.DataFrame) -> str:
         r"\midrule",
     ]
     for row in frame.itertuples(index=False):
-        texts = [text if "\\" in text else text.translate(escape) for text in row]
+        texts = [text.translate(escape) for text in row]
         lines.append(" & ".join(rf"\makecell{{{text}}}" if r"\\" in text else text for text in texts) + r" \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

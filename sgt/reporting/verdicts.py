@@ -27,7 +27,7 @@ class Verdict(StrEnum):
 
 
 MEANING = {
-    Verdict.NOT_TESTED: "the study lacks what the claim is about, for the reason given",
+    Verdict.NOT_TESTED: "the study lacks what the claim is about, or an arm did not learn its task, as stated",
     Verdict.NOT_SEEN: "an interval that decides it contains zero; a difference as large as the one named detectable "
     "would be seen four times in five",
     Verdict.SEEN_ONCE: "the intervals over items show it, but another training seed may show something else",

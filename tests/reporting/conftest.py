@@ -1,4 +1,4 @@
-"""Studies with made-up scores."""
+"""Studies with made-up scores and treatment checks."""
 
 import json
 from pathlib import Path
@@ -8,16 +8,18 @@ import pytest
 import yaml
 
 from sgt.evaluation.score import Scored, score_predictions
+from sgt.evaluation.statistics import Estimate
 from sgt.evaluation.task import Row
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
+from sgt.evaluation.treatment import Fidelity, Treatment, write_treatment
 from sgt.identity import write_record
-from sgt.models.requests import Reply
+from sgt.models.requests import Likelihood, RatedReply
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
 
-KINDS = ["count", "relation", "parity"]
-GROUPS = {"perception": ["count", "relation"], "reasoning": ["parity"]}
+KINDS = ["count", "left_right", "parity"]
+GROUPS = {"perception": ["count", "left_right"], "reasoning": ["parity"]}
 IMAGES = 100
 
 
@@ -43,7 +45,8 @@ def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float], share
                 groups={"scene": str(image)},
             )
             right = (luck if same < shared else drawn) < skill[kind]
-            predictions.append((row, Reply(answer if right else "", int(right), "stop")))
+            rated = [Likelihood(-0.2 if right else -2.0, 1, -0.1)]
+            predictions.append((row, RatedReply(answer if right else "", int(right), "stop", rated)))
     options = ToyworldQA.Options(name="qa", task="toyworld-qa", version=1, dataset="test", groups=GROUPS)
     write_score(path, score_predictions(ToyworldQA(options), predictions), f"micro/{arm}/seed{seed}")
 
@@ -64,6 +67,18 @@ def write_score(path: Path, scored: Scored, run: str) -> None:
     path.write_text(json.dumps(score))
 
 
+def write_check(path: Path, use: float, made: float = 0.6) -> None:
+    """A made-up treatment check, whose intervals reach 0.05 to both sides."""
+
+    def near(value: float) -> Estimate:
+        return Estimate(value, value - 0.05, value + 0.05, 48)
+
+    iou = Fidelity("matched IoU", "", True, (0.0, 1.0), near(made), near(0.2), near(0.9))
+    error = Fidelity("AbsRel_%", "%", False, (0.0, None), near(30.0), near(50.0), near(5.0))
+    checked = Treatment("segmentation", "validation", 48, 0.82, near(use), iou, (error,))
+    write_treatment(path, checked, {"identity": {}, "command": "sgt treatment …"})
+
+
 def write_benchmark(name: str, groups: dict = GROUPS) -> None:
     about = {"name": name, "task": "toyworld-qa", "version": 1, "dataset": "test", "groups": groups}
     Path(f"config/benchmarks/{name}.yaml").write_text(yaml.safe_dump(about))
@@ -74,20 +89,25 @@ ARMS = ["base", "sft", "segmentation", "edge", "reconstruction"]
 
 @pytest.fixture
 def study_with(tmp_path, monkeypatch):
-    """Makes a study of arms and seeds whose made-up scores are right as often as a table of perception says."""
+    """Makes a study of arms and seeds whose made-up scores are right as often as a table of perception says.
+
+    Proxy arms have a use of 0.8, or what ``use`` says.
+    """
     monkeypatch.chdir(tmp_path)
     # Made-up scores follow from nothing; that real ones must is tested with the results (tests/study/test_results.py).
     monkeypatch.setattr("sgt.reporting.sources.require_current", lambda *results: None)
 
-    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6):
+    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None):
         write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))
         for name in benchmarks:
             write_benchmark(name)
         study = load_study("config/micro.yaml")
         for run in study.runs:
-            skill = {"count": perception[run.arm], "relation": perception[run.arm], "parity": 0.6}
+            skill = {"count": perception[run.arm], "left_right": perception[run.arm], "parity": 0.6}
             for name in benchmarks:
                 write_scores(study.score_file(run, name), run.arm, run.seed, skill, shared)
+            if run.proxy:
+                write_check(study.treatment_file(run), (use or {}).get(run.arm, 0.8))
         return study
 
     return make

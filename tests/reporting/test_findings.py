@@ -43,11 +43,12 @@ def test_less_harm_is_not_help(seeds, verdict, study_with):
     study = study_with({"base": 0.9, "sft": 0.8, "segmentation": 0.6, "edge": 0.4, "reconstruction": 0.2}, seeds)
     found = found_in(study)
     assert found[LEVELS].verdict == verdict
-    assert found[LEVELS].found == "every proxy is below the control; segmentation least; high level above low level"
+    least = "every proxy is below the control" + ("; segmentation least" if seeds > 1 else "")
+    assert found[LEVELS].found == f"{least}; high level above low level"
     assert found["micro: the proxies help perception on average"].verdict == verdict
     text = published(study)
-    assert f">{verdict}<" in text and "every proxy is below the control; segmentation least" in text
-    assert seeds > 1 or "supported" not in text
+    assert f">{verdict}<" in text and least in text
+    assert seeds > 1 or ">supported<" not in text
 
 
 @pytest.mark.parametrize(
@@ -106,11 +107,11 @@ def test_what_is_not_there_is_not_tested(study_with):
 def test_findings_say_what_the_numbers_say(scored):
     for run in scored.runs:
         if run.arm == "base":
-            skill = {"count": 0.9, "relation": 0.5, "parity": 0.9}
+            skill = {"count": 0.9, "left_right": 0.5, "parity": 0.9}
             write_scores(scored.score_file(run, "qa"), run.arm, run.seed, skill)
     (base,) = [finding for finding in findings(Scores(scored)) if finding.about == "base"]
-    assert (base.verdict, base.found) == ("not seen", "not above chance: relation")
-    assert "relation 0." in base.numbers and "chance 0.500, detectable: 0." in base.numbers
+    assert (base.verdict, base.found) == ("not seen", "not above chance: left right")
+    assert "left right 0." in base.numbers and "chance 0.500, detectable: 0." in base.numbers
 
 
 def test_a_missing_value_is_not_tested_and_shown_as_missing(study_with):

@@ -14,6 +14,7 @@ from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.evaluation.statistics import paired_difference
 from sgt.identity import SEAL, write_record
+from sgt.reporting.contents import table_files
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
@@ -48,10 +49,10 @@ def test_gains_are_paired_differences_over_seeds_and_items(scored):
     [
         (["base"], 1, set()),
         (["sft"], 1, {"training"}),
-        (["base", "sft"], 1, {"gains", "training"}),
-        (["base", "sft"], 2, {"gains", "training"}),
-        (["sft", "depth"], 1, {"gains", "training"}),
-        (["base", "sft", "segmentation", "depth", "edge", "reconstruction", "inpainting"], 2, {"gains", "training"}),
+        (["base", "sft"], 1, {"gains", "outcomes", "training"}),
+        (["base", "sft"], 2, {"gains", "outcomes", "training"}),
+        (["sft", "depth"], 1, {"treatment", "gains", "outcomes", "training"}),
+        ([*ARMS, "depth", "inpainting"], 2, {"treatment", "gains", "outcomes", "training"}),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -64,6 +65,7 @@ def test_any_valid_study_has_tables_figures_and_a_report(arms, seeds, figures, s
     text = published(study)
     assert {path.stem for path in Path("results/figures").glob("*.png")} - {"samples"} == figures
     assert set(re.findall(r'<img alt="(\w+)"', text)) == figures
+    assert {path.name for path in Path("results/tables").iterdir()} == {*table_files(study), SOURCES}
     assert ("Gains are differences" in text) == ("sft" in arms)
     assert caplog.messages[-1] == "report: results/report/index.html"
     assert headline(findings(Scores(study)))[0] == caplog.messages[-2 if len(arms) < 3 else -3]
@@ -103,7 +105,8 @@ def test_the_wide_table_has_chance_gains_and_bold_where_zero_is_out(scored):
     scores = Scores(scored)
     tables = tables_of(scores)
     frame = pivot(scores, tables["main"], "**{}**").set_index("arm")
-    assert list(frame.columns) == ["model", "level", "perception", "reasoning"]
+    columns = ["model", "level", "use", "fidelity", "administered", "perception", "reasoning"]
+    assert list(frame.columns) == columns
     assert list(frame.index) == ["chance", "base", "sft", "segmentation", "edge", "reconstruction"]
     assert frame.loc["chance", "perception"] == "0.500"
     pattern = r"0\.\d{3} \[0\.\d{3}, [01]\.\d{3}\]"
@@ -181,18 +184,26 @@ def test_a_study_from_its_runs_to_its_report(study):
     assert latex.count(r"\\" + "\n") == 2 + 4 and r"\begin{tabular}" in latex
 
     figures = {path.stem: Image.open(path) for path in Path("results/figures").glob("*.png")}
-    assert set(figures) == {"gains", "generation", "training", "samples", "scenes", "proxies"}
+    drawn = {"treatment", "samples", "gains", "outcomes", "generation", "scenes", "training", "proxies"}
+    assert set(figures) == drawn
     # A column for the input, two for segmentation, three for inpainting; six rows.
-    assert figures["samples"].size == (6 + 6 * 102, 26 + 6 * 102)
+    assert figures["samples"].size == (6 + 6 * 102, 46 + 6 * 102)
     assert figures["scenes"].size == (6 + 5 * 102, 26 + 6 * 102)
     text = Path("results/report/index.html").read_text()
     page = Page()
     page.feed(text)
     assert not page.open
-    assert len(page.sources) == 6 and all(source.startswith("data:image/png;base64,") for source in page.sources)
+    assert len(page.sources) == len(drawn) and all(
+        source.startswith("data:image/png;base64,") for source in page.sources
+    )
     for run in loaded.runs:
         assert f"sgt train {study} --model micro --arm {run.arm} --seed 0" in text
-    assert "high-level proxies help perception more than low-level ones" in text
+    # Six steps teach no proxy.
+    assert "no proxy arm learned its task" in text
+    assert (
+        "high-level proxies help more than low-level ones" in text
+        and "not administered: segmentation has a use" in text
+    )
     assert "different software" not in text
     path = loaded.score_file(loaded.runs[0], "toyworld-qa")
     score = json.loads(path.read_text())

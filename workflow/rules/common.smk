@@ -16,7 +16,7 @@ from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
-from sgt.reporting.figure_names import figures_of
+from sgt.reporting.contents import figures_of, table_files
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.ownership import claim_results
 from sgt.study.results import PAGES, SOURCES

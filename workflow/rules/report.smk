@@ -1,5 +1,4 @@
-TABLES = [RESULTS / "tables" / f"{name}.{kind}" for name in ("main", "all") for kind in ("csv", "md", "tex")]
-TABLES += [RESULTS / "tables" / name for name in ("metrics.json", "gains.csv")]
+TABLES = [RESULTS / "tables" / name for name in table_files(STUDY)]
 FIGURES = figures_of(STUDY)
 
 

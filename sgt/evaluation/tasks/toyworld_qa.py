@@ -1,32 +1,41 @@
-"""Questions about toyworld scenes, each with one right answer: accuracy by kind of question."""
+"""Questions about toyworld scenes, each with one right answer: accuracy and log-probability of it by kind of question.
+
+Arithmetic and parity are reasoning about a count that has to be seen first. These questions name the question for that
+count, their twin, and are also scored over those whose twin is answered right.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from sgt.config.benchmarks import AnswerBenchmark, DecodingOptions
+from sgt.config.benchmarks import DecodingOptions, RatedAnswerBenchmark
 from sgt.config.fields import Name
 from sgt.data.conversations import check_questions
 from sgt.data.images import image_of
 from sgt.data.shards import Sample
 from sgt.data.toyworld.questions import KINDS
+from sgt.errors import SgtError
 from sgt.evaluation.metrics import Metric
 from sgt.evaluation.task import Parsed, Row, Task
-from sgt.models.requests import Reply
+from sgt.models.requests import RatedReply
 
 # A question that occurs at least so often has a best constant answer of its own; rarer ones share one per template.
 OWN_CONSTANT = 30
+# Of a question without a twin there is no count to be right.
+COUNT_IS_RIGHT, COUNT_IS_WRONG, NO_COUNT = "yes", "no", "none"
 
 
-class ToyworldQA(Task[Reply]):
-    """Answers match exactly, after normalisation."""
+class ToyworldQA(Task[RatedReply]):
+    """Answers match exactly, after normalisation; the right answer is also rated."""
 
-    class Options(AnswerBenchmark):
+    class Options(RatedAnswerBenchmark):
         """Decoding, and which kinds of question are summed up together."""
 
         needs = "questions"
+        scoring_version = 2
         scoring_fields = frozenset({"groups"})
 
         task: Literal["toyworld-qa"]
@@ -68,18 +77,40 @@ class ToyworldQA(Task[Reply]):
                     answer=question["answer"],
                     dimensions={"kind": question["kind"]},
                     groups={"scene": sample.key},
+                    extra={"twin": question["twin"]} if "twin" in question else {},
                 )
 
-    def parse(self, row: Row, reply: Reply, protocol: str) -> Parsed:
-        """The whole reply is the answer."""
-        value = normalised(reply.text)
+    def continuations(self, row: Row, protocol: str) -> Sequence[str]:
+        """The right answer alone: rating every option would cost several times as much."""
+        return [_choices(row)[1]]
+
+    def parse(self, row: Row, reply: RatedReply, protocol: str) -> Parsed:
+        """The whole reply is the answer; with it the likelihood of the right one."""
+        answer = normalised(reply.text)
         options, _ = _choices(row)
-        return Parsed(value, "direct" if value in map(normalised, options) else "none")
+        (right,) = reply.likelihoods
+        status = "direct" if answer in map(normalised, options) else "none"
+        return Parsed((answer, right.logprob + right.end_logprob), status)
 
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
-        """1 if the answer is right."""
-        _, answer = _choices(row)
-        return {"accuracy": int(parsed.value == normalised(answer))}
+        """``accuracy``: 1 if the answer is right; ``logprob``: of the right answer as the whole reply, nats."""
+        answer, logprob = parsed.value
+        return {"accuracy": int(answer == normalised(_choices(row)[1])), "logprob": logprob}
+
+    def joint_columns(self, rows: Sequence[Row], items: Mapping[str, Sequence[Any]]) -> Mapping[str, list]:
+        """``count_is_right``: of the question's twin, ``yes`` or ``no``; ``none`` without a twin.
+
+        Raises:
+            SgtError: the twin of a question is not among the rows.
+        """
+        right = dict(zip(items["id"], items.get("accuracy", ()), strict=True))
+        column = []
+        for row in rows:
+            twin = row.extra.get("twin")
+            if twin is not None and twin not in right:
+                raise SgtError(f"task {self.name}", f"row {row.id!r} has no row {twin!r}, its twin", "make one")
+            column.append(NO_COUNT if twin is None else COUNT_IS_RIGHT if right[twin] else COUNT_IS_WRONG)
+        return {"count_is_right": column}
 
     def chance(self, rows: Sequence[Row]) -> list[int]:
         """Per question, whether the best constant answer to questions of its form is right (1) or not (0).
@@ -104,22 +135,85 @@ class ToyworldQA(Task[Reply]):
         return right
 
     def metrics(self, rows: Sequence[Row]) -> list[Metric]:
-        """Accuracy of all questions, of each group of kinds, and of each kind."""
+        """Accuracy and log-probability of all questions, of each group of kinds and of each kind.
+
+        Groups and kinds that have twins throughout are also summed up where the count is right. For such a group that
+        is the headline: where the count is wrong, it is perception that failed.
+        """
         kinds = list(dict.fromkeys(row.dimensions["kind"] for row in rows))
-        groups = {name: members for name, members in self.options.groups.items() if set(members) & set(kinds)}
-        return [
-            _accuracy("accuracy", headline=not groups),
-            *(_accuracy(name, members, headline=True, abilities=[name]) for name, members in groups.items()),
-            *(
-                _accuracy(kind, [kind], abilities=[g for g, members in groups.items() if kind in members])
-                for kind in kinds
-            ),
-        ]
+        without_twin = {row.dimensions["kind"] for row in rows if "twin" not in row.extra}
+        groups = {name: set(members) & set(kinds) for name, members in self.options.groups.items()}
+        groups = {name: members for name, members in groups.items() if members}
+        parts = [_Part("", headline=not groups)]
+        for name, members in groups.items():
+            of_group = {"kinds": sorted(members), "abilities": [name]}
+            with_twins = members.isdisjoint(without_twin)
+            parts += [_Part(name, headline=not with_twins, **of_group)]
+            parts += [_Part(name, headline=True, count_is_right=True, **of_group)] if with_twins else []
+        for kind in kinds:
+            of_kind = {"kinds": [kind], "abilities": [name for name, members in groups.items() if kind in members]}
+            parts += [_Part(kind, **of_kind)]
+            parts += [_Part(kind, count_is_right=True, **of_kind)] if kind not in without_twin else []
+        return [*(part.accuracy for part in parts), *(part.logprob for part in parts)]
 
     @property
     def evaluator(self) -> dict[str, str]:
         """No model reads answers."""
         return {"name": "exact match after normalisation"}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the questions, which both measures are means over.
+
+    Attributes:
+        name: of the kind or group; empty for all questions.
+        kinds: which it has; empty for all.
+        count_is_right: only questions whose twin is answered right.
+        headline, abilities: of its accuracy, see :class:`~sgt.evaluation.metrics.Metric`.
+    """
+
+    name: str
+    kinds: Sequence[str] = ()
+    count_is_right: bool = False
+    headline: bool = False
+    abilities: Sequence[str] = ()
+
+    @property
+    def accuracy(self) -> Metric:
+        """Share of right answers."""
+        return Metric(
+            name=self._name("accuracy"),
+            title=self._title or "accuracy",
+            column="accuracy",
+            unit="share of questions",
+            headline=self.headline,
+            chance="chance",
+            **self._common,
+        )
+
+    @property
+    def logprob(self) -> Metric:
+        """Mean log-probability of the right answer. It is finer than accuracy, but no headline: overfitted models are
+        over-confident where they are wrong, and a few such answers decide the mean."""
+        title = f"log-probability, {self._title}" if self._title else "log-probability"
+        return Metric(
+            name=self._name("logprob"), title=title, column="logprob", unit="nats", range=(None, 0.0), **self._common
+        )
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        where = {"kind": list(self.kinds)} if self.kinds else {}
+        if self.count_is_right:
+            where["count_is_right"] = [COUNT_IS_RIGHT]
+        return {"where": where, "cluster": "scene", "abilities": self.abilities}
+
+    def _name(self, measure: str) -> str:
+        return "/".join(filter(None, (measure, self.name))) + ("_given_count" if self.count_is_right else "")
+
+    @property
+    def _title(self) -> str:
+        return self.name.replace("_", " ") + (" where the count is right" if self.count_is_right else "")
 
 
 def _choices(row: Row) -> tuple[Sequence[str], str]:
@@ -132,20 +226,6 @@ def _choices(row: Row) -> tuple[Sequence[str], str]:
 def _place_of_answer(row: Row) -> int:
     options, answer = _choices(row)
     return options.index(answer)
-
-
-def _accuracy(title: str, kinds: Sequence[str] = (), headline: bool = False, abilities: Sequence[str] = ()) -> Metric:
-    return Metric(
-        name=f"accuracy/{title}" if kinds else title,
-        title=title.replace("_", " "),
-        column="accuracy",
-        where={"kind": list(kinds)} if kinds else {},
-        cluster="scene",
-        unit="share of questions",
-        headline=headline,
-        abilities=abilities,
-        chance="chance",
-    )
 
 
 def normalised(text: str) -> str:

@@ -18,6 +18,7 @@ from sgt.proxies.fidelity import Measure, class_iou, matched_iou, nearest_colour
 from sgt.proxies.masks import area, kind_without_area, mask_runs
 from sgt.proxies.painting import Labels, assign_colours, paint
 from sgt.proxies.palettes import MAX_COLOURS, Palette, palette
+from sgt.proxies.recolouring import permuted_colours
 
 # Sum of the areas of all masks over the area of the image; for images of SA-1B it is a few.
 MAX_COVERAGE = 100
@@ -120,6 +121,12 @@ class Segmentation(Proxy):
         if self.options.granularity in _OF_CATEGORIES:
             return {CLASS_IOU: class_iou(*labels)}
         return {MATCHED_IOU: matched_iou(*map(regions, labels))}
+
+    def displayed(self, made: Image.Image, target: Image.Image) -> Image.Image:
+        """Instances and panoptic segments in the target's colours, since any others would do as well."""
+        if self.options.granularity in _OF_CATEGORIES:
+            return made
+        return permuted_colours(made, target, np.array(self.palette))
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
