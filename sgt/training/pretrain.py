@@ -42,6 +42,10 @@ TEXT_DROPOUT = 0.1
 PROMPT_TEXT_SHARE = 10
 RECORD, IDENTITY = "run.json", "identity.json"
 OF_VAE = {"vae_steps", "vae_batch", "vae_lr"}
+# The VAE and the dataset count by their contents; the others do not change the weights.
+WITHOUT_EFFECT = {"vae_of", "dataset", "save_every", "health_every", "accept"}
+# Images of the pretraining dataset, from its start, that the vision tower is measured on.
+HEALTH_IMAGES = 64
 
 
 def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
@@ -108,9 +112,11 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         ema=0.0,
         seed=seed,
     )
+    monitors = _tower_monitors(model, dataset, recipe.health_every)
     callbacks = [
         Checkpointing(_digest(identity), recipe.save_every, keep_last=2),
         SpeedMonitor(),
+        *monitors,
         *recorders(study.study.logging, work, config.run),
         ConsoleProgress(),
     ]
@@ -118,8 +124,15 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     with atomic_dir(out / "final") as folder:
         model.save_checkpoint(folder)
     copy_file(work / "metrics.jsonl", out / "metrics.jsonl")
-    record = {"model": spec.name, "seed": seed, "recipe": recipe.model_dump()}
-    write_json(out / RECORD, {**record, "identity": identity, "sha256": _hashes(out / "final")})
+    record = {
+        "model": spec.name,
+        "seed": seed,
+        "recipe": recipe.model_dump(),
+        "tower": [monitor.measure().record() for monitor in monitors],
+        "identity": identity,
+        "sha256": _hashes(out / "final"),
+    }
+    write_json(out / RECORD, record)
 
 
 def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
@@ -155,7 +168,7 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
     }
     training = {
         **common,
-        **recipe.model_dump(mode="json", exclude={*OF_VAE, "vae_of", "dataset", "save_every"}),
+        **recipe.model_dump(mode="json", exclude={*OF_VAE, *WITHOUT_EFFECT}),
         "vae_image": sizes["vae_image"],
         "vqa_image": sizes["vqa_image"],
         "precision": spec.precision,
