@@ -18,8 +18,10 @@ from sgt.config.recipe import TimeShift
 Solver = Literal["euler", "dpmsolver++"]
 # The package whose modules are the tasks; it is imported by name when the first benchmark is read.
 TASKS = "sgt.evaluation.tasks"
-# What a proxy arm draws lies in a folder of this name, beside those of the benchmarks.
+# What a proxy arm draws lies in a folder of this name beside those of the benchmarks, and whether it learned its proxy
+# in a file of this name beside their scores.
 TARGETS = "targets"
+TREATMENT = "treatment"
 # The protocol of a file that names none: the one of whoever published the benchmark.
 OFFICIAL = "official"
 
@@ -84,8 +86,8 @@ class Benchmark(Strict):
 
     @model_validator(mode="after")
     def _own_folder(self) -> "Benchmark":
-        if self.name == TARGETS:
-            raise ValueError(f"name: {TARGETS!r} is the folder of what proxy arms draw: rename the benchmark")
+        if self.name in (TARGETS, TREATMENT):
+            raise ValueError(f"name: {self.name!r} is the name of a result of proxy arms: rename the benchmark")
         return self
 
     @property

@@ -129,3 +129,18 @@ class Trainable(LoadedModel, Generic[BatchT]):
     @abstractmethod
     def loss(self, batch: BatchT, timestep_shift: TimeShift) -> LossSums:
         """Text cross-entropy and flow-matching error of a batch, which is moved to the model's device."""
+
+    @abstractmethod
+    def velocity_errors(self, examples: Sequence[Example], seeds: Sequence[int], time: float) -> Tensor:
+        """Flow-matching error of each example's target image at one time, without gradient.
+
+        An example's error does not depend on the others of the call.
+
+        Args:
+            examples: at least one, each with one target image. Processes that share the weights must call together.
+            seeds: one per example, as for :meth:`batch`: of the noise.
+            time: of the flow, shifted already, between 0 (data) and 1 (noise).
+
+        Returns:
+            fp32 (examples,): mean squared velocity error, on the CPU.
+        """

@@ -15,6 +15,7 @@ from sgt.data.identity import fetched_content
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import Identity
+from sgt.proxies.fidelity import PSNR, SSIM, Measure, psnr, ssim
 
 Level = Literal["high", "mid", "low"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -98,6 +99,20 @@ class Proxy(ABC):
             rng: the only source of randomness.
         """
         return image
+
+    def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
+        """How like its true target an image is that a model made. Override it where equal pixels are not the point.
+
+        Args:
+            made: RGB.
+            target: RGB, of the same size; a palette image was resized by nearest neighbour, so its colours are exact.
+            given: RGB, of the same size: the input image that the model got, degraded if the task degrades it.
+
+        Returns:
+            By measure, always the same ones, the most telling first; NaN of one that this image does not have.
+        """
+        pixels = np.asarray(made), np.asarray(target)
+        return {PSNR: psnr(*pixels), SSIM: ssim(*pixels)}
 
     @property
     def downloads(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from sgt.config.benchmarks import OPTIONS, TASKS, Benchmark, ImageBenchmark, TaskName
+from sgt.config.benchmarks import OPTIONS, TASKS, TREATMENT, Benchmark, ImageBenchmark, TaskName
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -235,6 +235,10 @@ class LoadedStudy:
     def score_file(self, run: Run, benchmark: str) -> Path:
         """Metrics of a run on a benchmark."""
         return self.results / "scores" / run.id / f"{benchmark}.json"
+
+    def treatment_file(self, run: Run) -> Path:
+        """Whether a run of a proxy arm learned its proxy."""
+        return self.results / "scores" / run.id / f"{TREATMENT}.json"
 
 
 def load_study(path: Path | str) -> LoadedStudy:

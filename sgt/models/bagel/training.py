@@ -100,6 +100,17 @@ class BagelTraining(BagelBase, Trainable[PackedBatch]):
         return LossSums((losses.ce * batch.ce_loss_weights).sum(), losses.mse.mean(1).sum())
 
     @torch.no_grad()
+    def velocity_errors(self, examples: Sequence[Example], seeds: Sequence[int], time: float) -> Tensor:
+        """See :meth:`Trainable.velocity_errors`."""
+        batch = self.batch(examples, seeds).to(self.device)
+        # The network takes times as normals, of which the time is the sigmoid.
+        times = torch.full_like(batch.packed_timesteps, time).logit()
+        with self.arithmetic():
+            errors = self.network(replace(batch, packed_timesteps=times), self._latents(batch), 1.0).mse.mean(1)
+        tokens = [height * width for height, width in batch.patchified_vae_latent_shapes]
+        return torch.stack([each.mean() for each in errors.split(tokens)]).cpu()
+
+    @torch.no_grad()
     def _latents(self, batch: PackedBatch) -> Tensor:
         """(images, z, H, W) scaled latents, each of its image alone: padding would leak into the norms of the VAE."""
         config, latents = self.network.config, torch.zeros_like(batch.vae_sample_noise)

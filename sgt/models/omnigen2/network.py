@@ -134,7 +134,7 @@ class OmniGen2Network(nn.Module):
             self.config = replace(self.config, mllm={**self.config.mllm, "vocab_size": rows})
 
     def forward(self, batch: Batch, latents: Latents, shift: TimeShift) -> tuple[Tensor, Tensor]:
-        """Sums of the text and of the flow errors of a batch.
+        """Text and flow errors of a batch.
 
         Processes over which FSDP spreads the weights must run every block equally often. Each therefore runs one pass
         of the vision tower, two of the language model (answers, instructions) and one of the transformer; for what its
@@ -144,6 +144,9 @@ class OmniGen2Network(nn.Module):
             batch: on this device.
             latents: of its images.
             shift: of the times.
+
+        Returns:
+            The weighted sum of the text errors, a scalar, and the summed squared velocity error of each target.
         """
         from torch.distributed.fsdp import FSDPModule  # slow to import
 
@@ -158,14 +161,14 @@ class OmniGen2Network(nn.Module):
                 instructions, latents = self._least_rows(), Latents(noise, [[]])
                 times = torch.zeros(1, device=self.device)
         image_features = self._image_features(answers, instructions, spread)
-        ce = mse = torch.zeros((), device=self.device)
+        ce, squared = torch.zeros((), device=self.device), torch.zeros(0, device=self.device)
         if answers:
             ce = (self.text_errors(answers, image_features[0]) * answers.loss_weights).sum()
         if instructions:
             text = self.features(instructions, image_features[1])
             errors = self.flow_errors(*text, latents.targets, noise, times, shift, latents.references)
-            mse = sum((error.sum() for error in errors.squared), mse) / self.config.transformer.token_dim * makes
-        return ce, mse
+            squared = torch.stack([error.sum() for error in errors.squared]) * makes
+        return ce, squared
 
     def _image_features(self, answers: Rows | None, instructions: Rows | None, spread: bool) -> tuple[Tensor, Tensor]:
         """The vision tower's features of the images of both, in one pass: (tokens, width) each."""

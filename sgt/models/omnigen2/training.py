@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sgt.config.recipe import Part, TimeShift
 from sgt.errors import SgtError
@@ -109,9 +109,22 @@ class OmniGen2Training(OmniGen2Base, Trainable[Batch]):
 
     def loss(self, batch: Batch, timestep_shift: TimeShift) -> LossSums:
         """See :meth:`Trainable.loss`."""
+        ce, errors = self._errors(batch, timestep_shift)
+        return LossSums(ce, sum(errors, torch.zeros_like(ce)) / self.network.config.transformer.token_dim)
+
+    @torch.no_grad()
+    def velocity_errors(self, examples: Sequence[Example], seeds: Sequence[int], time: float) -> Tensor:
+        """See :meth:`Trainable.velocity_errors`."""
+        batch = self.batch(examples, seeds)
+        # A batch counts times from noise to data.
+        errors = self._errors(replace(batch, times=torch.full_like(batch.times, 1 - time)), 1.0)[1]
+        return (errors / torch.tensor([noise.numel() for noise in batch.noise], device=self.device)).cpu()
+
+    def _errors(self, batch: Batch, timestep_shift: TimeShift) -> tuple[Tensor, Tensor]:
+        """See :meth:`OmniGen2Network.forward`."""
         batch = batch.to(self.device)
         given = zip(batch.references, batch.reference_draws, strict=True)
         references = [self._encode(images, draws) for images, draws in given]
         latents = Latents(self._encode(batch.targets, batch.target_draws), references)
         with self.arithmetic():
-            return LossSums(*self.network(batch, latents, timestep_shift))
+            return self.network(batch, latents, timestep_shift)

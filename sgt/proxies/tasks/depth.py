@@ -15,11 +15,17 @@ from sgt.data.images import decode_depth, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
+from sgt.proxies.fidelity import Measure, aligned, correlation, nearest_colours
 
 if TYPE_CHECKING:
     from sgt.proxies.depth_anything import DepthAnything
 
 PERCENTILES = (1, 99)
+CORRELATION = Measure("correlation", range=(-1.0, 1.0))
+ABS_REL = Measure("AbsRel", higher_is_better=False, range=(0.0, None))
+# Share of the range of inverse depth below which an error is not divided by it: its zero is that of the image, not of
+# the world.
+_FAR = 0.1
 
 
 class Depth(Proxy):
@@ -83,6 +89,26 @@ class Depth(Proxy):
         if self.options.estimator == "dataset":
             return super().render_batch(images, samples)
         return [self._to_image(inverse) for inverse in self._estimator.estimate(images)]
+
+    def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
+        """Correlation of inverse depths where they are known, and the mean relative error of the made ones there.
+
+        Targets are relative, so for the error the made inverse depths are brought to the scale and shift that fit the
+        true ones best, and the farthest tenth of the range is left out.
+        """
+        known = np.asarray(target).any(axis=2)
+        values, true = (self._inverse(image)[known] for image in (made, target))
+        if not true.size:
+            return {CORRELATION: np.nan, ABS_REL: np.nan}
+        near = true >= _FAR
+        errors = np.abs(aligned(values, true) - true)[near] / true[near]
+        return {CORRELATION: correlation(values, true), ABS_REL: float(errors.mean()) if errors.size else np.nan}
+
+    def _inverse(self, image: Image.Image) -> np.ndarray:
+        """Inverse depth as drawn, float64 (H, W) from 0 to 1."""
+        if self.options.colours == "grey":
+            return np.asarray(image, np.float64).mean(axis=2) / 255
+        return nearest_colours(image, _colour_map(self.options.colours)) / 255
 
     @cached_property
     def _estimator(self) -> "DepthAnything":

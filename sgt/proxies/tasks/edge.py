@@ -11,8 +11,10 @@ from scipy import ndimage
 from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
+from sgt.proxies.fidelity import Measure, edge_f1
 
 WHITE_PERCENTILE = 99
+F1 = Measure("edge F1")
 
 
 class Edge(Proxy):
@@ -61,6 +63,10 @@ class Edge(Proxy):
         white = np.percentile(strength, WHITE_PERCENTILE) or strength.max()
         scaled = np.clip(strength / white, 0, 1) if white else strength
         return Image.fromarray(np.round(255 * scaled).astype(np.uint8))
+
+    def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
+        """F1 score of the pixels that are at least half white (:func:`sgt.proxies.fidelity.edge_f1`)."""
+        return {F1: edge_f1(*(np.asarray(image.convert("L")) >= 128 for image in (made, target)))}
 
 
 def sobel(grey: np.ndarray) -> np.ndarray:

@@ -8,11 +8,13 @@ from pydantic import Field, model_validator
 
 from sgt.config.proxies import ProxyOptions
 from sgt.proxies.base import CleanImage
+from sgt.proxies.fidelity import PSNR, Measure, psnr
 
 INTENSITIES = (0.3, 0.5, 0.6, 0.8)
 # The segments of the official recipe's strokes are up to 50 pixels of 512 in each direction.
 STEP_SHARE = 50 / 512
 PATCH_GREY = 127
+COVERED_PSNR = Measure("PSNR of the covered part", PSNR.unit, range=PSNR.range)
 
 
 class Inpainting(CleanImage):
@@ -51,6 +53,12 @@ class Inpainting(CleanImage):
         if self.options.corruption == "patches":
             return patches(image, self.options.ratio, self.options.patch, rng)
         return strokes(image, rng)
+
+    def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
+        """As of any image, and of the pixels that were covered alone."""
+        one, other, shown = (np.asarray(image) for image in (made, target, given))
+        covered = (shown != other).any(axis=2)
+        return {**super().fidelity(made, target, given), COVERED_PSNR: psnr(one[covered], other[covered])}
 
 
 def patches(image: Image.Image, ratio: float, patch: int, rng: np.random.Generator) -> Image.Image:

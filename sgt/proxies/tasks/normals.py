@@ -9,7 +9,10 @@ from pydantic import Field
 from sgt.config.proxies import ProxyOptions
 from sgt.data.shards import Sample
 from sgt.proxies.base import Proxy
+from sgt.proxies.fidelity import Measure
 from sgt.proxies.tasks.depth import inverse_depth
+
+ANGLE = Measure("angular error", "°", higher_is_better=False, range=(0.0, 180.0))
 
 
 class Normals(Proxy):
@@ -51,6 +54,16 @@ class Normals(Proxy):
             for step in (1, -1):
                 unknown = unknown | np.roll(~known, step, axis)
         return Image.fromarray(np.where(unknown[:, :, None], np.uint8(0), rgb))
+
+    def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
+        """Mean angle between made and true normals, degrees, where the true ones are known."""
+        known = np.asarray(target).any(axis=2)
+        if not known.any():
+            return {ANGLE: np.nan}
+        one, other = (np.asarray(image)[known] / 127.5 - 1 for image in (made, target))
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        cosines = np.divide((one * other).sum(axis=1), lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        return {ANGLE: float(np.degrees(np.arccos(cosines.clip(-1, 1))).mean())}
 
 
 def normals(depth: np.ndarray, focal: float) -> np.ndarray:

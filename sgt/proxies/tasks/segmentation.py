@@ -14,6 +14,7 @@ from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.annotations import MAX_ANNOTATIONS, annotations
 from sgt.proxies.base import Proxy
+from sgt.proxies.fidelity import Measure, class_iou, matched_iou, nearest_colours, regions
 from sgt.proxies.masks import area, kind_without_area, mask_runs
 from sgt.proxies.painting import Labels, assign_colours, paint
 from sgt.proxies.palettes import MAX_COLOURS, Palette, palette
@@ -22,6 +23,8 @@ from sgt.proxies.palettes import MAX_COLOURS, Palette, palette
 MAX_COVERAGE = 100
 MAX_CATEGORIES = MAX_COLOURS["distinct"]
 _COCO_MAPS = ("panoptic", "stuff")
+_OF_CATEGORIES = ("semantic", "stuff")
+MATCHED_IOU, CLASS_IOU = Measure("matched IoU"), Measure("mean IoU")
 
 
 class Segmentation(Proxy):
@@ -53,7 +56,7 @@ class Segmentation(Proxy):
         def _check_consistent(self) -> "Segmentation.Options":
             if self.colours > MAX_COLOURS[self.palette]:
                 raise ValueError(f"palette {self.palette} has {MAX_COLOURS[self.palette]} colours, not {self.colours}")
-            unused = {"palette", "colours"} if self.granularity in ("semantic", "stuff") else set()
+            unused = {"palette", "colours"} if self.granularity in _OF_CATEGORIES else set()
             unused |= {"overlap", "smallest"} if self.granularity in _COCO_MAPS else set()
             if given := sorted(unused & self.model_fields_set):
                 raise ValueError(f"granularity {self.granularity} has no {given[0]}: remove it")
@@ -106,10 +109,22 @@ class Segmentation(Proxy):
         masks = _masks(listed, sample, *orientation_of_sample(sample).size(image.size)[::-1])
         return Counter(kind_without_area(each) for each, runs in zip(listed, masks, strict=True) if not area(runs))
 
+    def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
+        """Intersection over union, of pixels in the nearest colours of the palette; the background does not count.
+
+        Which colour an instance or a panoptic segment has is arbitrary, and there may be more of them than colours: a
+        segment is a connected region of one colour, matched with the region that overlaps it best
+        (:func:`sgt.proxies.fidelity.matched_iou`). A category has to have its own colour.
+        """
+        labels = [nearest_colours(image, np.array(self.palette)) for image in (made, target)]
+        if self.options.granularity in _OF_CATEGORIES:
+            return {CLASS_IOU: class_iou(*labels)}
+        return {MATCHED_IOU: matched_iou(*map(regions, labels))}
+
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """The colours of the target; the first is the background."""
-        if self.options.granularity in ("semantic", "stuff"):
+        if self.options.granularity in _OF_CATEGORIES:
             return palette("distinct", MAX_CATEGORIES)
         return palette(self.options.palette, self.options.colours)
 
