@@ -31,7 +31,9 @@ class Acceptance(Strict):
     max_dead: Probability = Field(0.05, description="share of dead MLP units in the worst layer of the vision tower")
     min_use: Probability = Field(0.5, description="use of the input image, in edits and in super-resolution")
     min_left_right: Probability = Field(0.8, description="accuracy of questions about left and right")
-    max_shape: Probability = Field(0.8, description="accuracy of questions about a shape, which must also exceed chance")
+    max_shape: Probability = Field(
+        0.8, description="accuracy of questions about a shape, which must also exceed chance"
+    )
     min_generation: Probability = Field(0.5, description="score of images made from captions")
 
 

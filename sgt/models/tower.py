@@ -81,7 +81,9 @@ class TowerHealth:
     def metrics(self) -> dict[str, float]:
         """As metrics of a training step: ``tower_rank``, and ``tower_dead_0`` for the first layer."""
         layers = {"dead": self.dead, "entropy": self.entropy, "growth": self.growth}
-        named = {f"tower_{name}_{layer}": value for name, values in layers.items() for layer, value in enumerate(values)}
+        named = {
+            f"tower_{name}_{layer}": value for name, values in layers.items() for layer, value in enumerate(values)
+        }
         return {"tower_rank": self.rank, **named}
 
 

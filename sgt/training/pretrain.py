@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json
 from sgt.config.models import Model, Pretrain
 from sgt.data.dataset import ShardDataset, open_dataset
+from sgt.data.images import image_of
 from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
@@ -25,6 +28,8 @@ from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.checkpointing import Checkpointing
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
+from sgt.training.callbacks.tower import TowerMonitor
+from sgt.training.curve import write_curve
 from sgt.training.examples import (
     SHARPEN_PROMPT,
     caption_source,
@@ -112,11 +117,11 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         ema=0.0,
         seed=seed,
     )
-    monitors = _tower_monitors(model, dataset, recipe.health_every)
+    tower = TowerMonitor(model.tower, _first_images(dataset), recipe.health_every) if model.tower else None
     callbacks = [
         Checkpointing(_digest(identity), recipe.save_every, keep_last=2),
         SpeedMonitor(),
-        *monitors,
+        *([tower] if tower else []),
         *recorders(study.study.logging, work, config.run),
         ConsoleProgress(),
     ]
@@ -124,11 +129,12 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     with atomic_dir(out / "final") as folder:
         model.save_checkpoint(folder)
     copy_file(work / "metrics.jsonl", out / "metrics.jsonl")
+    write_curve(out / "metrics.jsonl", out / "curve.jsonl")
     record = {
         "model": spec.name,
         "seed": seed,
         "recipe": recipe.model_dump(),
-        "tower": [monitor.measure().record() for monitor in monitors],
+        "tower": tower and tower.measure().record(),
         "identity": identity,
         "sha256": _hashes(out / "final"),
     }
@@ -230,6 +236,11 @@ def _vae_of(owner: Model, name: str, sizes: dict) -> VAE:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _first_images(dataset: ShardDataset) -> list[Image.Image]:
+    """What the vision tower is measured on."""
+    return [image_of(dataset[index]) for index in range(min(HEALTH_IMAGES, len(dataset)))]
 
 
 def _texts(dataset: ShardDataset, recipe: Pretrain, study: LoadedStudy) -> list[str]:
