@@ -92,7 +92,7 @@ def test_predict_score_tables_and_figures(study):
     for arm in arms:
         for benchmark in STUDY["benchmarks"]:
             sgt("score", STUDY_FILE, "--model", "micro", "--arm", arm, "--seed", 0, "--benchmark", benchmark)
-    sgt("sample-targets", STUDY_FILE, "--model", "micro", "--arm", "edge", "--seed", 0)
+    sgt("treatment", STUDY_FILE, "--model", "micro", "--arm", "edge", "--seed", 0)
     one_line(*limited("tables", STUDY_FILE, kilobytes=0), "results/tables/", FULL)
     assert not list(Path("results/tables").glob("*"))
     sgt("tables", STUDY_FILE)
@@ -169,7 +169,7 @@ def test_everything_that_the_commands_of_a_small_study_write_has_the_modes_of_th
             for benchmark in STUDY["benchmarks"]:
                 sgt("predict", STUDY_FILE, *words, "--benchmark", benchmark)
                 sgt("score", STUDY_FILE, *words, "--benchmark", benchmark)
-        sgt("sample-targets", STUDY_FILE, "--model", "micro", "--arm", "edge", "--seed", 0, "--count", 2)
+        sgt("treatment", STUDY_FILE, "--model", "micro", "--arm", "edge", "--seed", 0)
         sgt("tables", STUDY_FILE)
     finally:
         os.umask(before)

@@ -35,6 +35,8 @@ class Contrast(Proxy):
         "increase the contrast",
     )
 
+    # How like its target a drawn image is, is measured by PSNR and SSIM unless the class overrides ``fidelity``.
+
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """An RGB image."""
         return ImageOps.autocontrast(image, self.options.cutoff)

@@ -80,9 +80,9 @@ COMMANDS = {
         "answer or generate for one run and one benchmark",
         "sgt predict config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
-    "sample-targets": (
-        "make the targets of a proxy arm for a few held-out scenes",
-        "sgt sample-targets config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    "treatment": (
+        "measure whether a proxy arm learned its proxy",
+        "sgt treatment config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
     ),
     "score": (
         "metrics from predictions",

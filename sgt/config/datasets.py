@@ -215,6 +215,14 @@ class Data(Strict):
     validation: Name | None = Field(
         None, description="held-out dataset of images with annotations and questions, for validation losses"
     )
+    held_out: Name | None = Field(
+        None,
+        description="held-out dataset of images that proxy arms are checked on: whether they learned their proxy. By "
+        "default validation, or else the first benchmark's that has what every proxy needs",
+    )
+    held_out_samples: int = Field(
+        48, ge=2, description="samples of it that proxy arms are checked on, from the first; all if there are fewer"
+    )
     max_bad: float = Field(
         0.0, ge=0, lt=1, description="share of a shard's samples that may be refused, counted and reported"
     )

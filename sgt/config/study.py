@@ -71,7 +71,7 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _with_data(self) -> "Study":
-        for part in ("proxy", "vqa", "validation"):
+        for part in ("proxy", "vqa", "validation", "held_out"):
             name = getattr(self.data, part)
             if name is not None and name not in self.datasets:
                 raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")

@@ -19,7 +19,7 @@ interval is Student's over seeds. Resampling seeds (a hierarchical bootstrap) wo
 three that a study has: its variance between seeds is (S - 1) / S of the right one, and its quantiles are not Student's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +29,7 @@ from scipy.special import ndtri, stdtrit
 LEVEL = 0.95
 # How often a difference of the smallest detectable size would be seen.
 POWER = 0.8
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,24 @@ def proportion(values: ArrayLike, clusters: Sequence[str]) -> Estimate:
     # At 0 and 1 rounding would leave the bound a hair inside the mean.
     low, high = min(mean, max(0.0, centre - half)), max(mean, min(1.0, centre + half))
     return Estimate(float(mean), float(low), float(high), n)
+
+
+def bootstrap(values: ArrayLike, statistic: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+    """A statistic of the means of some values, with its percentile interval over resampled items.
+
+    Args:
+        values: items × values, such as the two of a ratio.
+        statistic: from means (…, values) to one number for each (…).
+
+    Raises:
+        ValueError: there are no items.
+    """
+    x = np.asarray(values, float)
+    if not len(x):
+        raise ValueError("no items")
+    chosen = np.random.default_rng(0).integers(len(x), size=(RESAMPLES, len(x)))
+    low, high = np.quantile(statistic(x[chosen].mean(axis=1)), [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    return Estimate(float(statistic(x.mean(axis=0))), float(low), float(high), len(x))
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, clusters: Sequence[str]) -> Difference:

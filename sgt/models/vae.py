@@ -199,6 +199,12 @@ class VAE(nn.Module):
         with self._own_precision(latents):
             return self.decoder(latents / self.config.scale_factor + self.config.shift_factor)
 
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) through the latents' means and back."""
+        mean, _ = self.moments(images)
+        with self._own_precision(images):
+            return self.decoder(mean)
+
     @staticmethod
     def _own_precision(x: Tensor) -> torch.autocast:
         """The weights decide: half precision around a call does not reach in here."""

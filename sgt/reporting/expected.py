@@ -15,7 +15,7 @@ UNKNOWN = {
     "train": 60,
     "predict": 20,
     "toyworld": 10,
-    "sample_targets": 10,
+    "treatment": 10,
 }
 OTHERWISE = 3.0
 

@@ -20,7 +20,7 @@ def figures_of(study: LoadedStudy) -> list[str]:
     has = {
         "gains": not all(makes_images) and bool(compared_arms(study)),
         "generation": any(makes_images),
-        "samples": any(makes_images) and bool(study.proxy_arms),
+        "samples": bool(study.proxy_arms),
         "scenes": any(makes_images),
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }

@@ -109,8 +109,12 @@ def _check_data(study: "LoadedStudy") -> None:
             raise SgtError(f"{study.path}: data.{part}", problem, "name a dataset of questions or conversations")
     for arm in study.proxy_arms:
         _check_images(study, arm, study.images(arm), "its images")
-        if data.validation:
-            _check_images(study, arm, data.validation, "data.validation")
+        for part in ("validation", "held_out"):
+            if name := getattr(data, part):
+                _check_images(study, arm, name, f"data.{part}")
+    if study.proxy_arms and study.held_out is None:
+        problem = "no benchmark's dataset has what every proxy needs, to check on what the arms learned"
+        raise SgtError(f"{study.path}: data.held_out", problem, "name a dataset of held-out images")
 
 
 def _check_images(study: "LoadedStudy", arm: str, name: str, part: str) -> None:

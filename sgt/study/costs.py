@@ -152,15 +152,21 @@ class Costs:
         return 0 if sizes is None else estimate.checkpoint_bytes(sizes)
 
     def _predictions(self, run: Run) -> float:
-        total, spec = 0.0, self.study.models[run.model]
-        for benchmark in self.study.benchmarks.values():
-            dataset = self.study.study.datasets[benchmark.dataset]
+        study = self.study
+        total, spec = 0.0, study.models[run.model]
+        for benchmark in study.benchmarks.values():
+            dataset = study.study.datasets[benchmark.dataset]
             count = benchmark.samples or dataset.count
             if isinstance(benchmark, ImageBenchmark):
                 side = rules_of(spec.family).target_side(spec, benchmark.image_side(dataset))
                 total += count * side**2 * DRAWN
             else:
                 total += count * ANSWERS
+        if run.proxy and study.held_out:
+            dataset = study.study.datasets[study.held_out]
+            side = rules_of(spec.family).target_side(spec, round(dataset.sample_pixels**0.5))
+            # What is made, and beside it the input and the true target at their own size.
+            total += study.study.data.held_out_samples * (side**2 + 2 * dataset.sample_pixels) * DRAWN
         return total
 
 

@@ -29,6 +29,8 @@ TRAINER_VERSION = 1
 # Raise them when the layout of prediction files, or the contents of score files change.
 PREDICTION_SCHEMA = 2
 SCORE_SCHEMA = 3
+# Raise it when the record of a treatment or what it measures changes.
+TREATMENT_SCHEMA = 1
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
@@ -65,21 +67,22 @@ def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, chec
     }
 
 
-def target_samples_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Identity:
-    """What decides the targets that a proxy arm with these weights makes of held-out scenes.
+def treatment_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> Identity:
+    """What decides whether a proxy arm with these weights learned its proxy, and what it makes of held-out images.
 
     Raises:
-        ValueError: none of the study's benchmarks generates images.
+        ValueError: the study has no dataset to check it on.
     """
-    benchmark = study.sampling_benchmark
-    if benchmark is None:
-        raise ValueError(f"{study.path}: no benchmark whose scenes and sampler targets are sampled with")
+    if study.held_out is None:
+        raise ValueError(f"{study.path}: no held-out images")
     return {
         "checkpoint": checkpoint_sha256,
         "model": _inference_settings(study, run),
         "proxy": study.proxy(run.arm).identity,
-        "sampling": benchmark.sampling.model_dump(mode="json"),
-        "data": _dataset(study, benchmark.dataset),
+        "sampling": study.target_sampling.model_dump(mode="json"),
+        "data": _dataset(study, study.held_out),
+        "samples": study.study.data.held_out_samples,
+        "schema": TREATMENT_SCHEMA,
     }
 
 

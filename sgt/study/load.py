@@ -6,7 +6,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
-from sgt.config.benchmarks import OPTIONS, TASKS, TREATMENT, Benchmark, ImageBenchmark, TaskName
+from sgt.config.benchmarks import (
+    OPTIONS,
+    TARGETS,
+    TASKS,
+    TREATMENT,
+    Benchmark,
+    ImageBenchmark,
+    SamplingOptions,
+    TaskName,
+)
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
@@ -21,6 +30,8 @@ from sgt.study.sources import check_sources
 from sgt.study.versioning import require_versionable
 
 Named = TypeVar("Named", bound=Model | Benchmark)
+# Of the sampler that proxy arms draw with, in a study without a benchmark of images.
+DEFAULT_STEPS = 24
 
 
 @dataclass(frozen=True)
@@ -155,19 +166,34 @@ class LoadedStudy:
 
     @property
     def sampling_benchmark(self) -> ImageBenchmark | None:
-        """The benchmark with whose scenes and sampler targets are sampled; None if none generates images."""
+        """The benchmark whose sampler proxy arms draw with; None if none generates images."""
         return next((each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark)), None)
 
     @property
-    def sampled_runs(self) -> list[Run]:
-        """The runs whose targets are sampled: proxy arms, first seed only."""
-        first = self.study.seeds[0]
-        return [run for run in self.runs if run.proxy and run.seed == first and self.samples_targets(run.proxy)]
-
-    def samples_targets(self, arm: str) -> bool:
-        """Whether an arm's targets can be sampled for the scenes of the generation benchmark."""
+    def target_sampling(self) -> SamplingOptions:
+        """How proxy arms draw their targets: as the benchmark of images samples, or by default."""
         benchmark = self.sampling_benchmark
-        return benchmark is not None and self.proxy(arm).missing_from(self.study.datasets[benchmark.dataset]) is None
+        return benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+
+    @property
+    def proxy_runs(self) -> list[Run]:
+        """The runs of proxy arms, each of which is checked: did it learn its proxy?"""
+        return [run for run in self.runs if run.proxy]
+
+    @property
+    def held_out(self) -> str | None:
+        """The dataset that proxy arms are checked on; None if no dataset has what their proxies need."""
+        data, benchmark = self.study.data, self.sampling_benchmark
+        if named := data.held_out or data.validation:
+            names = [named]
+        else:
+            names = [each.dataset for each in (benchmark, *self.benchmarks.values()) if each]
+        proxies = [self.proxy(name) for name in self.distinct_proxies]
+
+        def has_all(name: str) -> bool:
+            return all(proxy.missing_from(self.study.datasets[name]) is None for proxy in proxies)
+
+        return next(filter(has_all, names), None)
 
     @property
     def screened_datasets(self) -> list[str]:
@@ -187,6 +213,7 @@ class LoadedStudy:
     def used_datasets(self) -> list[str]:
         """The datasets that the study uses, in its order."""
         used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.preview_dataset}
+        used |= {self.held_out} if self.proxy_arms else set()
         used |= {self.images(arm) for arm in self.proxy_arms}
         if any(arm != ARM_WITHOUT_TRAINING for arm in self.study.arms):
             used |= {self.study.data.vqa, self.study.data.validation}
@@ -235,6 +262,10 @@ class LoadedStudy:
     def score_file(self, run: Run, benchmark: str) -> Path:
         """Metrics of a run on a benchmark."""
         return self.results / "scores" / run.id / f"{benchmark}.json"
+
+    def drawn_targets(self, run: Run) -> Path:
+        """What a run of a proxy arm made of held-out images, beside inputs and true targets: a tar."""
+        return self.prediction_dir(run, TARGETS) / "images.tar"
 
     def treatment_file(self, run: Run) -> Path:
         """Whether a run of a proxy arm learned its proxy."""

@@ -69,6 +69,12 @@ def predictions_record(path: Path) -> Recorded:
     return identity_in(path, meta), {path.parent / meta["file"]: meta["predictions_sha256"]}
 
 
+def treatment_record(path: Path, images: Path) -> Recorded:
+    """Of the check of a proxy arm, with what the arm made."""
+    record = read_record(path)
+    return identity_in(path, record), {images: record["images_sha256"]}
+
+
 def identity_in(path: Path, record: dict) -> Identity:
     """What decided a result, by its record."""
     if "identity" not in record:

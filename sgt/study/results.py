@@ -12,14 +12,14 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from sgt.atomic import sha256
-from sgt.config.benchmarks import TARGETS, Benchmark
+from sgt.config.benchmarks import Benchmark
 from sgt.data.identity import dataset_identity
 from sgt.data.manifest import MANIFEST, SCREENED, shard_name
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import contact_sheet_identity
 from sgt.proxies.render import targets_identity
-from sgt.study.identity import page_identity, prediction_identity, run_identity, score_identity, target_samples_identity
+from sgt.study.identity import page_identity, prediction_identity, run_identity, score_identity, treatment_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import (
     Recorded,
@@ -29,6 +29,7 @@ from sgt.study.record import (
     run_record,
     screening_record,
     targets_record,
+    treatment_record,
 )
 
 log = logging.getLogger("sgt")
@@ -122,7 +123,7 @@ class Results:
         yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
-        yield [self.prediction(*each) for each in pairs] + [self.target_samples(run) for run in study.sampled_runs]
+        yield [self.prediction(*each) for each in pairs] + [self.treatment(run) for run in study.proxy_runs]
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.page(name) for name in PAGES]
@@ -131,7 +132,7 @@ class Results:
     def reported(self) -> list[Result]:
         """What tables, figures and report are made from."""
         pairs = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
-        return [self.score(*each) for each in pairs] + [self.target_samples(run) for run in self.study.sampled_runs]
+        return [self.score(*each) for each in pairs] + [self.treatment(run) for run in self.study.proxy_runs]
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""
@@ -189,14 +190,14 @@ class Results:
             command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
         )
 
-    def target_samples(self, run: Run) -> Result:
-        """The targets that a proxy arm makes for held-out scenes."""
-        path = self.study.prediction_dir(run, TARGETS) / "meta.json"
+    def treatment(self, run: Run) -> Result:
+        """Whether a proxy arm learned its proxy, and what it made of held-out images."""
+        path = self.study.treatment_file(run)
         return Result(
             path,
-            lambda: target_samples_identity(self.study, run, self._checkpoint(run)),
-            lambda: predictions_record(path),
-            command=self._command("sample-targets", run),
+            lambda: treatment_identity(self.study, run, self._checkpoint(run)),
+            lambda: treatment_record(path, self.study.drawn_targets(run)),
+            command=self._command("treatment", run),
         )
 
     def score(self, run: Run, benchmark: Benchmark) -> Result:

@@ -9,8 +9,10 @@ from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.images import image_of
 from sgt.data.manifest import dataset_shards
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
+from sgt.proxies.base import Proxy
 from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
+from sgt.training import image_use
 from sgt.training.batch_loader import ExampleSource
 from sgt.training.examples import proxy_source, vqa_source
 from sgt.training.screening import left_out, screened_dataset
@@ -77,11 +79,21 @@ def validation_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[str
     dataset = screened_dataset(study, name)
     sources = {VQA: vqa_source(dataset)}
     if run.proxy:
-        proxy = study.proxy(run.proxy)
-        sources[PROXY] = proxy_source(
-            proxy, dataset, lambda index: target_of(proxy, dataset[index]), run.seed, recipe.text_dropout
-        )
+        sources[PROXY] = _rendered(study.proxy(run.proxy), dataset, run.seed, recipe.text_dropout)
     return sources
+
+
+def held_out_proxy_source(study: LoadedStudy, run: Run) -> ExampleSource | None:
+    """Held-out examples of a run's proxy that all have its prompt; None without a proxy or a validation dataset."""
+    name = study.study.data.validation
+    if run.proxy is None or name is None:
+        return None
+    return _rendered(study.proxy(run.proxy), screened_dataset(study, name), image_use.SEED, text_dropout=0.0)
+
+
+def _rendered(proxy: Proxy, dataset: ShardDataset, seed: int, text_dropout: float) -> ExampleSource:
+    """Examples whose targets are rendered when they are made."""
+    return proxy_source(proxy, dataset, lambda index: target_of(proxy, dataset[index]), seed, text_dropout)
 
 
 def _mixture(recipe: Recipe, seed: int, questions: int, scenes: ShardDataset | None) -> dict:

@@ -25,13 +25,20 @@ from sgt.study.results import Results, require_current
 from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.callback import Callback
 from sgt.training.callbacks.checkpointing import Checkpointing
+from sgt.training.callbacks.image_use import ImageUse
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
 from sgt.training.callbacks.validation import Validation
 from sgt.training.distributed import DistributedContext, init_distributed, shutdown_distributed
 from sgt.training.finished import final_weights, finish, is_finished, remove_resumable
 from sgt.training.sharding import full_weights, shard
-from sgt.training.sources import screen_data, training_data, training_datasets, validation_sources
+from sgt.training.sources import (
+    held_out_proxy_source,
+    screen_data,
+    training_data,
+    training_datasets,
+    validation_sources,
+)
 from sgt.training.trainable import make_trainable
 from sgt.training.trainer import Trainer, TrainerConfig
 
@@ -156,6 +163,11 @@ def _callbacks(
                 context,
             )
         )
+    shown = held_out_proxy_source(study, run)
+    if shown and min(shown.size, recipe.validate_samples) > 1:
+        # Packs bound what is computed at once, and a single example always fits one.
+        batch = 1 if recipe.max_tokens_per_pack else max(1, recipe.samples[1] // context.size)
+        callbacks.append(ImageUse(model, shown, recipe.validate_every, recipe.validate_samples, batch, context))
     spec = study.models[run.model]
     sizes = sizes_of(spec)
     callbacks.append(SpeedMonitor(flops_per_token(spec, sizes, recipe) if sizes else 0.0))

@@ -158,7 +158,7 @@ def test_a_study_from_its_runs_to_its_report(study):
             sgt("predict", *words, "--benchmark", benchmark)
             sgt("score", *words, "--benchmark", benchmark)
         if run.proxy:
-            sgt("sample-targets", *words)
+            sgt("treatment", *words)
     (Path("results/benchmarks/train")).mkdir(parents=True)
     Path("results/benchmarks/train/a.tsv").write_text("s\th:m:s\tmax_rss\n2.5\t0:00:02\t100.0\n")
     Path("results/benchmarks/train/b.tsv").write_text("s\th:m:s\tmax_rss\n4.0\t0:00:04\t-\n")

@@ -21,6 +21,7 @@ from tests.conftest import sgt, sides, write_study
 ARMS = ["base", "sft", "edge"]
 PREDICTED = "predictions/micro/sft/seed0/toyworld-qa"
 EDGE = ("micro", "edge", 0)
+CHECKED = {"scores/micro/edge/seed0/treatment.json"}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,8 @@ def made(prepared, tmp_path_factory):
             sgt("train", *words)
             sgt("predict", *words, "--benchmark", "toyworld-qa")
             sgt("score", *words, "--benchmark", "toyworld-qa")
+            if run.proxy:
+                sgt("treatment", *words)
         sheet = Path("results/figures/proxies.png")
         options = json.dumps({"edge": {"task": "edge"}})
         words = ["results/shards/scenes/shard-00000.tar", sheet, "--record", sheet.with_suffix(".json")]
@@ -78,6 +81,7 @@ def of(stage: str, *arms: str) -> set[str]:
     files = {"runs": "run.json", "predictions": "toyworld-qa/meta.json", "scores": "toyworld-qa.json"}
     stages = list(files)[list(files).index(stage) :]
     named = {f"{each}/micro/{arm}/seed0/{files[each]}" for each in stages for arm in arms}
+    named |= CHECKED if stage == "runs" and "edge" in arms else set()
     return named | {f"{page}/sources.json" for page in ("tables", "figures", "report")}
 
 
@@ -116,7 +120,8 @@ def test_times_change_no_result_and_are_put_in_order(results, how):
         ("models/micro.yaml", {"train": {"mem_mb": 999, "runtime": 3, "threads": 2}}, set()),
         ("models/micro.yaml", {"device": "auto"}, set()),
         ("models/micro.yaml", {"pretrain__steps": 7}, set()),
-        ("models/micro.yaml", {"precision": "bf16"}, of("predictions", *ARMS)),
+        ("models/micro.yaml", {"precision": "bf16"}, of("predictions", *ARMS) | CHECKED),
+        ("micro.yaml", {"data__held_out_samples": 6}, CHECKED | of("scores")),
         (
             "models/micro.yaml",
             {"input_image": sides(40)},

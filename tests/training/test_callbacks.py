@@ -16,12 +16,14 @@ from sgt.commands.main import main
 from sgt.config.logging import Logging
 from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
+from sgt.evaluation.check_treatment import flow_errors, held_out_items
 from sgt.models.bagel.model import Bagel
 from sgt.models.registry import load_model
 from sgt.study.load import load_study
 from sgt.training.batch_loader import example_seed
 from sgt.training.callbacks.callback import Callback
 from sgt.training.callbacks.recorders import recorders
+from sgt.training.image_use import use_of
 from sgt.training.sources import validation_sources
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END
@@ -71,9 +73,8 @@ def test_validation_is_the_same_every_time_and_leaves_training_alone(run, reques
     run.killed(Event("sgt.training.checkpoints.Checkpoints.save", call=3))
     sgt(*run.words)
     again = lines(run)[5]
-    assert [again[f"validation_{kind}"] for kind in ("vqa", "proxy")] == [
-        validated[5][f"validation_{kind}"] for kind in ("vqa", "proxy")
-    ]
+    kinds = [f"validation_{kind}" for kind in ("vqa", "proxy", "use")]
+    assert [again[kind] for kind in kinds] == [validated[5][kind] for kind in kinds]
 
 
 def test_two_processes_validate_as_one_does(run, held_out):
@@ -85,6 +86,7 @@ def test_two_processes_validate_as_one_does(run, held_out):
     other = lines(run)[5]
     for name in ("validation_vqa", "validation_proxy"):
         assert other[name] == pytest.approx(one[name], rel=1e-4)
+    assert other["validation_use"] == pytest.approx(one["validation_use"], abs=1e-5)
 
 
 @pytest.mark.parametrize(("samples", "batch"), [(100, 6), (100, 60), (5, 6), (1, 60)])
@@ -97,7 +99,9 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
     weights = saved_weights(run)
     sgt(*run.words)
     found = {name: value for name, value in lines(run)[0].items() if name.startswith("validation_")}
-    assert found.keys() == {"validation_vqa", "validation_proxy"}
+    # Another image is needed for the use of an image.
+    used = found.pop("validation_use", None)
+    assert found.keys() == {"validation_vqa", "validation_proxy"} and (used is None) == (samples == 1)
     messages = [record.message for record in caplog.records if "samples that there are" in record.message]
     want = [f"{name} is over the 16 samples that there are, not {samples}" for name in found] if samples > 16 else []
     assert sorted(messages) == sorted(want)
@@ -116,6 +120,14 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
             sums += sum(value.item() for value in vars(model.loss(batch, 1.0)).values())
             tokens += batch.ce_tokens + batch.mse_tokens
         assert found[f"validation_{name}"] == pytest.approx(sums / tokens, rel=1e-4)
+    if used is not None:
+        assert used == pytest.approx(use_of_images(loaded, model, min(samples, 16)), abs=1e-5)
+
+
+def use_of_images(loaded, model, count: int) -> float:
+    """As the check of a finished run computes it."""
+    loaded.study.data.held_out_samples = count
+    return use_of(*flow_errors(model, held_out_items(loaded, loaded.proxy("segmentation"), model)))
 
 
 def saved_weights(run) -> dict[str, torch.Tensor]:

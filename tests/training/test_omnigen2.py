@@ -77,7 +77,9 @@ def test_trained_arms_answer_and_draw_and_resume_bit_by_bit(study_omnigen2):
     assert record["checkpoint_sha256"] == weights_sha256(weight_hashes(spec, folder("segmentation") / "final"))
     assert record["identity"]["base"] == base_content(spec)
 
-    sgt("sample-targets", *words("segmentation"), "--count", 2)
+    sgt("treatment", *words("segmentation"))
+    treatment = json.loads(Path(f"results/scores/{NAME}/segmentation/seed0/treatment.json").read_text())
+    assert treatment["items"] == 24 and abs(treatment["use"]["value"]) < 0.1
     made = Path(f"results/predictions/{NAME}/segmentation/seed0/targets/images.tar")
     assert {extension for sample in read_shard(made) for extension in sample.files} == {
         "png",

@@ -129,6 +129,7 @@ def test_processes_wait_for_slow_data_while_saving_and_validating(run):
         assert line["tokens"] == other["tokens"]
         for name in ("ce", "mse", "validation_vqa", "validation_proxy"):
             assert line[name] == pytest.approx(other[name], rel=1e-4)
+        assert line["validation_use"] == pytest.approx(other["validation_use"], abs=1e-5)
 
 
 def metrics(run: Micro) -> list[dict]:

@@ -52,7 +52,8 @@ def test_the_whole_study_is_planned(tmp_path):
     assert jobs["render"] == 5 * 27 + 142 + 4 * 2
     assert jobs["predict"] == jobs["score"] == 2 * models * ((arms - 1) * seeds + 1)
     # Three datasets, a model per family, and the depth estimator.
-    assert jobs["fetch"] == 4 + models and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 6
+    assert jobs["fetch"] == 4 + models and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
+    assert jobs["treatment"] == models * len(study.proxy_arms) * seeds
 
 
 def test_ratios_leave_the_questions_as_they_are():

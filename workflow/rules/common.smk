@@ -17,7 +17,6 @@ from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
 from sgt.reporting.figure_names import figures_of
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
-from sgt.config.benchmarks import TARGETS as DRAWN
 from sgt.study.ownership import claim_results
 from sgt.study.results import PAGES, SOURCES
 from sgt.config.study import ARM_WITHOUT_TRAINING
@@ -247,9 +246,9 @@ def records() -> list[Path]:
     return [folder / "run.json" for folder in folders] + [folder / "meta.json" for folder in predictions]
 
 
-def target_samples() -> list[Path]:
-    """The records of the targets that proxy arms make of held-out scenes, first seed only."""
-    return [STUDY.prediction_dir(run, DRAWN) / "meta.json" for run in STUDY.sampled_runs]
+def treatments() -> list[Path]:
+    """The checks of every run of a proxy arm: whether it learned its proxy."""
+    return [STUDY.treatment_file(run) for run in STUDY.proxy_runs]
 
 
 def figure(name: str) -> Path:

@@ -56,18 +56,19 @@ rule score:
         " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
-rule sample_targets:
+rule treatment:
     input:
         run=trained_run,
-        data=[file for spec in STUDY.benchmarks.values() for file in dataset(spec.dataset)],
-        changed=unless_current(PREDICTIONS / DRAWN / "meta.json"),
+        data=dataset(STUDY.held_out) if STUDY.held_out else [],
+        models=lambda wildcards: models_to_render(wildcards.arm),
+        changed=unless_current(STUDY.treatment_file(RUN)),
     output:
-        PREDICTIONS / DRAWN / "images.tar",
-        PREDICTIONS / DRAWN / "meta.json",
+        STUDY.drawn_targets(RUN),
+        STUDY.treatment_file(RUN),
     log:
-        LOGS / "sample_targets" / f"{RUN.id}.log",
+        LOGS / "treatment" / f"{RUN.id}.log",
     benchmark:
-        TIMES / "sample_targets" / f"{RUN.id}.tsv"
+        TIMES / "treatment" / f"{RUN.id}.tsv"
     conda:
         "../envs/sgt.yaml"
     threads: needs("predict", "threads")
@@ -78,7 +79,7 @@ rule sample_targets:
     params:
         study=STUDY.path,
     message:
-        "Draw {wildcards.arm} targets with {wildcards.model}, seed {wildcards.seed}"
+        "Check that {wildcards.model} learned {wildcards.arm}, seed {wildcards.seed}"
     shell:
-        "sgt sample-targets {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        "sgt treatment {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " > {log:q} 2>&1"

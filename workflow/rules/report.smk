@@ -6,7 +6,7 @@ FIGURES = figures_of(STUDY)
 rule tables:
     input:
         scores=scores(),
-        target_samples=target_samples(),
+        treatments=treatments(),
         changed=unless_current(RESULTS / "tables" / SOURCES),
     output:
         [ensure(shown_table(path) if path.suffix == ".csv" else path, non_empty=True) for path in TABLES],
@@ -34,7 +34,7 @@ rule tables:
 rule figures:
     input:
         scores=scores(),
-        target_samples=target_samples(),
+        treatments=treatments(),
         changed=unless_current(RESULTS / "figures" / SOURCES),
     output:
         [ensure(shown_figure(name), non_empty=True) for name in FIGURES],
