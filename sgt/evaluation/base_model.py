@@ -14,7 +14,7 @@ from sgt.data.toyworld.make import make_dataset
 from sgt.errors import SgtError
 from sgt.evaluation.predict import replier
 from sgt.evaluation.score import score_predictions
-from sgt.evaluation.task import Row, Task
+from sgt.evaluation.task import AnyReply, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.models.tower import TowerHealth, measure_tower
 from sgt.models.unified import UnifiedModel
@@ -113,7 +113,7 @@ def _metrics(
     task: Task, model: UnifiedModel, spec: Model, scenes: ShardDataset, count: int, wanted: Callable[[Row], bool]
 ) -> dict[str, dict[str, Any]]:
     """The metrics of a task over the wanted rows of the first scenes."""
-    reply, predictions = replier(model, spec, task), []
+    reply, predictions = replier(model, spec, task), list[tuple[Row, AnyReply]]()
     for start in range(0, count, AT_ONCE):
         samples = [scenes[place] for place in range(start, min(start + AT_ONCE, count))]
         rows = [row for row in task.rows(samples) if wanted(row)]
@@ -125,7 +125,7 @@ def _use(model: UnifiedModel, source: ExampleSource) -> float:
     """``use`` of the input image over the first scenes; see :mod:`sgt.training.image_use`."""
     examples = [source.make(held_out_draw(place)) for place in range(USE_SCENES)]
     others = [swapped(example, examples[place - 1]) for place, example in enumerate(examples)]
-    right, wrong = [], []
+    right, wrong = list[float](), list[float]()
     for start in range(0, USE_SCENES, AT_ONCE):
         places = slice(start, start + AT_ONCE)
         seeds = [noise_seed(place) for place in range(USE_SCENES)[places]]
