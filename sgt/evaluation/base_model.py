@@ -8,9 +8,10 @@ from typing import Any
 
 from sgt.config.datasets import Toyworld
 from sgt.config.models import Model
-from sgt.data.dataset import ShardDataset, open_dataset
+from sgt.data.dataset import ShardDataset
 from sgt.data.images import image_of
-from sgt.data.toyworld.make import make_dataset
+from sgt.data.manifest import shard_name
+from sgt.data.toyworld.dataset import write_shard
 from sgt.errors import SgtError
 from sgt.evaluation.predict import replier
 from sgt.evaluation.score import score_predictions
@@ -78,8 +79,7 @@ def measure_base(study: LoadedStudy, spec: Model, model: UnifiedModel) -> Measur
     """
     questions, captions = (_task(study, name) for name in ("toyworld-qa", "toyworld-gen"))
     with TemporaryDirectory() as folder:
-        make_dataset(Path(folder), measured_scenes(study, spec), workers=1)
-        scenes = open_dataset(Path(folder))
+        scenes = _make(measured_scenes(study, spec), Path(folder))
         model.network.eval()
         images = [image_of(scenes[place]) for place in range(TOWER_SCENES)]
         answered = _metrics(
@@ -97,6 +97,13 @@ def measure_base(study: LoadedStudy, spec: Model, model: UnifiedModel) -> Measur
             shape_chance=shape["chance"],
             generation=made["generation/score"]["value"],
         )
+
+
+def _make(spec: Toyworld, folder: Path) -> ShardDataset:
+    """Scenes in a folder, made in this process."""
+    shards = [folder / shard_name(index) for index in range(spec.shards)]
+    counts = [write_shard(shard, spec, index) for index, shard in enumerate(shards)]
+    return ShardDataset(shards, counts)
 
 
 def _task(study: LoadedStudy, name: str) -> Task:
