@@ -97,14 +97,9 @@ def check_treatment(study: LoadedStudy, run: Run, command: str) -> None:
     right, wrong = flow_errors(model, items)
     made = draw(study, model, items, target_transform(spec))
     rows = compare(proxy, model, items, made, target_transform(spec))
-    treatment = Treatment(
-        proxy=study.proxy_name(run.proxy),
-        dataset=study.held_out,
-        items=len(items),
-        time=TIME,
-        use=_use(right, wrong),
-        **_fidelities(rows, study.held_out),
-    )
+    first, *more = fidelities(rows, study.held_out)
+    use, name = _use(right, wrong), study.proxy_name(run.proxy)
+    treatment = Treatment(name, study.held_out, len(items), TIME, use, first, tuple(more))
     images = study.drawn_targets(run)
     _write_images(study, run, items, made)
     about = {
@@ -127,10 +122,12 @@ def held_out_items(study: LoadedStudy, proxy: Proxy, model: UnifiedModel) -> lis
     """The first held-out images of which the proxy has a target that the model can make.
 
     Raises:
-        SgtError: there are fewer than two.
+        SgtError: there are fewer than two, or the study has no held-out images.
     """
-    folder = study.dataset_dir(study.held_out or "")
-    dataset, items = open_dataset(folder), list[Item]()
+    if study.held_out is None:
+        raise SgtError(study.path, "no held-out images", "name a dataset in data.held_out")
+    folder, items = study.dataset_dir(study.held_out), list[Item]()
+    dataset = open_dataset(folder)
     for place in range(len(dataset)):
         if len(items) == study.study.data.held_out_samples:
             break
@@ -142,8 +139,9 @@ def held_out_items(study: LoadedStudy, proxy: Proxy, model: UnifiedModel) -> lis
         except SgtError as error:
             log.warning("left out: %s", error)
             continue
-        image, prompt, _ = example
-        items.append(Item(sample.key, place, image.image, prompt.text, target))
+        (given,) = (part.image for part in example if isinstance(part, InputImage))
+        (prompt,) = (part.text for part in example if isinstance(part, Text))
+        items.append(Item(sample.key, place, given, prompt, target))
     if len(items) < 2:
         raise SgtError(folder, f"{len(items)} images that {proxy.name} can be checked on", "use a dataset with more")
     return items
@@ -205,8 +203,8 @@ def _use(right: list[float], wrong: list[float]) -> Estimate:
     return bootstrap(np.array([right, wrong]).T, lambda means: 1 - means[..., 0] / means[..., 1])
 
 
-def _fidelities(rows: Rows, dataset: str) -> dict[str, object]:
-    """The first measure as ``fidelity`` and the others as ``more``.
+def fidelities(rows: Rows, dataset: str) -> list[Fidelity]:
+    """The mean of each measure over the images that have it.
 
     Raises:
         SgtError: no image of the dataset has one of them.
@@ -217,13 +215,10 @@ def _fidelities(rows: Rows, dataset: str) -> dict[str, object]:
         known = ~np.isnan(values).any(axis=0)
         if not known.any():
             raise SgtError(f"dataset {dataset}", f"no image has a {measure.name}", "name another in data.held_out")
-        estimates = {
-            kind: bootstrap(row[known, None], lambda means: means[..., 0])
-            for kind, row in zip(KINDS, values, strict=True)
-        }
-        found.append(Fidelity(measure.name, measure.unit, measure.higher_is_better, measure.range, **estimates))
-    first, *more = found
-    return {"fidelity": first, "more": tuple(more)}
+        floor, made, ceiling = (bootstrap(row[known, None], lambda means: means[..., 0]) for row in values)
+        about = measure.name, measure.unit, measure.higher_is_better, measure.range
+        found.append(Fidelity(*about, made=made, floor=floor, ceiling=ceiling))
+    return found
 
 
 def _columns(rows: Rows) -> dict[str, list[float | None]]:

@@ -105,5 +105,12 @@ def read_treatment(study: LoadedStudy, run: Run) -> Treatment:
 
 def _fidelity(fields: dict[str, Any]) -> Fidelity:
     low, high = fields["range"]
-    estimates = {name: Estimate(**fields[name]) for name in ("made", "floor", "ceiling")}
-    return Fidelity(fields["name"], fields["unit"], fields["higher_is_better"], (low, high), **estimates)
+    return Fidelity(
+        name=fields["name"],
+        unit=fields["unit"],
+        higher_is_better=fields["higher_is_better"],
+        range=(low, high),
+        made=Estimate(**fields["made"]),
+        floor=Estimate(**fields["floor"]),
+        ceiling=Estimate(**fields["ceiling"]),
+    )

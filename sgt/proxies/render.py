@@ -85,8 +85,11 @@ def input_of(proxy: Proxy, sample: Sample) -> Image.Image:
 
 
 def target_of(proxy: Proxy, sample: Sample) -> Image.Image:
-    """The target of one stored sample."""
-    return proxy.render(input_of(proxy, sample), sample)
+    """The target of one stored sample, as :func:`read_target` gives it: of 16 bits, the upper eight."""
+    target = proxy.render(input_of(proxy, sample), sample)
+    if not target.mode.startswith("I;16"):
+        return target
+    return decode_target(encode_target(target), f"target of {sample.shard}: {sample.key}")
 
 
 def read_target(rendered: Sample) -> Image.Image:

@@ -62,8 +62,8 @@ def test_another_image_takes_the_place_of_the_input_alone(study):
     assert image == InputImage(second.given) and [prompt, target] == list(first.example[1:])
 
 
-def trained_on_reconstruction(study, steps: int):
-    """A micro model trained on reconstruction alone from its base, and its ``use`` of the images of held-out scenes."""
+def trained_on_reconstruction(study, steps: int) -> float:
+    """``use`` of the images of held-out scenes, of a micro model trained on reconstruction alone from its base."""
     spec, proxy = study.models["micro"], PROXIES["reconstruction"]
     torch.set_num_threads(1)
     model = load_model(spec, Path("base/micro"))
@@ -84,7 +84,14 @@ def trained_on_reconstruction(study, steps: int):
         Trainer(model, BatchLoader(model, mixture, {"proxy": source}, 0), config, Path("work")).fit()
     model.network.eval()
     items = held_out_items(study, proxy, model)
-    return model, items, use_of(*flow_errors(model, items))
+    return use_of(*flow_errors(model, items))
+
+
+def test_a_training_that_teaches_its_proxy_is_administered_and_an_untrained_model_is_not(study):
+    """If training taught nothing of the image, use would stay where it is without training."""
+    loaded = load_study(study)
+    assert abs(trained_on_reconstruction(loaded, steps=0)) < 0.05
+    assert trained_on_reconstruction(loaded, steps=400) >= MIN_USE
 
 
 def test_the_check_of_a_run_end_to_end(study, capsys):

@@ -101,6 +101,14 @@ def test_depth_in_colours_is_read_back():
     assert correlation(proxy._inverse(target), inverse) == pytest.approx(1, abs=1e-3)
 
 
+def test_depth_of_16_bits_is_compared_as_models_learn_it(prepared):
+    sample = open_dataset(prepared / "results/shards/test")[0]
+    targets = [
+        target_of(make_proxy(proxy_options({"task": "depth", "bits": bits})), sample).convert("RGB") for bits in (8, 16)
+    ]
+    assert abs(np.subtract(*(np.asarray(target, int) for target in targets))).max() <= 1
+
+
 def test_alignment_is_the_best_scale_and_shift():
     x = np.array([0.0, 1.0, 2.0, 5.0])
     np.testing.assert_allclose(aligned(x, 3 - 2 * x), 3 - 2 * x)

@@ -20,7 +20,7 @@ MODEL_FILE, OMNIGEN2_FILE = "config/models/micro.yaml", "config/models/micro-omn
 GENERATION_FILE = "config/benchmarks/toyworld-gen.yaml"
 QUESTIONS_FILE = "config/benchmarks/toyworld-qa.yaml"
 QUESTIONS = {"name": "toyworld-qa", "task": "toyworld-qa", "version": 1, "dataset": "test", "groups": {}}
-DATASETS, RECIPE = STUDY["datasets"], STUDY["recipe"]
+DATASETS, DATA, RECIPE = STUDY["datasets"], STUDY["data"], STUDY["recipe"]
 SAM = {"source": "sam-sgt", "tars": 1}
 COCO = {"source": "coco", "images": 10, "maps": ["stuff"]}
 TALK = {"source": "llava-onevision", "samples": 10}
@@ -70,6 +70,13 @@ def test_every_family_is_a_folder():
          "arm 'segmentation' is rendered from panoptic.png, and its images ('scenes', toyworld) have none"),
         ({"proxies": {"segmentation": {"task": "segmentation", "granularity": "semantic"}}}, "datasets.scenes",
          "rendered from classes"),
+        ({"data": {**DATA, "held_out": "test"}}, None, None),
+        ({"data": {**DATA, "held_out": "nowhere"}}, None, "data.held_out: no dataset 'nowhere'"),
+        ({"data": {**DATA, "held_out": "photos"}, "datasets": {**DATASETS, "photos": COCO}}, "datasets.photos",
+         "arm 'depth' is rendered from depth.png, and data.held_out ('photos', coco) have none"),
+        ({"datasets": {**DATASETS, "photos": {**COCO, "maps": ["panoptic"]}}, "data": {**DATA, "proxy": "photos"},
+          "arms": ["sft", "panoptic"], "proxies": {"panoptic": {"task": "segmentation", "granularity": "panoptic"}}},
+         "data.held_out", "no benchmark's dataset has what every proxy needs"),
         ({"recipe": {**RECIPE, "trains": ["generation"]}}, "recipe.trains", "arm 'sft' does not use"),
         ({"recipe": {**RECIPE, "lora": {"rank": 1, "alpha": 1, "parts": ["generation"]}}}, "recipe.lora.parts",
          "train another part too"),

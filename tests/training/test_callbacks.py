@@ -94,6 +94,7 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
     """More samples than the dataset has, a batch larger than it, and a last part of a batch."""
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
     study["recipe"] |= {"steps": 1, "batch": batch, "validate_every": 1, "validate_samples": samples}
+    study["data"]["held_out_samples"] = max(samples, 2)
     Path("config/micro.yaml").write_text(yaml.safe_dump(study))
     run.killed(BEFORE_ITS_END)
     weights = saved_weights(run)
@@ -121,13 +122,9 @@ def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog)
             tokens += batch.ce_tokens + batch.mse_tokens
         assert found[f"validation_{name}"] == pytest.approx(sums / tokens, rel=1e-4)
     if used is not None:
-        assert used == pytest.approx(use_of_images(loaded, model, min(samples, 16)), abs=1e-5)
-
-
-def use_of_images(loaded, model, count: int) -> float:
-    """As the check of a finished run computes it."""
-    loaded.study.data.held_out_samples = count
-    return use_of(*flow_errors(model, held_out_items(loaded, loaded.proxy("segmentation"), model)))
+        # As the check of a finished run computes it.
+        items = held_out_items(loaded, loaded.proxy("segmentation"), model)
+        assert used == pytest.approx(use_of(*flow_errors(model, items)), abs=1e-5) and len(items) == min(samples, 16)
 
 
 def saved_weights(run) -> dict[str, torch.Tensor]:
