@@ -106,11 +106,14 @@ schema: $(READY) ## write the schema of study files, for editors
 lock: ## make the conda environment follow requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
-base: own-packages ## train the base weights of MODEL (bagel-tiny), one of STUDY's models, into data/base
+base: own-packages ## train the base weights of MODEL (bagel-tiny), one of STUDY's models, check them, and put them into data/base
 	@sgt check '$(STUDY)' | grep -q '^model $(MODEL): ' || { \
 	    echo 'make: $(STUDY) has no model $(MODEL) of known sizes: set STUDY to a study that has it' >&2; exit 1; }
-	$(SNAKEMAKE) --forcerun pretrain -- "$$(sgt check --results '$(STUDY)')/base/$(MODEL)/run.json"
-	mkdir -p data/base/$(MODEL)
-	cp -r "$$(sgt check --results '$(STUDY)')/base/$(MODEL)/final/." data/base/$(MODEL)/
+	@results="$$(sgt check --results '$(STUDY)')" && made="$$results/base/$(MODEL)" && \
+	    $(SNAKEMAKE) --forcerun pretrain -- "$$made/run.json" && \
+	    sgt accept '$(STUDY)' --model '$(MODEL)' --checkpoint "$$made/final" --out "$$made/acceptance.json" && \
+	    mkdir -p 'data/base/$(MODEL)' && \
+	    cp -r "$$made/final/." "$$made/run.json" "$$made/curve.jsonl" "$$made/acceptance.json" 'data/base/$(MODEL)/' && \
+	    cp "$$results/logs/pretrain/$(MODEL).log" 'data/base/$(MODEL)/pretrain.log'
 	@echo 'Studies start from data/base/$(MODEL). Where data.dvc names other weights for it, they fetch those: to version these instead,'
 	@echo 'dvc add data && dvc push && git add data.dvc .gitignore store && git commit'

@@ -60,6 +60,10 @@ COMMANDS = {
         "train a base model from nothing",
         "sgt pretrain config/tiny.yaml --model bagel-tiny --out results/tiny/base/bagel-tiny",
     ),
+    "accept": (
+        "check that a pretrained base model is good enough to post-train",
+        "sgt accept config/tiny.yaml --model bagel-tiny",
+    ),
     "launch": (
         "run a command in as many processes as its model needs",
         "sgt launch train config/tiny.yaml --model bagel-tiny --arm depth --seed 0",

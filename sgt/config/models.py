@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
 
-from sgt.config.fields import Count, Folder, Name, Precision, Strict
+from sgt.config.fields import Count, Folder, Name, Precision, Probability, Strict
 from sgt.config.recipe import Optimizer
 
 
@@ -24,6 +24,19 @@ class Resources(Strict):
         return self
 
 
+class Acceptance(Strict):
+    """What a base model must reach on held-out scenes before anything is post-trained from it."""
+
+    min_rank: float = Field(50.0, ge=1, description="effective rank of the vision tower's output")
+    max_dead: Probability = Field(0.05, description="share of dead MLP units in the worst layer of the vision tower")
+    min_use: Probability = Field(0.5, description="use of the input image, in edits and in super-resolution")
+    min_left_right: Probability = Field(0.8, description="accuracy of questions about left and right")
+    max_shape: Probability = Field(
+        0.8, description="accuracy of questions about a shape, which must also exceed chance"
+    )
+    min_generation: Probability = Field(0.5, description="score of images made from captions")
+
+
 class Pretrain(Strict):
     """How a base model is made from nothing (tiny models only; the 7B bases are fetched)."""
 
@@ -40,6 +53,8 @@ class Pretrain(Strict):
     timestep_shift: float = Field(1.0, gt=0, description="of the flow's training times")
     optimizer: Optimizer = Field(description="of the model")
     save_every: Count = Field(500, description="steps between resumable checkpoints")
+    health_every: int = Field(500, ge=0, description="steps between measurements of the vision tower; 0: at the end")
+    accept: Acceptance = Field(Acceptance(), description="what `sgt accept` requires of the base weights")
 
     @model_validator(mode="after")
     def _one_vae(self) -> "Pretrain":

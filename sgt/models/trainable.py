@@ -13,6 +13,7 @@ from sgt.errors import SgtError
 from sgt.models.examples import Example
 from sgt.models.flow import Stratum
 from sgt.models.loaded import LoadedModel
+from sgt.models.tower import VisionTower
 
 
 class Batch(Protocol):
@@ -76,6 +77,11 @@ class Trainable(LoadedModel, Generic[BatchT]):
     @abstractmethod
     def blocks(self) -> list[nn.Module]:
         """Modules of the network that run one after another, whose weights FSDP gathers one at a time."""
+
+    @property
+    def tower(self) -> VisionTower | None:
+        """Its semantic encoder, for measurements; None if it has none of its own."""
+        return None
 
     @abstractmethod
     def activation_checkpointing(self, on: bool) -> None:

@@ -7,9 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json
 from sgt.config.models import Model, Pretrain
 from sgt.data.dataset import ShardDataset, open_dataset
+from sgt.data.images import image_of
 from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.data.mixture import Mixed, Source
 from sgt.errors import SgtError
@@ -25,6 +28,8 @@ from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.checkpointing import Checkpointing
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
+from sgt.training.callbacks.tower import TowerMonitor
+from sgt.training.curve import write_curve
 from sgt.training.examples import (
     SHARPEN_PROMPT,
     caption_source,
@@ -42,6 +47,10 @@ TEXT_DROPOUT = 0.1
 PROMPT_TEXT_SHARE = 10
 RECORD, IDENTITY = "run.json", "identity.json"
 OF_VAE = {"vae_steps", "vae_batch", "vae_lr"}
+# The VAE and the dataset count by their contents; the others do not change the weights.
+WITHOUT_EFFECT = {"vae_of", "dataset", "save_every", "health_every", "accept"}
+# Images of the pretraining dataset, from its start, that the vision tower is measured on.
+HEALTH_IMAGES = 64
 
 
 def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
@@ -108,9 +117,11 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         ema=0.0,
         seed=seed,
     )
+    tower = TowerMonitor(model.tower, _first_images(dataset), recipe.health_every) if model.tower else None
     callbacks = [
         Checkpointing(_digest(identity), recipe.save_every, keep_last=2),
         SpeedMonitor(),
+        *([tower] if tower else []),
         *recorders(study.study.logging, work, config.run),
         ConsoleProgress(),
     ]
@@ -118,8 +129,16 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     with atomic_dir(out / "final") as folder:
         model.save_checkpoint(folder)
     copy_file(work / "metrics.jsonl", out / "metrics.jsonl")
-    record = {"model": spec.name, "seed": seed, "recipe": recipe.model_dump()}
-    write_json(out / RECORD, {**record, "identity": identity, "sha256": _hashes(out / "final")})
+    write_curve(out / "metrics.jsonl", out / "curve.jsonl")
+    record = {
+        "model": spec.name,
+        "seed": seed,
+        "recipe": recipe.model_dump(),
+        "tower": tower and tower.measure().record(),
+        "identity": identity,
+        "sha256": _hashes(out / "final"),
+    }
+    write_json(out / RECORD, record)
 
 
 def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
@@ -155,7 +174,7 @@ def pretrain_identity(study: LoadedStudy, spec: Model, seed: int) -> dict:
     }
     training = {
         **common,
-        **recipe.model_dump(mode="json", exclude={*OF_VAE, "vae_of", "dataset", "save_every"}),
+        **recipe.model_dump(mode="json", exclude={*OF_VAE, *WITHOUT_EFFECT}),
         "vae_image": sizes["vae_image"],
         "vqa_image": sizes["vqa_image"],
         "precision": spec.precision,
@@ -217,6 +236,11 @@ def _vae_of(owner: Model, name: str, sizes: dict) -> VAE:
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _first_images(dataset: ShardDataset) -> list[Image.Image]:
+    """What the vision tower is measured on."""
+    return [image_of(dataset[index]) for index in range(min(HEALTH_IMAGES, len(dataset)))]
 
 
 def _texts(dataset: ShardDataset, recipe: Pretrain, study: LoadedStudy) -> list[str]:

@@ -12,6 +12,7 @@ from sgt.commands.main import main
 from sgt.models.registry import vae_sha256
 from sgt.study.load import load_study
 from sgt.training import pretrain
+from sgt.training.curve import write_curve
 from sgt.training.pretrain import pretrain_identity
 from tests.conftest import sgt, sides, write_study
 
@@ -48,7 +49,7 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
     monkeypatch.setattr(pretrain, "Trainer", never)
     # Resources, paths and recorders do not change the result.
     change(train={"mem_mb": 9000, "runtime": 7}, predict={"threads": 2}, checkpoint="elsewhere", device="auto")
-    change(pretrain={"save_every": 2})
+    change(pretrain={"save_every": 2, "health_every": 1, "accept": {"min_rank": 3.0}})
     shutil.move("results/base", "moved")
     assert make(Path("moved/micro")) == made
 
@@ -94,6 +95,55 @@ def test_checkpoints_of_another_seed_are_not_resumed(study):
     (OUT / "run.json").unlink()
     shutil.rmtree(OUT / "work/step-0000006")
     assert make(seed=1) == fresh
+
+
+def test_measuring_the_vision_tower_changes_no_weight(study, monkeypatch):
+    before = {path.name: sha256(path) for path in (OUT / "final").iterdir()}
+    change(pretrain={"health_every": 2})
+    measured, without = Path("measured"), Path("without")
+    assert make(measured) == before
+    steps = metrics(measured / "metrics.jsonl")
+    assert [line["step"] for line in steps if "tower_rank" in line] == [1, 3, 5]
+    assert steps[1]["tower_rank"] != steps[5]["tower_rank"]
+    tower = json.loads((measured / "run.json").read_text())["tower"]
+    last = {"rank": "tower_rank", **{name: f"tower_{name}_0" for name in ("dead", "entropy", "growth")}}
+    for name, metric in last.items():
+        value = tower[name] if name == "rank" else tower[name][0]
+        assert value == pytest.approx(steps[5][metric], abs=1e-4)
+    (point,) = metrics(measured / "curve.jsonl")
+    assert point["step"] == 6 and point["tower_rank"] == tower["rank"]
+    monkeypatch.setattr(pretrain.TowerMonitor, "post_train_batch", lambda self, batch: None)
+    assert make(without) == before
+    assert not any("tower_rank" in line for line in metrics(without / "metrics.jsonl"))
+
+
+def test_a_run_that_did_not_measure_the_tower_is_resumed(study):
+    """As by an earlier version: from its last checkpoint, to the same weights."""
+    before = {path.name: sha256(path) for path in (OUT / "final").iterdir()}
+    (OUT / "run.json").unlink()
+    shutil.rmtree(OUT / "work/step-0000006")
+    path = OUT / "work/metrics.jsonl"
+    old = [{name: value for name, value in line.items() if not name.startswith("tower_")} for line in metrics(path)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in old[:4]))
+    change(pretrain={"health_every": 1})
+    assert make() == before
+    assert [line["step"] for line in metrics(OUT / "metrics.jsonl") if "tower_rank" in line] == [3, 4, 5]
+
+
+def metrics(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_curve_sums_up_a_hundred_steps_in_a_point(tmp_path):
+    names = ("loss", "ce", "mse", "grad_norm", "lr", "seconds")
+    lines = [{"step": step, **dict.fromkeys(names, float(step)), "tokens": 5} for step in range(250)]
+    lines[149]["tower_rank"] = 61.23456
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_curve(tmp_path / "metrics.jsonl", tmp_path / "curve.jsonl")
+    first, second, third = metrics(tmp_path / "curve.jsonl")
+    assert [first["step"], second["step"], third["step"]] == [100, 200, 250]
+    assert [first["loss"], second["mse"], third["lr"]] == [49.5, 149.5, 224.5]
+    assert second["tower_rank"] == 61.2346 and "tower_rank" not in first and "tokens" not in first
 
 
 def test_another_dataset_decides_too(study):

@@ -15,6 +15,7 @@ from sgt.models.bagel.layers import compile_layer
 from sgt.models.bagel.packing import Packer, pad_stack
 from sgt.models.bagel.rules import constant_shift
 from sgt.models.bagel.sizes import part_of
+from sgt.models.bagel.tower import BagelTower
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.flow import Stratum
 from sgt.models.trainable import LossSums, Trainable
@@ -35,6 +36,11 @@ class BagelTraining(BagelBase, Trainable[PackedBatch]):
     def blocks(self) -> list[nn.Module]:
         """See :meth:`Trainable.blocks`: the layers of the vision encoder and of the decoder."""
         return [*self.network.vit_model.vision_model.encoder.layers, *self.network.language_model.model.layers]
+
+    @property
+    def tower(self) -> BagelTower:
+        """See :attr:`Trainable.tower`."""
+        return BagelTower(self)
 
     def activation_checkpointing(self, on: bool) -> None:
         """See :meth:`Trainable.activation_checkpointing`; layer by layer, in the decoder and the vision encoder."""

@@ -16,6 +16,7 @@ from sgt.models.omnigen2.chats import has_target
 from sgt.models.omnigen2.network import Batch, Latents
 from sgt.models.omnigen2.rows import collate
 from sgt.models.omnigen2.sizes import part_of
+from sgt.models.omnigen2.tower import OmniGen2Tower
 from sgt.models.trainable import LossSums, Trainable
 
 
@@ -32,6 +33,11 @@ class OmniGen2Training(OmniGen2Base, Trainable[Batch]):
         transformer, mllm = self.network.transformer, self.network.mllm.model
         refiners = [*transformer.context_refiner, *transformer.noise_refiner]
         return [*mllm.visual.blocks, *mllm.language_model.layers, *refiners, *transformer.layers]
+
+    @property
+    def tower(self) -> OmniGen2Tower:
+        """See :attr:`Trainable.tower`."""
+        return OmniGen2Tower(self)
 
     def activation_checkpointing(self, on: bool) -> None:
         """See :meth:`Trainable.activation_checkpointing`; of transformer and language model."""

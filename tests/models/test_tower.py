@@ -1,0 +1,121 @@
+"""The health of a vision tower: a tower that is broken on purpose is reported with the right number."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sgt.data.dataset import open_dataset
+from sgt.data.images import image_of
+from sgt.models.registry import load_model
+from sgt.models.tower import attention_entropy, effective_rank, measure_tower
+from sgt.study.load import load_model_spec
+
+
+@pytest.fixture(params=["micro", "micro-omnigen2"])
+def model(request):
+    """A micro model of each family after a few steps of pretraining, in the working directory of its study."""
+    request.getfixturevalue("study_omnigen2" if "omnigen2" in request.param else "study")
+    spec = load_model_spec(request.param)
+    loaded = load_model(spec, Path(spec.checkpoint))
+    loaded.network.eval()
+    return loaded
+
+
+def measure(model):
+    dataset = open_dataset(Path("results/shards/test"))
+    return measure_tower(model.tower, [image_of(dataset[place]) for place in range(12)])
+
+
+def part(model, of_bagel: str, of_omnigen2: str) -> nn.Module:
+    """A submodule of the first layer, or of the whole tower if its name begins with a dot."""
+    is_bagel = hasattr(model.network, "vit_model")
+    tower = model.network.vit_model.vision_model if is_bagel else model.network.mllm.model.visual
+    first = "encoder.layers.0" if is_bagel else "blocks.0"
+    name = of_bagel if is_bagel else of_omnigen2
+    return tower.get_submodule(name[1:] if name.startswith(".") else f"{first}.{name}")
+
+
+def query_of(model) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weight and bias of the first layer's queries, to be changed in place."""
+    joint = part(model, "self_attn.q_proj", "attn.qkv")
+    width = joint.in_features
+    return joint.weight.data[:width], joint.bias.data[:width]
+
+
+def test_a_fresh_tower_is_healthy_and_measuring_it_changes_nothing(model):
+    before = {name: value.clone() for name, value in model.network.state_dict().items()}
+    health = measure(model)
+    layers = len(model.tower.layers)
+    assert health.width == 32 and 12 < health.rank < 32 and health.images == 12
+    assert health.dead == [0.0] * layers and len(health.entropy) == len(health.growth) == layers
+    assert health.uniform_entropy == pytest.approx([math.log(36)] * layers)
+    assert all(0.9 * math.log(36) < entropy <= math.log(36) for entropy in health.entropy)
+    assert all(0.9 < growth < 1.3 for growth in health.growth)
+    assert measure(model) == health
+    assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
+    assert not any(module._forward_hooks for module in model.network.modules())
+    assert not any({"attend", "observe"} & set(vars(module)) for module in model.network.modules())
+
+
+def test_units_that_no_token_activates_are_dead(model):
+    gate = part(model, "mlp.fc1", "mlp.gate_proj")
+    gate.bias.data[: gate.out_features // 4] = -1000.0
+    health = measure(model)
+    assert health.dead == [0.25] + [0.0] * (len(health.dead) - 1)
+
+
+def test_an_output_of_one_direction_has_rank_one(model):
+    projection = part(model, ".post_layernorm", ".merger.mlp.2")
+    with torch.no_grad():
+        weight = projection.weight
+        if weight.dim() == 1:
+            weight[1:] = 0
+        else:
+            weight.copy_(torch.outer(weight[:, 0], weight[0]))
+    assert measure(model).rank == pytest.approx(1, abs=0.02)
+
+
+def test_a_first_layer_that_swamps_the_residual_stream_shows_by_how_much(model):
+    down, entered = part(model, "mlp.fc2", "mlp.down_proj"), []
+    model.tower.layers[0].block.register_forward_pre_hook(lambda block, given: entered.append(given[0]))
+    down.bias.data += 50.0
+    health = measure(model)
+    stream = torch.cat(entered).square().mean().sqrt().item()
+    assert health.growth[0] == pytest.approx(50 / stream, rel=0.05) and health.growth[0] > 10
+
+
+def test_attention_entropy_is_highest_where_all_tokens_count_alike(model):
+    weight, bias = query_of(model)
+    weight.zero_()
+    bias.zero_()
+    assert measure(model).entropy[0] == pytest.approx(math.log(36), abs=1e-6)
+
+
+def test_attention_entropy_is_near_zero_where_one_token_counts(model):
+    weight, bias = query_of(model)
+    weight *= 1e5
+    bias *= 1e5
+    assert measure(model).entropy[0] < 0.1
+
+
+def test_the_effective_rank_of_known_features():
+    basis = torch.linalg.qr(torch.randn(64, 8, generator=torch.Generator().manual_seed(0)).double())[0]
+    centred = torch.linalg.qr(basis - basis.mean(0))[0]
+    assert effective_rank(centred) == pytest.approx(8)
+    # An offset that all tokens share is no direction in which they differ.
+    assert effective_rank(centred + 100) == pytest.approx(8)
+    # Singular values 3 and 1: the entropy of (0.75, 0.25).
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert effective_rank(centred[:, :2] * torch.tensor([3.0, 1.0])) == pytest.approx(math.exp(entropy))
+    assert effective_rank(torch.ones(5, 3)) == 1.0
+
+
+def test_attention_entropy_of_known_scores():
+    query = torch.ones(1, 1, 4)
+    # Scores of 0 and ln 3, after the division by the root of 4.
+    key = torch.stack([torch.zeros(4), torch.full((4,), math.log(3) / 2)])[None]
+    expected = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
+    assert attention_entropy(query, key).item() == pytest.approx(expected, rel=1e-6)
