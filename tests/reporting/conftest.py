@@ -11,13 +11,13 @@ from sgt.evaluation.score import Scored, score_predictions
 from sgt.evaluation.task import Row
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.identity import write_record
-from sgt.models.requests import Reply
+from sgt.models.requests import Likelihood, RatedReply
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
 
-KINDS = ["count", "relation", "parity"]
-GROUPS = {"perception": ["count", "relation"], "reasoning": ["parity"]}
+KINDS = ["count", "left_right", "parity"]
+GROUPS = {"perception": ["count", "left_right"], "reasoning": ["parity"]}
 IMAGES = 100
 
 
@@ -43,7 +43,8 @@ def write_scores(path: Path, arm: str, seed: int, skill: dict[str, float], share
                 groups={"scene": str(image)},
             )
             right = (luck if same < shared else drawn) < skill[kind]
-            predictions.append((row, Reply(answer if right else "", int(right), "stop")))
+            rated = [Likelihood(-0.2 if right else -2.0, 1, -0.1)]
+            predictions.append((row, RatedReply(answer if right else "", int(right), "stop", rated)))
     options = ToyworldQA.Options(name="qa", task="toyworld-qa", version=1, dataset="test", groups=GROUPS)
     write_score(path, score_predictions(ToyworldQA(options), predictions), f"micro/{arm}/seed{seed}")
 
@@ -85,7 +86,7 @@ def study_with(tmp_path, monkeypatch):
             write_benchmark(name)
         study = load_study("config/micro.yaml")
         for run in study.runs:
-            skill = {"count": perception[run.arm], "relation": perception[run.arm], "parity": 0.6}
+            skill = {"count": perception[run.arm], "left_right": perception[run.arm], "parity": 0.6}
             for name in benchmarks:
                 write_scores(study.score_file(run, name), run.arm, run.seed, skill, shared)
         return study

@@ -106,11 +106,11 @@ def test_what_is_not_there_is_not_tested(study_with):
 def test_findings_say_what_the_numbers_say(scored):
     for run in scored.runs:
         if run.arm == "base":
-            skill = {"count": 0.9, "relation": 0.5, "parity": 0.9}
+            skill = {"count": 0.9, "left_right": 0.5, "parity": 0.9}
             write_scores(scored.score_file(run, "qa"), run.arm, run.seed, skill)
     (base,) = [finding for finding in findings(Scores(scored)) if finding.about == "base"]
-    assert (base.verdict, base.found) == ("not seen", "not above chance: relation")
-    assert "relation 0." in base.numbers and "chance 0.500, detectable: 0." in base.numbers
+    assert (base.verdict, base.found) == ("not seen", "not above chance: left right")
+    assert "left right 0." in base.numbers and "chance 0.500, detectable: 0." in base.numbers
 
 
 def test_a_missing_value_is_not_tested_and_shown_as_missing(study_with):
