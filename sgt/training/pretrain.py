@@ -78,7 +78,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
     dataset = open_dataset(study.dataset_dir(recipe.dataset))
 
     family = family_of(spec.family)
-    texts = _texts(dataset, recipe, study)
+    texts = _texts(dataset, study)
     texts += [text for text in family.prompt_texts for _ in range(len(texts) // PROMPT_TEXT_SHARE)]
     tokenizer = train_tokenizer(texts, family.special_tokens, VOCABULARY)
     if recipe.vae_of:
@@ -243,14 +243,13 @@ def _first_images(dataset: ShardDataset) -> list[Image.Image]:
     return [image_of(dataset[index]) for index in range(min(HEALTH_IMAGES, len(dataset)))]
 
 
-def _texts(dataset: ShardDataset, recipe: Pretrain, study: LoadedStudy) -> list[str]:
+def _texts(dataset: ShardDataset, study: LoadedStudy) -> list[str]:
     """Training texts of the tokenizer."""
     samples = [dataset[index] for index in range(min(TOKENIZER_SAMPLES, len(dataset)))]
     texts = [turn["value"] for sample in samples for turn in sample.json()["conversations"]]
-    if recipe.edit_batch:
-        texts += [instruction_of(sample) for sample in samples]
-    if recipe.sharpen_batch:
-        texts += [SHARPEN_PROMPT] * len(samples)
+    # Whatever the recipe trains on: the identity of the tokenizer has the dataset, and not how much of what is drawn.
+    texts += [instruction_of(sample) for sample in samples if "edit" in sample.json()]
+    texts += [SHARPEN_PROMPT] * len(samples)
     return texts + _prompts(study)
 
 

@@ -46,10 +46,13 @@ def test_how_predictions_are_cut_into_chunks_changes_nothing_but_rounding(base, 
             sgt("predict", *RUN, "--benchmark", benchmark)
             left = {path.name for path in (FOLDER / benchmark).iterdir()}
             assert left == {"meta.json", predicted(benchmark)["file"]}
-        answers.append((FOLDER / "toyworld-qa/predictions.jsonl").read_text())
+        answers.append([json.loads(line) for line in (FOLDER / "toyworld-qa/predictions.jsonl").open()])
         made = read_shard(FOLDER / "toyworld-gen/images.tar")
         pictures.append([np.asarray(Image.open(io.BytesIO(image.get("png"))), int) for image in made])
+    rated = [[line["reply"].pop("likelihoods")[0] for line in lines] for lines in answers]
     assert answers[0] == answers[1]
+    for one, other in zip(*rated, strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
     assert np.abs(np.subtract(*pictures)).max() <= 1
 
 
@@ -122,7 +125,8 @@ def test_a_score_carries_its_evidence(base):
             f"sgt {verb} {' '.join(RUN)} --benchmark {benchmark}" for verb in ("predict", "score")
         ]
         for metric in score["metrics"].values():
-            assert 0 <= metric["low"] <= metric["value"] <= metric["high"] <= 1 and metric["n"] > 0
+            assert metric["low"] <= metric["value"] <= metric["high"] and metric["n"] > 0
+            assert metric["about"]["unit"] == "nats" or 0 <= metric["low"] <= metric["high"] <= 1
     assert score["evaluator"]["self_check"]["found"] > 0.9
 
 
@@ -144,8 +148,8 @@ def test_predictions_that_are_not_what_was_asked_are_not_scored(base, capsys):
     fails(capsys, "score", "toyworld-qa", "meta.json: not valid JSON")
     write_record(meta, record)
     benchmark = Path("config/benchmarks/toyworld-qa.yaml")
-    benchmark.write_text(benchmark.read_text().replace("version: 1", "version: 2"))
-    fails(capsys, "score", "toyworld-qa", "not of the study as it is: version was 1 and is 2", "run `sgt predict")
+    benchmark.write_text(benchmark.read_text().replace("version: 2", "version: 3"))
+    fails(capsys, "score", "toyworld-qa", "not of the study as it is: version was 2 and is 3", "run `sgt predict")
 
 
 def test_predicting_needs_a_finished_run_a_known_benchmark_and_enough_data(study, capsys):

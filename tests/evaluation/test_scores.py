@@ -1,5 +1,7 @@
 """What is counted as right: questions, and things read off generated scenes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,7 +16,7 @@ from sgt.evaluation.score import Scored, score_predictions
 from sgt.evaluation.task import Parsed, Row
 from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA, normalised
-from sgt.models.requests import Reply
+from sgt.models.requests import Likelihood, RatedReply
 
 
 def question(text: str, answer: str, kind="count", scene="a", options=("yes", "no")) -> Row:
@@ -29,7 +31,8 @@ def task(groups=None) -> ToyworldQA:
 
 
 def scored(replies: list[tuple[Row, str]], groups=None) -> Scored:
-    return score_predictions(task(groups), [(row, Reply(text, 1, "stop")) for row, text in replies])
+    rated = [Likelihood(-0.5, 1, -0.25)]
+    return score_predictions(task(groups), [(row, RatedReply(text, 1, "stop", rated)) for row, text in replies])
 
 
 def test_answers_match_whatever_their_case_blanks_and_full_stop():
@@ -48,9 +51,11 @@ def test_accuracy_is_reported_by_kind_and_by_group():
         (question("c", "yes", "distance", "3"), "yes"),
         (question("d", "yes", "parity", "4"), "yes"),
     ]
-    metrics = scored(rows, {"perception": ["count", "distance"], "absent": ["attribute"]}).metrics
+    metrics = scored(rows, {"perception": ["count", "distance"], "absent": ["size"]}).metrics
     values = {name: (metric["value"], metric["n"]) for name, metric in metrics.items()}
-    assert values == {
+    names = list(values)
+    assert names[5:] == [name.replace("accuracy", "logprob") for name in names[:5]]
+    assert {name: values[name] for name in names[:5]} == {
         "accuracy": (0.75, 4),
         "accuracy/perception": (2 / 3, 3),
         "accuracy/count": (0.5, 2),
@@ -61,6 +66,54 @@ def test_accuracy_is_reported_by_kind_and_by_group():
     assert about["accuracy/perception"] == (True, ["perception"])
     assert about["accuracy/count"] == (False, ["perception"]) and about["accuracy/parity"] == (False, [])
     assert not about["accuracy"][0] and scored(rows).metrics["accuracy"]["about"]["headline"]
+
+
+def test_the_log_probability_of_the_right_answer_is_that_of_the_whole_answer():
+    rows = [question("a", "yes", "count", "1"), question("b", "yes", "count", "2"), question("c", "yes", "size", "3")]
+    rated = [Likelihood(-0.5, 1, -0.25), Likelihood(-70.0, 2, -2.0), Likelihood(0.0, 1, -0.125)]
+    replies = [(row, RatedReply("yes", 1, "stop", [each])) for row, each in zip(rows, rated, strict=True)]
+    found = score_predictions(task(), replies)
+    assert found.items["logprob"] == [-0.75, -72.0, -0.125]
+    values = {name: metric["value"] for name, metric in found.metrics.items() if name.startswith("logprob")}
+    assert values == {"logprob": pytest.approx(-72.875 / 3), "logprob/count": -36.375, "logprob/size": -0.125}
+    about = found.metrics["logprob/count"]["about"]
+    assert (about["unit"], about["range"], about["headline"], about["chance"]) == ("nats", (None, 0.0), False, None)
+    impossible = [(rows[0], RatedReply("yes", 1, "stop", [Likelihood(0.5, 1, -0.25)]))]
+    with pytest.raises(SgtError, match=r"metric logprob: a value is outside \[-inf, 0.0\]"):
+        score_predictions(task(), impossible)
+
+
+def test_reasoning_is_also_scored_where_the_count_that_it_is_about_is_right():
+    replies = []
+    for scene, answers in enumerate(("yes yes no", "yes no no", "no yes yes")):
+        rows = [question(f"{kind} {scene}", "yes", kind, str(scene)) for kind in ("count", "arithmetic", "parity")]
+        rows[1:] = [replace(row, extra={"twin": rows[0].id}) for row in rows[1:]]
+        # A twin may come after the questions that build on it.
+        replies += reversed(list(zip(rows, answers.split(), strict=True)))
+    found = scored(replies, {"perception": ["count"], "reasoning": ["arithmetic", "parity"]})
+    assert found.items["count_is_right"] == ["yes", "yes", "none"] * 2 + ["no", "no", "none"]
+    values = {name: (metric["value"], metric["n"]) for name, metric in found.metrics.items()}
+    assert {name: value for name, value in values.items() if name.startswith("accuracy/")} == {
+        "accuracy/perception": (2 / 3, 3),
+        "accuracy/reasoning": (0.5, 6),
+        "accuracy/reasoning_given_count": (0.25, 4),
+        "accuracy/count": (2 / 3, 3),
+        "accuracy/arithmetic": (2 / 3, 3),
+        "accuracy/arithmetic_given_count": (0.5, 2),
+        "accuracy/parity": (1 / 3, 3),
+        "accuracy/parity_given_count": (0.0, 2),
+    }
+    assert values["logprob/parity_given_count"] == (-0.75, 2)
+    headlines = {name for name, metric in found.metrics.items() if metric["about"]["headline"]}
+    assert headlines == {"accuracy/perception", "accuracy/reasoning_given_count"}
+    about = found.metrics["accuracy/reasoning_given_count"]["about"]
+    assert (about["title"], about["abilities"]) == ("reasoning where the count is right", ["reasoning"])
+
+    # No count is right: nothing to score. A twin that is not there is an error.
+    wrong = [(row, "no" if row.dimensions["kind"] == "count" else answer) for row, answer in replies]
+    assert not any("given_count" in name for name in scored(wrong).metrics)
+    with pytest.raises(SgtError, match="task toyworld-qa: row '0 parity 0' has no row '0 count 0', its twin"):
+        scored(replies[:2])
 
 
 def test_chance_is_the_best_constant_answer_to_a_form_of_question():

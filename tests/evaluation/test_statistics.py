@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sgt.evaluation.statistics import difference_of_means, paired_difference, proportion
+from sgt.evaluation.statistics import difference_of_means, paired_difference, proportion, unbounded_mean
 
 
 def test_independent_items_have_wilsons_interval():
@@ -58,14 +58,22 @@ def test_intervals_cover_the_truth_nineteen_times_in_twenty(method):
     assert 0.93 < covered / 1000 < 0.975
 
 
-def test_nothing_to_average_is_an_error():
-    for broken in (
-        lambda: proportion([], []),
-        lambda: paired_difference([], [], []),
-        lambda: difference_of_means([], [1], [], ["a"]),
+def test_the_mean_of_nothing_is_not_known():
+    for found in (
+        proportion([], []),
+        unbounded_mean([], []),
+        paired_difference([[], []], [[], []], []),
+        difference_of_means([], [1], [], ["a"]),
     ):
-        with pytest.raises(ValueError, match="no items"):
-            broken()
+        assert np.isnan([found.value, found.low, found.high]).all() and found.n == 0
+
+
+def test_a_mean_of_any_size_has_students_interval():
+    values = -np.random.default_rng(0).exponential(size=40)
+    found = unbounded_mean(values, [str(i) for i in range(40)])
+    known = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    assert (found.value, found.n) == (pytest.approx(values.mean()), 40)
+    assert (found.low, found.high) == pytest.approx((known.low, known.high))
 
 
 def test_items_of_one_cluster_have_a_difference_but_no_interval():

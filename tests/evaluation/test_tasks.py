@@ -22,13 +22,14 @@ from sgt.config.models import Model
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.evaluation import tasks
-from sgt.evaluation.metrics import Metric, items_of, summary
+from sgt.evaluation.metrics import Items, Metric, items_of, shared_items, summary
 from sgt.evaluation.predict import replier
+from sgt.evaluation.predictions import read_predictions, write_predictions
 from sgt.evaluation.score import score_predictions
 from sgt.evaluation.task import Row
 from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
-from sgt.models.requests import Reply
+from sgt.models.requests import Likelihood, RatedReply, Reply
 from sgt.study.identity import score_identity
 from sgt.study.load import load_study
 from tests.conftest import MODEL, sgt, write_study
@@ -198,12 +199,48 @@ def test_images_of_one_size_are_made_together_each_from_its_own_seed():
         reply([replace(rows[0], size=None)])
 
 
+def test_an_answer_is_given_and_continuations_are_rated_where_a_task_wants_both():
+    calls = []
+
+    def answer(requests, decoding):
+        calls.append(("answer", [request.text for request in requests], decoding.max_new_tokens))
+        return [Reply("two", 1, "stop") for _ in requests]
+
+    def loglikelihood(requests, continuations):
+        calls.append(("rate", [request.text for request in requests], continuations))
+        return [[Likelihood(-0.5, 1, -0.25)] for _ in requests]
+
+    options = ToyworldQA.Options(name="q", task="toyworld-qa", version=1, dataset="test")
+    rows = [Row(name, f"{name} ?", "text", options=["one", "two"], answer="two") for name in ("a", "b")]
+    model = SimpleNamespace(answer=answer, loglikelihood=loglikelihood)
+    replies = replier(model, Model.model_validate(MODEL), ToyworldQA(options))(rows)
+    assert replies == [RatedReply("two", 1, "stop", [Likelihood(-0.5, 1, -0.25)])] * 2
+    assert calls == [("answer", ["a ?", "b ?"], 8), ("rate", ["a ?", "b ?"], [["two"], ["two"]])]
+
+
+def test_replies_are_read_as_they_were_written(tmp_path):
+    rated = [Likelihood(-0.5, 1, -0.25), Likelihood(-3.5, 2, -0.125)]
+    rows = [Row(name, "q", "text", extra={"twin": "a"}) for name in "abc"]
+    replies = [Reply("two", 1, "stop"), RatedReply("", 8, "length", rated), rated]
+    write_predictions(tmp_path / "predictions.jsonl", rows, replies)
+    assert list(read_predictions(tmp_path / "predictions.jsonl")) == list(zip(rows, replies, strict=True))
+
+
+def test_the_items_that_several_runs_share_stand_in_one_order():
+    first = Items(["a", "b", "c", "d"], ["1", "1", "2", "2"], np.array([0.0, 1.0, 2.0, 3.0]))
+    second = Items(["d", "b", "e"], ["2", "1", "3"], np.array([[30.0, 10.0, 40.0], [31.0, 11.0, 41.0]]))
+    one, two = shared_items([first, second])
+    assert one.ids == two.ids == ["b", "d"] and one.clusters == two.clusters == ["1", "2"]
+    assert one.values.tolist() == [1.0, 3.0] and two.values.tolist() == [[10.0, 30.0], [11.0, 31.0]]
+    assert shared_items([first, first]) == [first, first]
+
+
 def test_rows_that_do_not_fit_together_are_refused():
     task = ToyworldQA(ToyworldQA.Options(name="q", task="toyworld-qa", version=1, dataset="test"))
 
     def refused(message: str, *rows: Row) -> None:
         with pytest.raises(SgtError, match=message):
-            score_predictions(task, [(row, Reply("yes", 1, "stop")) for row in rows])
+            score_predictions(task, [(row, RatedReply("yes", 1, "stop", [Likelihood(-1, 1, 0)])) for row in rows])
 
     row = Row("a", "q", "text", options=["yes"], answer="yes", dimensions={"kind": "count"}, groups={"scene": "1"})
     refused("task toyworld-qa: several rows have the id 'a'", row, row)

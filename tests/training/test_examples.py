@@ -1,17 +1,21 @@
 """Conversations as examples: where the image goes, and records that have none; a run on LLaVA-OneVision's shards."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from sgt.data.images import encode_jpeg
+from sgt.config.datasets import Toyworld
+from sgt.data.images import decode_image, encode_jpeg
+from sgt.data.mixture import Draw
 from sgt.data.shards import Sample
+from sgt.data.toyworld.dataset import make_sample
 from sgt.errors import SgtError
-from sgt.models.examples import InputImage, Text
-from sgt.training.examples import vqa_example
+from sgt.models.examples import InputImage, TargetImage, Text
+from sgt.training.examples import SHARPEN_PROMPT, edit_example, sharpen_example, vqa_example
 from tests.conftest import sgt
 from tests.data.sources.releases import write_llava_onevision
 
@@ -53,6 +57,39 @@ def test_a_record_without_an_image_is_text_alone():
     assert example([("human", "what colour?"), ("gpt", "red")], image=False) == [Text("what colour?"), ANSWER]
     with pytest.raises(SgtError, match="1 times <image> for no image"):
         example([("human", "<image>\nwhat colour?"), ("gpt", "red")], image=False)
+
+
+@pytest.fixture
+def scene() -> Sample:
+    """A scene with an edit."""
+    key, files = make_sample(Toyworld(source="toyworld", split="pretrain", scenes=1, edits=True), 0)
+    return Sample(Path("shard.tar"), key, files)
+
+
+def test_an_edit_shows_the_image_and_makes_the_edited_one(scene):
+    shown, instruction, made = edit_example(scene)
+    assert isinstance(shown, InputImage) and isinstance(made, TargetImage)
+    assert instruction == Text(scene.json()["edit"]["instruction"])
+    for part, name in ((shown, "jpg"), (made, "edit.jpg")):
+        assert np.array_equal(np.asarray(part.image), np.asarray(decode_image(scene.files[name], "test")))
+    without = replace(scene, files={**scene.files, "json": json.dumps({**scene.json(), "edit": None}).encode()})
+    with pytest.raises(SgtError, match=r"shard.tar: pretrain-000000.json: .*edit.instruction"):
+        edit_example(without)
+
+
+def test_super_resolution_shows_a_blurred_image_and_makes_the_sharp_one(scene):
+    blurs = set()
+    for number in range(12):
+        shown, prompt, made = sharpen_example(scene, Draw("sharpen", number, 0), seed=0)
+        assert prompt == Text(SHARPEN_PROMPT) and made.image.size == shown.image.size == (48, 48)
+        assert np.array_equal(np.asarray(made.image), np.asarray(decode_image(scene.files["jpg"], "test")))
+        detail = [np.abs(np.diff(np.asarray(part.image, float), axis=1)).mean() for part in (shown, made)]
+        assert detail[0] < 0.9 * detail[1]
+        again = sharpen_example(scene, Draw("sharpen", number, 0), seed=0)[0]
+        assert np.array_equal(np.asarray(again.image), np.asarray(shown.image))
+        blurs.add(shown.image.tobytes())
+    # By a half, a third and a quarter.
+    assert len(blurs) == 3
 
 
 def test_a_run_learns_from_conversations_with_and_without_images(study):

@@ -6,15 +6,18 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tokenizers import Tokenizer
 
 from sgt.atomic import sha256
 from sgt.commands.main import main
+from sgt.data.shards import read_shard
 from sgt.models.registry import vae_sha256
 from sgt.study.load import load_study
 from sgt.training import pretrain
 from sgt.training.curve import write_curve
+from sgt.training.examples import SHARPEN_PROMPT
 from sgt.training.pretrain import pretrain_identity
-from tests.conftest import sgt, sides, write_study
+from tests.conftest import STUDY, sgt, sides, write_study
 
 OUT = Path("results/base/micro")
 
@@ -65,6 +68,7 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
             }
         },
         {"pretrain": {"optimizer": {"lr": 1.0e-3, "warmup": 2}}},
+        {"pretrain": {"sharpen_batch": 2, "timestep_shift": 3.0}},
         {"input_image": sides(24)},
         {"seed": 1},
         {"arms": ["sft", "depth"]},
@@ -151,6 +155,42 @@ def test_another_dataset_decides_too(study):
     words = ["--split", "pretrain", "--scenes", 24, "--workers", 1, "--seed", 5]
     sgt("toyworld", "results/shards/pretrain", *words)
     assert {stage for stage in before if before[stage] != identity()[stage]} == {"vae", "start", "training"}
+
+
+def with_edits() -> None:
+    """The study's pretraining dataset with edits."""
+    write_study(Path(), datasets={**STUDY["datasets"], "pretrain": {**STUDY["datasets"]["pretrain"], "edits": True}})
+    words = ["--split", "pretrain", "--scenes", 24, "--workers", 1, "--edits"]
+    sgt("toyworld", "results/shards/pretrain", *words)
+
+
+@pytest.mark.parametrize("changes", [{"edit_batch": 3}, {"sharpen_batch": 2}, {"timestep_shift": 3.0}])
+def test_what_is_drawn_and_when_decides_the_training_alone(changes, study):
+    with_edits()
+    before = identity()
+    change(pretrain=changes)
+    assert {stage for stage in before if before[stage] != identity()[stage]} == {"training"}
+
+
+def test_a_base_model_learns_from_edits_and_super_resolution(study):
+    with_edits()
+    change(pretrain={"edit_batch": 2, "sharpen_batch": 2})
+    make()
+    losses = [json.loads(line) for line in (OUT / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 6 and all(line["ce"] > 0 and line["mse"] > 0 for line in losses)
+    # Its tokenizer has the words of instructions.
+    tokenizer = Tokenizer.from_file(str(OUT / "final/tokenizer.json"))
+    samples = list(read_shard("results/shards/pretrain/shard-00000.tar"))
+    words = {word for sample in samples for word in sample.json()["edit"]["instruction"].split()[1:]}
+    words |= set(SHARPEN_PROMPT.split()[1:])
+    assert all(len(tokenizer.encode(f" {word}").ids) == 1 for word in words)
+
+
+def test_edits_need_a_dataset_that_has_them(study, capsys):
+    change(pretrain={"edit_batch": 2})
+    assert main(["check", "config/micro.yaml"]) == 1
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "micro.yaml: pretrain.edit_batch: 'pretrain' has no edits; set edits: true in the dataset" in line
 
 
 def test_a_base_model_that_is_damaged_is_made_again(study):

@@ -13,6 +13,7 @@ _GRAMMAR = (
     *("a", "the", "at", "is", "are", "there", "in", "of", "or", "to", "how", "many", "which", "what", "number"),
     *("above", "below", "closer", "nearer", "colour", "shape", "size", "column", "row"),
     *("plus", "minus", "even", "odd", "yes", "no", ",", "?"),
+    *("make", "remove", "move"),
 )
 
 

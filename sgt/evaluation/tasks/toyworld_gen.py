@@ -28,6 +28,7 @@ class ToyworldGen(Task[Image.Image]):
         """How images are sampled."""
 
         needs = "captions"
+        scoring_version = 2
         smallest_side = 40
 
         task: Literal["toyworld-gen"]
