@@ -12,8 +12,12 @@ from PIL import Image
 
 from sgt.commands.main import main
 from sgt.errors import SgtError
+from sgt.evaluation.score import score_predictions
 from sgt.evaluation.statistics import paired_difference
+from sgt.evaluation.task import Row
+from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.identity import SEAL, write_record
+from sgt.models.requests import Likelihood, RatedReply
 from sgt.reporting.contents import table_files
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.scores import Scores
@@ -23,7 +27,7 @@ from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from sgt.study.results import SOURCES
 from tests.conftest import sgt, write_study
-from tests.reporting.conftest import ARMS, IMAGES, KINDS, published, write_scores
+from tests.reporting.conftest import ARMS, GROUPS, IMAGES, KINDS, published, write_score, write_scores
 
 
 def test_gains_are_paired_differences_over_seeds_and_items(scored):
@@ -170,7 +174,9 @@ def test_a_study_from_its_runs_to_its_report(study):
         sgt(command, study)
 
     rows = list(csv.DictReader(Path("results/tables/all.csv").read_text().splitlines()))
-    for row in rows:
+    # Where no question's count is right there is nothing to be the mean of.
+    assert all("given_count" in row["metric"] for row in rows if row["n"] == "0")
+    for row in (row for row in rows if row["n"] != "0"):
         for file in row["scores"].split():
             metric = json.loads(Path(file).read_text())["metrics"][row["metric"]]
             assert float(row["value"]) == pytest.approx(metric["value"], abs=1e-6)
@@ -178,7 +184,7 @@ def test_a_study_from_its_runs_to_its_report(study):
         assert row["command"].count("sgt ") == 2 and f"--arm {row['arm']}" in row["command"]
     assert {row["arm"] for row in rows} == {"base", "sft", "segmentation", "inpainting"}
     main_rows = list(csv.DictReader(Path("results/tables/main.csv").read_text().splitlines()))
-    headlines = {"accuracy/perception", "accuracy/reasoning", "generation/score"}
+    headlines = {"accuracy/perception", "accuracy/reasoning_given_count", "generation/score"}
     assert {row["metric"] for row in main_rows} == headlines
     latex = Path("results/tables/all.tex").read_text()
     assert latex.count(r"\\" + "\n") == 2 + 4 and r"\begin{tabular}" in latex
@@ -221,6 +227,35 @@ def test_a_study_from_its_runs_to_its_report(study):
     for command in ("tables", "figures"):
         sgt(command, study)
     assert all(path.read_bytes() == content for path, content in again.items())
+
+
+def test_runs_are_compared_on_the_questions_whose_count_they_all_have_right(study_with):
+    study = study_with({"base": 0.5, "sft": 0.5, "segmentation": 0.5}, seeds=1)
+    options = ToyworldQA.Options(name="qa", task="toyworld-qa", version=1, dataset="test", groups=GROUPS)
+    # Scene by scene: whether the count and the parity are right.
+    answers = {
+        "base": [(0, 1), (0, 1), (0, 1), (0, 1)],
+        "sft": [(1, 0), (1, 0), (1, 1), (0, 1)],
+        "segmentation": [(0, 0), (1, 1), (1, 1), (1, 0)],
+    }
+    for run in study.runs:
+        predictions = []
+        for scene, right in enumerate(answers[run.arm]):
+            for kind, correct in zip(("count", "parity"), right, strict=True):
+                extra = {"twin": f"{scene}-count"} if kind == "parity" else {}
+                about = {"dimensions": {"kind": kind}, "groups": {"scene": str(scene)}, "extra": extra}
+                row = Row(f"{scene}-{kind}", "q", "text", options=["yes", "no"], answer="yes", **about)
+                predictions.append((row, RatedReply("yes" if correct else "no", 1, "stop", [Likelihood(-1, 1, 0)])))
+        write_score(study.score_file(run, "qa"), score_predictions(ToyworldQA(options), predictions), run.id)
+    cells = Scores(study).cells.set_index(["arm", "metric"])
+    values = {arm: cells.loc[arm, "accuracy/reasoning_given_count"] for arm in answers}
+    assert (values["sft"]["value"], values["sft"]["n"]) == (pytest.approx(1 / 3), 3)
+    assert (values["segmentation"]["value"], values["segmentation"]["n"]) == (pytest.approx(2 / 3), 3)
+    # Both have the counts of the second and the third scene right.
+    assert values["segmentation"]["gain"] == 0.5
+    # The base has no count right.
+    assert np.isnan(values["base"]["value"]) and np.isnan(values["base"]["gain"]) and values["base"]["n"] == 0
+    assert "–" in published(study)
 
 
 def test_stage_times_add_up_by_stage(tmp_path):

@@ -161,7 +161,7 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
         (GENERATION_FILE, GENERATION, "protocol", "paper", "protocol", "should be 'official'"),
         (GENERATION_FILE, GENERATION, "protocol", {"kind": "generation"}, "protocol", "is now a name: name the task"),
         (GENERATION_FILE, GENERATION, "prompts", 6, "prompts", "is now called samples"),
-        (QUESTIONS_FILE, QUESTIONS, "groups", {"seeing": ["colour"]}, "groups", "no kind 'colour': use some of"),
+        (QUESTIONS_FILE, QUESTIONS, "groups", {"seeing": ["texture"]}, "groups", "no kind 'texture': use some of"),
         (QUESTIONS_FILE, QUESTIONS, "groups", {"count": ["parity"]}, "groups", "the name of a kind of question"),
     ],
 )  # fmt: skip

@@ -14,7 +14,7 @@ def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
     """Write a dataset; its bytes do not depend on the number of processes.
 
     Raises:
-        SgtError: the folder cannot be created.
+        SgtError: the folder cannot be created, or a scene's things cannot be placed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
             for future in as_completed(names):
                 counts[names[future]] = future.result()
                 progress.add(future.result())
-        except OSError:
+        except (OSError, SgtError):
             pool.shutdown(cancel_futures=True)
             raise
     write_toyworld_manifest(folder, spec, counts)

@@ -146,14 +146,15 @@ class ToyworldQA(Task[RatedReply]):
         groups = {name: members for name, members in groups.items() if members}
         parts = [_Part("", headline=not groups)]
         for name, members in groups.items():
-            of_group = {"kinds": sorted(members), "abilities": [name]}
             with_twins = members.isdisjoint(without_twin)
-            parts += [_Part(name, headline=not with_twins, **of_group)]
-            parts += [_Part(name, headline=True, count_is_right=True, **of_group)] if with_twins else []
+            parts.append(_Part(name, sorted(members), [name], headline=not with_twins))
+            if with_twins:
+                parts.append(_Part(name, sorted(members), [name], headline=True, count_is_right=True))
         for kind in kinds:
-            of_kind = {"kinds": [kind], "abilities": [name for name, members in groups.items() if kind in members]}
-            parts += [_Part(kind, **of_kind)]
-            parts += [_Part(kind, count_is_right=True, **of_kind)] if kind not in without_twin else []
+            abilities = [name for name, members in groups.items() if kind in members]
+            parts.append(_Part(kind, [kind], abilities))
+            if kind not in without_twin:
+                parts.append(_Part(kind, [kind], abilities, count_is_right=True))
         return [*(part.accuracy for part in parts), *(part.logprob for part in parts)]
 
     @property
@@ -169,15 +170,16 @@ class _Part:
     Attributes:
         name: of the kind or group; empty for all questions.
         kinds: which it has; empty for all.
+        abilities: see :class:`~sgt.evaluation.metrics.Metric`.
+        headline: whether its accuracy is one.
         count_is_right: only questions whose twin is answered right.
-        headline, abilities: of its accuracy, see :class:`~sgt.evaluation.metrics.Metric`.
     """
 
     name: str
     kinds: Sequence[str] = ()
-    count_is_right: bool = False
-    headline: bool = False
     abilities: Sequence[str] = ()
+    headline: bool = False
+    count_is_right: bool = False
 
     @property
     def accuracy(self) -> Metric:

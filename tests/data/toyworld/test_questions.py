@@ -93,10 +93,10 @@ def test_answers_are_balanced(drawn):
             answers[question.kind][question.answer] += 1
     most = {kind: counts.most_common(1)[0][1] / counts.total() for kind, counts in answers.items()}
     for kind in ("existence", "parity", "left_right", "above_below"):
-        assert most[kind] < 0.56, (kind, most[kind])
+        assert most[kind] < 0.58, (kind, most[kind])
     # Colours of two things, one of six colours, of four shapes, of three places, numbers; small things are more.
-    limits = {"colour": 0.21, "shape": 0.29, "size": 0.66, "count": 0.32, "arithmetic": 0.25, "column": 0.42}
-    limits |= {"row": 0.53, "depth_order": 0.24, "distance": 0.24}
+    limits = {"colour": 0.21, "shape": 0.29, "size": 0.66, "count": 0.32, "arithmetic": 0.25, "column": 0.44}
+    limits |= {"row": 0.53, "depth_order": 0.26, "distance": 0.26}
     assert all(most[kind] < limit for kind, limit in limits.items()), most
     named_first = [
         question.answer == question.options[0]
@@ -113,7 +113,7 @@ def test_the_row_does_not_tell_which_thing_is_closer(drawn):
         for question in questions:
             if question.kind == "depth_order":
                 words = question.question.split()
-                pair = things[" ".join(words[4:6])], things[" ".join(words[8:10])]
+                pair = things[" ".join(words[5:7])], things[" ".join(words[9:11])]
                 right.append(max(pair, key=lambda seen: seen.v).thing.colour == question.answer)
     # Not half: in some scenes the lower thing is the closer one in every pair.
     assert len(right) > SCENES / 2 and abs(np.mean(right) - 0.5) < 0.1

@@ -123,7 +123,7 @@ def test_labels_and_depth_are_those_of_every_ray_against_every_thing(samples):
 
 def in_shadow(scene: Scene, points: np.ndarray) -> np.ndarray:
     """Whether something is between ground points (3, n) and the light, found by marching."""
-    steps = np.linspace(0, 12, 1200)
+    steps = np.linspace(0, 12, 600)
     dark = np.zeros(points.shape[1], bool)
     for thing in scene.things:
         path = points[:, :, None] + np.array(scene.light)[:, None, None] * steps
@@ -134,22 +134,22 @@ def in_shadow(scene: Scene, points: np.ndarray) -> np.ndarray:
 
 
 def test_floating_things_throw_their_shadows_where_marching_finds_them(samples):
-    centres = (np.arange(96) + 0.5) / 96
+    centres = (np.arange(48) + 0.5) / 48
+    raised = [made.scene for made in samples if any(thing.z > 1 for thing in made.scene.things)]
     shaded = 0
-    for made in samples[:6]:
-        scene = replace(made.scene, ground=PLAIN)
-        assert any(thing.z > 0.5 for thing in scene.things)
-        bare = trace(scene, 96).labels == 0
-        rays = np.stack([np.broadcast_to(axis, (96, 96)) for axis in scene.camera.direction(centres, centres[:, None])])
+    for drawn in raised[:4]:
+        scene = replace(drawn, ground=PLAIN)
+        bare = trace(scene, 48).labels == 0
+        rays = np.stack([np.broadcast_to(axis, (48, 48)) for axis in scene.camera.direction(centres, centres[:, None])])
         points = np.array(scene.camera.position)[:, None, None] - scene.camera.position[2] / rays[2] * rays
-        dark = np.zeros((96, 96), bool)
+        dark = np.zeros((48, 48), bool)
         dark[bare] = in_shadow(scene, points[:, bare])
         # Pixels all of whose four rays meet the ground.
-        whole = bare.reshape(48, 2, 48, 2).all(axis=(1, 3))
-        light = AMBIENT + DIFFUSE * scene.light[2] * (1 - dark.reshape(48, 2, 48, 2).mean(axis=(1, 3)))
+        whole = bare.reshape(24, 2, 24, 2).all(axis=(1, 3))
+        light = AMBIENT + DIFFUSE * scene.light[2] * (1 - dark.reshape(24, 2, 24, 2).mean(axis=(1, 3)))
         expected = light[:, :, None] * np.array(PLAIN.colours[0]) * 255
-        error = np.abs(render_scene(scene, 48)[0] - expected).max(axis=2)[whole]
+        error = np.abs(render_scene(scene, 24)[0] - expected).max(axis=2)[whole]
         # Marching misses rays that graze a thing.
         assert (error > 1.5).mean() < 0.01
         shaded += dark[bare].mean() > 0.02
-    assert shaded >= 4
+    assert shaded >= 3
