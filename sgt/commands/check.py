@@ -52,14 +52,13 @@ def describe(study: LoadedStudy) -> list[str]:
 
 def job_counts(study: LoadedStudy) -> dict[str, int]:
     """How many jobs of the main stages a study has when nothing is made yet."""
-    rendered = {(study.images(run.proxy), study.proxy_name(run.proxy)) for run in study.runs if run.proxy}
     trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     sources = [study.study.datasets[name].source for name in study.used_datasets]
     made = Counter("toyworld" if source == "toyworld" else "shards" for source in sources)
     evaluations = len(study.runs) * len(study.benchmarks)
     return {
         **made,
-        "render": sum(study.study.datasets[images].shards for images, _ in rendered),
+        "render": sum(study.rendered_shards.values()),
         "train": len(trained),
         "predict": evaluations,
         "score": evaluations,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from sgt.config.datasets import Data, Dataset
+from sgt.config.datasets import Data, Dataset, Subset
 from sgt.config.fields import Folder, Name, Seed, Strict
 from sgt.config.logging import Logging
 from sgt.config.proxies import ProxyOptions
@@ -57,8 +57,7 @@ class Study(Strict):
     @model_validator(mode="after")
     def _variants(self) -> "Study":
         for name, variant in self.variants.items():
-            if variant.images and variant.images not in self.datasets:
-                raise ValueError(f"variants.{name}: no dataset {variant.images!r}: define it under datasets")
+            self._check_subset(f"variants.{name}", variant.images)
             for recipe in (self.recipe, *self.recipes.values()):
                 try:
                     variant.changed(recipe)
@@ -72,9 +71,7 @@ class Study(Strict):
     @model_validator(mode="after")
     def _with_data(self) -> "Study":
         for part in ("proxy", "vqa", "validation"):
-            name = getattr(self.data, part)
-            if name is not None and name not in self.datasets:
-                raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")
+            self._check_subset(f"data.{part}", getattr(self.data, part))
         for arm in self.arms:
             if arm == ARM_WITHOUT_TRAINING:
                 continue
@@ -85,6 +82,21 @@ class Study(Strict):
             if self.data.proxy is None:
                 raise ValueError(f"data.proxy: arm {arm!r} is rendered from images: name a dataset of them")
         return self
+
+    def _check_subset(self, where: str, subset: Subset | None) -> None:
+        """See that there is such a dataset, with as many samples.
+
+        Raises:
+            ValueError: there is not.
+        """
+        if subset is None:
+            return
+        dataset = self.datasets.get(subset.dataset)
+        if dataset is None:
+            raise ValueError(f"{where}: no dataset {subset.dataset!r}: define it under datasets")
+        if subset.limit is not None and dataset.counted and subset.limit > dataset.count:
+            problem = f"limit {subset.limit} is above the {dataset.count} samples of {subset.dataset!r}"
+            raise ValueError(f"{where}: {problem}: lower it, or make the dataset larger")
 
     @model_validator(mode="after")
     def _apart(self) -> "Study":

@@ -103,14 +103,14 @@ def _vae_sizes(model: Model) -> dict | None:
 def _check_data(study: "LoadedStudy") -> None:
     data, trained = study.study.data, set(study.study.arms) - {ARM_WITHOUT_TRAINING}
     for part in ("vqa", "validation") if trained else ():
-        name = getattr(data, part)
-        if name is not None and not study.study.datasets[name].texts & {"questions", "conversations"}:
-            problem = f"{name!r} is {study.study.datasets[name].source}, which asks nothing"
+        subset = getattr(data, part)
+        if subset is not None and not study.study.datasets[subset.dataset].texts & {"questions", "conversations"}:
+            problem = f"{subset.dataset!r} is {study.study.datasets[subset.dataset].source}, which asks nothing"
             raise SgtError(f"{study.path}: data.{part}", problem, "name a dataset of questions or conversations")
     for arm in study.proxy_arms:
         _check_images(study, arm, study.images(arm), "its images")
         if data.validation:
-            _check_images(study, arm, data.validation, "data.validation")
+            _check_images(study, arm, data.validation.dataset, "data.validation")
 
 
 def _check_images(study: "LoadedStudy", arm: str, name: str, part: str) -> None:

@@ -115,11 +115,12 @@ class Costs:
     def made(self) -> dict[str, float]:
         """Bytes of everything that the study makes and keeps, by kind."""
         study = self.study
-        rendered = {(study.images(arm), study.proxy_name(arm)): study.proxy(arm) for arm in study.proxy_arms}
+        proxies = {study.proxy_name(arm): study.proxy(arm) for arm in study.proxy_arms}
+        rendered = study.rendered_shards.items()
         datasets = [study.study.datasets[name] for name in study.used_datasets]
         return {
             "datasets": sum(dataset.count * dataset.sample_bytes for dataset in datasets),
-            "targets": sum(self._targets(images, proxy) for (images, _), proxy in rendered.items()),
+            "targets": sum(self._targets(images, proxies[name], shards) for (images, name), shards in rendered),
             "finished runs": sum(self._final(run) for run in self.trained),
             "predictions": sum(self._predictions(run) for run in study.runs),
         }
@@ -142,10 +143,10 @@ class Costs:
         sizes = {name: _gigabytes(name) for name in sorted(folders)}
         return GB * sum(size or 0 for size in sizes.values()), [name for name, size in sizes.items() if size is None]
 
-    def _targets(self, images: str, proxy: Proxy) -> float:
+    def _targets(self, images: str, proxy: Proxy, shards: int) -> float:
         dataset = self.study.study.datasets[images]
         a_pixel = LABELS if proxy.label_like else KEPT if isinstance(proxy, CleanImage) else DRAWN
-        return dataset.count * dataset.sample_pixels * a_pixel
+        return dataset.count * shards / dataset.shards * dataset.sample_pixels * a_pixel
 
     def _final(self, run: Run) -> int:
         sizes = self.sizes[run.model]

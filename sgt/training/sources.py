@@ -7,13 +7,12 @@ from PIL import Image
 from sgt.config.recipe import Recipe
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.images import image_of
-from sgt.data.manifest import dataset_shards
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
 from sgt.proxies.render import read_target, target_of
 from sgt.study.load import LoadedStudy, Run
 from sgt.training.batch_loader import ExampleSource
 from sgt.training.examples import proxy_source, vqa_source
-from sgt.training.screening import left_out, screened_dataset
+from sgt.training.screening import left_out, require_samples, screened_dataset
 
 PROXY, VQA = "proxy", "vqa"
 
@@ -35,7 +34,7 @@ class TrainingData:
 
 def training_datasets(study: LoadedStudy, run: Run) -> list[str]:
     """The datasets that a trained run learns from, each once: its questions, and its proxy's images."""
-    return list(dict.fromkeys([study.questions, *([study.images(run.proxy)] if run.proxy else [])]))
+    return list(dict.fromkeys([study.questions.dataset, *([study.images(run.proxy)] if run.proxy else [])]))
 
 
 def screen_data(study: LoadedStudy, run: Run) -> list[str]:
@@ -46,7 +45,7 @@ def screen_data(study: LoadedStudy, run: Run) -> list[str]:
     """
     data = study.study.data
     if data.validation:
-        left_out(study, data.validation)
+        left_out(study, data.validation.dataset)
     names = sorted(training_datasets(study, run))
     return [f"{name} {shard} {key}" for name in names for shard, key in sorted(left_out(study, name))]
 
@@ -56,11 +55,7 @@ def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
     questions = screened_dataset(study, study.questions)
     sources, scenes = {VQA: vqa_source(questions)}, None
     if run.proxy:
-        images = study.images(run.proxy)
-        folder = study.dataset_dir(images)
-        names = [shard.name for shard in dataset_shards(folder)]
-        excluded = left_out(study, images)
-        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names, excluded)
+        scenes, targets = _images_and_targets(study, run.proxy)
 
         def target(index: int) -> Image.Image:
             return read_target(targets[index]) if recipe.supervise == "target" else image_of(scenes[index])
@@ -69,12 +64,27 @@ def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
     return TrainingData(sources=sources, **_mixture(recipe, run.seed, len(questions), scenes))
 
 
+def _images_and_targets(study: LoadedStudy, arm: str) -> tuple[ShardDataset, ShardDataset]:
+    """The images that an arm is trained on, and their targets.
+
+    Raises:
+        SgtError: there is none; or see :func:`sgt.data.dataset.open_targets`.
+    """
+    subset, shards = study.image_subset(arm), study.target_shards(arm)
+    folder = study.dataset_dir(subset.dataset)
+    source = open_dataset(folder, shards)
+    beyond = {source.place(index) for index in range(len(source.first(subset.limit)), len(source))}
+    excluded = left_out(study, subset.dataset) | beyond
+    images, targets = open_targets(study.target_dir(arm), source, shards, excluded)
+    return require_samples(images, folder), targets
+
+
 def validation_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[str, ExampleSource]:
     """Held-out examples of the same kinds; targets are rendered on the fly. Empty without a validation dataset."""
-    name = study.study.data.validation
-    if name is None:
+    subset = study.study.data.validation
+    if subset is None:
         return {}
-    dataset = screened_dataset(study, name)
+    dataset = screened_dataset(study, subset)
     sources = {VQA: vqa_source(dataset)}
     if run.proxy:
         proxy = study.proxy(run.proxy)
