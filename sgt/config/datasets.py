@@ -1,6 +1,7 @@
 """Datasets of a study, and what each is used for."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -10,17 +11,36 @@ from sgt.config.fields import Count, Name, Seed, Strict
 DOWNLOAD = "entry of config/data/downloads.yaml"
 
 
+@dataclass(frozen=True)
+class TypicalText:
+    """How long the texts of a sample are on average, for estimates of compute.
+
+    Attributes:
+        turns: questions with their answers.
+        tokens: of all of them, without what a model family puts around each.
+        answers: of the answers alone.
+        independent: no question attends to another.
+    """
+
+    turns: int
+    tokens: int
+    answers: int
+    independent: bool = False
+
+
 class Samples(Strict):
     """What the samples of a dataset have besides an image; each kind of dataset overrides this.
 
     Attributes:
         texts: ``questions`` with one right answer each, ``captions`` that name what is there, ``conversations``.
         classes: whether annotations name their category.
+        text: of one sample that is trained on as questions.
         counted: whether ``count`` is exact, so that more cannot be used.
     """
 
     texts: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[bool] = False
+    text: ClassVar[TypicalText] = TypicalText(turns=1, tokens=196, answers=99)
     counted: ClassVar[bool] = True
 
     @property
@@ -57,6 +77,8 @@ class Toyworld(Samples):
     """Built-in scenes (``sgt toyworld``). Scenes of different splits never share a seed."""
 
     texts = frozenset({"questions", "captions"})
+    # Measured on 60 scenes, the request for a caption included.
+    text = TypicalText(turns=20, tokens=210, answers=49, independent=True)
     source: Literal["toyworld"]
     split: Literal["pretrain", "proxy", "vqa", "validation", "test"] = Field(description="which scenes")
     scenes: Count = Field(description="how many")

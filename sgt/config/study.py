@@ -17,7 +17,10 @@ from sgt.config.recipe import Recipe
 from sgt.config.variants import Variant
 
 ARM_WITHOUT_TRAINING = "base"
+# The controls: trained on a proxy arm's questions alone, and on as many as take a proxy arm's compute.
 ARM_WITHOUT_PROXY = "sft"
+EQUAL_COMPUTE = "sft-compute"
+NO_PROXY = (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, EQUAL_COMPUTE)
 
 
 class Study(Strict):
@@ -27,7 +30,7 @@ class Study(Strict):
     results: Folder = Field("results", description="folder of everything the study makes, and of no other study")
     models: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/models")
     arms: Annotated[list[Name], Field(min_length=1)] = Field(
-        description="what each model is post-trained on: base, sft, or names of proxies and variants"
+        description="what each model is post-trained on: base, sft, sft-compute, or names of proxies and variants"
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(description="of training; each arm is trained with all")
     recipe: Recipe = Field(description="how arms are post-trained")
@@ -52,6 +55,12 @@ class Study(Strict):
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")
+        for where, recipe in (
+            ("recipe", self.recipe),
+            *((f"recipes.{name}", each) for name, each in self.recipes.items()),
+        ):
+            if recipe.sft_compute_batch and EQUAL_COMPUTE not in self.arms:
+                raise ValueError(f"{where}: sft_compute_batch is of arm {EQUAL_COMPUTE!r}: add the arm, or remove it")
         return self
 
     @model_validator(mode="after")
@@ -77,7 +86,7 @@ class Study(Strict):
                 continue
             if self.data.vqa is None:
                 raise ValueError(f"data.vqa: arm {arm!r} is trained on questions: name a dataset of them")
-            if arm == ARM_WITHOUT_PROXY or (arm in self.variants and self.variants[arm].images):
+            if arm in NO_PROXY or (arm in self.variants and self.variants[arm].images):
                 continue
             if self.data.proxy is None:
                 raise ValueError(f"data.proxy: arm {arm!r} is rendered from images: name a dataset of them")

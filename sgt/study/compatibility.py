@@ -8,7 +8,7 @@ from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
 from sgt.config.models import Model, Pretrain
-from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
 
@@ -71,6 +71,9 @@ def _check_model(study: "LoadedStudy", model: Model) -> None:
     recipe = study.recipe(model.name)
     own = f"recipes.{model.name}" if model.name in study.study.recipes else "recipe"
     _in_file(f"{study.path}: {own}", rules.check_recipe, recipe, f" (model {model.name})")
+    if EQUAL_COMPUTE in arms and model.architecture is None and recipe.sft_compute_batch is None:
+        problem = f"arm {EQUAL_COMPUTE!r} needs it, to find how many questions take a proxy arm's compute"
+        raise SgtError(f"{file}: architecture", problem, f"add it, or give sft_compute_batch in {own} of {study.path}")
     trained = recipe.lora.parts if recipe.lora else recipe.trains
     if ARM_WITHOUT_PROXY in arms and set(trained) == {"generation"}:
         field = "lora.parts" if recipe.lora else "trains"

@@ -14,7 +14,7 @@ from sgt.config.benchmarks import Benchmark
 from sgt.config.datasets import Subset
 from sgt.config.models import Model
 from sgt.config.recipe import WITHOUT_EFFECT
-from sgt.config.study import ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
 from sgt.identity import UNKNOWN, Identity, digest
@@ -45,6 +45,8 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         "seed": run.seed,
         "questions": _training_data(study, study.questions),
     }
+    if run.arm == EQUAL_COMPUTE:
+        identity["batch"] = study.sft_compute_batches[run.model]
     if run.proxy:
         identity["proxy"] = study.proxy(run.proxy).identity
         identity["images"] = _training_data(study, study.image_subset(run.proxy))

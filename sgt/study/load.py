@@ -11,7 +11,7 @@ from sgt.config.datasets import Subset
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
-from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_TRAINING, NO_PROXY
 from sgt.data.manifest import shard_name
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
@@ -40,8 +40,8 @@ class Run:
 
     @property
     def proxy(self) -> str | None:
-        """The arm, if it is trained on a proxy (`LoadedStudy.proxy` tells which), None for base and sft."""
-        return None if self.arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) else self.arm
+        """The arm, if it is trained on a proxy (`LoadedStudy.proxy` tells which), None for base and controls."""
+        return None if self.arm in NO_PROXY else self.arm
 
 
 @dataclass(frozen=True)
@@ -113,10 +113,26 @@ class LoadedStudy:
         recipe = self.study.recipes.get(model, self.study.recipe)
         return self.study.variants[arm].changed(recipe) if arm in self.study.variants else recipe
 
+    @cached_property
+    def sft_compute_batches(self) -> dict[str, int]:
+        """VQA samples per step of the arm ``sft-compute``, by model: its recipe's, or those of equal compute."""
+        # torch, which sizes are found with, takes seconds to import, and most studies fix the number or lack the arm.
+        from sgt.models import estimate
+        from sgt.models.registry import sizes_of
+
+        batches, text = {}, self.study.datasets[self.questions.dataset].text
+        for name, spec in self.models.items():
+            recipe, sizes = self.recipe(name), sizes_of(spec)
+            if recipe.sft_compute_batch:
+                batches[name] = recipe.sft_compute_batch
+            elif sizes:
+                batches[name] = estimate.equal_questions(spec, sizes, recipe, text)
+        return batches
+
     @property
     def proxy_arms(self) -> list[str]:
         """The arms that have a proxy, in the study's order."""
-        return [arm for arm in self.study.arms if arm not in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY)]
+        return [arm for arm in self.study.arms if arm not in NO_PROXY]
 
     def proxy_name(self, arm: str) -> str:
         """The name of an arm's proxy, as its targets are filed: that of a variant is its proxy's."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from sgt.config.recipe import Recipe
+from sgt.config.study import EQUAL_COMPUTE
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.images import image_of
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
@@ -51,7 +52,10 @@ def screen_data(study: LoadedStudy, run: Run) -> list[str]:
 
 
 def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
-    """The training data of a run. All arms of a seed have the same questions in the same order."""
+    """The training data of a run.
+
+    All arms of a seed have the same questions in the same order; ``sft-compute`` goes further in it in each step.
+    """
     questions = screened_dataset(study, study.questions)
     sources, scenes = {VQA: vqa_source(questions)}, None
     if run.proxy:
@@ -61,7 +65,11 @@ def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
             return read_target(targets[index]) if recipe.supervise == "target" else image_of(scenes[index])
 
         sources[PROXY] = proxy_source(study.proxy(run.proxy), scenes, target, run.seed, recipe.text_dropout)
-    return TrainingData(sources=sources, **_mixture(recipe, run.seed, len(questions), scenes))
+    if run.arm == EQUAL_COMPUTE:
+        mixture = _questions_alone(recipe, run.seed, len(questions), study.sft_compute_batches[run.model])
+    else:
+        mixture = _mixture(recipe, run.seed, len(questions), scenes)
+    return TrainingData(sources=sources, **mixture)
 
 
 def _images_and_targets(study: LoadedStudy, arm: str) -> tuple[ShardDataset, ShardDataset]:
@@ -111,6 +119,13 @@ def _mixture(recipe: Recipe, seed: int, questions: int, scenes: ShardDataset | N
         return {"mixture": Mixed(sources, seed), "steps": recipe.steps}
     if scenes is not None:
         return {"mixture": Sequential(sources, seed, recipe.steps), "steps": recipe.steps}
+    return _questions_alone(recipe, seed, questions, vqa_samples)
+
+
+def _questions_alone(recipe: Recipe, seed: int, questions: int, samples: int) -> dict:
+    """Mixture and number of steps of an arm with ``samples`` questions for each step of the recipe, and no proxy."""
+    if recipe.order == "mixed":
+        return {"mixture": Mixed([Source(VQA, questions, samples)], seed), "steps": recipe.steps}
     # As many questions per step as in the second part of a proxy arm.
-    questions_only = [Source(VQA, questions, recipe.batch)]
-    return {"mixture": Mixed(questions_only, seed), "steps": recipe.steps * vqa_samples // recipe.batch}
+    source = Source(VQA, questions, recipe.batch)
+    return {"mixture": Mixed([source], seed), "steps": recipe.steps * samples // recipe.batch}
