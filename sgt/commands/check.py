@@ -38,6 +38,10 @@ def describe(study: LoadedStudy) -> list[str]:
     lines = [f"study {study.study.name}: valid, results in {study.results}/"]
     for name, dataset in study.study.datasets.items():
         lines.append(f"dataset {name}: {dataset.summary} in {many(dataset.shards, 'shard')}")
+    for part in ("proxy", "vqa", "validation"):
+        subset = getattr(study.study.data, part)
+        if subset and subset.limit is not None:
+            lines.append(f"data.{part}: the first {many(subset.limit, 'sample')} of {subset.dataset}")
     for name, benchmark in study.benchmarks.items():
         protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
         lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {benchmark.dataset}")
