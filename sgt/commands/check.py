@@ -38,6 +38,10 @@ def describe(study: LoadedStudy) -> list[str]:
     lines = [f"study {study.study.name}: valid, results in {study.results}/"]
     for name, dataset in study.study.datasets.items():
         lines.append(f"dataset {name}: {dataset.summary} in {many(dataset.shards, 'shard')}")
+    for part in ("proxy", "vqa", "validation"):
+        subset = getattr(study.study.data, part)
+        if subset and subset.limit is not None:
+            lines.append(f"data.{part}: the first {many(subset.limit, 'sample')} of {subset.dataset}")
     for name, benchmark in study.benchmarks.items():
         protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
         lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {benchmark.dataset}")
@@ -52,14 +56,13 @@ def describe(study: LoadedStudy) -> list[str]:
 
 def job_counts(study: LoadedStudy) -> dict[str, int]:
     """How many jobs of the main stages a study has when nothing is made yet."""
-    rendered = {(study.images(run.proxy), study.proxy_name(run.proxy)) for run in study.runs if run.proxy}
     trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     sources = [study.study.datasets[name].source for name in study.used_datasets]
     made = Counter("toyworld" if source == "toyworld" else "shards" for source in sources)
     evaluations = len(study.runs) * len(study.benchmarks)
     return {
         **made,
-        "render": sum(study.study.datasets[images].shards for images, _ in rendered),
+        "render": sum(study.rendered_shards.values()),
         "train": len(trained),
         "predict": evaluations,
         "score": evaluations,

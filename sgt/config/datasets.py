@@ -1,13 +1,31 @@
 """Datasets of a study, and what each is used for."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from sgt.config.fields import Count, Name, Seed, Strict
 
 DOWNLOAD = "entry of config/data/downloads.yaml"
+
+
+@dataclass(frozen=True)
+class TypicalText:
+    """How long the texts of a sample are on average, for estimates of compute.
+
+    Attributes:
+        turns: questions with their answers.
+        tokens: of all of them, without what a model family puts around each.
+        answers: of the answers alone.
+        independent: no question attends to another.
+    """
+
+    turns: int
+    tokens: int
+    answers: int
+    independent: bool = False
 
 
 class Samples(Strict):
@@ -16,10 +34,14 @@ class Samples(Strict):
     Attributes:
         texts: ``questions`` with one right answer each, ``captions`` that name what is there, ``conversations``.
         classes: whether annotations name their category.
+        text: of one sample that is trained on as questions.
+        counted: whether ``count`` is exact, so that more cannot be used.
     """
 
     texts: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[bool] = False
+    text: ClassVar[TypicalText] = TypicalText(turns=1, tokens=196, answers=99)
+    counted: ClassVar[bool] = True
 
     @property
     def files(self) -> frozenset[str]:
@@ -41,11 +63,22 @@ class Samples(Strict):
     def sample_pixels(self) -> int:
         """About how many pixels the image of a sample has, for estimates of disk; of photographs, as released."""
 
+    @property
+    @abstractmethod
+    def shards(self) -> int:
+        """How many shards there are."""
+
+    def shards_of(self, limit: int | None) -> int:
+        """How many shards, from the first, surely hold the first ``limit`` samples; None for all samples."""
+        return self.shards
+
 
 class Toyworld(Samples):
     """Built-in scenes (``sgt toyworld``). Scenes of different splits never share a seed."""
 
     texts = frozenset({"questions", "captions"})
+    # Measured on 60 scenes, the request for a caption included.
+    text = TypicalText(turns=20, tokens=210, answers=49, independent=True)
     source: Literal["toyworld"]
     split: Literal["pretrain", "proxy", "vqa", "validation", "test"] = Field(description="which scenes")
     scenes: Count = Field(description="how many")
@@ -79,6 +112,10 @@ class Toyworld(Samples):
         """How many shards the scenes fill."""
         return -(-self.scenes // self.per_shard)
 
+    def shards_of(self, limit: int | None) -> int:
+        """Every shard but the last is full, so that there need not be more than the samples fill."""
+        return self.shards if limit is None else min(self.shards, -(-limit // self.per_shard))
+
     @property
     def summary(self) -> str:
         """Its size, for messages."""
@@ -98,6 +135,7 @@ COCO_IMAGES = {"train": 118_287, "val": 5_000}
 class SamSgt(Download):
     """SAM-SGT: tars of SA-1B images with their annotations, read where they lie."""
 
+    counted = False
     sample_bytes: ClassVar[int] = 0
     sample_pixels: ClassVar[int] = 1500 * 2250
     source: Literal["sam-sgt"]
@@ -205,14 +243,34 @@ DownloadedDataset = SamSgt | Coco | LlavaOneVision
 Dataset = Annotated[Toyworld | DownloadedDataset, Field(discriminator="source")]
 
 
-class Data(Strict):
-    """Which dataset is used for what."""
+class Subset(Strict):
+    """A dataset, or its first samples, so that smaller subsets are the beginning of larger ones."""
 
-    proxy: Name | None = Field(
+    dataset: Name = Field(description="one of the study's datasets")
+    limit: Count | None = Field(
+        None,
+        description="how many samples, from the first, counted before those that no model can take are left out; "
+        "all if left out",
+    )
+
+
+def _named(value: object) -> object:
+    """A dataset's name alone stands for all its samples."""
+    return {"dataset": value} if isinstance(value, str) else value
+
+
+# What a study may write: a name, or a name with a limit.
+DatasetOrSubset = Annotated[Subset, BeforeValidator(_named, json_schema_input_type=Name | Subset)]
+
+
+class Data(Strict):
+    """Which dataset is used for what: its name, or `{dataset: NAME, limit: N}` for its first samples."""
+
+    proxy: DatasetOrSubset | None = Field(
         None, description="dataset whose images and annotations become proxy targets; needed by proxy arms"
     )
-    vqa: Name | None = Field(None, description="dataset of questions that every trained arm sees, and needs")
-    validation: Name | None = Field(
+    vqa: DatasetOrSubset | None = Field(None, description="dataset of questions that every trained arm sees, and needs")
+    validation: DatasetOrSubset | None = Field(
         None, description="held-out dataset of images with annotations and questions, for validation losses"
     )
     held_out: Name | None = Field(

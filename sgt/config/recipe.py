@@ -11,8 +11,9 @@ Part = Literal["understanding", "generation", "vision", "vocabulary"]
 TimeShift = Annotated[float, Field(gt=0)] | Literal["dynamic_v1", "static_v1", "dynamic_v2"]
 TimeSampling = Literal["lognormal", "stratified_uniform"]
 
-# Fields of a recipe that change what is written down or kept, and no weight.
-WITHOUT_EFFECT = {"save_every", "keep_last", "validate_every", "validate_samples"}
+# Fields of a recipe that change what is written down or kept, and no weight; or those of a single arm, whose identity
+# has its value apart.
+WITHOUT_EFFECT = {"save_every", "keep_last", "validate_every", "validate_samples", "sft_compute_batch"}
 
 
 class Optimizer(Strict):
@@ -48,6 +49,11 @@ class Recipe(Strict):
     ratio: tuple[Count, Count] = Field((2, 1), description="proxy : VQA, in samples per optimizer step, exact")
     sampling_weights: tuple[Share, Share] | None = Field(
         None, description="proxy : VQA as chances, after one of each per step, as SGT-BAGEL draws (1:5); not exact"
+    )
+    sft_compute_batch: Count | None = Field(
+        None,
+        description="VQA samples per optimizer step in the arm sft-compute; null: as many as take the operations "
+        "of a proxy arm's step, by the sizes of the model",
     )
     order: Literal["mixed", "sequential"] = Field(
         "mixed", description="both kinds in every step, or all proxy samples before all VQA samples"
@@ -128,6 +134,14 @@ class Recipe(Strict):
         if self.order == "sequential" and self.steps % (proxy + vqa):
             raise ValueError(
                 f"steps {self.steps} is not a multiple of {proxy}+{vqa}, so the kinds cannot follow one another exactly"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _no_fewer_questions(self) -> "Recipe":
+        if self.sft_compute_batch and not self.sampling_weights and self.sft_compute_batch < self.samples[1]:
+            raise ValueError(
+                f"sft_compute_batch {self.sft_compute_batch} is below the {self.samples[1]} samples of sft: raise it"
             )
         return self
 

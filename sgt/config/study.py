@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
-from sgt.config.datasets import Data, Dataset
+from sgt.config.datasets import Data, Dataset, Subset
 from sgt.config.fields import Folder, Name, Seed, Strict
 from sgt.config.logging import Logging
 from sgt.config.proxies import ProxyOptions
@@ -17,7 +17,10 @@ from sgt.config.recipe import Recipe
 from sgt.config.variants import Variant
 
 ARM_WITHOUT_TRAINING = "base"
+# The controls: trained on a proxy arm's questions alone, and on as many as take a proxy arm's compute.
 ARM_WITHOUT_PROXY = "sft"
+EQUAL_COMPUTE = "sft-compute"
+NO_PROXY = (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, EQUAL_COMPUTE)
 
 
 class Study(Strict):
@@ -27,7 +30,7 @@ class Study(Strict):
     results: Folder = Field("results", description="folder of everything the study makes, and of no other study")
     models: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/models")
     arms: Annotated[list[Name], Field(min_length=1)] = Field(
-        description="what each model is post-trained on: base, sft, or names of proxies and variants"
+        description="what each model is post-trained on: base, sft, sft-compute, or names of proxies and variants"
     )
     seeds: Annotated[list[Seed], Field(min_length=1)] = Field(description="of training; each arm is trained with all")
     recipe: Recipe = Field(description="how arms are post-trained")
@@ -52,13 +55,18 @@ class Study(Strict):
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")
+        for where, recipe in (
+            ("recipe", self.recipe),
+            *((f"recipes.{name}", each) for name, each in self.recipes.items()),
+        ):
+            if recipe.sft_compute_batch and EQUAL_COMPUTE not in self.arms:
+                raise ValueError(f"{where}: sft_compute_batch is of arm {EQUAL_COMPUTE!r}: add the arm, or remove it")
         return self
 
     @model_validator(mode="after")
     def _variants(self) -> "Study":
         for name, variant in self.variants.items():
-            if variant.images and variant.images not in self.datasets:
-                raise ValueError(f"variants.{name}: no dataset {variant.images!r}: define it under datasets")
+            self._check_subset(f"variants.{name}", variant.images)
             for recipe in (self.recipe, *self.recipes.values()):
                 try:
                     variant.changed(recipe)
@@ -71,20 +79,35 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _with_data(self) -> "Study":
-        for part in ("proxy", "vqa", "validation", "held_out"):
-            name = getattr(self.data, part)
-            if name is not None and name not in self.datasets:
-                raise ValueError(f"data.{part}: no dataset {name!r}: define it under datasets")
+        for part in ("proxy", "vqa", "validation"):
+            self._check_subset(f"data.{part}", getattr(self.data, part))
+        if self.data.held_out is not None and self.data.held_out not in self.datasets:
+            raise ValueError(f"data.held_out: no dataset {self.data.held_out!r}: define it under datasets")
         for arm in self.arms:
             if arm == ARM_WITHOUT_TRAINING:
                 continue
             if self.data.vqa is None:
                 raise ValueError(f"data.vqa: arm {arm!r} is trained on questions: name a dataset of them")
-            if arm == ARM_WITHOUT_PROXY or (arm in self.variants and self.variants[arm].images):
+            if arm in NO_PROXY or (arm in self.variants and self.variants[arm].images):
                 continue
             if self.data.proxy is None:
                 raise ValueError(f"data.proxy: arm {arm!r} is rendered from images: name a dataset of them")
         return self
+
+    def _check_subset(self, where: str, subset: Subset | None) -> None:
+        """See that there is such a dataset, with as many samples.
+
+        Raises:
+            ValueError: there is not.
+        """
+        if subset is None:
+            return
+        dataset = self.datasets.get(subset.dataset)
+        if dataset is None:
+            raise ValueError(f"{where}: no dataset {subset.dataset!r}: define it under datasets")
+        if subset.limit is not None and dataset.counted and subset.limit > dataset.count:
+            problem = f"limit {subset.limit} is above the {dataset.count} samples of {subset.dataset!r}"
+            raise ValueError(f"{where}: {problem}: lower it, or make the dataset larger")
 
     @model_validator(mode="after")
     def _apart(self) -> "Study":

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from sgt.config.datasets import DatasetOrSubset
 from sgt.config.fields import Count, Name, Strict
 from sgt.config.recipe import Recipe
 
@@ -10,7 +11,7 @@ class Variant(Strict):
     """An arm of a proxy at another ratio, or on other images; everything not named is as in the study."""
 
     proxy: Name = Field(description="a proxy, by its own name or one of the study's `proxies`")
-    images: Name | None = Field(None, description="dataset instead of data.proxy")
+    images: DatasetOrSubset | None = Field(None, description="dataset, or its first samples, instead of data.proxy")
     ratio: tuple[Count, Count] | None = Field(None, description="instead of recipe.ratio")
     batch: Count | None = Field(
         None, description="instead of recipe.batch; the VQA samples per step must stay as many as the control has"

@@ -67,6 +67,21 @@ class ShardDataset:
         entry = self._entries[index]
         return entry.shard.name, entry.key
 
+    def first(self, limit: int | None) -> "ShardDataset":
+        """The dataset with its first samples alone; None for all of them.
+
+        Raises:
+            SgtError: it has fewer.
+        """
+        if limit is None:
+            return self
+        if limit > len(self):
+            where = self._entries[0].shard.parent if self._entries else "dataset"
+            raise SgtError(where, f"limit {limit} is above its {len(self)} samples", "lower it in the study")
+        kept = ShardDataset([])
+        kept._entries = self._entries[:limit]
+        return kept
+
     def without(self, left_out: Collection[tuple[str, str]]) -> "ShardDataset":
         """The dataset without some samples, given by the file name of their shard and their key."""
         kept = ShardDataset([])
@@ -74,9 +89,14 @@ class ShardDataset:
         return kept
 
 
-def open_dataset(folder: Path) -> ShardDataset:
-    """The dataset in a folder, as listed in its manifest."""
-    shards = read_manifest(folder)["shards"]
+def open_dataset(folder: Path, names: Collection[str] | None = None) -> ShardDataset:
+    """The dataset in a folder, as listed in its manifest.
+
+    Args:
+        folder: of the dataset.
+        names: file names of the shards to open; None for all.
+    """
+    shards = [shard for shard in read_manifest(folder)["shards"] if names is None or shard["file"] in names]
     return ShardDataset([folder / shard["file"] for shard in shards], [shard["count"] for shard in shards])
 
 

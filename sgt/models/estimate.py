@@ -7,14 +7,15 @@ counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fit
 import math
 from dataclasses import dataclass
 
+from sgt.config.datasets import Samples, TypicalText
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
 
 GB = 1e9
-# Assumed text tokens of a proxy sample and of a VQA sample, and how many of the latter are supervised.
-INSTRUCTION, CONVERSATION, SUPERVISED = 40, 200, 100
+# Assumed text tokens of a proxy's instruction.
+INSTRUCTION = 8
 # Share of a device that the sum may take: the rest is for the driver, workspaces and fragmentation.
 USABLE = 0.92
 # Dense bf16 operations per second of an H100 or H200, and the share of them that the time estimate assumes.
@@ -58,37 +59,53 @@ def trainable_values(sizes: ModelSizes, recipe: Recipe) -> int:
     return sum(sizes.parameters[part] for part in recipe.trains)
 
 
-def step_samples(recipe: Recipe, draws: bool = True) -> tuple[int, int]:
-    """Proxy and VQA samples of an optimizer step, on average; of an arm that draws nothing, those of VQA alone."""
+def step_samples(recipe: Recipe) -> tuple[int, int]:
+    """Proxy and VQA samples of a proxy arm's optimizer step, on average."""
     if recipe.sampling_weights:
         chance = recipe.sampling_weights[0] / sum(recipe.sampling_weights)
         proxies = 1 + round((recipe.batch - 2) * chance)
         questions = recipe.batch - proxies
     else:
         proxies, questions = recipe.samples
-    return (proxies if draws else 0), questions
+    return proxies, questions
 
 
-def step_tokens(spec: Model, sizes: ModelSizes, recipe: Recipe, draws: bool = True) -> Tokens:
+def step_tokens(spec: Model, sizes: ModelSizes, samples: tuple[int, int], text: TypicalText = Samples.text) -> Tokens:
     """Tokens of an optimizer step: square images at the longest side, texts of a usual length.
 
     Args:
-        spec, sizes, recipe: of the model.
-        draws: whether the arm has a proxy.
+        spec, sizes: of the model.
+        samples: proxy and VQA samples of the step.
+        text: of a VQA sample.
     """
+    proxies, questions = samples
     sides = rules_of(spec.family).largest_sides(spec)
     shown, questioned = ((side // sizes.patch) ** 2 for side in (sides.input, sides.vqa_input))
     target = (sides.target // sizes.latent) ** 2
-    proxies, questions = step_samples(recipe, draws)
-    lengths = [(proxies, shown + target + 4 + INSTRUCTION), (questions, questioned + 2 + CONVERSATION)]
+    instruction = INSTRUCTION + sizes.template.proxy
+    before = questioned + sizes.template.questions
+    answered = text.tokens + text.turns * sizes.template.turn
+    # A token of an independent question attends to what is before all questions, and to its own.
+    longest = answered // text.turns if text.independent else answered
     return Tokens(
-        text=proxies * (INSTRUCTION + 4) + questions * (CONVERSATION + 2),
+        text=proxies * instruction + questions * (sizes.template.questions + answered),
         input_image=proxies * shown + questions * questioned,
         target_image=proxies * target,
-        supervised=questions * SUPERVISED,
-        pairs=sum(count * length**2 // 2 for count, length in lengths),
+        supervised=questions * (text.answers + text.turns),
+        pairs=proxies * (shown + target + instruction) ** 2 // 2
+        + questions * (before**2 // 2 + answered * (before + longest // 2)),
         vision_pairs=proxies * shown**2 + questions * questioned**2,
+        condition=proxies * (shown + instruction),
     )
+
+
+def equal_questions(spec: Model, sizes: ModelSizes, recipe: Recipe, text: TypicalText) -> int:
+    """VQA samples of a step without a proxy that take as many operations as a proxy arm's step, to the nearest."""
+
+    def flops(samples: tuple[int, int]) -> int:
+        return step_flops(sizes, recipe, step_tokens(spec, sizes, samples, text))
+
+    return max(1, round(flops(step_samples(recipe)) / flops((0, 1))))
 
 
 def share(tokens: Tokens, devices: int) -> Tokens:
@@ -159,13 +176,14 @@ def _kept(stack: Stack, recipe: Recipe, tokens: int, stored: int, computed: int)
 
 
 def step_flops(sizes: ModelSizes, recipe: Recipe, tokens: Tokens) -> int:
-    """Operations of an optimizer step. Frozen weights take no gradient; recomputed activations are not counted."""
-    return (2 if recipe.lora else 3) * forward_flops(sizes, tokens)
+    """Operations of an optimizer step. Adapted weights take no gradient; recomputed activations are not counted."""
+    encoded = round(sizes.encoding * tokens.target_image * sizes.latent**2)
+    return (2 if recipe.lora else 3) * forward_flops(sizes, tokens) + encoded
 
 
 def flops_per_token(spec: Model, sizes: ModelSizes, recipe: Recipe) -> float:
     """Operations of training, per token of a proxy arm's step."""
-    tokens = step_tokens(spec, sizes, recipe)
+    tokens = step_tokens(spec, sizes, step_samples(recipe))
     return step_flops(sizes, recipe, tokens) / tokens.all
 
 

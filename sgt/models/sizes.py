@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from sgt.config.recipe import Part
+from sgt.models.vae import VAE
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,21 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Template:
+    """Tokens that a family puts around the texts and images of an example.
+
+    Attributes:
+        proxy: of a proxy sample.
+        questions: of a sample of questions, besides those of its turns.
+        turn: of a question with its answer.
+    """
+
+    proxy: int
+    questions: int
+    turn: int
+
+
+@dataclass(frozen=True)
 class ModelSizes:
     """Everything that memory and time depend on.
 
@@ -40,7 +58,10 @@ class ModelSizes:
         decoder, encoder: the language model and the vision encoder; a stack of zeros if there is none.
         vocabulary: tokens of the text head.
         patch, latent: image pixels per token and side, of input and of target images.
-        shared_decoder: tokens of target images pass the part ``understanding`` too, besides ``generation``.
+        per_target, per_condition: parameters that each token of a target passes, and each token of the instruction and
+            image that it is made from beside those that any text passes.
+        encoding: operations of the VAE's encoder per pixel.
+        template: tokens around texts and images.
     """
 
     parameters: dict[Part, int]
@@ -54,7 +75,10 @@ class ModelSizes:
     vocabulary: int
     patch: int
     latent: int
-    shared_decoder: bool = False
+    per_target: int
+    per_condition: int
+    encoding: float
+    template: Template
 
     @property
     def total(self) -> int:
@@ -71,6 +95,7 @@ class Tokens:
         supervised: text tokens with a loss.
         pairs: of a token and one it attends to, in the decoder.
         vision_pairs: the same in the vision encoder.
+        condition: of the tokens of text and input images, those that a target is made from.
     """
 
     text: int
@@ -79,6 +104,7 @@ class Tokens:
     supervised: int
     pairs: int
     vision_pairs: int
+    condition: int = 0
 
     @property
     def all(self) -> int:
@@ -90,13 +116,13 @@ def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
     """Floating-point operations of one forward pass.
 
     Two per parameter that a token passes and per number of a key or value that a query attends to: each token passes
-    one expert (target images both, if they share the decoder), image patches the vision encoder too, and supervised
-    text the head. A backward pass takes twice as many.
+    one expert (what a target is made from passes OmniGen2's diffusion transformer too), image patches the vision
+    encoder too, and supervised text the head. A backward pass takes twice as many.
     """
-    understanding = tokens.all if sizes.shared_decoder else tokens.text + tokens.input_image
     parameters = (
-        sizes.parameters["understanding"] * understanding
-        + sizes.parameters["generation"] * tokens.target_image
+        sizes.parameters["understanding"] * (tokens.text + tokens.input_image)
+        + sizes.per_target * tokens.target_image
+        + sizes.per_condition * tokens.condition
         + sizes.parameters["vision"] * tokens.input_image
         + sizes.decoder.width * sizes.vocabulary * tokens.supervised
     )
@@ -105,6 +131,14 @@ def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
         + sizes.encoder.layers * sizes.encoder.queries * tokens.vision_pairs
     )
     return 2 * parameters + 4 * attention
+
+
+def encoding_flops(vae: VAE) -> float:
+    """Operations of a VAE's encoder per pixel of a small image; the VAE may be without weights."""
+    side = vae.config.downsample * 8
+    with FlopCounterMode(display=False) as counter:
+        vae.encoder(torch.empty(1, vae.config.in_channels, side, side, device="meta"))
+    return counter.get_total_flops() / side**2
 
 
 def count_parts(network: nn.Module, part: Callable[[str], Part]) -> tuple[dict[Part, int], dict[Part, int], int]:

@@ -8,7 +8,7 @@ from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
 from sgt.config.models import Model, Pretrain
-from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
 
@@ -71,6 +71,9 @@ def _check_model(study: "LoadedStudy", model: Model) -> None:
     recipe = study.recipe(model.name)
     own = f"recipes.{model.name}" if model.name in study.study.recipes else "recipe"
     _in_file(f"{study.path}: {own}", rules.check_recipe, recipe, f" (model {model.name})")
+    if EQUAL_COMPUTE in arms and model.architecture is None and recipe.sft_compute_batch is None:
+        problem = f"arm {EQUAL_COMPUTE!r} needs it, to find how many questions take a proxy arm's compute"
+        raise SgtError(f"{file}: architecture", problem, f"add it, or give sft_compute_batch in {own} of {study.path}")
     trained = recipe.lora.parts if recipe.lora else recipe.trains
     if ARM_WITHOUT_PROXY in arms and set(trained) == {"generation"}:
         field = "lora.parts" if recipe.lora else "trains"
@@ -103,15 +106,16 @@ def _vae_sizes(model: Model) -> dict | None:
 def _check_data(study: "LoadedStudy") -> None:
     data, trained = study.study.data, set(study.study.arms) - {ARM_WITHOUT_TRAINING}
     for part in ("vqa", "validation") if trained else ():
-        name = getattr(data, part)
-        if name is not None and not study.study.datasets[name].texts & {"questions", "conversations"}:
-            problem = f"{name!r} is {study.study.datasets[name].source}, which asks nothing"
+        subset = getattr(data, part)
+        if subset is not None and not study.study.datasets[subset.dataset].texts & {"questions", "conversations"}:
+            problem = f"{subset.dataset!r} is {study.study.datasets[subset.dataset].source}, which asks nothing"
             raise SgtError(f"{study.path}: data.{part}", problem, "name a dataset of questions or conversations")
     for arm in study.proxy_arms:
         _check_images(study, arm, study.images(arm), "its images")
-        for part in ("validation", "held_out"):
-            if name := getattr(data, part):
-                _check_images(study, arm, name, f"data.{part}")
+        if data.validation:
+            _check_images(study, arm, data.validation.dataset, "data.validation")
+        if data.held_out:
+            _check_images(study, arm, data.held_out, "data.held_out")
     if study.proxy_arms and study.held_out is None:
         problem = "no benchmark's dataset has what every proxy needs, to check on what the arms learned"
         raise SgtError(f"{study.path}: data.held_out", problem, "name a dataset of held-out images")

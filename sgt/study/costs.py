@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from sgt.config.benchmarks import ImageBenchmark
+from sgt.config.datasets import Samples, TypicalText
 from sgt.config.downloads import load_download
-from sgt.config.study import ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models import estimate
 from sgt.models.registry import sizes_of
@@ -44,7 +45,8 @@ class Costs:
         if sizes is None:
             return [f"model {name}: no estimate, its file gives no architecture"]
         devices = max(spec.train.gpu, 1) * spec.train.nodes
-        tokens = estimate.step_tokens(spec, sizes, recipe)
+        samples = estimate.step_samples(recipe)
+        tokens = estimate.step_tokens(spec, sizes, samples, self._text)
         share = estimate.share(tokens, devices)
         pack = estimate.pack(share, recipe)
         memory = estimate.memory(sizes, recipe, pack, rules_of(spec.family).largest_sides(spec).target ** 2, devices)
@@ -73,6 +75,13 @@ class Costs:
             )
         else:
             lines.append(f"{amount(flops)}FLOP per step")
+        if EQUAL_COMPUTE in self.study.study.arms:
+            alone = self.study.sft_compute_batches[name]
+            cost = estimate.step_flops(sizes, recipe, estimate.step_tokens(spec, sizes, (0, alone), self._text))
+            lines.append(
+                f"{EQUAL_COMPUTE} has {alone} VQA samples per step, sft {samples[1]};"
+                f" they take {cost / flops:.2f} times a proxy arm's FLOP"
+            )
         return [f"model {name}: {line}" for line in lines]
 
     def _time(self) -> list[str]:
@@ -94,9 +103,22 @@ class Costs:
         spec, sizes, recipe = self.study.models[run.model], self.sizes[run.model], self.study.recipe(run.model, run.arm)
         if sizes is None:
             raise ValueError(f"model {run.model}: no estimate, its file gives no architecture")
-        tokens = estimate.step_tokens(spec, sizes, recipe, draws=run.proxy is not None)
+        tokens = estimate.step_tokens(spec, sizes, self._samples(run), self._text)
         flops = recipe.steps * estimate.step_flops(sizes, recipe, tokens)
         return flops / estimate.PEAK_FLOPS / estimate.MFU / 3600
+
+    def _samples(self, run: Run) -> tuple[int, int]:
+        """Proxy and VQA samples of a step of a run."""
+        if run.arm == EQUAL_COMPUTE:
+            return 0, self.study.sft_compute_batches[run.model]
+        proxies, questions = estimate.step_samples(self.study.recipe(run.model, run.arm))
+        return (proxies if run.proxy else 0), questions
+
+    @property
+    def _text(self) -> TypicalText:
+        """Of a sample of questions; of any dataset's, if nothing is trained."""
+        questions = self.study.study.data.vqa
+        return self.study.study.datasets[questions.dataset].text if questions else Samples.text
 
     def _disk(self) -> list[str]:
         fetched, unknown = self._fetched()
@@ -115,11 +137,12 @@ class Costs:
     def made(self) -> dict[str, float]:
         """Bytes of everything that the study makes and keeps, by kind."""
         study = self.study
-        rendered = {(study.images(arm), study.proxy_name(arm)): study.proxy(arm) for arm in study.proxy_arms}
+        proxies = {study.proxy_name(arm): study.proxy(arm) for arm in study.proxy_arms}
+        rendered = study.rendered_shards.items()
         datasets = [study.study.datasets[name] for name in study.used_datasets]
         return {
             "datasets": sum(dataset.count * dataset.sample_bytes for dataset in datasets),
-            "targets": sum(self._targets(images, proxy) for (images, _), proxy in rendered.items()),
+            "targets": sum(self._targets(images, proxies[name], shards) for (images, name), shards in rendered),
             "finished runs": sum(self._final(run) for run in self.trained),
             "predictions": sum(self._predictions(run) for run in study.runs),
         }
@@ -142,10 +165,10 @@ class Costs:
         sizes = {name: _gigabytes(name) for name in sorted(folders)}
         return GB * sum(size or 0 for size in sizes.values()), [name for name, size in sizes.items() if size is None]
 
-    def _targets(self, images: str, proxy: Proxy) -> float:
+    def _targets(self, images: str, proxy: Proxy, shards: int) -> float:
         dataset = self.study.study.datasets[images]
         a_pixel = LABELS if proxy.label_like else KEPT if isinstance(proxy, CleanImage) else DRAWN
-        return dataset.count * dataset.sample_pixels * a_pixel
+        return dataset.count * shards / dataset.shards * dataset.sample_pixels * a_pixel
 
     def _final(self, run: Run) -> int:
         sizes = self.sizes[run.model]

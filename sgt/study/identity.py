@@ -11,12 +11,12 @@ from pathlib import Path
 
 from sgt.atomic import sha256
 from sgt.config.benchmarks import Benchmark
+from sgt.config.datasets import Subset
 from sgt.config.models import Model
 from sgt.config.recipe import WITHOUT_EFFECT
-from sgt.config.study import ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.data.fetch import FETCHED, LOCK
 from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
-from sgt.data.manifest import shard_name
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.models.rules import model_identity
 from sgt.proxies.render import target_content
@@ -47,11 +47,13 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         "seed": run.seed,
         "questions": _training_data(study, study.questions),
     }
+    if run.arm == EQUAL_COMPUTE:
+        identity["batch"] = study.sft_compute_batches[run.model]
     if run.proxy:
         identity["proxy"] = study.proxy(run.proxy).identity
-        identity["images"] = _training_data(study, study.images(run.proxy))
-        shards = range(study.study.datasets[study.images(run.proxy)].shards)
-        identity["targets"] = [target_content(study.target_dir(run.proxy) / shard_name(index)) for index in shards]
+        identity["images"] = _training_data(study, study.image_subset(run.proxy))
+        shards = study.target_shards(run.proxy)
+        identity["targets"] = [target_content(study.target_dir(run.proxy) / shard) for shard in shards]
     return identity
 
 
@@ -144,9 +146,10 @@ def _dataset(study: LoadedStudy, name: str) -> Identity:
     return {"made": wanted, "content": dataset_content(study.dataset_dir(name))}
 
 
-def _training_data(study: LoadedStudy, name: str) -> Identity:
-    """A dataset that is trained on, without the samples that some model cannot take."""
-    return {**_dataset(study, name), "left_out": left_out(study.dataset_dir(name))}
+def _training_data(study: LoadedStudy, subset: Subset) -> Identity:
+    """What is trained on of a dataset, without the samples that some model cannot take."""
+    limit = {} if subset.limit is None else {"limit": subset.limit}
+    return {**_dataset(study, subset.dataset), "left_out": left_out(study.dataset_dir(subset.dataset)), **limit}
 
 
 def _inference_settings(study: LoadedStudy, run: Run) -> dict:

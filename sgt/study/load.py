@@ -16,10 +16,12 @@ from sgt.config.benchmarks import (
     SamplingOptions,
     TaskName,
 )
+from sgt.config.datasets import Subset
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
-from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.config.study import ARM_WITHOUT_TRAINING, NO_PROXY
+from sgt.data.manifest import shard_name
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES, Proxy, make_proxy
@@ -49,8 +51,8 @@ class Run:
 
     @property
     def proxy(self) -> str | None:
-        """The arm, if it is trained on a proxy (`LoadedStudy.proxy` tells which), None for base and sft."""
-        return None if self.arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) else self.arm
+        """The arm, if it is trained on a proxy (`LoadedStudy.proxy` tells which), None for base and controls."""
+        return None if self.arm in NO_PROXY else self.arm
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,26 @@ class LoadedStudy:
         recipe = self.study.recipes.get(model, self.study.recipe)
         return self.study.variants[arm].changed(recipe) if arm in self.study.variants else recipe
 
+    @cached_property
+    def sft_compute_batches(self) -> dict[str, int]:
+        """VQA samples per step of the arm ``sft-compute``, by model: its recipe's, or those of equal compute."""
+        # torch, which sizes are found with, takes seconds to import, and most studies fix the number or lack the arm.
+        from sgt.models import estimate
+        from sgt.models.registry import sizes_of
+
+        batches, text = {}, self.study.datasets[self.questions.dataset].text
+        for name, spec in self.models.items():
+            recipe, sizes = self.recipe(name), sizes_of(spec)
+            if recipe.sft_compute_batch:
+                batches[name] = recipe.sft_compute_batch
+            elif sizes:
+                batches[name] = estimate.equal_questions(spec, sizes, recipe, text)
+        return batches
+
     @property
     def proxy_arms(self) -> list[str]:
         """The arms that have a proxy, in the study's order."""
-        return [arm for arm in self.study.arms if arm not in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY)]
+        return [arm for arm in self.study.arms if arm not in NO_PROXY]
 
     def proxy_name(self, arm: str) -> str:
         """The name of an arm's proxy, as its targets are filed: that of a variant is its proxy's."""
@@ -137,7 +155,11 @@ class LoadedStudy:
         return make_proxy(self.study.proxies[name]) if name in self.study.proxies else PROXIES[name]
 
     def images(self, arm: str) -> str:
-        """The dataset that an arm's proxy is rendered from.
+        """The dataset that an arm's proxy is rendered from; raises the errors of :meth:`image_subset`."""
+        return self.image_subset(arm).dataset
+
+    def image_subset(self, arm: str) -> Subset:
+        """The images that an arm's proxy is rendered from.
 
         Raises:
             ValueError: the arm has no proxy.
@@ -148,9 +170,23 @@ class LoadedStudy:
             raise ValueError(f"arm {arm!r} has no proxy")
         return images
 
+    def target_shards(self, arm: str) -> list[str]:
+        """Names of the shards that an arm's targets are rendered from: those that hold its images."""
+        images = self.image_subset(arm)
+        return [shard_name(index) for index in range(self.study.datasets[images.dataset].shards_of(images.limit))]
+
     @property
-    def questions(self) -> str:
-        """The dataset of questions that every trained arm is trained on.
+    def rendered_shards(self) -> dict[tuple[str, str], int]:
+        """How many shards of targets there are, by the dataset and the proxy that they are rendered from."""
+        counts: dict[tuple[str, str], int] = {}
+        for arm in self.proxy_arms:
+            key = self.images(arm), self.proxy_name(arm)
+            counts[key] = max(counts.get(key, 0), len(self.target_shards(arm)))
+        return counts
+
+    @property
+    def questions(self) -> Subset:
+        """The questions that every trained arm is trained on.
 
         Raises:
             ValueError: the study has none, and so trains no arm.
@@ -184,7 +220,7 @@ class LoadedStudy:
     def held_out(self) -> str | None:
         """The dataset that proxy arms are checked on; None if no dataset has what their proxies need."""
         data, benchmark = self.study.data, self.sampling_benchmark
-        if named := data.held_out or data.validation:
+        if named := data.held_out or (data.validation and data.validation.dataset):
             names = [named]
         else:
             names = [each.dataset for each in (benchmark, *self.benchmarks.values()) if each]
@@ -199,24 +235,23 @@ class LoadedStudy:
     def screened_datasets(self) -> list[str]:
         """The datasets whose samples every model must be able to take: those of training and of benchmarks."""
         data = self.study.data
-        names = [data.vqa, data.validation] if set(self.study.arms) - {ARM_WITHOUT_TRAINING} else []
+        trained = (data.vqa, data.validation) if set(self.study.arms) - {ARM_WITHOUT_TRAINING} else ()
+        names = [subset.dataset for subset in trained if subset]
         names += [self.images(arm) for arm in self.proxy_arms]
         names += [benchmark.dataset for benchmark in self.benchmarks.values()]
-        return list(dict.fromkeys(filter(None, names)))
+        return list(dict.fromkeys(names))
 
     @property
     def preview_dataset(self) -> str | None:
         """The dataset whose first samples the contact sheet of targets shows: None without a proxy arm."""
-        return (self.study.data.proxy or self.images(self.proxy_arms[0])) if self.proxy_arms else None
+        if not self.proxy_arms:
+            return None
+        return self.study.data.proxy.dataset if self.study.data.proxy else self.images(self.proxy_arms[0])
 
     @property
     def used_datasets(self) -> list[str]:
         """The datasets that the study uses, in its order."""
-        used = {benchmark.dataset for benchmark in self.benchmarks.values()} | {self.preview_dataset}
-        used |= {self.held_out} if self.proxy_arms else set()
-        used |= {self.images(arm) for arm in self.proxy_arms}
-        if any(arm != ARM_WITHOUT_TRAINING for arm in self.study.arms):
-            used |= {self.study.data.vqa, self.study.data.validation}
+        used = {self.preview_dataset, *self.screened_datasets, *([self.held_out] if self.proxy_arms else [])}
         return [name for name in self.study.datasets if name in used]
 
     @property

@@ -14,7 +14,7 @@ from pathlib import Path
 from sgt.atomic import sha256
 from sgt.config.benchmarks import Benchmark
 from sgt.data.identity import dataset_identity
-from sgt.data.manifest import MANIFEST, SCREENED, shard_name
+from sgt.data.manifest import MANIFEST, SCREENED
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import contact_sheet_identity
@@ -157,8 +157,7 @@ class Results:
     def targets(self, arm: str) -> list[Result]:
         """The shards of an arm's targets."""
         images = self.study.images(arm)
-        names = [shard_name(index) for index in range(self.study.study.datasets[images].shards)]
-        return [self._targets(arm, self.dataset(images), name) for name in names]
+        return [self._targets(arm, self.dataset(images), name) for name in self.study.target_shards(arm)]
 
     def _targets(self, arm: str, images: Result, name: str) -> Result:
         def wanted() -> Identity:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from sgt.config.fields import Name
-from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, Study
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, NO_PROXY, Study
 from sgt.proxies import PROXIES, options_type
 
 # pydantic validates with the union of all options, which is made when the proxies are found; a type checker has their
@@ -25,16 +25,16 @@ class StudyFile(Study):
     @model_validator(mode="after")
     def _known_arms(self) -> "StudyFile":
         proxies = list(dict.fromkeys([*PROXIES, *self.proxies]))
-        known = [ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY, *proxies, *self.variants]
+        known = [*NO_PROXY, *proxies, *self.variants]
         for arm in self.arms:
             if arm not in known:
                 raise ValueError(f"arms: unknown proxy {arm!r}: use one of {', '.join(known)}")
         if len(set(known)) < len(known):
             raise ValueError("variants: one has the name of another arm: rename it")
         if set(self.arms) - {ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY} and ARM_WITHOUT_PROXY not in self.arms:
-            raise ValueError(f"arms: proxies are compared with {ARM_WITHOUT_PROXY!r}: add it")
+            raise ValueError(f"arms: all others are compared with {ARM_WITHOUT_PROXY!r}: add it")
         for name, options in self.proxies.items():
-            if name in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) or (name in PROXIES and options.task != name):
+            if name in NO_PROXY or (name in PROXIES and options.task != name):
                 raise ValueError(f"proxies: {name!r} is the name of another task or arm: rename it")
         for name, variant in self.variants.items():
             if variant.proxy not in proxies:

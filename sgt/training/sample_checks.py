@@ -76,9 +76,10 @@ class RefusedSample:
 def uses_of(study: LoadedStudy, dataset: str) -> list[DatasetUse]:
     """Everything that a study does with a dataset, besides pretraining a model on it."""
     data, uses = study.study.data, []
-    if dataset in (data.vqa, data.validation) and trained_arms(study):
+    validation = data.validation and data.validation.dataset
+    if dataset in (data.vqa and data.vqa.dataset, validation) and trained_arms(study):
         uses.append(DatasetUse("vqa"))
-    arms = [arm for arm in study.proxy_arms if dataset in (study.images(arm), data.validation)]
+    arms = [arm for arm in study.proxy_arms if dataset in (study.images(arm), validation)]
     if arms:
         prompts = {prompt for arm in arms for prompt in study.proxy(arm).prompts}
         uses.append(DatasetUse("proxy", prompts=tuple(sorted(prompts))))

@@ -20,6 +20,7 @@ import torch
 
 from sgt.atomic import sha256, write_json
 from sgt.config.benchmarks import Benchmark
+from sgt.config.datasets import Subset
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
@@ -116,13 +117,26 @@ def check_items(study: LoadedStudy, benchmark: Benchmark, dataset: ShardDataset)
         raise SgtError(screening.folder / bad[0].shard, problem, "correct the data: items are never left out")
 
 
-def screened_dataset(study: LoadedStudy, name: str) -> ShardDataset:
-    """The samples of a dataset that every model of the study can be trained on, in their order.
+def screened_dataset(study: LoadedStudy, subset: Subset) -> ShardDataset:
+    """The samples of a subset that every model of the study can be trained on, in their order.
 
     Raises:
-        SgtError: more are left out than ``data.max_bad`` allows; or see :func:`screened`.
+        SgtError: more are left out than ``data.max_bad`` allows, or all; or see :func:`screened`.
     """
-    return open_dataset(study.dataset_dir(name)).without(left_out(study, name))
+    folder = study.dataset_dir(subset.dataset)
+    kept = open_dataset(folder).first(subset.limit).without(left_out(study, subset.dataset))
+    return require_samples(kept, folder)
+
+
+def require_samples(dataset: ShardDataset, folder: Path) -> ShardDataset:
+    """What is left of the dataset in a folder.
+
+    Raises:
+        SgtError: nothing is.
+    """
+    if not len(dataset):
+        raise SgtError(folder, "no model can take any of the samples that are used", "raise the limit, or correct them")
+    return dataset
 
 
 def left_out(study: LoadedStudy, name: str) -> set[tuple[str, str]]:

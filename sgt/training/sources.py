@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from sgt.config.recipe import Recipe
+from sgt.config.study import EQUAL_COMPUTE
 from sgt.data.dataset import ShardDataset, open_dataset, open_targets
 from sgt.data.images import image_of
-from sgt.data.manifest import dataset_shards
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
 from sgt.proxies.base import Proxy
 from sgt.proxies.render import read_target, target_of
@@ -15,7 +15,7 @@ from sgt.study.load import LoadedStudy, Run
 from sgt.training import image_use
 from sgt.training.batch_loader import ExampleSource
 from sgt.training.examples import proxy_source, vqa_source
-from sgt.training.screening import left_out, screened_dataset
+from sgt.training.screening import left_out, require_samples, screened_dataset
 
 PROXY, VQA = "proxy", "vqa"
 
@@ -37,7 +37,7 @@ class TrainingData:
 
 def training_datasets(study: LoadedStudy, run: Run) -> list[str]:
     """The datasets that a trained run learns from, each once: its questions, and its proxy's images."""
-    return list(dict.fromkeys([study.questions, *([study.images(run.proxy)] if run.proxy else [])]))
+    return list(dict.fromkeys([study.questions.dataset, *([study.images(run.proxy)] if run.proxy else [])]))
 
 
 def screen_data(study: LoadedStudy, run: Run) -> list[str]:
@@ -48,35 +48,53 @@ def screen_data(study: LoadedStudy, run: Run) -> list[str]:
     """
     data = study.study.data
     if data.validation:
-        left_out(study, data.validation)
+        left_out(study, data.validation.dataset)
     names = sorted(training_datasets(study, run))
     return [f"{name} {shard} {key}" for name in names for shard, key in sorted(left_out(study, name))]
 
 
 def training_data(study: LoadedStudy, run: Run, recipe: Recipe) -> TrainingData:
-    """The training data of a run. All arms of a seed have the same questions in the same order."""
+    """The training data of a run.
+
+    All arms of a seed have the same questions in the same order; ``sft-compute`` goes further in it in each step.
+    """
     questions = screened_dataset(study, study.questions)
     sources, scenes = {VQA: vqa_source(questions)}, None
     if run.proxy:
-        images = study.images(run.proxy)
-        folder = study.dataset_dir(images)
-        names = [shard.name for shard in dataset_shards(folder)]
-        excluded = left_out(study, images)
-        scenes, targets = open_targets(study.target_dir(run.proxy), open_dataset(folder), names, excluded)
+        scenes, targets = _images_and_targets(study, run.proxy)
 
         def target(index: int) -> Image.Image:
             return read_target(targets[index]) if recipe.supervise == "target" else image_of(scenes[index])
 
         sources[PROXY] = proxy_source(study.proxy(run.proxy), scenes, target, run.seed, recipe.text_dropout)
-    return TrainingData(sources=sources, **_mixture(recipe, run.seed, len(questions), scenes))
+    if run.arm == EQUAL_COMPUTE:
+        mixture = _questions_alone(recipe, run.seed, len(questions), study.sft_compute_batches[run.model])
+    else:
+        mixture = _mixture(recipe, run.seed, len(questions), scenes)
+    return TrainingData(sources=sources, **mixture)
+
+
+def _images_and_targets(study: LoadedStudy, arm: str) -> tuple[ShardDataset, ShardDataset]:
+    """The images that an arm is trained on, and their targets.
+
+    Raises:
+        SgtError: there is none; or see :func:`sgt.data.dataset.open_targets`.
+    """
+    subset, shards = study.image_subset(arm), study.target_shards(arm)
+    folder = study.dataset_dir(subset.dataset)
+    source = open_dataset(folder, shards)
+    beyond = {source.place(index) for index in range(len(source.first(subset.limit)), len(source))}
+    excluded = left_out(study, subset.dataset) | beyond
+    images, targets = open_targets(study.target_dir(arm), source, shards, excluded)
+    return require_samples(images, folder), targets
 
 
 def validation_sources(study: LoadedStudy, run: Run, recipe: Recipe) -> dict[str, ExampleSource]:
     """Held-out examples of the same kinds; targets are rendered on the fly. Empty without a validation dataset."""
-    name = study.study.data.validation
-    if name is None:
+    subset = study.study.data.validation
+    if subset is None:
         return {}
-    dataset = screened_dataset(study, name)
+    dataset = screened_dataset(study, subset)
     sources = {VQA: vqa_source(dataset)}
     if run.proxy:
         sources[PROXY] = _rendered(study.proxy(run.proxy), dataset, run.seed, recipe.text_dropout)
@@ -113,6 +131,13 @@ def _mixture(recipe: Recipe, seed: int, questions: int, scenes: ShardDataset | N
         return {"mixture": Mixed(sources, seed), "steps": recipe.steps}
     if scenes is not None:
         return {"mixture": Sequential(sources, seed, recipe.steps), "steps": recipe.steps}
+    return _questions_alone(recipe, seed, questions, vqa_samples)
+
+
+def _questions_alone(recipe: Recipe, seed: int, questions: int, samples: int) -> dict:
+    """Mixture and number of steps of an arm with ``samples`` questions for each step of the recipe, and no proxy."""
+    if recipe.order == "mixed":
+        return {"mixture": Mixed([Source(VQA, questions, samples)], seed), "steps": recipe.steps}
     # As many questions per step as in the second part of a proxy arm.
-    questions_only = [Source(VQA, questions, recipe.batch)]
-    return {"mixture": Mixed(questions_only, seed), "steps": recipe.steps * vqa_samples // recipe.batch}
+    source = Source(VQA, questions, recipe.batch)
+    return {"mixture": Mixed([source], seed), "steps": recipe.steps * samples // recipe.batch}

@@ -8,6 +8,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgt.config.recipe import Recipe
+from sgt.data.dataset import open_dataset
+from sgt.data.mixture import Draw
 from sgt.models import estimate
 from sgt.models.attention import dense_layout
 from sgt.models.bagel.checkpoint import empty_networks
@@ -16,11 +18,14 @@ from sgt.models.bagel.layers import MoTDecoderLayer, ViTLayer, rotary
 from sgt.models.bagel.sizes import bagel_sizes
 from sgt.models.examples import InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import load_model
+from sgt.models.registry import sizes_of as sizes_of_spec
 from sgt.models.sizes import Stack, Tokens, forward_flops
+from sgt.proxies.render import target_of
 from sgt.study.load import load_model_spec, load_study
+from sgt.training.examples import proxy_example, vqa_example
 from sgt.training.optimizer import WeightAverage, make_adamw
 from sgt.training.trainable import make_trainable
-from tests.conftest import MODEL
+from tests.conftest import MODEL, OMNIGEN2, write_study
 from tests.models.bagel.test_precision import picture
 
 ROOT = Path(__file__).parents[2]
@@ -131,6 +136,33 @@ def test_operations_are_those_that_torch_counts(study):
     assert forward_flops(sizes, met) - forward_flops(sizes, tokens) == 4 * 32 * (2 * 7 + 1 * 5)
 
 
+@pytest.mark.parametrize("name", ["micro", OMNIGEN2["name"]])
+def test_questions_of_equal_compute_are_those_of_equal_operations(name, study_omnigen2):
+    loaded = load_study(write_study(Path(), models=[name]))
+    spec, recipe = loaded.models[name], Recipe(steps=1, batch=48, ratio=(2, 1))
+    model = load_model(spec, Path(spec.checkpoint))
+    scenes, proxy = open_dataset(loaded.dataset_dir("questions")), loaded.proxy("depth")
+
+    def operations(examples: list) -> float:
+        """Of a training pass, one example at a time, so that none is padded."""
+        with FlopCounterMode(display=False) as counter:
+            for example in examples:
+                terms = model.loss(model.batch([example], [0]), 1.0)
+                (terms.ce + terms.mse).backward()
+        return counter.get_total_flops() / len(examples)
+
+    count = range(len(scenes))
+    asked = operations([vqa_example(scenes[index]) for index in count])
+    drawn = operations(
+        [
+            proxy_example(proxy, scenes[index], target_of(proxy, scenes[index]), Draw("proxy", index, index), 0, 0.0)
+            for index in count
+        ]
+    )
+    found = estimate.equal_questions(spec, sizes_of_spec(spec), recipe, loaded.study.datasets["questions"].text)
+    assert found == pytest.approx((32 * drawn + 16 * asked) / asked, rel=0.1)
+
+
 def test_7b_on_one_gpu_of_141_gb_and_adapters_on_one_of_80():
     spec = load_model_spec("bagel-7b", ROOT / "config/models")
     sizes = bagel_sizes({})
@@ -140,7 +172,7 @@ def test_7b_on_one_gpu_of_141_gb_and_adapters_on_one_of_80():
 
     def memory(devices: int = 1, **recipe) -> estimate.Memory:
         recipe = Recipe(steps=1, batch=3, activation_checkpointing=True, **recipe)
-        tokens = estimate.share(estimate.step_tokens(spec, sizes, recipe), devices)
+        tokens = estimate.share(estimate.step_tokens(spec, sizes, estimate.step_samples(recipe)), devices)
         return estimate.memory(sizes, recipe, tokens, 1024**2, devices)
 
     assert memory(precision="bf16").fits(141) and not memory(precision="bf16").fits(80)

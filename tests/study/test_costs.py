@@ -22,7 +22,7 @@ def paper():
 def test_the_papers_study_is_what_the_page_on_costs_says(paper):
     page = (ROOT / "docs/costs.md").read_text()
     hours = sum(map(paper.gpu_hours, paper.trained))
-    assert f"{round(hours, -1):,.0f}" == "3,720" and "| 3,720 | 2.5 TB | 5.2 TB |" in page
+    assert f"{round(hours, -1):,.0f}" == "3,810" and "| 3,810 | 2.5 TB | 5.2 TB |" in page
     (time,) = [line for line in paper.lines() if line.startswith("GPU-hours of training: ")]
     assert f"{hours:,.0f} (bagel-7b " in time
     whole, peak, unknown = [line for line in paper.lines() if line.startswith("disk: ")]
@@ -36,6 +36,18 @@ def test_an_arm_costs_what_its_ratio_asks(paper):
     ratios = ["sft", "segmentation-1-1", "segmentation-3-2", "segmentation", "segmentation-5-2", "segmentation-3-1"]
     costs = [hours[arm] for arm in ratios]
     assert costs == sorted(costs) and costs[0] < costs[3] / 2 and hours["edge"] == hours["segmentation"]
+
+
+def test_the_second_control_costs_a_proxy_arm(written):
+    changes = {"models": ["micro", "micro-omnigen2"], "arms": ["sft", "sft-compute", "edge"]}
+    costs = Costs(load_study(written(**changes, recipe={**STUDY["recipe"], "batch": 48})))
+    for model in changes["models"]:
+        spec = costs.study.models[model]
+        assert costs.sizes[model] is not None and not spec.train.gpu
+        hours = {run.arm: costs.gpu_hours(run) for run in costs.trained if run.model == model}
+        alone = costs.study.sft_compute_batches[model]
+        assert alone > 16 and abs(hours["sft-compute"] - hours["edge"]) <= hours["sft"] / 16 / 2
+        assert any(f"sft-compute has {alone} VQA samples per step, sft 16" in line for line in costs.lines())
 
 
 def test_the_peak_has_the_checkpoints_of_the_largest_run_in_progress(checked, written):

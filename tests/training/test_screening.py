@@ -8,6 +8,7 @@ import yaml
 from PIL import Image
 
 from sgt.commands.main import main
+from sgt.config.datasets import Subset
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
 from sgt.data.manifest import read_manifest, write_manifest
@@ -22,6 +23,7 @@ from sgt.training.sources import training_data
 from tests.conftest import OMNIGEN2, sgt
 
 QUESTIONS = Path("results/shards/questions")
+ALL_QUESTIONS = Subset(dataset="questions")
 
 
 def picture(width: int = 40, height: int = 30) -> bytes:
@@ -106,7 +108,7 @@ def test_each_bad_sample_is_found_by_key_and_with_its_reason(study):
         about = found[f"bad-{number}"]
         assert output in about["reason"] and about["reason"].startswith(f"bad-{number}"), about
         assert (about["shard"], about["uses"], about["models"]) == ("shard-00000.tar", ["vqa"], ["micro"])
-    kept = screened_dataset(load_study(study), "questions")
+    kept = screened_dataset(load_study(study), ALL_QUESTIONS)
     assert kept.keys == ["good", "last"]
 
 
@@ -135,7 +137,7 @@ def test_what_one_model_cannot_take_is_left_out_for_every_model_and_arm(study_om
     write({f"q-{number}": narrow if number == 3 else GOOD for number in range(8)})
     change(study_omnigen2, data={"max_bad": 0.2}, models=["micro", name])
     study = load_study(study_omnigen2)
-    assert [key for key in open_dataset(QUESTIONS).keys if key != "q-3"] == screened_dataset(study, "questions").keys
+    assert [key for key in open_dataset(QUESTIONS).keys if key != "q-3"] == screened_dataset(study, ALL_QUESTIONS).keys
     assert refused()["q-3"]["models"] == [name] and "1093x5 is too narrow" in refused()["q-3"]["reason"]
     drawn = set()
     for model in ("micro", name):
@@ -208,7 +210,7 @@ def test_a_verdict_is_made_once_and_anew_for_other_data_or_limits(study, capsys)
         sgt("screen", study, "questions")
         assert refused() == {}
     write({f"q-{number}": GOOD if number else {**GOOD, "jpg": b"x"} for number in range(8)})
-    assert screened_dataset(load_study(study), "questions").keys == [f"q-{number}" for number in range(1, 8)]
+    assert screened_dataset(load_study(study), ALL_QUESTIONS).keys == [f"q-{number}" for number in range(1, 8)]
     assert list(refused()) == ["q-0"]
 
 

@@ -157,7 +157,7 @@ def dataset(name: str) -> list[Path]:
 
 def targets(arm: str) -> list[Path]:
     """The target shards of an arm's proxy, and their reports."""
-    tars = [STUDY.target_dir(arm) / file for file in shards(STUDY.images(arm))]
+    tars = [STUDY.target_dir(arm) / file for file in STUDY.target_shards(arm)]
     return tars + [tar.with_suffix(".json") for tar in tars]
 
 
@@ -213,9 +213,9 @@ def training_data(wildcards) -> list[Path]:
 
 def training_datasets(arm: str) -> list[str]:
     """The datasets that an arm is trained and validated on."""
-    names = [STUDY.study.data.vqa, STUDY.study.data.validation]
+    names = [subset.dataset for subset in (STUDY.study.data.vqa, STUDY.study.data.validation) if subset]
     names += [STUDY.images(arm)] if arm in STUDY.proxy_arms else []
-    return list(dict.fromkeys(filter(None, names)))
+    return list(dict.fromkeys(names))
 
 
 def pretraining_data(wildcards) -> list:

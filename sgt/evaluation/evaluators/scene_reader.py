@@ -216,6 +216,8 @@ def _nearest(view: Sequence[Seen], colour: str, u: float, v: float) -> Seen | No
 
 def _features(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Outline, shading and highlight of a blob in a square about it, and its place and area, float64 (k,)."""
+    from scipy import ndimage  # as above
+
     rows, columns = np.nonzero(mask)
     height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
     side = max(height, width) + 2

@@ -3,7 +3,7 @@
 from sgt.config.recipe import Part
 from sgt.models.bagel.checkpoint import empty_networks
 from sgt.models.bagel.config import config_of
-from sgt.models.sizes import ModelSizes, Stack, count_parts
+from sgt.models.sizes import ModelSizes, Stack, Template, count_parts, encoding_flops
 
 
 def part_of(name: str) -> Part:
@@ -57,4 +57,9 @@ def bagel_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes
         vocabulary=llm.vocab_size,
         patch=vit.patch_size,
         latent=config.latent_stride,
+        per_target=parameters["generation"],
+        per_condition=0,
+        encoding=encoding_flops(vae),
+        # Markers of the beginning and end of each image, text, question and answer.
+        template=Template(proxy=6, questions=2, turn=4),
     )

@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 
+from torch import nn
+
 from sgt.config.recipe import Part
 from sgt.models.omnigen2.checkpoint import empty_networks
 from sgt.models.omnigen2.config import config_of
-from sgt.models.sizes import ModelSizes, Stack, count_parts
+from sgt.models.sizes import ModelSizes, Stack, Template, count_parts, encoding_flops
 
 
 def part_of(name: str) -> Part:
@@ -24,8 +26,9 @@ def part_of(name: str) -> Part:
 def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes:
     """The sizes of the model that ``architecture`` of ``config/models`` describes.
 
-    The decoder is the language model. The arithmetic leaves out the diffusion transformer's text tokens, and that the
-    vision tower's patches are finer than the language model's image tokens.
+    The decoder is the language model. The arithmetic leaves out that the vision tower's patches are finer than the
+    language model's image tokens, and attention in the diffusion transformer between targets and what they are made
+    from.
 
     Args:
         architecture: its fields.
@@ -67,4 +70,19 @@ def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSi
         vocabulary=language["vocab_size"],
         patch=vision["patch_size"] * vision["spatial_merge_size"],
         latent=config.latent_stride,
+        per_target=_passed(network.transformer, ("x_embedder", "noise_refiner", "layers", "norm_out")),
+        per_condition=_passed(network.transformer, ("time_caption_embed", "context_refiner", "layers")),
+        encoding=encoding_flops(vae),
+        # The chat's system turn and the marks around the user's turn, an image, and an answer.
+        template=Template(proxy=30, questions=18, turn=6),
+    )
+
+
+def _passed(transformer: nn.Module, modules: tuple[str, ...]) -> int:
+    """Parameters of some modules that every token passes; those that read the time alone work once per image."""
+    of_time = ("norm1.linear", "norm_out.linear_1", "timestep_embedder")
+    return sum(
+        parameter.numel()
+        for name, parameter in transformer.named_parameters()
+        if name.split(".")[0] in modules and not any(part in name for part in of_time)
     )

@@ -9,7 +9,7 @@ from sgt.models.transfusion.packing import SPECIAL
 from sgt.models.transfusion.rules import config_of
 
 from sgt.models.family import Family
-from sgt.models.sizes import ModelSizes, Stack, count_parts
+from sgt.models.sizes import ModelSizes, Stack, Template, count_parts, encoding_flops
 from sgt.models.weights import weight_files
 
 
@@ -43,7 +43,11 @@ def sizes(architecture, vocabulary=None) -> ModelSizes:
         vocabulary=config.vocab_size,
         patch=config.patch,
         latent=config.latent_stride,
-        shared_decoder=True,
+        # Target images pass the one decoder, and layers of their own at both ends.
+        per_target=parameters["understanding"] + parameters["generation"],
+        per_condition=0,
+        encoding=encoding_flops(vae),
+        template=Template(proxy=6, questions=2, turn=4),
     )
 
 
