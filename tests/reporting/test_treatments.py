@@ -193,6 +193,21 @@ def test_the_report_opens_with_what_the_arms_learned(seeds, study_with):
     assert (places[0] < warned < places[1]) if seeds == 1 else warned == -1
 
 
+def test_another_control_is_compared_with_and_needs_no_check(study_with):
+    skill = {"sft": 0.6, "sft-compute": 0.8, "segmentation": 0.97, "edge": 0.7}
+    study = study_with(skill, 3, use={"edge": 0.07})
+    found = {finding.claim: finding for finding in findings(Scores(study))}
+    more = found["micro: segmentation helps perception more than sft-compute"]
+    assert (more.verdict, more.found) == ("supported", "segmentation is above sft-compute")
+    assert re.search(r"segmentation less sft: \+0\.3.*; less sft-compute: \+0\.1", more.numbers)
+    sgt("tables", study.path)
+    rows = {row["arm"]: row for row in rows_of("main")}
+    assert float(rows["sft-compute"]["gain"]) > 0.1
+    assert all(rows["sft-compute"][column] == "" for column in ("use", "administered", "level"))
+    assert {row["arm"] for row in rows_of("outcomes")} == {"sft-compute", "segmentation", "edge"}
+    assert {row["arm"] for row in rows_of("treatment")} == {"segmentation", "edge"}
+
+
 def test_a_study_without_proxies_has_findings_alone(study_with):
     text = published(study_with({"base": 0.9, "sft": 0.6}, 1))
     assert "learn their task" not in text and "Findings</h2>" in text and "Use is" not in text
