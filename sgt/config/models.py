@@ -27,7 +27,7 @@ class Resources(Strict):
 class Acceptance(Strict):
     """What a base model must reach on held-out scenes before anything is post-trained from it."""
 
-    min_rank: float = Field(50.0, ge=1, description="effective rank of the vision tower's features")
+    min_rank: float = Field(50.0, ge=1, description="effective rank of the vision tower's output")
     max_dead: Probability = Field(0.05, description="share of dead MLP units in the worst layer of the vision tower")
     min_use: Probability = Field(0.5, description="use of the input image, in edits and in super-resolution")
     min_left_right: Probability = Field(0.8, description="accuracy of questions about left and right")

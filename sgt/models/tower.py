@@ -42,13 +42,8 @@ class VisionTower(ABC):
         """Its layers, in order."""
 
     @abstractmethod
-    def encode(self, image: Image.Image) -> tuple[Tensor, Tensor]:
-        """Encode an image that questions are asked about.
-
-        Returns:
-            Features after the encoder's last norm (patches, width), and the tokens of the language model that the
-            connector makes of them (tokens, width of the language model).
-        """
+    def encode(self, image: Image.Image) -> Tensor:
+        """Features of an image that questions are asked about: (tokens, width)."""
 
     @abstractmethod
     @contextmanager
@@ -62,9 +57,8 @@ class TowerHealth:
     """The state of a vision tower on some images; lists have one number per layer.
 
     Attributes:
-        rank: effective rank of the features after the last norm, see :func:`effective_rank`; from 1 to ``width``.
-        width: of these features.
-        connected_rank: effective rank of the language model's tokens, after the connector.
+        rank: effective rank of the output, see :func:`effective_rank`; from 1 to ``width``.
+        width: of the output.
         dead: share of MLP units that are never active: the input of their GELU or SiLU is not above 0 for any token.
         entropy: of the attention, nats; the mean over images, heads and queries.
         uniform_entropy: of attention that is spread evenly, nats: the highest possible.
@@ -74,7 +68,6 @@ class TowerHealth:
 
     rank: float
     width: int
-    connected_rank: float
     dead: list[float]
     entropy: list[float]
     uniform_entropy: list[float]
@@ -91,7 +84,7 @@ class TowerHealth:
         named = {
             f"tower_{name}_{layer}": value for name, values in layers.items() for layer, value in enumerate(values)
         }
-        return {"tower_rank": self.rank, "tower_connected_rank": self.connected_rank, **named}
+        return {"tower_rank": self.rank, **named}
 
 
 def measure_tower(tower: VisionTower, images: Sequence[Image.Image]) -> TowerHealth:
@@ -103,12 +96,10 @@ def measure_tower(tower: VisionTower, images: Sequence[Image.Image]) -> TowerHea
     """
     probe = _Probe(len(tower.layers))
     with torch.no_grad(), probe.attached(tower):
-        encoded = [tower.encode(image) for image in images]
-    features, tokens = (torch.cat(parts).float() for parts in zip(*encoded, strict=True))
+        output = torch.cat([tower.encode(image).float() for image in images])
     return TowerHealth(
-        rank=effective_rank(features),
-        width=features.shape[1],
-        connected_rank=effective_rank(tokens),
+        rank=effective_rank(output),
+        width=output.shape[1],
         dead=[(highest <= 0).float().mean().item() for highest in probe.highest],
         entropy=[total / probe.queries for total in probe.entropy],
         uniform_entropy=[total / probe.queries for total in probe.uniform],

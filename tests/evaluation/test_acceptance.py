@@ -25,7 +25,7 @@ from tests.conftest import sgt
 
 BASES = sorted((Path(__file__).parents[2] / "data/base").glob("*/"))
 WORDS = ["accept", "config/micro.yaml", "--model", "micro"]
-TOWER = TowerHealth(60.0, 128, 40.0, [0.0, 0.049], [3.0, 3.0], [3.58, 3.58], [1.1, 1.1], 64)
+TOWER = TowerHealth(60.0, 128, [0.0, 0.049], [3.0, 3.0], [3.58, 3.58], [1.1, 1.1], 64)
 GOOD = Measured(
     tower=TOWER,
     use_edit=0.7,

@@ -15,7 +15,7 @@ from sgt.models.transforms import patches
 
 
 class BagelTower(VisionTower):
-    """The SigLIP encoder and the connector to the language model."""
+    """The SigLIP encoder, up to its post-layernorm; the connector to the language model comes after it."""
 
     def __init__(self, model: BagelBase) -> None:
         self._model, self._vit = model, model.network.vit_model.vision_model
@@ -25,7 +25,7 @@ class BagelTower(VisionTower):
         """See :attr:`VisionTower.layers`."""
         return [TowerLayer(layer, layer.get_submodule("mlp.fc1")) for layer in self._vit.encoder.layers]
 
-    def encode(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+    def encode(self, image: Image.Image) -> Tensor:
         """See :meth:`VisionTower.encode`."""
         network, pixels = self._model.network, self._model.vqa_transform(image).to(self._model.device)
         size = network.config.vit.patch_size
@@ -33,8 +33,7 @@ class BagelTower(VisionTower):
         grid = pixels.shape[1] // size, pixels.shape[2] // size
         ids = patch_ids(*grid, network.config.vit_max_num_patch_per_side, "ViT image").to(pixels.device)
         with self._model.arithmetic():
-            features = self._vit(tokens, ids, full_layout([len(tokens)], pixels.device))
-            return features, network.connector(features)
+            return self._vit(tokens, ids, full_layout([len(tokens)], pixels.device))
 
     @contextmanager
     def observing_attention(self, observe: ObserveAttention) -> Iterator[None]:

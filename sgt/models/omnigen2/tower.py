@@ -19,7 +19,7 @@ OBSERVED = "observed"
 
 
 class OmniGen2Tower(VisionTower):
-    """The vision tower of Qwen2.5-VL; its merger, after a norm, is the connector to the language model."""
+    """The vision tower of Qwen2.5-VL with its merger, whose output is the language model's image tokens."""
 
     def __init__(self, model: OmniGen2Base) -> None:
         self._model, self._visual = model, model.network.mllm.model.visual
@@ -29,19 +29,12 @@ class OmniGen2Tower(VisionTower):
         """See :attr:`VisionTower.layers`."""
         return [TowerLayer(block, block.get_submodule("mlp.gate_proj")) for block in self._visual.blocks]
 
-    def encode(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+    def encode(self, image: Image.Image) -> Tensor:
         """See :meth:`VisionTower.encode`."""
         cut = self._model.vit_transform(image)
         pixels, grid = cut.pixels.to(self._model.device), torch.tensor([cut.grid], device=self._model.device)
-        features: list[Tensor] = []
-        norm = self._visual.get_submodule("merger.ln_q")
-        handle = norm.register_forward_hook(lambda module, given, output: features.append(output))
-        try:
-            with self._model.arithmetic():
-                tokens = encode_images(self._model.network.mllm, pixels, grid)
-        finally:
-            handle.remove()
-        return features[0], tokens
+        with self._model.arithmetic():
+            return encode_images(self._model.network.mllm, pixels, grid)
 
     @contextmanager
     def observing_attention(self, observe: ObserveAttention) -> Iterator[None]:
