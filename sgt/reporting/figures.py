@@ -71,8 +71,8 @@ def treatment(scores: Scores) -> Figure:
             checked = scores.treatments[model, arm]
             measures.append(checked.fidelity.name)
             for axis, estimate in ((of_use, checked.use), (of_fidelity, share_of_way(checked.fidelity))):
-                span = (np.array([each]) for each in (estimate.value, estimate.low, estimate.high))
-                _points(axis, *span, np.array([place]), arm, checked.is_administered)
+                value, low, high = (np.array([each]) for each in (estimate.value, estimate.low, estimate.high))
+                _points(axis, value, low, high, np.array([place]), arm, checked.is_administered)
         of_use.axvline(MIN_USE, color="black", lw=0.8, ls="--")
         of_use.set(title=f"{model}: use", xlim=(min(0.0, of_use.get_xlim()[0]), 1.0))
         of_fidelity.set(title=f"{model}: fidelity, floor 0 to ceiling 1")

@@ -86,7 +86,7 @@ class Scores:
     def administered(self, model: str, arm: str) -> bool | None:
         """Whether an arm learned its task; None for an arm without a proxy."""
         treatment = self.treatments.get((model, arm))
-        return treatment and treatment.is_administered
+        return treatment.is_administered if treatment else None
 
     def paired_items(self, model: str, arms: Sequence[str], benchmark: str, metric: Metric) -> list[Items]:
         """For each arm the items of a metric that the runs of all these arms have; values are seeds × items."""

@@ -147,8 +147,8 @@ def treatment_pivot(rows: pd.DataFrame) -> pd.DataFrame:
     texts = []
     arm = None
     for row in rows.itertuples():
-        about = (row.model, row.arm, row.level, interval(row.use, row.use_low, row.use_high))
-        about = (*about, "yes" if row.administered else "no")
+        use, administered = interval(row.use, row.use_low, row.use_high), "yes" if row.administered else "no"
+        about = (row.model, row.arm, row.level, use, administered)
         shown, arm = about if (row.model, row.arm) != arm else ("",) * len(about), (row.model, row.arm)
         measure = f"{row.measure} ({row.unit})" if row.unit else row.measure
         made = interval(row.made, row.made_low, row.made_high)

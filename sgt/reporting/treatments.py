@@ -45,10 +45,12 @@ def over_seeds(treatments: Sequence[Treatment]) -> Treatment:
 
 def _fidelity_over_seeds(measures: Sequence[Fidelity]) -> Fidelity:
     first = measures[0]
-    means = {
-        name: _mean([getattr(each, name) for each in measures], first.range) for name in ("made", "floor", "ceiling")
-    }
-    return replace(first, **means)
+    return replace(
+        first,
+        made=_mean([each.made for each in measures], first.range),
+        floor=_mean([each.floor for each in measures], first.range),
+        ceiling=_mean([each.ceiling for each in measures], first.range),
+    )
 
 
 def _mean(estimates: Sequence[Estimate], bounds: tuple[float | None, float | None]) -> Estimate:

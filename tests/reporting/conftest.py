@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from sgt.evaluation.score import Scored, score_predictions
 from sgt.evaluation.statistics import Estimate
@@ -96,6 +97,8 @@ def study_with(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Made-up scores follow from nothing; that real ones must is tested with the results (tests/study/test_results.py).
     monkeypatch.setattr("sgt.reporting.sources.require_current", lambda *results: None)
+    # Their arms have drawn nothing; the sheet of what arms draw is tested in a whole study (test_reporting.py).
+    monkeypatch.setattr("sgt.reporting.figures.target_sheet", lambda study: Image.new("RGB", (8, 8)))
 
     def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None):
         write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))

@@ -55,8 +55,8 @@ def test_gains_are_paired_differences_over_seeds_and_items(scored):
         (["sft"], 1, {"training"}),
         (["base", "sft"], 1, {"gains", "outcomes", "training"}),
         (["base", "sft"], 2, {"gains", "outcomes", "training"}),
-        (["sft", "depth"], 1, {"treatment", "gains", "outcomes", "training"}),
-        ([*ARMS, "depth", "inpainting"], 2, {"treatment", "gains", "outcomes", "training"}),
+        (["sft", "depth"], 1, {"treatment", "samples", "gains", "outcomes", "training"}),
+        ([*ARMS, "depth", "inpainting"], 2, {"treatment", "samples", "gains", "outcomes", "training"}),
     ],
 )
 @pytest.mark.filterwarnings("error")
@@ -64,10 +64,10 @@ def test_any_valid_study_has_tables_figures_and_a_report(arms, seeds, figures, s
     study = study_with(dict.fromkeys(arms, 0.7), seeds)
     Path("results/figures").mkdir(parents=True)
     # Of an earlier study in the same folder: this one has no such figure.
-    Path("results/figures/samples.png").write_bytes(b"old")
+    Path("results/figures/scenes.png").write_bytes(b"old")
     caplog.set_level("INFO", "sgt")
     text = published(study)
-    assert {path.stem for path in Path("results/figures").glob("*.png")} - {"samples"} == figures
+    assert {path.stem for path in Path("results/figures").glob("*.png")} - {"scenes"} == figures
     assert set(re.findall(r'<img alt="(\w+)"', text)) == figures
     assert {path.name for path in Path("results/tables").iterdir()} == {*table_files(study), SOURCES}
     assert ("Gains are differences" in text) == ("sft" in arms)

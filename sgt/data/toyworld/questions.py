@@ -167,14 +167,16 @@ def _distance(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
 
 
 def _column(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
-    drafts = [
+    drafts: list[Draft] = [
         (f"which column is the {seen.name} in ?", seen.column, COLUMNS) for seen in view if not is_near_border(seen.u)
     ]
     return _one_answer(drafts, rng)
 
 
 def _row(view: Sequence[Seen], rng: random.Random) -> list[Draft]:
-    drafts = [(f"which row is the {seen.name} in ?", seen.row, ROWS) for seen in view if not is_near_border(seen.v)]
+    drafts: list[Draft] = [
+        (f"which row is the {seen.name} in ?", seen.row, ROWS) for seen in view if not is_near_border(seen.v)
+    ]
     return _one_answer(drafts, rng)
 
 

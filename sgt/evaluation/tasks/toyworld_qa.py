@@ -19,7 +19,7 @@ from sgt.data.shards import Sample
 from sgt.data.toyworld.questions import KINDS
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import Metric
-from sgt.evaluation.task import Parsed, Row, Task
+from sgt.evaluation.task import Parsed, Row, Status, Task
 from sgt.models.requests import RatedReply
 
 # A question that occurs at least so often has a best constant answer of its own; rarer ones share one per template.
@@ -89,7 +89,7 @@ class ToyworldQA(Task[RatedReply]):
         answer = normalised(reply.text)
         options, _ = _choices(row)
         (right,) = reply.likelihoods
-        status = "direct" if answer in map(normalised, options) else "none"
+        status: Status = "direct" if answer in map(normalised, options) else "none"
         return Parsed((answer, right.logprob + right.end_logprob), status)
 
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
