@@ -137,7 +137,7 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
 @pytest.mark.parametrize(
     ("changes", "output"),
     [
-        ({"arms": ["sft", "edges"]}, "arms: unknown proxy 'edges': use one of base, sft, segmentation"),
+        ({"arms": ["sft", "edges"]}, "arms: unknown proxy 'edges': use one of base, sft, sft-compute"),
         ({"arms": ["base", "edge"]}, "arms: proxies are compared with 'sft': add it"),
         (
             {"recipe": {**STUDY["recipe"], "ratio": [0, 1]}},
