@@ -26,6 +26,13 @@ class Edge(Proxy):
 
         task: Literal["edge"]
         method: Literal["gradient", "canny"] = "gradient"
+        smoothing: float = Field(
+            0,
+            ge=0,
+            le=20,
+            description="gradient: standard deviation of a blur before it, pixels; it makes lines wider and softer, and "
+            "takes fine textures out, for models of few tokens per image",
+        )
         sigma: float = Field(1.4, ge=0, le=20, description="canny: standard deviation of the smoothing, pixels")
         low: float = Field(0.1, gt=0, le=1, description="canny: share of the largest gradient that continues a line")
         high: float = Field(0.2, gt=0, le=1, description="canny: share of the largest gradient that begins a line")
@@ -34,6 +41,8 @@ class Edge(Proxy):
         def _check_consistent(self) -> "Edge.Options":
             if self.method != "canny" and (unused := self.model_fields_set & {"sigma", "low", "high"}):
                 raise ValueError(f"method {self.method} has no {min(unused)}: remove it")
+            if self.method != "gradient" and "smoothing" in self.model_fields_set:
+                raise ValueError(f"method {self.method} has no smoothing: set sigma")
             if self.low > self.high:
                 raise ValueError(f"low {self.low} is above high {self.high}: swap them")
             return self
@@ -75,6 +84,13 @@ def sobel(grey: np.ndarray) -> np.ndarray:
     return np.hypot(ndimage.sobel(grey, axis=1), ndimage.sobel(grey, axis=0))
 
 
+def smoothed(grey: np.ndarray, sigma: float) -> np.ndarray:
+    """A grey image, float64 (H, W), blurred by a Gaussian of standard deviation ``sigma``, pixels."""
+    from scipy import ndimage
+
+    return ndimage.gaussian_filter(grey, sigma, mode="nearest") if sigma else grey
+
+
 def canny(grey: np.ndarray, sigma: float, low: float, high: float) -> np.ndarray:
     """Canny's edges, bool (H, W), of a grey image, float64 (H, W).
 
@@ -99,6 +115,6 @@ def _grey(image: Image.Image) -> np.ndarray:
 # From an RGB image and the options to edge strength, float (H, W), at least 0. To add a network such as HED, add an
 # entry, and its name to ``Options.method``.
 DETECTORS: dict[str, Callable[[Image.Image, Edge.Options], np.ndarray]] = {
-    "gradient": lambda image, options: sobel(_grey(image)),
+    "gradient": lambda image, options: sobel(smoothed(_grey(image), options.smoothing)),
     "canny": lambda image, options: canny(_grey(image), options.sigma, options.low, options.high).astype(float),
 }
