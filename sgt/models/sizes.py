@@ -58,6 +58,7 @@ class ModelSizes:
         decoder, encoder: the language model and the vision encoder; a stack of zeros if there is none.
         vocabulary: tokens of the text head.
         patch, latent: image pixels per token and side, of input and of target images.
+        per_input: parameters of the vision part that each token of an input image takes, times the patches that do.
         per_target, per_condition: parameters that each token of a target passes, and each token of the instruction and
             image that it is made from beside those that any text passes.
         encoding: operations of the VAE's encoder per pixel.
@@ -75,6 +76,7 @@ class ModelSizes:
     vocabulary: int
     patch: int
     latent: int
+    per_input: int
     per_target: int
     per_condition: int
     encoding: float
@@ -123,7 +125,7 @@ def forward_flops(sizes: ModelSizes, tokens: Tokens) -> int:
         sizes.parameters["understanding"] * (tokens.text + tokens.input_image)
         + sizes.per_target * tokens.target_image
         + sizes.per_condition * tokens.condition
-        + sizes.parameters["vision"] * tokens.input_image
+        + sizes.per_input * tokens.input_image
         + sizes.decoder.width * sizes.vocabulary * tokens.supervised
     )
     attention = (

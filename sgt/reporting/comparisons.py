@@ -6,9 +6,9 @@ import numpy as np
 
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
-from sgt.evaluation.statistics import Difference, difference_of_means
+from sgt.evaluation.statistics import Difference, difference_of_means, paired_difference
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.scores import Scores, interval, paired
+from sgt.reporting.scores import Scores, interval
 from sgt.reporting.verdicts import direction
 
 # The abilities that the paper's claims distinguish.
@@ -92,7 +92,7 @@ def difference(
     items = scores.paired_items(model, [*arms, *others], benchmark, metric)
     values = [each.values for each in items]
     a, b = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
-    return paired(a, b, items[0].clusters)
+    return paired_difference(a, b, items[0].clusters)
 
 
 def helped(metric: Metric, gain: Difference) -> Difference:
@@ -105,7 +105,7 @@ def difference_of_gains(
 ) -> Difference:
     """The gain of an arm over the control by one metric less that by another, each turned so that more is better."""
     (a, of_a), (b, of_b) = (_gains_by_item(scores, model, benchmark, metric, arm) for metric in metrics)
-    return difference_of_means(a, b, of_a, of_b) if of_a and of_b else paired(a, b, [])
+    return difference_of_means(a, b, of_a, of_b)
 
 
 def _gains_by_item(

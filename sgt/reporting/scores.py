@@ -9,14 +9,11 @@ import pandas as pd
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
-from sgt.evaluation.statistics import Difference, Estimate, paired_difference
+from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
-
-# Of a metric without items: over the rows where another one is right, a run may have none.
-NO_VALUE = Estimate(np.nan, np.nan, np.nan, 0)
 
 
 class Scores:
@@ -101,7 +98,7 @@ class Scores:
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
         treated, control = self.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
-        return paired(treated.values, control.values, treated.clusters)
+        return paired_difference(treated.values, control.values, treated.clusters)
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -122,7 +119,7 @@ class Scores:
     def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:
         runs = self.runs(model, arm)
         items = self.items(model, arm, benchmark, metric)
-        estimate = metric.estimate(items.values, items.clusters) if items.ids else NO_VALUE
+        estimate = metric.estimate(items.values, items.clusters)
         gain = self.gain(model, arm, benchmark, metric)
         first = self.files[runs[0], benchmark]
         return {
@@ -144,15 +141,13 @@ class Scores:
         }
 
 
-def paired(a: np.ndarray, b: np.ndarray, clusters: Sequence[str]) -> Difference:
-    """The difference of values (seeds × items) of the same items; without a value if there are none."""
-    if not clusters:
-        return Difference(**vars(NO_VALUE), detectable=np.nan, seeds=len(a))
-    return paired_difference(a, b, clusters)
-
-
 def interval(value: float, low: float, high: float, sign: str = "") -> str:
-    """``0.812 [0.800, 0.824]``, or the value alone if it has no interval; ``+`` shows the sign of both kinds."""
+    """``0.812 [0.800, 0.824]``, or the value alone if it has no interval, or ``–`` without a value.
+
+    With ``+`` as sign, values above zero have it too.
+    """
+    if np.isnan(value):
+        return "–"
     bounds = "" if np.isnan(low) else f" [{low:{sign}.3f}, {high:{sign}.3f}]"
     return f"{value:{sign}.3f}{bounds}"
 

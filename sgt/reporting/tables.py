@@ -162,10 +162,8 @@ def cell_text(row, bold: str, break_: str) -> str:
 
     The gain of an arm that was not administered is never bold.
     """
-    if pd.isna(row.value):
-        return "–"
     text = interval(row.value, row.low, row.high)
-    if pd.isna(row.gain) or row.arm == ARM_WITHOUT_PROXY:
+    if pd.isna(row.value) or pd.isna(row.gain) or row.arm == ARM_WITHOUT_PROXY:
         return text
     gain = interval(row.gain, row.gain_low, row.gain_high, sign="+")
     seen = (row.gain_low > 0 or row.gain_high < 0) and row.administered is not False

@@ -25,6 +25,9 @@ class StudyFile(Study):
     @model_validator(mode="after")
     def _known_arms(self) -> "StudyFile":
         proxies = list(dict.fromkeys([*PROXIES, *self.proxies]))
+        for name, options in self.proxies.items():
+            if name in NO_PROXY or (name in PROXIES and options.task != name):
+                raise ValueError(f"proxies: {name!r} is the name of another task or arm: rename it")
         known = [*NO_PROXY, *proxies, *self.variants]
         for arm in self.arms:
             if arm not in known:
@@ -33,9 +36,6 @@ class StudyFile(Study):
             raise ValueError("variants: one has the name of another arm: rename it")
         if set(self.arms) - {ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY} and ARM_WITHOUT_PROXY not in self.arms:
             raise ValueError(f"arms: all others are compared with {ARM_WITHOUT_PROXY!r}: add it")
-        for name, options in self.proxies.items():
-            if name in NO_PROXY or (name in PROXIES and options.task != name):
-                raise ValueError(f"proxies: {name!r} is the name of another task or arm: rename it")
         for name, variant in self.variants.items():
             if variant.proxy not in proxies:
                 raise ValueError(f"variants.{name}: no proxy {variant.proxy!r}: use one of {', '.join(proxies)}")

@@ -193,6 +193,20 @@ def test_the_report_opens_with_what_the_arms_learned(seeds, study_with):
     assert (places[0] < warned < places[1]) if seeds == 1 else warned == -1
 
 
+def test_another_control_is_compared_with_and_needs_no_check(study_with):
+    skill = {"sft": 0.6, "sft-compute": 0.8, "segmentation": 0.97, "edge": 0.7}
+    study = study_with(skill, 3, use={"edge": 0.07})
+    found = {finding.claim: finding for finding in findings(Scores(study))}
+    more = found["micro: segmentation helps perception more than sft-compute"]
+    assert (more.verdict, more.found) == ("supported", "segmentation is above sft-compute")
+    assert re.search(r"segmentation less sft: \+0\.3.*; less sft-compute: \+0\.2", more.numbers)
+    sgt("tables", study.path)
+    (row,) = [row for row in rows_of("main") if (row["arm"], row["metric"]) == ("sft-compute", "accuracy/perception")]
+    assert float(row["gain"]) > 0.1 and all(row[column] == "" for column in ("use", "administered", "level"))
+    assert {row["arm"] for row in rows_of("outcomes")} == {"sft-compute", "segmentation", "edge"}
+    assert {row["arm"] for row in rows_of("treatment")} == {"segmentation", "edge"}
+
+
 def test_a_study_without_proxies_has_findings_alone(study_with):
     text = published(study_with({"base": 0.9, "sft": 0.6}, 1))
     assert "learn their task" not in text and "Findings</h2>" in text and "Use is" not in text
@@ -237,7 +251,7 @@ def test_outcomes_are_differences_by_kind(study_with):
 
 
 def test_the_matrix_is_coloured_where_zero_is_out_and_hatched_where_nothing_was_learned(study_with):
-    study = study_with(SKILL, 1, use={"edge": 0.07})
+    study = study_with({**SKILL, "reconstruction": 0.3}, 1, use={"edge": 0.07})
     for run in study.runs:
         path = study.score_file(run, "qa")
         score = json.loads(path.read_text())
@@ -262,7 +276,9 @@ def test_the_matrix_is_coloured_where_zero_is_out_and_hatched_where_nothing_was_
             tint = {"better": blue > red, "worse": red > blue}.get(row.seen, cell.get_facecolor() == to_rgba("white"))
             assert bool(cell.get_hatch()) == (row.arm == "edge")
             assert tint if row.arm != "edge" else cell.get_facecolor() == to_rgba("white")
-    assert {row.seen for row in outcomes.itertuples() if row.arm == "segmentation"} == {"better", "worse", ""}
+    assert set(outcomes["seen"]) == {"better", "worse", ""}
+    losses = outcomes[outcomes["unit"] == "nats"]
+    assert ((losses["difference"] < 0) == (losses["seen"] == "better"))[losses["seen"] != ""].all()
 
 
 def test_figures_draw_what_was_not_administered_hollow(study_with):

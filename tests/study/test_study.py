@@ -76,7 +76,7 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("changes", "field", "said"),
     [
-        ({"arms": ["base", "segmentaton"]}, "", "arms: unknown proxy 'segmentaton': use one of base, sft, segm"),
+        ({"arms": ["base", "segmentaton"]}, "", "arms: unknown proxy 'segmentaton': use one of base, sft, sft-compute"),
         ({"arms": ["base", "base"]}, "", "arms lists a value twice"),
         ({"arms": []}, "arms", "List should have at least 1 item"),
         ({"seeds": [0, -1]}, "seeds.1", "greater than or equal to 0, got -1"),

@@ -121,7 +121,6 @@ def test_the_second_control_is_trained(study):
     sgt("train", study, "--model", "micro", "--arm", "sft-compute", "--seed", 0)
     record = json.loads(Path("results/runs/micro/sft-compute/seed0/run.json").read_text())
     assert record["identity"]["batch"] == 10 and record["identity"]["questions"]["limit"] == 5
-    metrics = [
-        json.loads(line) for line in Path("results/runs/micro/sft-compute/seed0/metrics.jsonl").read_text().splitlines()
-    ]
+    lines = Path("results/runs/micro/sft-compute/seed0/metrics.jsonl").read_text().splitlines()
+    metrics = [json.loads(line) for line in lines]
     assert len(metrics) == 6 and all(line["ce"] > 0 and line["mse"] == 0 for line in metrics)

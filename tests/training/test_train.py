@@ -137,8 +137,8 @@ def test_a_run_ends_in_a_checkpoint_that_answers_and_draws_the_same_when_read_ag
 @pytest.mark.parametrize(
     ("changes", "output"),
     [
-        ({"arms": ["sft", "edges"]}, "arms: unknown proxy 'edges': use one of base, sft, segmentation"),
-        ({"arms": ["base", "edge"]}, "arms: proxies are compared with 'sft': add it"),
+        ({"arms": ["sft", "edges"]}, "arms: unknown proxy 'edges': use one of base, sft, sft-compute"),
+        ({"arms": ["base", "edge"]}, "arms: all others are compared with 'sft': add it"),
         (
             {"recipe": {**STUDY["recipe"], "ratio": [0, 1]}},
             "recipe.ratio.0: Input should be greater than or equal to 1",

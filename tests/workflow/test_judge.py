@@ -58,6 +58,7 @@ def claimed(folder: Path) -> None:
 
 
 FEW = {"datasets": {**STUDY["datasets"], "test": {**STUDY["datasets"]["test"], "scenes": 5}}}
+LIMITED = {"proxy": {"dataset": "scenes", "limit": 5}, "vqa": {"dataset": "questions", "limit": 5}}
 COMPILED = {"models": ["micro-omnigen2"], "recipe": {**STUDY["recipe"], "compile": True}}
 
 
@@ -66,6 +67,7 @@ COMPILED = {"models": ["micro-omnigen2"], "recipe": {**STUDY["recipe"], "compile
     [
         (study(), None),
         (study(arms=["base", "sft"], data={"vqa": "questions"}), None),
+        (study(arms=["base", "sft", "sft-compute", "edge"], data=LIMITED), None),
         (study(arms=["base"], data={}), None),
         (edit("config/micro.yaml", "lr: 0.001", "lr: 1e-3"), None),
         (edit("config/micro.yaml", "lr: 0.001", "lr: +1E-3"), None),

@@ -57,6 +57,7 @@ def bagel_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes
         vocabulary=llm.vocab_size,
         patch=vit.patch_size,
         latent=config.latent_stride,
+        per_input=parameters["vision"],
         per_target=parameters["generation"],
         per_condition=0,
         encoding=encoding_flops(vae),

@@ -26,9 +26,8 @@ def part_of(name: str) -> Part:
 def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSizes:
     """The sizes of the model that ``architecture`` of ``config/models`` describes.
 
-    The decoder is the language model. The arithmetic leaves out that the vision tower's patches are finer than the
-    language model's image tokens, and attention in the diffusion transformer between targets and what they are made
-    from.
+    The decoder is the language model. The arithmetic leaves out attention in the diffusion transformer between targets
+    and what they are made from, and that attention in the vision tower is between patches, finer than image tokens.
 
     Args:
         architecture: its fields.
@@ -70,6 +69,7 @@ def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSi
         vocabulary=language["vocab_size"],
         patch=vision["patch_size"] * vision["spatial_merge_size"],
         latent=config.latent_stride,
+        per_input=_vision_per_token(network.mllm.model.visual),
         per_target=_passed(network.transformer, ("x_embedder", "noise_refiner", "layers", "norm_out")),
         per_condition=_passed(network.transformer, ("time_caption_embed", "context_refiner", "layers")),
         encoding=encoding_flops(vae),
@@ -86,3 +86,10 @@ def _passed(transformer: nn.Module, modules: tuple[str, ...]) -> int:
         for name, parameter in transformer.named_parameters()
         if name.split(".")[0] in modules and not any(part in name for part in of_time)
     )
+
+
+def _vision_per_token(vision: nn.Module) -> int:
+    """Parameters that an image token takes: of the tower once for each of its patches, of the merger once."""
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in vision.named_children()}
+    merged = counts.pop("merger")
+    return vision.spatial_merge_size**2 * sum(counts.values()) + merged

@@ -43,6 +43,7 @@ def sizes(architecture, vocabulary=None) -> ModelSizes:
         vocabulary=config.vocab_size,
         patch=config.patch,
         latent=config.latent_stride,
+        per_input=parameters["vision"],
         # Target images pass the one decoder, and layers of their own at both ends.
         per_target=parameters["understanding"] + parameters["generation"],
         per_condition=0,
