@@ -38,6 +38,11 @@ def part(model, of_bagel: str, of_omnigen2: str) -> nn.Module:
     return tower.get_submodule(name[1:] if name.startswith(".") else f"{first}.{name}")
 
 
+def most(model) -> float:
+    """Entropy of attention that is spread evenly over the patches of an image: 6 × 6 of BAGEL, 12 × 12 of OmniGen2."""
+    return math.log(36 if hasattr(model.network, "vit_model") else 144)
+
+
 def query_of(model) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias of the first layer's queries, to be changed in place."""
     joint = part(model, "self_attn.q_proj", "attn.qkv")
@@ -51,8 +56,8 @@ def test_a_fresh_tower_is_healthy_and_measuring_it_changes_nothing(model):
     layers = len(model.tower.layers)
     assert health.width == 32 and 12 < health.rank < 32 and health.images == 12
     assert health.dead == [0.0] * layers and len(health.entropy) == len(health.growth) == layers
-    assert health.uniform_entropy == pytest.approx([math.log(36)] * layers)
-    assert all(0.9 * math.log(36) < entropy <= math.log(36) for entropy in health.entropy)
+    assert health.uniform_entropy == pytest.approx([most(model)] * layers)
+    assert all(0.9 * most(model) < entropy <= most(model) for entropy in health.entropy)
     assert all(0.9 < growth < 1.3 for growth in health.growth)
     assert measure(model) == health
     assert all(torch.equal(value, before[name]) for name, value in model.network.state_dict().items())
@@ -91,7 +96,7 @@ def test_attention_entropy_is_highest_where_all_tokens_count_alike(model):
     weight, bias = query_of(model)
     weight.zero_()
     bias.zero_()
-    assert measure(model).entropy[0] == pytest.approx(math.log(36), abs=1e-6)
+    assert measure(model).entropy[0] == pytest.approx(most(model), abs=1e-6)
 
 
 def test_attention_entropy_is_near_zero_where_one_token_counts(model):
