@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
 
 # Mean squared error of values that were rounded to 8 bits: images that differ by less are equal.
 ROUNDING = 1 / 12
@@ -145,6 +144,8 @@ def edge_f1(made: np.ndarray, target: np.ndarray) -> float:
         The harmonic mean of the share of made edges that are right and of true edges that are found; NaN if there are
         no true edges.
     """
+    from scipy import ndimage  # imported where it is used: every command of sgt loads the proxies
+
     if not target.any():
         return float("nan")
     if not made.any():

@@ -47,7 +47,7 @@ def held_out(study):
 
 
 def test_every_step_has_its_metrics(run):
-    write_study(Path(), recipe={**STUDY["recipe"], "max_tokens_per_pack": 330})
+    write_study(Path(), recipe={**STUDY["recipe"], "max_tokens_per_pack": 500})
     sgt(*run.words)
     for step, line in enumerate(lines(run)):
         assert line["step"] == step

@@ -134,7 +134,7 @@ def test_an_empty_example_gives_every_weight_a_gradient_of_zero(arm, study):
 
 @pytest.mark.parametrize("weights", [None, (1, 5), (5, 1)])
 @pytest.mark.parametrize("arm", ["sft", "segmentation"])
-@pytest.mark.parametrize("capacity", [None, 400])
+@pytest.mark.parametrize("capacity", [None, 500])
 def test_any_number_of_processes_trains_on_the_same_samples(arm, weights, capacity, study):
     """Also if a process has no sample in a step, or needs more packs than another has samples."""
     loaded = load_study(study)

@@ -71,7 +71,7 @@ def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, run
 def test_a_process_without_samples_takes_part(study):
     """With sampling weights, the control has a step's samples without those of the proxy: one in a batch of two."""
     recipe = {name: value for name, value in RECIPE.items() if name != "ratio"}
-    write_study(Path(), recipe={**recipe, "batch": 2, "sampling_weights": [1, 5], "max_tokens_per_pack": 400})
+    write_study(Path(), recipe={**recipe, "batch": 2, "sampling_weights": [1, 5], "max_tokens_per_pack": 500})
     run = Micro("sft")
     assert run.run_with()[0] == 0
     losses = run.losses()
@@ -86,7 +86,7 @@ def test_averages_adapters_and_packs_work_in_two_processes(run):
     lora = {"rank": 4, "alpha": 8.0, "parts": ["understanding", "generation"]}
     write_study(
         Path(),
-        recipe={**RECIPE, "lora": lora, "ema": 0.5, "max_tokens_per_pack": 330, "activation_checkpointing": True},
+        recipe={**RECIPE, "lora": lora, "ema": 0.5, "max_tokens_per_pack": 500, "activation_checkpointing": True},
     )
     assert run.run_with()[0] == 0
     losses = run.losses()

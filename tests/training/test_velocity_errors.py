@@ -36,7 +36,7 @@ def model(request):
         for parameter in loaded.network.parameters():
             if parameter.requires_grad:
                 # The layers that predict the velocity are zero before training.
-                parameter += 0.02 * torch.randn(parameter.shape, generator=draws)
+                parameter += 0.05 * torch.randn(parameter.shape, generator=draws)
     loaded.network.eval()
     return loaded
 

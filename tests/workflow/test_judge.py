@@ -165,7 +165,7 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
     text = yaml.safe_load(path.read_text())
     downloads = "down & loads"
     text |= {"results": NASTY, "downloads": downloads, "models": ["bagel-7b", "omnigen2", "bagel-tiny"]}
-    text["datasets"]["pretrain"] = {"source": "toyworld", "split": "pretrain", "scenes": 100}
+    text["datasets"]["pretrain"] = {"source": "toyworld", "split": "pretrain", "scenes": 100, "edits": True}
     # Fewer jobs of each kind.
     text["seeds"] = text["seeds"][:1]
     for name, changes in SMALL.items():

@@ -110,7 +110,7 @@ AFTER_PREDICTION = {"predict": 3, "score": 3, "tables": 1, "figures": 1, "report
         ("config/micro.yaml", lambda text: text.replace("lr: 0.001", "lr: 0.002"), AFTER_TRAINING),
         ("config/models/micro.yaml", lambda text: text + "train: {mem_mb: 999, runtime: 3, threads: 2}\n", {}),
         ("config/models/micro.yaml", lambda text: text.replace("vae_steps: 4", "vae_steps: 5"), {}),
-        ("config/benchmarks/toyworld-qa.yaml", lambda text: text.replace("version: 1", "version: 2"), AFTER_PREDICTION),
+        ("config/benchmarks/toyworld-qa.yaml", lambda text: text.replace("version: 2", "version: 3"), AFTER_PREDICTION),
     ],
 )
 def test_a_change_makes_again_what_depends_on_it_and_nothing_else(file, change, jobs, finished):

@@ -30,8 +30,8 @@ class Edge(Proxy):
             0,
             ge=0,
             le=20,
-            description="gradient: standard deviation of a blur before it, pixels; it makes lines wider and softer, and "
-            "takes fine textures out, for models of few tokens per image",
+            description="gradient: standard deviation of a blur before it, pixels; lines become wider and softer, and "
+            "fine textures vanish, for models of few tokens per image",
         )
         sigma: float = Field(1.4, ge=0, le=20, description="canny: standard deviation of the smoothing, pixels")
         low: float = Field(0.1, gt=0, le=1, description="canny: share of the largest gradient that continues a line")
