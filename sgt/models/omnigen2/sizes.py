@@ -69,7 +69,7 @@ def omnigen2_sizes(architecture: dict, vocabulary: int | None = None) -> ModelSi
         vocabulary=language["vocab_size"],
         patch=vision["patch_size"] * vision["spatial_merge_size"],
         latent=config.latent_stride,
-        per_input=_vision_per_token(network.mllm.model.visual),
+        per_input=_vision_per_token(network.mllm.model.visual, vision["spatial_merge_size"]),
         per_target=_passed(network.transformer, ("x_embedder", "noise_refiner", "layers", "norm_out")),
         per_condition=_passed(network.transformer, ("time_caption_embed", "context_refiner", "layers")),
         encoding=encoding_flops(vae),
@@ -88,8 +88,13 @@ def _passed(transformer: nn.Module, modules: tuple[str, ...]) -> int:
     )
 
 
-def _vision_per_token(vision: nn.Module) -> int:
-    """Parameters that an image token takes: of the tower once for each of its patches, of the merger once."""
+def _vision_per_token(vision: nn.Module, merge_size: int) -> int:
+    """Parameters that an image token takes: of the tower once for each of its patches, of the merger once.
+
+    Args:
+        vision: the vision encoder.
+        merge_size: patches per side that are merged into one token.
+    """
     counts = {name: sum(p.numel() for p in part.parameters()) for name, part in vision.named_children()}
     merged = counts.pop("merger")
-    return vision.spatial_merge_size**2 * sum(counts.values()) + merged
+    return merge_size**2 * sum(counts.values()) + merged
