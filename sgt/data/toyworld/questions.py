@@ -1,8 +1,8 @@
 """Questions about a scene, with exact answers.
 
-Every attribute of every thing is asked for, and each other kind of question as often as kinds are to be balanced. A
-kind draws one variant (which answer) and lists all questions of that variant whose answer is unambiguous in the scene;
-one of those that the scene does not have yet is taken. Drawing the answer before the question balances the answers.
+There is a question for every attribute of every thing, and one of each other kind. A kind draws one variant (which
+answer) and lists all questions of that variant whose answer is unambiguous in the scene, of which one is drawn.
+Drawing the answer before the question balances the answers.
 
 Arithmetic and parity are reasoning about a number that has to be seen first: each such question names its *twin*, the
 question for that number alone, so that reasoning can be scored where the number is seen.
@@ -23,8 +23,6 @@ RELATION_MARGIN = 5 / 48
 DEPTH_MARGIN = 0.6
 DISTANCE_MARGIN, DISTANCE_RATIO = 0.5, 1.25
 
-# Questions per scene of each kind but the attributes, of which there is one per thing.
-PER_KIND = 1
 _OPERANDS = range(1, 6)
 _YES_NO = ("yes", "no")
 
@@ -56,11 +54,8 @@ def draw_questions(view: Sequence[Seen], rng: random.Random) -> list[Question]:
         for seen in view:
             _draw_one(kind, partial(drafts_of, seen, view), drawn, rng)
     for kind, variant in VARIANTS.items():
-        for _ in range(PER_KIND):
-            _draw_one(kind, partial(variant, view, rng), drawn, rng)
-    for _ in range(PER_KIND):
-        for question in _number_questions(view, rng):
-            drawn.setdefault(question.question, question)
+        _draw_one(kind, partial(variant, view, rng), drawn, rng)
+    drawn |= {question.question: question for question in _number_questions(view, rng)}
     questions = list(drawn.values())
     rng.shuffle(questions)
     return questions
