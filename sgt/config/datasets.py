@@ -104,8 +104,8 @@ class Toyworld(Samples):
 
     @property
     def sample_bytes(self) -> int:
-        """Mostly the record; image and depth take a quarter of a byte per pixel."""
-        return 6500 + self.sample_pixels // 4
+        """Mostly the record; image and depth take a quarter of a byte per pixel, an edited image as much again."""
+        return (15_000 if self.edits else 12_000) + self.sample_pixels // (2 if self.edits else 4)
 
     @property
     def shards(self) -> int:
