@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 FILE = Path(__file__).with_suffix(".json")
 MODELS = ("bagel-tiny", "omnigen2-tiny")
 ARM = "segmentation"
-SCENES, STEPS, BATCH = 16, 5, 6
+SCENES, STEPS, BATCH = 16, 5, 5
 NUMBERS = ("ce", "mse", "grad_norm")
 
 
