@@ -54,7 +54,7 @@ def test_the_last_lines_are_the_headline_and_the_address_of_the_report(controls)
 def test_a_study_of_controls_has_the_figures_that_it_can_have(controls):
     folder, _ = controls
     made = {path.stem for path in (folder / "results/figures").glob("*.png")}
-    assert made == {"generation", "scenes", "training"}
+    assert made == {"generation", "outcomes", "scenes", "training"}
     assert "no arm is trained on a proxy" in (folder / "results/report/index.html").read_text()
 
 
