@@ -22,7 +22,7 @@ from sgt.models.unified import UnifiedModel
 from sgt.study.load import LoadedStudy
 from sgt.training.batch_loader import ExampleSource
 from sgt.training.examples import edit_source, sharpen_source
-from sgt.training.image_use import SEED, TIME, held_out_draw, noise_seed, swapped, use_of
+from sgt.training.image_use import SEED, held_out_draw, noise_seed, paired_errors, swapped, use_of
 
 # No dataset of ours has this seed, so that no scene has been trained on, and none is used to compare arms.
 SCENES_SEED = 15
@@ -132,10 +132,5 @@ def _use(model: UnifiedModel, source: ExampleSource) -> float:
     """``use`` of the input image over the first scenes; see :mod:`sgt.training.image_use`."""
     examples = [source.make(held_out_draw(place)) for place in range(USE_SCENES)]
     others = [swapped(example, examples[place - 1]) for place, example in enumerate(examples)]
-    right, wrong = list[float](), list[float]()
-    for start in range(0, USE_SCENES, AT_ONCE):
-        places = slice(start, start + AT_ONCE)
-        seeds = [noise_seed(place) for place in range(USE_SCENES)[places]]
-        right += model.velocity_errors(examples[places], seeds, TIME).tolist()
-        wrong += model.velocity_errors(others[places], seeds, TIME).tolist()
-    return use_of(right, wrong)
+    seeds = [noise_seed(place) for place in range(USE_SCENES)]
+    return use_of(*paired_errors(model, examples, others, seeds, AT_ONCE))

@@ -37,7 +37,7 @@ from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
 from sgt.training.examples import proxy_example
-from sgt.training.image_use import SEED, TIME, held_out_draw, noise_seed, swapped
+from sgt.training.image_use import SEED, TIME, held_out_draw, noise_seed, paired_errors, swapped
 
 log = logging.getLogger("sgt")
 # Flow errors of examples of so many tokens are computed at once: a 7B model needs less memory than it draws with.
@@ -153,16 +153,7 @@ def flow_errors(model: UnifiedModel, items: Sequence[Item]) -> tuple[list[float]
     others = [swapped(example, items[(index + 1) % len(items)].example) for index, example in enumerate(examples)]
     seeds = [noise_seed(item.place) for item in items]
     at_once = max(1, TOKENS_AT_ONCE // max(model.tokens(example) for example in examples + others))
-
-    def errors(some: Sequence[Example]) -> list[float]:
-        starts = range(0, len(some), at_once)
-        parts = [
-            model.velocity_errors(some[start : start + at_once], seeds[start : start + at_once], TIME)
-            for start in starts
-        ]
-        return torch.cat(parts).tolist()
-
-    return errors(examples), errors(others)
+    return paired_errors(model, examples, others, seeds, at_once)
 
 
 def draw(

@@ -26,9 +26,8 @@ def read_treatments(study: LoadedStudy) -> Treatments:
         SgtError: a run was not checked, or its record is damaged.
     """
     runs: dict[tuple[str, str], list[Run]] = {}
-    for run in study.runs:
-        if run.arm in study.proxy_arms:
-            runs.setdefault((run.model, run.arm), []).append(run)
+    for run in study.proxy_runs:
+        runs.setdefault((run.model, run.arm), []).append(run)
     return {key: over_seeds([read_treatment(study, run) for run in each]) for key, each in runs.items()}
 
 

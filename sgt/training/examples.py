@@ -113,41 +113,28 @@ def sharpen_example(sample: Sample, draw: Draw, seed: int) -> Example:
     return [InputImage(blurred), Text(SHARPEN_PROMPT), TargetImage(image)]
 
 
+def _source(dataset: ShardDataset, make: Callable[[Draw], Example], makes_image: bool = True) -> ExampleSource:
+    return ExampleSource(make, lambda draw: dataset.name(draw.index), len(dataset), makes_image)
+
+
 def vqa_source(dataset: ShardDataset) -> ExampleSource:
     """Examples of a dataset of questions."""
-    return ExampleSource(
-        lambda draw: vqa_example(dataset[draw.index]), lambda draw: dataset.name(draw.index), len(dataset)
-    )
+    return _source(dataset, lambda draw: vqa_example(dataset[draw.index]), makes_image=False)
 
 
 def caption_source(dataset: ShardDataset, seed: int, text_dropout: float) -> ExampleSource:
     """Text-to-image examples of a captioned dataset."""
-    return ExampleSource(
-        lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout),
-        lambda draw: dataset.name(draw.index),
-        len(dataset),
-        makes_image=True,
-    )
+    return _source(dataset, lambda draw: caption_example(dataset[draw.index], draw, seed, text_dropout))
 
 
 def edit_source(dataset: ShardDataset) -> ExampleSource:
     """Examples of a dataset with edits."""
-    return ExampleSource(
-        lambda draw: edit_example(dataset[draw.index]),
-        lambda draw: dataset.name(draw.index),
-        len(dataset),
-        makes_image=True,
-    )
+    return _source(dataset, lambda draw: edit_example(dataset[draw.index]))
 
 
 def sharpen_source(dataset: ShardDataset, seed: int) -> ExampleSource:
     """Super-resolution examples of the images of a dataset."""
-    return ExampleSource(
-        lambda draw: sharpen_example(dataset[draw.index], draw, seed),
-        lambda draw: dataset.name(draw.index),
-        len(dataset),
-        makes_image=True,
-    )
+    return _source(dataset, lambda draw: sharpen_example(dataset[draw.index], draw, seed))
 
 
 def proxy_source(
@@ -165,4 +152,4 @@ def proxy_source(
     def make(draw: Draw) -> Example:
         return proxy_example(proxy, source[draw.index], target_of(draw.index), draw, seed, text_dropout)
 
-    return ExampleSource(make, lambda draw: source.name(draw.index), len(source), makes_image=True)
+    return _source(source, make)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from sgt.data.mixture import Draw
 from sgt.models.examples import Example, InputImage
+from sgt.models.trainable import Trainable
 from sgt.training.batch_loader import example_seed
 
 # Of the flow; 1 is noise.
@@ -30,6 +31,28 @@ def swapped(example: Example, other: Example) -> Example:
     """An example that shows the input image of another one."""
     (shown,) = (part for part in other if isinstance(part, InputImage))
     return [shown if isinstance(part, InputImage) else part for part in example]
+
+
+def paired_errors(
+    model: Trainable, examples: Sequence[Example], others: Sequence[Example], seeds: Sequence[int], at_once: int
+) -> tuple[list[float], list[float]]:
+    """Flow error of each example, and with another image in its place, with the same noise.
+
+    Args:
+        model: in evaluation mode.
+        examples, others: as many of each; see :func:`swapped`.
+        seeds: one per example, of its noise.
+        at_once: how many are computed together.
+    """
+
+    def errors(some: Sequence[Example]) -> list[float]:
+        found = list[float]()
+        for start in range(0, len(some), at_once):
+            part = slice(start, start + at_once)
+            found += model.velocity_errors(some[part], seeds[part], TIME).tolist()
+        return found
+
+    return errors(examples), errors(others)
 
 
 def use_of(right: Sequence[float], wrong: Sequence[float]) -> float:

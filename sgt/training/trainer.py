@@ -90,6 +90,10 @@ class Trainer:
         """Whether all steps are done."""
         return self.step == self.config.steps
 
+    def is_due(self, every: int) -> bool:
+        """Whether what is done every so many steps, and after the last one, is due now; 0: after the last one alone."""
+        return self.is_finished or (every > 0 and self.step % every == 0)
+
     def fit(self) -> dict[str, Tensor] | None:
         """Train to the last step, from the newest checkpoint if there is one.
 

@@ -5,7 +5,7 @@ from sgt.models.trainable import Trainable
 from sgt.training.batch_loader import ExampleSource, StepBatch
 from sgt.training.callbacks.callback import Callback
 from sgt.training.distributed import DistributedContext
-from sgt.training.image_use import TIME, held_out_draw, noise_seed, swapped, use_of
+from sgt.training.image_use import held_out_draw, noise_seed, paired_errors, swapped, use_of
 
 
 class ImageUse(Callback):
@@ -39,8 +39,7 @@ class ImageUse(Callback):
 
     def post_train_batch(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
-        due = self._every and self.trainer.step % self._every == 0
-        if due or self.trainer.is_finished:
+        if self.trainer.is_due(self._every):
             self.trainer.metrics["validation_use"] = self._measure()
 
     def _measure(self, batches: int | None = None) -> float:
@@ -56,10 +55,9 @@ class ImageUse(Callback):
             examples = [self._example(place) for place in own]
             others = [self._example((place + 1) % self._count) for place in own]
             seeds = [noise_seed(place) for place in own]
-            of_right = self.model.velocity_errors(examples, seeds, TIME).tolist()
-            of_wrong = self.model.velocity_errors(list(map(swapped, examples, others)), seeds, TIME).tolist()
+            pairs = paired_errors(self.model, examples, list(map(swapped, examples, others)), seeds, len(examples))
             if self.context.rank < len(places):
-                for place, *errors in zip(own, of_right, of_wrong, strict=True):
+                for place, *errors in zip(own, *pairs, strict=True):
                     right[place], wrong[place] = errors
         self.model.network.train()
         sums = self.context.all_reduce_sum_on_device([*right, *wrong])

@@ -23,8 +23,7 @@ class TowerMonitor(Callback):
 
     def post_train_batch(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
-        due = self._every and self.trainer.step % self._every == 0
-        if due or self.trainer.is_finished:
+        if self.trainer.is_due(self._every):
             self.trainer.metrics |= self.measure().metrics()
 
     def measure(self) -> TowerHealth:

@@ -54,8 +54,7 @@ class Validation(Callback):
 
     def post_train_batch(self, batch: StepBatch) -> None:
         """See :class:`Callback`."""
-        due = self._every and self.trainer.step % self._every == 0
-        if due or self.trainer.is_finished:
+        if self.trainer.is_due(self._every):
             self.trainer.metrics |= self._validate()
 
     def _validate(self, batches: int | None = None) -> Metrics:
