@@ -44,7 +44,8 @@ def describe(study: LoadedStudy) -> list[str]:
             lines.append(f"data.{part}: the first {many(subset.limit, 'sample')} of {subset.dataset}")
     for name, benchmark in study.benchmarks.items():
         protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
-        lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {benchmark.dataset}")
+        rows = benchmark.dataset or ", ".join(benchmark.data_downloads)
+        lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {rows}")
     lines += Costs(study).lines()
     for run in study.runs:
         steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model, run.arm).steps

@@ -3,7 +3,6 @@
 import argparse
 
 from sgt.commands.arguments import add_study, require_positive
-from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
 from sgt.study.load import load_study
 from sgt.training.screening import check_items, processors, screened
@@ -31,4 +30,4 @@ def run(args: argparse.Namespace) -> None:
     screening.check_training(study.study.data.max_bad)
     for benchmark in study.benchmarks.values():
         if benchmark.dataset == args.dataset:
-            check_items(study, benchmark, open_dataset(screening.folder))
+            check_items(study, benchmark, args.dataset)

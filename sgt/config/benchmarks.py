@@ -7,6 +7,7 @@ are plugins: importing the package :data:`TASKS` enters each task's ``Options`` 
 them up by the name of the task, and pydantic checks the whole file in one pass.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field, model_validator
@@ -80,9 +81,15 @@ class Benchmark(Strict):
     name: Name = Field(description="as in the file's name")
     task: Name = Field(description="file of sgt/evaluation/tasks, written with dashes")
     version: Count = Field(description="to be raised when anything changes what models are given")
-    dataset: Name = Field(description="dataset of the study that the rows come from")
+    dataset: Name | None = Field(
+        None, description="dataset of the study that the rows come from, unless they are fetched"
+    )
     protocol: Name = Field(OFFICIAL, description="which of the task's ways to prompt models and to read replies")
-    samples: Count | None = Field(None, description="how many samples of the dataset, from the first; all if left out")
+    samples: Count | None = Field(
+        None,
+        description="how many samples, from the first: of the dataset, or images with their questions of a fetched "
+        "benchmark; all if left out",
+    )
 
     @model_validator(mode="after")
     def _own_folder(self) -> "Benchmark":
@@ -94,6 +101,19 @@ class Benchmark(Strict):
     def system(self) -> str | None:
         """A text before everything else that a model is given."""
         return None
+
+    @model_validator(mode="after")
+    def _rows_from_one_place(self) -> "Benchmark":
+        if self.dataset is None and not self.data_downloads:
+            raise ValueError("dataset: the rows come from a dataset of the study: name it")
+        if self.dataset is not None and self.data_downloads:
+            raise ValueError("dataset: the rows are read where they were fetched: remove it")
+        return self
+
+    @property
+    def data_downloads(self) -> tuple[str, ...]:
+        """Names of the downloads that the rows are read from, each the value of a field; none if a dataset has them."""
+        return ()
 
     @property
     def downloads(self) -> tuple[str, ...]:
@@ -114,8 +134,9 @@ class Benchmark(Strict):
 
     @property
     def _folders(self) -> set[str]:
-        """Fields that name downloads: where a model lies decides nothing."""
-        return {field for field in type(self).model_fields if getattr(self, field) in self.downloads}
+        """Fields that name downloads: where a model or a benchmark lies decides nothing."""
+        named = (*self.downloads, *self.data_downloads)
+        return {field for field in type(self).model_fields if getattr(self, field) in named}
 
     def item_texts(self, record: dict, where: str) -> list[str]:
         """The questions or prompts of one sample, so that a study can check early that every model can take them.
@@ -141,6 +162,36 @@ class AnswerBenchmark(Benchmark):
         return self.decoding.system
 
 
+class FetchedBenchmark(AnswerBenchmark):
+    """A published benchmark that the model answers in words. Its rows are read where they were fetched.
+
+    Attributes:
+        token_limits: by name of a protocol, how many tokens an answer may have, unless ``decoding`` says it.
+        published_rows: how many rows are published, for estimates.
+    """
+
+    token_limits: ClassVar[Mapping[str, int]]
+    published_rows: ClassVar[int]
+
+    download: Name = Field(description="entry of config/data/downloads.yaml that has the rows")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _decoding_of_the_protocol(cls, content: object) -> object:
+        if not isinstance(content, dict):
+            return content
+        limit = cls.token_limits.get(str(content.get("protocol")))
+        decoding = content.get("decoding", {})
+        if limit is None or not isinstance(decoding, dict):
+            return content
+        return {**content, "decoding": {"max_new_tokens": limit, **decoding}}
+
+    @property
+    def data_downloads(self) -> tuple[str, ...]:
+        """The one with the rows."""
+        return (self.download,)
+
+
 class RatedAnswerBenchmark(AnswerBenchmark):
     """The model answers in words, and rates given continuations besides, such as the right answer."""
 
@@ -160,6 +211,7 @@ class ImageBenchmark(Benchmark):
     edits: ClassVar[bool] = False
     smallest_side: ClassVar[int] = 1
 
+    dataset: Name = Field(description="dataset of the study that the prompts come from")
     sampling: SamplingOptions
 
     @property

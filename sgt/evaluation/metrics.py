@@ -3,10 +3,16 @@
 A score file holds one table of items, as columns, and the description of each metric. A metric is the mean of one
 column over some of the items; :func:`items_of` selects them, the same way when a run is scored and when runs are
 compared.
+
+Of two kinds of metric, that mean is worked out first: a ratio of two columns' sums (F1), and a weighted mean over
+strata, each with a mean or ratio of its own (CV-Bench's sources). Each item then has a value such that the mean of all
+values is the metric, and their spread that of the metric: the metric, and on top what a little more of this item would
+change (its influence, as in the infinitesimal jackknife: Efron 1982, chapter 6). So intervals, paired differences and
+several seeds need to know means alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +35,10 @@ class Metric:
         aggregation: ``mean`` over rows, or ``all``: over groups of rows, where a group counts as its lowest row (both
             questions of a pair right, or all rotations of a multiple-choice question).
         group: for ``all``, the column whose equal values make a group.
+        over: of a ratio, the column whose sum is divided by; the sum of ``column`` is what is divided.
+        strata: a column whose equal values make a stratum: the metric is the weighted mean of the strata's own, whose
+            sizes are fixed.
+        weights: of the strata that count, by their value; None weighs all alike.
         cluster: the unit of resampling: the column whose equal values are not independent of each other, in the
             singular (``scene``, ``image``). ``id`` if every row is independent.
         unit: what the value is, for the axes of figures.
@@ -45,6 +55,9 @@ class Metric:
     where: Mapping[str, Sequence[str]] = field(default_factory=dict)
     aggregation: Literal["mean", "all"] = "mean"
     group: str | None = None
+    over: str | None = None
+    strata: str | None = None
+    weights: Mapping[str, float] | None = None
     cluster: str = "id"
     unit: str = "share"
     range: tuple[float | None, float | None] = (0.0, 1.0)
@@ -56,6 +69,10 @@ class Metric:
     def __post_init__(self) -> None:
         if (self.aggregation == "all") != (self.group is not None):
             raise ValueError(f"metric {self.name}: aggregation 'all' needs a group, and no other has one")
+        if self.group is not None and (self.over or self.strata):
+            raise ValueError(f"metric {self.name}: groups of rows have neither ratios nor strata")
+        if self.weights is not None and self.strata is None:
+            raise ValueError(f"metric {self.name}: weights are of strata: name their column")
 
     def estimate(self, values: np.ndarray, clusters: Sequence[str]) -> Estimate:
         """Mean and 95% interval of items (n,), or of seeds × items, by their clusters: of bounded values Wilson's."""
@@ -74,7 +91,8 @@ class Items:
     Attributes:
         ids: of each item: the row, or the group of rows.
         clusters: of each item.
-        values: fp64 (n,), or (seeds, n); NaN where a run has none.
+        values: fp64 (n,), or (seeds, n), whose mean is the metric; NaN where a run has none. Of a ratio, and over
+            strata, each is the metric and what a little more of the item would change: it may be outside the range.
     """
 
     ids: list[str]
@@ -89,7 +107,33 @@ def items_of(metric: Metric, columns: Columns) -> Items:
         metric: selects them.
         columns: of one score file; all as long as ``id``.
     """
-    return _items(metric, columns, metric.column, np.min)
+    items = _items(metric, columns, metric.column, np.min)
+    if metric.over is None and metric.strata is None:
+        return items
+    chosen = _chosen(metric, columns)
+    below = [1.0] * len(chosen) if metric.over is None else [columns[metric.over][row] for row in chosen]
+    stratum_of = [""] * len(chosen) if metric.strata is None else [columns[metric.strata][row] for row in chosen]
+    values = _with_influence(items.values, np.array(below, float), stratum_of, metric.weights)
+    return replace(items, values=values)
+
+
+def _with_influence(
+    above: np.ndarray, below: np.ndarray, stratum_of: Sequence[str], weights: Mapping[str, float] | None
+) -> np.ndarray:
+    """Per item, the weighted mean over strata of each one's sum of ``above`` over that of ``below``, and its influence.
+
+    A stratum that has a weight and no items leaves nothing known: NaN.
+    """
+    names, of = np.unique(np.asarray(stratum_of, str), return_inverse=True)
+    if weights is not None and set(names) != set(weights):
+        return np.full(len(above), np.nan)
+    share = np.array([1.0 if weights is None else weights[name] for name in names])
+    share /= share.sum()
+    totals = np.bincount(of, below)
+    with np.errstate(invalid="ignore"):
+        ratios = np.bincount(of, above) / totals
+        influence = (share / totals)[of] * (above - ratios[of] * below)
+    return (share * ratios).sum() + len(above) * influence
 
 
 def shared_items(items: Sequence[Items]) -> list[Items]:
@@ -109,11 +153,7 @@ def shared_items(items: Sequence[Items]) -> list[Items]:
 
 
 def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np.ndarray], float]) -> Items:
-    chosen = [
-        row
-        for row in range(len(columns["id"]))
-        if all(columns[name][row] in wanted for name, wanted in metric.where.items())
-    ]
+    chosen = _chosen(metric, columns)
     values = columns.get(column)
     value_of = np.array([np.nan if values is None else values[row] for row in chosen], float)
     cluster_of = [columns[metric.cluster][row] for row in chosen]
@@ -126,22 +166,35 @@ def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np
     return Items(list(members), [cluster_of[places[0]] for places in members.values()], grouped)
 
 
+def _chosen(metric: Metric, columns: Columns) -> list[int]:
+    """Places of the rows that count."""
+    rows = range(len(columns["id"]))
+    return [row for row in rows if all(columns[name][row] in wanted for name, wanted in metric.where.items())]
+
+
 def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
-    """A metric of one run: ``value``, ``low``, ``high``, ``n`` and, if it is known, ``chance``; None without items.
+    """A metric of one run: ``value``, ``low``, ``high``, ``n`` and, if it is known, ``chance``.
+
+    Returns:
+        None without items, or if a stratum that has a weight has none.
 
     Raises:
         SgtError: the metric names a column that is not there, or a value lies outside its range.
     """
     where, remedy = f"metric {metric.name}", "correct the task's metrics"
-    named = {metric.column, metric.cluster, *metric.where, *filter(None, (metric.group, metric.chance))}
+    optional = (metric.group, metric.over, metric.strata, metric.chance)
+    named = {metric.column, metric.cluster, *metric.where, *filter(None, optional)}
     if missing := sorted(named - set(columns)):
         raise SgtError(where, f"no column {missing[0]!r} (there are {', '.join(columns)})", remedy)
     items = items_of(metric, columns)
     if not items.ids:
         return None
+    if np.isnan(items.values).all():
+        return None
     low, high = metric.range
     least, most = (-np.inf if low is None else low), (np.inf if high is None else high)
-    if ((items.values < least) | (items.values > most)).any():
+    values = items.values if metric.over is None and metric.strata is None else items.values.mean()
+    if ((values < least) | (values > most)).any():
         raise SgtError(where, f"a value is outside [{least}, {most}]", remedy)
     summed = vars(metric.estimate(items.values, items.clusters))
     if metric.chance is None:

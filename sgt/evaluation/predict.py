@@ -23,11 +23,10 @@ from sgt.config.benchmarks import (
     SamplingOptions,
 )
 from sgt.config.models import Model
-from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.predictions import join_predictions, prediction_file, write_predictions
-from sgt.evaluation.task import AnyReply, Row, Task
+from sgt.evaluation.task import AnyReply, Row, Samples, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
 from sgt.models.interface import Sampling
@@ -58,19 +57,20 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
     spec = study.models[run.model]
     torch.set_num_threads(spec.predict.threads)
     results = Results(study)
-    require_current(results.dataset(benchmark.dataset), results.run(run))
+    require_current(*results.rows_of(benchmark), results.run(run))
     record = read_run(study, run)
-    dataset = open_dataset(study.dataset_dir(benchmark.dataset))
-    check_items(study, benchmark, dataset)
+    if benchmark.dataset is not None:
+        check_items(study, benchmark, benchmark.dataset)
     folder = study.prediction_dir(run, benchmark.name)
     identity = prediction_identity(study, run, benchmark, record["checkpoint_sha256"])
     work = folder / "work" / digest(identity)[:16]
     work.mkdir(parents=True, exist_ok=True)
 
     task = make_task(benchmark)
+    samples = task.open(study.rows_dirs(benchmark))
     reply = replier(load_model(spec, checkpoint_of(study, run)), spec, task)
     file = folder / prediction_file(benchmark)
-    count = join_predictions(_predict_chunks(task, dataset, work, file.suffix, reply), file)
+    count = join_predictions(_predict_chunks(task, samples, work, file.suffix, reply), file)
     meta = {
         "identity": identity,
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
@@ -91,17 +91,17 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
 
 
 def _predict_chunks(
-    task: Task, dataset: ShardDataset, work: Path, suffix: str, reply: Callable[[list[Row]], Sequence[AnyReply]]
+    task: Task, samples: Samples, work: Path, suffix: str, reply: Callable[[list[Row]], Sequence[AnyReply]]
 ) -> list[Path]:
     """Predict the chunks that are not there yet; returns the files of all chunks, in order."""
-    total = min(task.options.samples or len(dataset), len(dataset))
+    total = min(task.options.samples or len(samples), len(samples))
     starts = range(0, total, SAMPLES_PER_CHUNK)
     parts = [work / f"part-{start:07d}{suffix}" for start in starts]
     progress = Progress("samples", total)
     for start, part in zip(starts, parts, strict=True):
         chunk = range(start, min(start + SAMPLES_PER_CHUNK, total))
         if not part.exists():
-            rows = list(task.rows(dataset[index] for index in chunk))
+            rows = list(task.rows(samples[index] for index in chunk))
             write_predictions(part, rows, reply(rows))
         progress.add(len(chunk))
     return parts

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from sgt.atomic import sha256
@@ -71,6 +72,7 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
         "counts": {"predicted": meta["count"], "scored": count},
         "statuses": scored.statuses,
         "metrics": scored.metrics,
+        "other_protocols": _other_protocols(task, file),
         "chance_definition": task.chance_definition,
         "evaluator": task.evaluator,
         "hashes": {
@@ -87,6 +89,16 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
     for name, metric in scored.metrics.items():
         chance = f"  chance {metric['chance']:.3f}" if "chance" in metric else ""
         log.info("%-24s %.3f  [%.3f, %.3f]  n %d%s", name, *(metric[k] for k in ("value", "low", "high", "n")), chance)
+
+
+def _other_protocols(task: Task, predictions: Path) -> dict[str, dict]:
+    """Metrics and statuses of the same replies under every other protocol that asks the same, by its name."""
+    found = {}
+    for name in task.other_protocols:
+        other = make_task(task.options.model_copy(update={"protocol": name}))
+        scored = score_predictions(other, read_predictions(predictions))
+        found[name] = {"metrics": scored.metrics, "statuses": scored.statuses}
+    return found
 
 
 def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply]]) -> Scored:

@@ -7,12 +7,13 @@ of the replies; predicting, scoring and reporting do the rest and know no task.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 from PIL import Image
 
 from sgt.config.benchmarks import Benchmark
-from sgt.data.shards import Sample
+from sgt.data.dataset import open_dataset
 from sgt.evaluation.metrics import Metric
 from sgt.models.requests import Likelihood, RatedReply, Reply, Request
 
@@ -23,6 +24,16 @@ Status = Literal["direct", "cue", "text", "ambiguous", "none"]
 # Of a task that is answered in words (a RatedReply, if continuations are rated too), of one that only rates
 # continuations, and of one whose images are made.
 AnyReply = Reply | Sequence[Likelihood] | Image.Image
+
+
+class Samples(Protocol):
+    """What the rows of a benchmark are made of, by index."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
 OneReply = TypeVar("OneReply", Reply, RatedReply, Sequence[Likelihood], Image.Image)
 
 
@@ -100,8 +111,19 @@ class Task(ABC, Generic[OneReply]):
     def __init__(self, options: Benchmark) -> None:
         self.options = options
 
+    def open(self, folders: Sequence[Path]) -> "Samples":
+        """What the rows are made of, in order, each a sample: by default those of a dataset's shards.
+
+        Args:
+            folders: of the dataset; of a fetched benchmark, of each of its ``data_downloads``.
+
+        Raises:
+            SgtError: something is missing or not as it must be.
+        """
+        return open_dataset(folders[0])
+
     @abstractmethod
-    def rows(self, samples: Iterable[Sample]) -> Iterator[Row]:
+    def rows(self, samples: Iterable[Any]) -> Iterator[Row]:
         """The rows of some samples, in order. It is called for a few samples at a time.
 
         Raises:
@@ -153,6 +175,11 @@ class Task(ABC, Generic[OneReply]):
     @abstractmethod
     def metrics(self, rows: Sequence[Row]) -> Sequence[Metric]:
         """The metrics, in the order of the tables. Those without items are left out."""
+
+    @property
+    def other_protocols(self) -> Sequence[str]:
+        """Protocols that ask what this one's asks, so that the same replies are also read by their rules."""
+        return ()
 
     @property
     @abstractmethod

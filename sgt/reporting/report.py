@@ -120,7 +120,7 @@ def _evaluations(scores: Scores) -> list[dict]:
             {
                 "name": name,
                 "version": spec.version,
-                "dataset": spec.dataset,
+                "dataset": spec.dataset or ", ".join(spec.data_downloads),
                 "options": yaml.safe_dump(score["options"], default_flow_style=True, width=10_000).strip(),
                 "evaluator": json.dumps(score["evaluator"]),
                 "data": score["hashes"]["data"],

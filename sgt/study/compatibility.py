@@ -32,6 +32,8 @@ def check_compatibility(study: "LoadedStudy") -> None:
 
 
 def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
+    if benchmark.dataset is None:
+        return
     dataset = study.study.datasets.get(benchmark.dataset)
     if dataset is None:
         problem = f"benchmark {benchmark.name} needs dataset {benchmark.dataset!r}"

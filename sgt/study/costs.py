@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgt.config.benchmarks import ImageBenchmark
+from sgt.config.benchmarks import Benchmark, FetchedBenchmark, ImageBenchmark
 from sgt.config.datasets import Samples, TypicalText
 from sgt.config.downloads import load_download
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
@@ -162,6 +162,7 @@ class Costs:
         paths += study.fetched_models
         folders = {dataset.download for dataset in used if dataset.source != "toyworld"}
         folders |= {Path(path).name for path in paths if study.is_fetched(path)}
+        folders |= {name for benchmark in study.benchmarks.values() for name in benchmark.data_downloads}
         sizes = {name: _gigabytes(name) for name in sorted(folders)}
         return GB * sum(size or 0 for size in sizes.values()), [name for name, size in sizes.items() if size is None]
 
@@ -178,9 +179,9 @@ class Costs:
         study = self.study
         total, spec = 0.0, study.models[run.model]
         for benchmark in study.benchmarks.values():
-            dataset = study.study.datasets[benchmark.dataset]
-            count = benchmark.samples or dataset.count
+            count = benchmark.samples or _samples(study, benchmark)
             if isinstance(benchmark, ImageBenchmark):
+                dataset = study.study.datasets[benchmark.dataset]
                 side = rules_of(spec.family).target_side(spec, benchmark.image_side(dataset))
                 total += count * side**2 * DRAWN
             else:
@@ -191,6 +192,12 @@ class Costs:
             # What is made, and beside it the input and the true target at their own size.
             total += study.study.data.held_out_samples * (side**2 + 2 * dataset.sample_pixels) * DRAWN
         return total
+
+
+def _samples(study: LoadedStudy, benchmark: Benchmark) -> int:
+    if isinstance(benchmark, FetchedBenchmark):
+        return benchmark.published_rows
+    return study.study.datasets[str(benchmark.dataset)].count
 
 
 def _gigabytes(name: str) -> float | None:

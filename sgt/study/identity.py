@@ -64,7 +64,7 @@ def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, chec
         "model": _inference_settings(study, run),
         "options": benchmark.prediction_options,
         "version": benchmark.version,
-        "data": _dataset(study, benchmark.dataset),
+        "data": _rows(study, benchmark),
         "schema": PREDICTION_SCHEMA,
     }
 
@@ -144,6 +144,13 @@ def _sha256(path: Path, written: int) -> str:
 def _dataset(study: LoadedStudy, name: str) -> Identity:
     wanted = dataset_identity(study.study.datasets[name], study.download_of(name))
     return {"made": wanted, "content": dataset_content(study.dataset_dir(name))}
+
+
+def _rows(study: LoadedStudy, benchmark: Benchmark) -> Identity:
+    """What a benchmark's rows are made from: a dataset, or what was fetched."""
+    if benchmark.dataset is not None:
+        return _dataset(study, benchmark.dataset)
+    return {"content": digest([fetched_content(folder) for folder in study.rows_dirs(benchmark)])}
 
 
 def _training_data(study: LoadedStudy, subset: Subset) -> Identity:

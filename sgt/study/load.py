@@ -223,7 +223,7 @@ class LoadedStudy:
         if named := data.held_out or (data.validation and data.validation.dataset):
             names = [named]
         else:
-            names = [each.dataset for each in (benchmark, *self.benchmarks.values()) if each]
+            names = [each.dataset for each in (benchmark, *self.benchmarks.values()) if each and each.dataset]
         proxies = [self.proxy(name) for name in self.distinct_proxies]
 
         def has_all(name: str) -> bool:
@@ -238,7 +238,7 @@ class LoadedStudy:
         trained = (data.vqa, data.validation) if set(self.study.arms) - {ARM_WITHOUT_TRAINING} else ()
         names = [subset.dataset for subset in trained if subset]
         names += [self.images(arm) for arm in self.proxy_arms]
-        names += [benchmark.dataset for benchmark in self.benchmarks.values()]
+        names += [benchmark.dataset for benchmark in self.benchmarks.values() if benchmark.dataset]
         return list(dict.fromkeys(names))
 
     @property
@@ -264,6 +264,12 @@ class LoadedStudy:
         for name, benchmark in self.benchmarks.items():
             named |= {Path(folder): str(self.benchmark_file(name)) for folder in benchmark.downloads}
         return named
+
+    def rows_dirs(self, benchmark: Benchmark) -> list[Path]:
+        """The folders that a benchmark's rows are read from: its dataset's, or those that were fetched."""
+        if benchmark.dataset is not None:
+            return [self.dataset_dir(benchmark.dataset)]
+        return [self.download_dir(name) for name in benchmark.data_downloads]
 
     def is_fetched(self, folder: Path | str) -> bool:
         """Whether a folder is one that `sgt fetch` fills."""

@@ -179,6 +179,10 @@ class Results:
 
         return Result(path, wanted, lambda: run_record(path), command=self._command("train", run))
 
+    def rows_of(self, benchmark: Benchmark) -> list[Result]:
+        """What a benchmark's rows are read from, if the study makes it."""
+        return [] if benchmark.dataset is None else [self.dataset(benchmark.dataset)]
+
     def prediction(self, run: Run, benchmark: Benchmark) -> Result:
         """A run's predictions on a benchmark."""
         path = self.study.prediction_dir(run, benchmark.name) / "meta.json"

@@ -25,6 +25,9 @@ def check_sources(study: "LoadedStudy") -> None:
         if spec.source != "toyworld":
             folder = study.download_dir(spec.download)
             _require_fetchable(folder, "dataset", f"{study.path}: datasets.{name}.download")
+    for name, benchmark in study.benchmarks.items():
+        for download in benchmark.data_downloads:
+            _require_fetchable(study.download_dir(download), "dataset", f"{study.benchmark_file(name)}: download")
     for folder, where in study.fetched_models.items():
         if study.is_fetched(folder):
             _require_fetchable(folder, "model", where)

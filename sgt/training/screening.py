@@ -101,15 +101,21 @@ def screened(study: LoadedStudy, name: str, workers: int | None = None) -> Scree
     return Screening(folder, counts, refused)
 
 
-def check_items(study: LoadedStudy, benchmark: Benchmark, dataset: ShardDataset) -> None:
+def check_items(study: LoadedStudy, benchmark: Benchmark, name: str) -> None:
     """Check that every model of the study can take all items of a benchmark, none of which may be left out.
+
+    Args:
+        study: its models.
+        benchmark: what is asked.
+        name: of the benchmark's dataset.
 
     Raises:
         SgtError: a model cannot take an item; or see :func:`screened`.
     """
+    dataset = open_dataset(study.dataset_dir(name))
     items = min(benchmark.samples or len(dataset), len(dataset))
     places = {dataset.place(index) for index in range(items)}
-    screening = screened(study, benchmark.dataset)
+    screening = screened(study, name)
     use = DatasetUse("benchmark", benchmark=benchmark).name
     bad = [one for one in screening.refused if use in one.uses and (one.shard, one.key) in places]
     if bad:

@@ -156,7 +156,7 @@ def test_a_study_whose_parts_do_not_fit(changes, field, said, checked, written):
         (GENERATION_FILE, GENERATION, "sampling.negative_prompt", "blur", "sampling.negative_prompt", "not BAGEL's"),
         (GENERATION_FILE, GENERATION, "sampling.cfg_interval", [0.8, 0.2], "sampling", "0.8 is above 0.2"),
         (GENERATION_FILE, GENERATION, "name", "targets", "name", "is the name of a result of proxy arms"),
-        (GENERATION_FILE, GENERATION, "task", "toyworld", "task", "no task 'toyworld'; use one of toyworld-gen"),
+        (GENERATION_FILE, GENERATION, "task", "toyworld", "task", "no task 'toyworld'; use one of "),
         (GENERATION_FILE, GENERATION, "task", None, "task", "missing; add it"),
         (GENERATION_FILE, GENERATION, "protocol", "paper", "protocol", "should be 'official'"),
         (GENERATION_FILE, GENERATION, "protocol", {"kind": "generation"}, "protocol", "is now a name: name the task"),

@@ -234,8 +234,11 @@ def trained_run(wildcards) -> Path:
 
 
 def benchmark_data(wildcards) -> list[Path]:
-    """The dataset of a benchmark."""
-    return dataset(STUDY.benchmarks[wildcards.benchmark].dataset)
+    """The dataset of a benchmark and the record of its screening, or the records of what its rows are read from."""
+    benchmark = STUDY.benchmarks[wildcards.benchmark]
+    if benchmark.dataset is None:
+        return [fetched(folder) for folder in STUDY.rows_dirs(benchmark)]
+    return [*dataset(benchmark.dataset), *screened(benchmark.dataset)]
 
 
 def models_to_score(wildcards) -> list[Path]:

@@ -2,7 +2,6 @@ rule predict:
     input:
         run=trained_run,
         data=benchmark_data,
-        screened=lambda wildcards: screened(STUDY.benchmarks[wildcards.benchmark].dataset),
         changed=unless_current(PREDICTIONS / "{benchmark}" / "meta.json"),
     output:
         PREDICTIONS / "{benchmark}" / "meta.json",

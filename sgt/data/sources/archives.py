@@ -52,6 +52,10 @@ class Archive:
             else:
                 self._members.setdefault(_plain(info.filename), []).append(info)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a member of this name."""
+        return _plain(name) in self._members
+
     def read(self, name: str) -> bytes:
         """The content of a member of at most ``MAX_MEMBER_BYTES``.
 

@@ -39,6 +39,7 @@ class ToyworldQA(Task[RatedReply]):
         scoring_fields = frozenset({"groups"})
 
         task: Literal["toyworld-qa"]
+        dataset: Name = Field(description="dataset of the study that the questions come from")
         protocol: Literal["official"] = "official"
         decoding: DecodingOptions = DecodingOptions(max_new_tokens=8)
         groups: dict[Name, Annotated[list[str], Field(min_length=1)]] = Field(

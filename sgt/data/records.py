@@ -1,0 +1,284 @@
+"""Records of published benchmarks, read where they were fetched: parquet, TSV with base64 images, JSON, CSV, and images
+in folders and zips.
+
+Every record is checked against a schema, a pydantic model, so that a column that is missing or of another type ends in
+one line. Images are decoded when they are needed. Names of images come from data, so they are looked up among the files
+that are there, never joined to a path.
+"""
+
+import base64
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar, overload
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sgt.data.images import decode_image
+from sgt.data.names import parts_of
+from sgt.data.shards import MAX_MEMBER_BYTES
+from sgt.data.sources.archives import Archive
+from sgt.errors import SgtError
+
+REMEDY = "fetch it again, or another revision"
+# Of a file that is read whole. The largest known, a TSV with its images, has 0.4 GB.
+MAX_TABLE_BYTES = 4 * 2**30
+
+
+class Record(BaseModel):
+    """One record as published; columns that a benchmark does not need are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def checked(schema: type[AnyRecord], content: Mapping[str, Any], where: str) -> AnyRecord:
+    """A record of this content.
+
+    Raises:
+        SgtError: a field is missing or not as the schema says; the line names it.
+    """
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "record"
+        raise SgtError(f"{where}: {field}", first["msg"], REMEDY) from None
+
+
+class Table(Sequence[AnyRecord], Generic[AnyRecord]):
+    """Records in their order. Derived classes find their images.
+
+    Attributes:
+        records: all of them.
+    """
+
+    def __init__(self) -> None:
+        self.records: list[AnyRecord] = []
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> AnyRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
+    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
+        return self.records[index]
+
+    def where(self, index: int) -> str:
+        """The place of a record, for messages."""
+        raise NotImplementedError
+
+    def image_bytes(self, index: int) -> bytes:
+        """The file of a record's image.
+
+        Raises:
+            SgtError: there is none.
+        """
+        raise NotImplementedError
+
+    def image(self, index: int) -> Image.Image:
+        """The image of a record, upright and RGB.
+
+        Raises:
+            SgtError: there is none, or it cannot be decoded.
+        """
+        return decode_image(self.image_bytes(index), f"{self.where(index)}: image")
+
+
+class ParquetTable(Table[AnyRecord]):
+    """Parquet files of one schema.
+
+    Args:
+        paths: in order.
+        schema: of a record, without its image.
+        image_column: of bytes, or of a struct with ``bytes`` as the hub writes images.
+
+    Raises:
+        SgtError: there is no file; or one is no parquet, lacks a column, or has a record that is not as it must be.
+    """
+
+    def __init__(self, paths: Sequence[Path], schema: type[AnyRecord], image_column: str = "image") -> None:
+        super().__init__()
+        self._image_column = image_column
+        # (path, row in the file) of each record.
+        self._places: list[tuple[Path, int]] = []
+        for path in paths:
+            rows = _parquet_rows(path, schema, image_column)
+            self.records += [checked(schema, row, f"{path}: row {number}") for number, row in enumerate(rows)]
+            self._places += [(path, number) for number in range(len(rows))]
+
+    def where(self, index: int) -> str:
+        """File and row, from 0."""
+        path, row = self._places[index]
+        return f"{path}: row {row}"
+
+    def image_bytes(self, index: int) -> bytes:
+        """See :meth:`Table.image_bytes`; the images of one file at a time are held."""
+        path, row = self._places[index]
+        found = _parquet_column(path, self._image_column)[row].as_py()
+        data = found.get("bytes") if isinstance(found, dict) else found
+        if not isinstance(data, bytes):
+            raise SgtError(f"{self.where(index)}: {self._image_column}", "no bytes of an image", REMEDY)
+        return data
+
+
+def _parquet_rows(path: Path, schema: type[Record], image_column: str) -> list[dict]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+        if missing := [name for name in (*_required(schema), image_column) if name not in names]:
+            raise SgtError(path, f"no column {missing[0]!r} (there are {', '.join(names)})", REMEDY)
+        return pq.read_table(path, columns=[name for name in schema.model_fields if name in names]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise SgtError(path, f"not readable as parquet ({' '.join(str(error).split())[:200]})", REMEDY) from None
+
+
+@lru_cache(maxsize=1)
+def _parquet_column(path: Path, column: str):
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, columns=[column]).column(0)
+
+
+class TsvTable(Table[AnyRecord]):
+    """A TSV with its images in base64, as VLMEvalKit writes them.
+
+    A record may share the image of another: its cell then holds that record's ``index``.
+
+    Args:
+        path: of the file.
+        schema: of a record, without its image.
+
+    Raises:
+        SgtError: it is too large, not text, lacks a column, or a record is not as the schema says.
+    """
+
+    def __init__(self, path: Path, schema: type[AnyRecord]) -> None:
+        super().__init__()
+        self.path = path
+        self._images: list[str] = []
+        self._of_index: dict[str, str] = {}
+        for number, row in enumerate(read_rows(path, [*_required(schema), "image"], "\t")):
+            image = row.pop("image")
+            self._of_index[row.get("index", "")] = image
+            self._images.append(image)
+            self.records.append(checked(schema, row, f"{path}: row {number}"))
+
+    def where(self, index: int) -> str:
+        """File and row, from 0."""
+        return f"{self.path}: row {index}"
+
+    def image_bytes(self, index: int) -> bytes:
+        """See :meth:`Table.image_bytes`."""
+        text = self._images[index]
+        try:
+            return base64.b64decode(self._of_index.get(text, text), validate=True)
+        except ValueError:
+            raise SgtError(f"{self.where(index)}: image", "not base64", REMEDY) from None
+
+
+def read_rows(path: Path, required: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
+    """The rows of a CSV or TSV with a header, without empty cells.
+
+    Raises:
+        SgtError: it is too large, not text, lacks a column, or a row has more or fewer cells than the header.
+    """
+    csv.field_size_limit(MAX_TABLE_BYTES)
+    with _text(path) as file:
+        try:
+            rows = csv.reader(file, delimiter=delimiter)
+            header = next(rows, [])
+            if missing := [name for name in required if name not in header]:
+                raise SgtError(path, f"no column {missing[0]!r} (there are {', '.join(header)})", REMEDY)
+            for number, row in enumerate(rows):
+                if len(row) != len(header):
+                    raise SgtError(f"{path}: row {number}", f"{len(row)} cells, the header has {len(header)}", REMEDY)
+                yield {name: cell for name, cell in zip(header, row, strict=True) if cell != ""}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise SgtError(path, f"not readable as a table ({error})", REMEDY) from None
+
+
+def read_json_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
+    """The records of a JSON list, of an object of records by name, or of JSON lines.
+
+    Raises:
+        SgtError: it is too large, none of these, or a record is not as the schema says.
+    """
+    with _text(path) as file:
+        try:
+            text = file.read()
+            lines = path.suffix == ".jsonl" or not text.lstrip().startswith("[")
+            found = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise SgtError(path, f"not a list of records in JSON ({error})", REMEDY) from None
+    return [checked(schema, each, f"{path}: record {number}") for number, each in enumerate(found)]
+
+
+@contextmanager
+def _text(path: Path) -> Iterator[IO[str]]:
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise SgtError(path, f"larger than {MAX_TABLE_BYTES} bytes", "do not use this file")
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            yield file
+    except FileNotFoundError:
+        raise SgtError(path, "not there", REMEDY) from None
+
+
+def _required(schema: type[Record]) -> list[str]:
+    return [name for name, field in schema.model_fields.items() if field.is_required()]
+
+
+class ImageFiles:
+    """The images in a folder and in the zips that lie in it, by the last part of their name or by their whole path.
+
+    Args:
+        folder: that was fetched; images lie at any depth of it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: dict[str, list[Path]] = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                self._files.setdefault(path.name, []).append(path)
+        self._archives = [Archive(path) for name, (path, *_) in self._files.items() if name.lower().endswith(".zip")]
+
+    def image(self, name: str) -> Image.Image:
+        """An image, upright and RGB.
+
+        Args:
+            name: as the data has it, with any folders; of several files with the same last part, the one whose path
+                ends with the whole name.
+
+        Raises:
+            SgtError: there is no such image, several, or it cannot be decoded.
+        """
+        parts = parts_of(name)
+        files = self._files.get(parts[-1], []) if parts else []
+        if len(files) > 1:
+            files = [path for path in files if path.parts[-len(parts) :] == tuple(parts)]
+        if len(files) == 1:
+            return decode_image(_bytes(files[0]), files[0])
+        if not files:
+            for archive in self._archives:
+                if archive.has(name):
+                    return decode_image(archive.read(name), f"{archive.path}: {name}")
+        problem = f"{len(files)} files are called {name!r}" if files else f"no image {name!r}, which the data names"
+        raise SgtError(self.folder, problem, REMEDY)
+
+
+def _bytes(path: Path) -> bytes:
+    if path.stat().st_size > MAX_MEMBER_BYTES:
+        raise SgtError(path, f"larger than {MAX_MEMBER_BYTES} bytes", "do not use this file")
+    return path.read_bytes()

@@ -1,0 +1,41 @@
+"""Every fetched benchmark, from small files in its real format through the commands to a score file."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from sgt.commands.main import main
+from sgt.config.benchmarks import OPTIONS, FetchedBenchmark
+from sgt.evaluation.tasks import TASKS
+from tests.conftest import sgt, write_study
+from tests.evaluation.tasks.published import record_fetched
+
+RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
+NAMES = [name for name in TASKS if issubclass(OPTIONS[name], FetchedBenchmark)]
+
+
+def written(name: str, folder: Path) -> None:
+    """The benchmark's small files, which its own tests write, as if they had been fetched."""
+    import_module(f"tests.evaluation.tasks.test_{name.replace('-', '_')}").write(folder)
+    record_fetched(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_predicted_and_scored(name, prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_study(tmp_path, benchmarks=[name], arms=["base"])
+    Path("base").symlink_to(prepared / "base")
+    file = Path(__file__).parents[3] / f"config/benchmarks/{name}.yaml"
+    (tmp_path / f"config/benchmarks/{name}.yaml").write_text(file.read_text())
+    written(name, tmp_path / "downloads" / name)
+    sgt("train", *RUN)
+    sgt("predict", *RUN, "--benchmark", name)
+    sgt("score", *RUN, "--benchmark", name)
+    score = json.loads((tmp_path / f"results/scores/micro/base/seed0/{name}.json").read_text())
+    assert score["counts"]["scored"] == score["counts"]["predicted"] > 0
+    assert sum(score["statuses"].values()) == score["counts"]["scored"]
+    assert score["metrics"] and score["other_protocols"].keys() <= set(TASKS[name].protocols)
+    assert all(0 <= metric["value"] <= 1 for metric in score["metrics"].values())
+    assert main(["predict", *RUN, "--benchmark", name]) == 0
