@@ -7,6 +7,7 @@ from sgt.commands.arguments import add_study
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.study.amounts import many
 from sgt.study.load import LoadedStudy, load_study
+from sgt.study.power import power_lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def describe(study: LoadedStudy) -> list[str]:
         protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
         rows = benchmark.dataset or ", ".join(benchmark.data_downloads)
         lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {rows}")
+    lines += power_lines(study)
     lines += Costs(study).lines()
     for run in study.runs:
         steps = 0 if run.arm == ARM_WITHOUT_TRAINING else study.recipe(run.model, run.arm).steps

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from sgt.config.datasets import Data, Dataset, Subset
-from sgt.config.fields import Folder, Name, Seed, Strict
+from sgt.config.fields import Count, Folder, Name, Seed, Strict
 from sgt.config.logging import Logging
 from sgt.config.proxies import ProxyOptions
 from sgt.config.recipe import Recipe
@@ -44,6 +44,9 @@ class Study(Strict):
     datasets: dict[Name, Dataset] = Field(description="by a name for `data`, models and benchmarks")
     data: Data = Field(description="which dataset is used for what")
     benchmarks: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/benchmarks")
+    limit: Count | None = Field(
+        None, description="samples of every benchmark, from the first, to try a study out; all if left out"
+    )
     logging: Logging = Field(Logging(), description="dashboards of trainings")
 
     @model_validator(mode="after")

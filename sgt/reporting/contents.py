@@ -1,6 +1,6 @@
 """Which tables and figures a study has, by what it compares; and what each figure shows."""
 
-from sgt.config.benchmarks import ImageBenchmark
+from sgt.config.benchmarks import FetchedBenchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.study.load import LoadedStudy
 
@@ -38,7 +38,8 @@ def figures_of(study: LoadedStudy) -> list[str]:
 
 def table_files(study: LoadedStudy) -> list[str]:
     """Names of the files that ``sgt tables`` writes of a study."""
-    names = ["main", "all", *(["treatment"] if study.proxy_arms else [])]
+    fetched = any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values())
+    names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
     return [*files, *(["outcomes.csv"] if compared_arms(study) else []), "metrics.json", "gains.csv"]
 

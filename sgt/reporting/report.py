@@ -15,6 +15,7 @@ from sgt.errors import SgtError
 from sgt.reporting.contents import CAPTIONS, figures_of
 from sgt.reporting.environments import environments
 from sgt.reporting.findings import findings, headline
+from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import note, pivot, tables_of, treatment_note, treatment_pivot
@@ -58,6 +59,8 @@ def write_report(study: LoadedStudy) -> None:
         runs=[_evidence(study, run) for run in study.runs],
         benchmarks=_evaluations(scores),
         chance=_chance(scores),
+        protocols=_protocols(scores),
+        protocols_note=protocols_note(),
         environments=used,
         stages=stage_times(study.results / "benchmarks").to_dict("records"),
         code=code_revision(),
@@ -91,6 +94,12 @@ def _treatment(scores: Scores) -> str:
         return ""
     people = treatment_pivot(treatment_rows(scores.study, scores.treatments))
     return people.to_html(index=False, border=0)
+
+
+def _protocols(scores: Scores) -> str:
+    """The table of protocols; empty without a fetched benchmark."""
+    rows = protocol_rows(scores)
+    return "" if rows.empty else protocol_pivot(rows).to_html(index=False, border=0)
 
 
 def _figures(study: LoadedStudy) -> dict[str, dict[str, str]]:

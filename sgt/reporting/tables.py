@@ -1,9 +1,9 @@
 """The study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
 
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
-of whether the arms learned their task. ``outcomes.csv`` has the differences from the control that the figure of this
-name shows. Two more files are for DVC, to compare studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv``
-(``dvc plots``).
+of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
+has the differences from the control that the figure of this name shows. Two more files are for DVC, to compare studies
+with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.contents import compared_arms
 from sgt.reporting.outcomes import outcomes_of
+from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
@@ -60,6 +61,10 @@ def write_tables(study: LoadedStudy) -> None:
         rows = treatment_rows(study, scores.treatments)
         people = treatment_pivot(rows)
         _write(folder / "treatment", rows, people, treatment_note(scores), latex_table(people))
+    rows = protocol_rows(scores)
+    if not rows.empty:
+        people = protocol_pivot(rows)
+        _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
     write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))

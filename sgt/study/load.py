@@ -324,7 +324,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     path = Path(path)
     study = read_yaml(path, StudyFile)
     models = {name: load_model_spec(name, path.parent / "models") for name in study.models}
-    benchmarks = {name: _load_benchmark(path.parent / "benchmarks", name) for name in study.benchmarks}
+    benchmarks = {name: _load_benchmark(path.parent / "benchmarks", name, study.limit) for name in study.benchmarks}
     loaded = LoadedStudy(path, study, models, benchmarks)
     require_own_results(loaded)
     require_versionable(loaded)
@@ -347,13 +347,15 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
     return spec
 
 
-def _load_benchmark(folder: Path, name: str) -> Benchmark:
+def _load_benchmark(folder: Path, name: str, limit: int | None) -> Benchmark:
     file = folder / f"{name}.yaml"
     task = read_yaml(file, TaskName).task
     import_module(TASKS)
     if task not in OPTIONS:
         raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {', '.join(OPTIONS)}")
-    return _load_named(folder, name, OPTIONS[task])
+    benchmark = _load_named(folder, name, OPTIONS[task])
+    limits = [each for each in (benchmark.samples, limit) if each is not None]
+    return benchmark.model_copy(update={"samples": min(limits, default=None)})
 
 
 def _load_named(folder: Path, name: str, kind: type[Named]) -> Named:

@@ -1,17 +1,19 @@
 """Every fetched benchmark, from small files in its real format through the commands to a score file."""
 
+import csv
 import json
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from sgt.commands.main import main
 from sgt.config.benchmarks import OPTIONS, FetchedBenchmark
 from sgt.evaluation.tasks import TASKS
+from sgt.reporting.protocols import STATUSES
 from tests.conftest import sgt, write_study
 from tests.evaluation.tasks.published import record_fetched
 
+ROOT = Path(__file__).parents[3]
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
 NAMES = [name for name in TASKS if issubclass(OPTIONS[name], FetchedBenchmark)]
 
@@ -22,20 +24,39 @@ def written(name: str, folder: Path) -> None:
     record_fetched(folder)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_predicted_and_scored(name, prepared, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_study(tmp_path, benchmarks=[name], arms=["base"])
+def study(name: str, prepared: Path, **changes) -> None:
+    """A study of the base alone on one benchmark, in the working directory."""
+    write_study(Path(), benchmarks=[name], arms=["base"], **changes)
     Path("base").symlink_to(prepared / "base")
-    file = Path(__file__).parents[3] / f"config/benchmarks/{name}.yaml"
-    (tmp_path / f"config/benchmarks/{name}.yaml").write_text(file.read_text())
-    written(name, tmp_path / "downloads" / name)
+    Path(f"config/benchmarks/{name}.yaml").write_text((ROOT / f"config/benchmarks/{name}.yaml").read_text())
+    written(name, Path("downloads", name))
+
+
+def scored(name: str) -> dict:
+    """Predict and score; returns the score file."""
     sgt("train", *RUN)
     sgt("predict", *RUN, "--benchmark", name)
     sgt("score", *RUN, "--benchmark", name)
-    score = json.loads((tmp_path / f"results/scores/micro/base/seed0/{name}.json").read_text())
+    return json.loads(Path(f"results/scores/micro/base/seed0/{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_predicted_and_scored(name, prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study(name, prepared)
+    score = scored(name)
     assert score["counts"]["scored"] == score["counts"]["predicted"] > 0
     assert sum(score["statuses"].values()) == score["counts"]["scored"]
     assert score["metrics"] and score["other_protocols"].keys() <= set(TASKS[name].protocols)
     assert all(0 <= metric["value"] <= 1 for metric in score["metrics"].values())
-    assert main(["predict", *RUN, "--benchmark", name]) == 0
+
+
+def test_replies_are_read_under_every_protocol_and_a_study_may_take_a_few_samples(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study("pope", prepared, limit=1)
+    assert scored("pope")["counts"]["scored"] == 12, "the questions about one image"
+    sgt("tables", "config/micro.yaml")
+    with open("results/tables/protocols.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["protocol"] for row in rows] == ["paper", "lmms-eval"] and {row["n"] for row in rows} == {"12"}
+    assert all(sum(float(row[status]) for status in STATUSES) == pytest.approx(1, abs=1e-5) for row in rows)
