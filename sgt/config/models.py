@@ -24,6 +24,12 @@ class Resources(Strict):
         return self
 
 
+class Prediction(Resources):
+    """What one job of prediction needs, and how many share the work."""
+
+    shards: Count = Field(1, description="jobs that predict a benchmark at the same time, each on its own resources")
+
+
 class Acceptance(Strict):
     """What a base model must reach on held-out scenes before anything is post-trained from it."""
 
@@ -100,7 +106,7 @@ class Model(Strict):
     precision: Precision = Field("fp32", description="of prediction; a recipe says its own")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
     train: Resources = Field(Resources(), description="what a training job needs")
-    predict: Resources = Field(Resources(), description="what a prediction job needs")
+    predict: Prediction = Field(Prediction(), description="what a prediction job needs")
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":

@@ -6,6 +6,8 @@ random draws depend on the benchmark alone, so the files are the same however of
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -44,12 +46,24 @@ from sgt.training.screening import check_items
 SAMPLES_PER_CHUNK = 20
 
 
-def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
-    """Predict every chunk, join them, and write ``meta.json`` last.
+@dataclass(frozen=True)
+class Shard:
+    """A share of the chunks: every ``of``-th, from the ``number``-th on, counted from 1."""
+
+    number: int
+    of: int
+
+
+def predict_benchmark(
+    study: LoadedStudy, run: Run, benchmark: Benchmark, command: str, shard: Shard | None = None
+) -> None:
+    """Predict every chunk that is not there yet, join them, and write ``meta.json`` last.
 
     Args:
         study, run, benchmark: what to predict.
         command: the command line, for the record.
+        shard: predict these chunks alone, and join nothing. Any number of processes may predict a shard each; a call
+            without one then finds every chunk, and needs no model.
 
     Raises:
         SgtError: the run or the dataset is missing, or not that of the study as it is.
@@ -68,9 +82,13 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
 
     task = make_task(benchmark)
     samples = task.open(study.rows_dirs(benchmark))
-    reply = replier(load_model(spec, checkpoint_of(study, run)), spec, task)
     file = folder / prediction_file(benchmark)
-    count = join_predictions(_predict_chunks(task, samples, work, file.suffix, reply), file)
+    # A process that only joins what others predicted loads no model.
+    reply = cache(lambda: replier(load_model(spec, checkpoint_of(study, run)), spec, task))
+    parts = _predict_chunks(task, samples, work, file.suffix, reply, shard or Shard(1, 1))
+    if shard is not None:
+        return
+    count = join_predictions(parts, file)
     meta = {
         "identity": identity,
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},
@@ -91,18 +109,23 @@ def predict_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, comman
 
 
 def _predict_chunks(
-    task: Task, samples: Samples, work: Path, suffix: str, reply: Callable[[list[Row]], Sequence[AnyReply]]
+    task: Task,
+    samples: Samples,
+    work: Path,
+    suffix: str,
+    reply: Callable[[], Callable[[list[Row]], Sequence[AnyReply]]],
+    shard: Shard,
 ) -> list[Path]:
-    """Predict the chunks that are not there yet; returns the files of all chunks, in order."""
+    """Predict the chunks of a shard that are not there yet; returns their files, in order."""
     total = min(task.options.samples or len(samples), len(samples))
-    starts = range(0, total, SAMPLES_PER_CHUNK)
-    parts = [work / f"part-{start:07d}{suffix}" for start in starts]
-    progress = Progress("samples", total)
-    for start, part in zip(starts, parts, strict=True):
-        chunk = range(start, min(start + SAMPLES_PER_CHUNK, total))
+    starts = range(0, total, SAMPLES_PER_CHUNK)[shard.number - 1 :: shard.of]
+    chunks = [range(start, min(start + SAMPLES_PER_CHUNK, total)) for start in starts]
+    parts = [work / f"part-{chunk.start:07d}{suffix}" for chunk in chunks]
+    progress = Progress("samples", sum(map(len, chunks)))
+    for chunk, part in zip(chunks, parts, strict=True):
         if not part.exists():
             rows = list(task.rows(samples[index] for index in chunk))
-            write_predictions(part, rows, reply(rows))
+            write_predictions(part, rows, reply()(rows))
         progress.add(len(chunk))
     return parts
 

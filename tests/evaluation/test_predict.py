@@ -103,6 +103,29 @@ def test_a_killed_prediction_goes_on_where_it_was(base, monkeypatch):
     assert next(read_shard(FOLDER / "toyworld-gen/images.tar")).key == second
 
 
+def test_shards_joined_are_one_prediction(base, monkeypatch):
+    monkeypatch.setattr(predict, "SAMPLES_PER_CHUNK", 2)
+    for benchmark in ("toyworld-qa", "toyworld-gen"):
+        words = ["predict", *RUN, "--benchmark", benchmark]
+        sgt(*words)
+        whole = predicted(benchmark)
+        shutil.rmtree(FOLDER / benchmark)
+        for number in (3, 1, 2):
+            sgt(*words, "--shard", f"{number}/3")
+            assert not (FOLDER / benchmark / "meta.json").exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(predict, "load_model", None)
+            sgt(*words)
+        assert predicted(benchmark) == whole
+
+
+@pytest.mark.parametrize("share", ["0/2", "3/2", "1", "1/0", "a/b"])
+def test_a_share_that_is_none_is_refused(base, capsys, share):
+    with pytest.raises(SystemExit):
+        main(["predict", *RUN, "--benchmark", "toyworld-qa", "--shard", share])
+    assert f"{share!r} is no share: write 2/8" in capsys.readouterr().err
+
+
 def fails(capsys, command: str, benchmark: str, *said: str) -> None:
     assert main([command, *RUN, "--benchmark", benchmark]) == 1
     (line,) = [line for line in capsys.readouterr().err.splitlines() if ": error: " in line]

@@ -143,6 +143,8 @@ wildcard_constraints:
     images="|".join(STUDY.study.datasets),
     download="[a-z0-9][a-z0-9_-]*",
     shard=r"shard-\d{5}",
+    number=r"\d+",
+    of=r"\d+",
 
 
 def shards(dataset: str) -> list[str]:
@@ -239,6 +241,13 @@ def benchmark_data(wildcards) -> list[Path]:
     if benchmark.dataset is None:
         return [fetched(folder) for folder in STUDY.rows_dirs(benchmark)]
     return [*dataset(benchmark.dataset), *screened(benchmark.dataset)]
+
+
+def shards_of_predictions(wildcards) -> list[str]:
+    """What the jobs that share a prediction leave; none if one job predicts all."""
+    count = STUDY.models[wildcards.model].predict.shards
+    folder = STUDY.prediction_dir(Run(wildcards.model, wildcards.arm, wildcards.seed), wildcards.benchmark)
+    return [f"{folder}/shard-{number}-of-{count}" for number in range(1, count + 1)] if count > 1 else []
 
 
 def models_to_score(wildcards) -> list[Path]:

@@ -1,7 +1,37 @@
+# A share of the predictions, of a model with several shards. What it predicts lies in a work folder until all are joined.
+rule predict_shard:
+    input:
+        run=trained_run,
+        data=benchmark_data,
+        changed=unless_current(PREDICTIONS / "{benchmark}" / "meta.json"),
+    output:
+        temp(touch(PREDICTIONS / "{benchmark}" / "shard-{number}-of-{of}")),
+    log:
+        LOGS / "predict" / RUN.id / "{benchmark}-{number}-of-{of}.log",
+    benchmark:
+        TIMES / "predict" / RUN.id / "{benchmark}-{number}-of-{of}.tsv"
+    conda:
+        "../envs/sgt.yaml"
+    threads: needs("predict", "threads")
+    resources:
+        gpu=needs("predict", "gpu"),
+        mem_mb=needs("predict", "mem_mb"),
+        runtime=needs("predict", "runtime"),
+    params:
+        study=STUDY.path,
+    message:
+        "Predict {wildcards.benchmark} with {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}:"
+        " {wildcards.number} of {wildcards.of}"
+    shell:
+        "sgt predict {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} --shard {wildcards.number}/{wildcards.of} > {log:q} 2>&1"
+
+
 rule predict:
     input:
         run=trained_run,
         data=benchmark_data,
+        shards=shards_of_predictions,
         changed=unless_current(PREDICTIONS / "{benchmark}" / "meta.json"),
     output:
         PREDICTIONS / "{benchmark}" / "meta.json",
@@ -15,7 +45,8 @@ rule predict:
         "../envs/sgt.yaml"
     threads: needs("predict", "threads")
     resources:
-        gpu=needs("predict", "gpu"),
+        # Joining what shards predicted needs none.
+        gpu=lambda wildcards: 0 if shards_of_predictions(wildcards) else STUDY.models[wildcards.model].predict.gpu,
         mem_mb=needs("predict", "mem_mb"),
         runtime=needs("predict", "runtime"),
     params:
