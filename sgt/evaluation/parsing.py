@@ -81,7 +81,11 @@ def lmms_letter(reply: str, count: int) -> Parsed:
         count: of the options, which are lettered from A.
     """
     letters = LETTERS[:count]
-    text = f" {reply.strip().strip(string.whitespace + ',.!?;:' + chr(39) + chr(34))} "
+    text = reply.strip()
+    # One after another, each once.
+    for mark in ",.!?;:'\"":
+        text = text.strip(mark)
+    text = f" {text} "
     bare, folded = text.strip(), text.lower()
     candidates = [
         (sure, text.rfind(form.format(each)), each)
