@@ -60,9 +60,13 @@ def letter(reply: str, options: Sequence[str]) -> Parsed:
     return Parsed(None, "none")
 
 
-# What lmms-eval takes for the beginning of an answer; of phrases that contain another, the shortest.
+# What lmms-eval takes for the beginning of an answer. It looks after the first occurrence of each, so that of phrases
+# that contain another, both count.
 _LMMS_CUES = (
-    "answer is", "best option is", "correct option is", "choice is", "i choose", "i select", "i pick",
+    "answer is", "the answer is", "correct answer is", "the correct answer is", "best answer is", "the best answer is",
+    "correct option is", "the correct option is", "best option is", "the best option is",
+    "choice is", "the choice is", "correct choice is", "the correct choice is",
+    "my answer is", "my choice is", "i choose", "i select", "i pick",
     "옵션", "정답은", "답은", "답:", "答案是", "答案为", "选", "答えは",
 )  # fmt: skip
 # How a letter may be written, the surest first.
