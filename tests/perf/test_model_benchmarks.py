@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from perf import block_mask, generate, train_step
+from perf import block_mask, generate, multiple_choice, train_step
 from perf.random_bagel import pack, random_networks, random_samples, spec_of, tokens_of
 
 
@@ -28,6 +28,14 @@ def test_generation_and_answers_are_timed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ["16x16", "48x48", "answers of 8 tokens"]
     assert all(re.search(r"[\d.e+-]+ (images|questions)/s, ratio [\d.]+$", line) for line in lines[1:])
+
+
+def test_multiple_choice_together_and_alone_is_answered_alike(prepared, monkeypatch, capsys):
+    monkeypatch.chdir(prepared)
+    multiple_choice.main(["--model", "micro", "--images", "2", "--device", "cpu"])
+    rated, written = capsys.readouterr().out.splitlines()[2:]
+    assert re.fullmatch(r"options rated: \S+ questions/s, ratio \S+; 12 of 12 the same", rated)
+    assert re.fullmatch(r"replies written: \S+ questions/s, ratio \S+; 12 of 12 the same", written)
 
 
 def test_a_random_pack_has_the_requested_length_and_exact_counts():
