@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sgt.errors import SgtError
-from tests.evaluation.tasks.published import picture, read, rows_of, task, values, write_parquet
+from tests.evaluation.tasks.published import picture, read, rows_of, scored, task, values, write_parquet
 
 PROTOCOLS = ("official", "paper", "lmms-eval", "vlmevalkit")
 TASK_OF = {"ADE20K": "Count", "COCO": "Relation", "Omni3D": "Depth"}
@@ -107,6 +107,20 @@ def test_each_protocol_reads_by_its_own_rules(rows, reply, official, paper, lmms
     assert read(task("cv-bench", "paper"), rows[8], reply) == paper
     assert read(task("cv-bench", "lmms-eval"), rows[8], reply) == lmms
     assert read(task("cv-bench", "vlmevalkit"), rows[8], reply) == vlmevalkit
+
+
+@pytest.mark.parametrize(
+    ("reply", "official", "lmms"),
+    [
+        ("B.", "direct", "direct"),
+        ("The answer is B", "cue", "none"),
+        ("B is red", "text", "text"),
+        ("", "none", "none"),
+    ],
+)
+def test_how_a_letter_was_found_is_said(rows, reply, official, lmms):
+    for protocol, status in (("official", official), ("lmms-eval", lmms)):
+        assert scored(task("cv-bench", protocol), rows[:1], [reply]).statuses == {status: 1}
 
 
 def test_the_text_of_an_option_is_read_where_a_protocol_knows_the_options(rows):
