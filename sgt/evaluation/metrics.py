@@ -127,7 +127,7 @@ def _with_influence(
     names, of = np.unique(np.asarray(stratum_of, str), return_inverse=True)
     if weights is not None and set(names) != set(weights):
         return np.full(len(above), np.nan)
-    share = np.array([1.0 if weights is None else weights[name] for name in names])
+    share = np.array([1.0 if weights is None else weights[name] for name in names], float)
     share /= share.sum()
     totals = np.bincount(of, below)
     with np.errstate(invalid="ignore"):

@@ -113,6 +113,33 @@ def lmms_letter(reply: str, count: int) -> Parsed:
     return Parsed(value, "direct" if bare == value else "cue" if sure == _LMMS_CUE else "text")
 
 
+def bagel_letter(reply: str, options: Sequence[str]) -> Parsed:
+    """As BAGEL's official evaluation reads multiple choice: a first character that is a letter of an option.
+
+    "Black" is B, whatever the options. Else it is the first option whose text stands in the reply as it is written.
+    A single lower-case letter is no answer, and neither is "(A)".
+    """
+    text = reply.strip()
+    letters = LETTERS[: len(options)]
+    if text[:1] and text[0] in letters:
+        return found(text[0], "text" if text[1:].strip(string.punctuation) else "direct")
+    if len(text) < 2:
+        return Parsed(None, "none")
+    named = [letters[place] for place, option in enumerate(options) if option and option in text]
+    return found(named[0] if named else None, "text")
+
+
+def cambrian(reply: str) -> Parsed:
+    """What Cambrian's scripts take for the answer: in lower case, after a cue, without brackets and a full stop.
+
+    The colon of "the answer is: a" stays, so that no letter is found. The value is always a text, which may be empty.
+    """
+    text = reply.lower().strip()
+    after = text.split("answer is")[-1].split("answer:")[-1]
+    value = after.strip().rstrip(".:,").lstrip("(").rstrip(")")
+    return Parsed(value, "direct" if after == text else "cue")
+
+
 _REFUSALS = (
     "Sorry, I can't help with images of people yet.",
     "I can't process this file.",
