@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from sgt.identity import read_record, write_record
 from sgt.study.identity import base_content
 from sgt.study.load import load_study
 from tests.conftest import STUDY, sgt, write_study
+from tests.forked import FORKED, settle
 
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
 FOLDER = Path("results/predictions/micro/base/seed0")
@@ -101,6 +103,42 @@ def test_a_killed_prediction_goes_on_where_it_was(base, monkeypatch):
     shutil.copyfile(parts[1], parts[0])
     sgt(*words)
     assert next(read_shard(FOLDER / "toyworld-gen/images.tar")).key == second
+
+
+def one_sample_per_chunk(words: list[str], folder: Path) -> None:
+    """Predict in a forked process."""
+    settle(folder, dict(os.environ))
+    predict.SAMPLES_PER_CHUNK = 1
+    main(words)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_lose_and_repeat_nothing(base, monkeypatch):
+    words = ["predict", *RUN, "--benchmark", "toyworld-qa"]
+    monkeypatch.setattr(predict, "SAMPLES_PER_CHUNK", 1)
+    began = time.monotonic()
+    sgt(*words)
+    whole, seconds = predicted("toyworld-qa"), time.monotonic() - began
+    shutil.rmtree(FOLDER)
+    rng, made = random.Random(0), {}
+    for _ in range(20):
+        process = FORKED.Process(target=one_sample_per_chunk, args=(words, Path.cwd()))
+        process.start()
+        # Some of a run, or of two, since a run that was killed late is followed by a short one.
+        process.join(rng.uniform(0, 2 * seconds))
+        process.kill()
+        process.join()
+        if (FOLDER / "toyworld-qa/meta.json").exists():
+            assert predicted("toyworld-qa") == whole
+            shutil.rmtree(FOLDER)
+            made = {}
+            continue
+        parts = {path: path.stat() for path in FOLDER.glob("toyworld-qa/work/*/part-*.jsonl")}
+        assert made.keys() <= parts.keys(), "a chunk was lost"
+        assert all(parts[path].st_mtime_ns == written.st_mtime_ns for path, written in made.items()), "repeated"
+        made = parts
+    sgt(*words)
+    assert predicted("toyworld-qa") == whole
 
 
 def test_shards_joined_are_one_prediction(base, monkeypatch):
