@@ -90,6 +90,7 @@ def test_two_processes_train_a_run(study):
     assert record["processes"] == 2 and record["command"].startswith("sgt train config/micro.yaml")
 
 
+@pytest.mark.slow
 def test_two_nodes_train_a_run(study, two_nodes):
     status, said = ended(launch("--nodes", 2, "--processes", 1, *WORDS, **two_nodes))
     assert status == 0, said
@@ -113,7 +114,7 @@ def wait_for_steps(process: subprocess.Popen, work: Path) -> None:
     ("number", "to_all"),
     [
         (signal.SIGTERM, True),
-        (signal.SIGUSR2, False),
+        pytest.param(signal.SIGUSR2, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
     ],

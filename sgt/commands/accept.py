@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sgt.commands.arguments import add_study
 from sgt.errors import SgtError
-from sgt.evaluation.acceptance import FILE, check_base
+from sgt.evaluation.acceptance import check_base
+from sgt.study.identity import ACCEPTANCE
 from sgt.study.load import load_study
 
 
@@ -14,7 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_study(parser)
     parser.add_argument("--model", required=True)
     parser.add_argument("--checkpoint", type=Path, help="folder of the weights (the model's own)")
-    parser.add_argument("--out", type=Path, help=f"the record ({FILE} beside the weights)")
+    parser.add_argument("--out", type=Path, help=f"the record ({ACCEPTANCE} beside the weights)")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -28,4 +29,4 @@ def run(args: argparse.Namespace) -> None:
     if spec is None:
         raise SgtError(args.study, f"has no model {args.model!r}", "add it to models")
     checkpoint = args.checkpoint or Path(spec.checkpoint)
-    check_base(study, spec, checkpoint, args.out or checkpoint / FILE, args.command_line)
+    check_base(study, spec, checkpoint, args.out or checkpoint / ACCEPTANCE, args.command_line)

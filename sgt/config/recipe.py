@@ -90,6 +90,9 @@ class Recipe(Strict):
     trains: Annotated[list[Part], Field(min_length=1)] = Field(
         ["understanding", "generation", "vision", "vocabulary"], description="parts that are not frozen"
     )
+    lr_scale: dict[Part, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="learning rate of a part as a multiple of the optimizer's; 1 where a part is not named"
+    )
     lora: LoRA | None = Field(None, description="train adapters instead of the weights")
     activation_checkpointing: bool = Field(False, description="recompute activations in the backward pass")
     compile: bool = Field(False, description="fuse each layer's small operations; the first steps take minutes")
@@ -112,6 +115,12 @@ class Recipe(Strict):
     def _one_way_to_train(self) -> "Recipe":
         if self.lora and "trains" in self.model_fields_set:
             raise ValueError("trains and lora contradict each other: lora freezes everything: remove one")
+        return self
+
+    @model_validator(mode="after")
+    def _scales_of_what_is_trained(self) -> "Recipe":
+        if frozen := [part for part in self.lr_scale if part not in (self.lora.parts if self.lora else self.trains)]:
+            raise ValueError(f"lr_scale: {frozen[0]} is frozen: remove it, or train it")
         return self
 
     @model_validator(mode="after")

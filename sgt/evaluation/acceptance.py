@@ -20,8 +20,6 @@ from sgt.models.registry import load_model
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy
 
-FILE = "acceptance.json"
-
 log = logging.getLogger("sgt")
 
 

@@ -23,7 +23,8 @@ from sgt.proxies.render import target_content
 from sgt.study.load import LoadedStudy, Run
 
 # The files of a checkpoint that are read. Logs and records beside them are not.
-READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", FETCHED, LOCK}
+ACCEPTANCE = "acceptance.json"
+READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", ACCEPTANCE, FETCHED, LOCK}
 # Raise it when the weights that a recipe gives change.
 TRAINER_VERSION = 1
 # Raise them when the layout of prediction files, or the contents of score files change.

@@ -1,7 +1,7 @@
 """AdamW, its learning-rate schedule, and the moving average of the weights."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -11,8 +11,8 @@ from sgt.training.rounding import RoundingAdamW
 from sgt.training.sharding import local_rows
 
 
-def make_adamw(parameters: Iterable[nn.Parameter], recipe: Optimizer) -> torch.optim.Optimizer:
-    """The optimizer of a recipe. The trainer sets its learning rate every step, to :func:`learning_rate`."""
+def make_adamw(parameters: Iterable[nn.Parameter] | Iterable[dict], recipe: Optimizer) -> torch.optim.Optimizer:
+    """The optimizer of a recipe, of parameters or groups of them. Whoever steps it sets the :func:`learning_rate`."""
     if recipe.rounding == "stochastic":
         return RoundingAdamW(parameters, recipe.lr, recipe.betas, recipe.eps, recipe.weight_decay)
     return torch.optim.AdamW(parameters, recipe.lr, recipe.betas, recipe.eps, recipe.weight_decay, fused=True)
@@ -26,6 +26,19 @@ def learning_rate(recipe: Optimizer, step: int, steps: int) -> float:
         return recipe.lr
     progress = (step - recipe.warmup) / max(steps - recipe.warmup, 1)
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def groups_by_scale(parameters: dict[str, nn.Parameter], scale_of: Callable[[str], float]) -> list[dict]:
+    """Groups of parameters, each with its ``scale``: what its learning rate is multiplied by.
+
+    Args:
+        parameters: by name.
+        scale_of: of a parameter, by its name.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        groups.setdefault(scale_of(name), []).append(parameter)
+    return [{"params": members, "scale": scale} for scale, members in groups.items()]
 
 
 class WeightAverage:

@@ -20,12 +20,17 @@ class RoundingAdamW(torch.optim.Optimizer):
     """AdamW whose weights and moments keep their own dtype; random draws are from their device's global generator.
 
     Args:
-        parameters: of dtype bf16, or fp32, which is not rounded.
+        parameters: of dtype bf16, or fp32, which is not rounded; or groups of them.
         lr, betas, eps, weight_decay: see :class:`torch.optim.AdamW`.
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], eps: float, weight_decay: float
+        self,
+        parameters: Iterable[nn.Parameter] | Iterable[dict],
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float,
     ) -> None:
         super().__init__(parameters, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 

@@ -140,6 +140,7 @@ def trainer_config(recipe: Recipe, run: Run, steps: int) -> TrainerConfig:
         timestep_shift=recipe.timestep_shift,
         ema=recipe.ema,
         seed=run.seed,
+        lr_scale=recipe.lr_scale,
     )
 
 

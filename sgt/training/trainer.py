@@ -2,9 +2,9 @@
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from sgt.config.recipe import Optimizer, TimeShift
+from sgt.config.recipe import Optimizer, Part, TimeShift
 from sgt.errors import Interrupted, SgtError
 from sgt.models.trainable import Trainable
 from sgt.signals import StopRequest
@@ -20,7 +20,7 @@ from sgt.training.batch_loader import BatchLoader, StepBatch
 from sgt.training.callbacks.callback import Callback, Metrics
 from sgt.training.distributed import DistributedContext
 from sgt.training.memory import report_out_of_memory
-from sgt.training.optimizer import WeightAverage, learning_rate, make_adamw
+from sgt.training.optimizer import WeightAverage, groups_by_scale, learning_rate, make_adamw
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class TrainerConfig:
         timestep_shift: of the flow's training times.
         ema: decay of the weight average, 0 for none.
         seed: of every random draw.
+        lr_scale: by part of the model, what its learning rate is multiplied by.
     """
 
     run: str
@@ -45,6 +46,7 @@ class TrainerConfig:
     timestep_shift: TimeShift
     ema: float
     seed: int
+    lr_scale: Mapping[Part, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -78,7 +80,8 @@ class Trainer:
         self.model, self.loader, self.config, self.work = model, loader, config, work
         self.context, self.callbacks = context or DistributedContext(), callbacks
         self.parameters = {name: p for name, p in model.network.named_parameters() if p.requires_grad}
-        self.optimizer = make_adamw(self.parameters.values(), config.optimizer)
+        scaled = groups_by_scale(self.parameters, lambda name: config.lr_scale.get(model.part(name), 1.0))
+        self.optimizer = make_adamw(scaled, config.optimizer)
         self.average = WeightAverage(config.ema, self.parameters) if config.ema else None
         self.step, self.stopping = 0, False
         self.metrics: Metrics = {}
@@ -155,7 +158,7 @@ class Trainer:
         _seed_everything(config.seed, self.step, self.context.rank)
         rate = learning_rate(config.optimizer, self.step, config.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         ce, mse = self._backward(batch)
         loss = config.ce_weight * ce + config.mse_weight * mse
         norm = _full_norm(torch.nn.utils.clip_grad_norm_(self.parameters.values(), config.optimizer.clip))

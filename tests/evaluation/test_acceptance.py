@@ -15,11 +15,12 @@ from sgt.commands.main import main
 from sgt.config.models import Acceptance
 from sgt.data.dataset import open_dataset
 from sgt.evaluation import acceptance, base_model
-from sgt.evaluation.acceptance import FILE, criteria
+from sgt.evaluation.acceptance import criteria
 from sgt.evaluation.base_model import Measured
 from sgt.identity import read_record
 from sgt.models.examples import Example, InputImage
 from sgt.models.tower import TowerHealth
+from sgt.study.identity import ACCEPTANCE
 from sgt.training.examples import edit_source
 from tests.conftest import sgt
 
@@ -71,7 +72,7 @@ def test_an_untrained_base_is_refused_with_a_line_per_criterion(study, monkeypat
     before = {path.name: sha256(path) for path in Path("base/micro").iterdir()}
     with caplog.at_level(logging.INFO):
         assert main(WORDS) == 1
-    record = read_record(Path("base/micro") / FILE)
+    record = read_record(Path("base/micro") / ACCEPTANCE)
     found = {each["name"]: each for each in record["criteria"]}
     missed = [name for name, each in found.items() if not each["passed"]]
     assert not record["passed"] and {"use_edit", "use_sharpen", "left_right", "generation"} <= set(missed)
@@ -84,7 +85,7 @@ def test_an_untrained_base_is_refused_with_a_line_per_criterion(study, monkeypat
     lines = [record.message for record in caplog.records if record.message.startswith(("met: ", "NOT MET: "))]
     assert len(lines) == len(found) and sum(line.startswith("NOT MET") for line in lines) == len(missed)
     # The weights stay as they are, and the record names them.
-    assert {path.name: sha256(path) for path in Path("base/micro").iterdir() if path.name != FILE} == before
+    assert {path.name: sha256(path) for path in Path("base/micro").iterdir() if path.name != ACCEPTANCE} == before
     assert record["sha256"] == {name: before[name] for name in ("ae.safetensors", "ema.safetensors")}
 
 
@@ -93,7 +94,7 @@ def test_a_good_base_is_accepted(study, monkeypatch):
     sgt(*WORDS, "--out", "elsewhere/acceptance.json")
     record = json.loads(Path("elsewhere/acceptance.json").read_text())
     assert record["passed"] and all(each["passed"] for each in record["criteria"])
-    assert not Path("base/micro", FILE).exists()
+    assert not Path("base/micro", ACCEPTANCE).exists()
 
 
 def test_a_model_without_limits_or_of_another_study_is_refused(study, capsys):
@@ -134,6 +135,6 @@ def image_bytes(example: Example) -> bytes:
 @pytest.mark.skipif(not BASES, reason="data/base is not there: dvc pull, or make study")
 @pytest.mark.parametrize("base", BASES, ids=lambda base: base.name)
 def test_the_weights_of_this_project_passed(base):
-    record = read_record(base / FILE)
+    record = read_record(base / ACCEPTANCE)
     assert record["passed"] and all(each["passed"] for each in record["criteria"])
     assert record["sha256"] == {str(path.relative_to(base)): sha256(path) for path in base.rglob("*.safetensors")}

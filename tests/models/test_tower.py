@@ -73,13 +73,17 @@ def test_units_that_no_token_activates_are_dead(model):
 
 
 def test_an_output_of_one_direction_has_rank_one(model):
-    projection = part(model, ".post_layernorm", ".merger.mlp.2")
     with torch.no_grad():
-        weight = projection.weight
-        if weight.dim() == 1:
-            weight[1:] = 0
+        if hasattr(model.network, "vit_model"):
+            part(model, ".post_layernorm", "").weight[1:] = 0
         else:
-            weight.copy_(torch.outer(weight[:, 0], weight[0]))
+            # Its patches have one direction, and no layer adds to them.
+            weight = part(model, "", ".patch_embed.proj").weight
+            rows = weight.flatten(1)
+            weight.copy_(torch.outer(rows[:, 0], rows[0]).view_as(weight))
+            for name, parameter in model.network.mllm.model.visual.blocks.named_parameters():
+                if "attn.proj" in name or "down_proj" in name:
+                    parameter.zero_()
     assert measure(model).rank == pytest.approx(1, abs=0.02)
 
 

@@ -56,6 +56,7 @@ def test_a_signal_in_the_last_step_is_too_late(long_run):
     assert (long_run.folder / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_a_hangup_that_nohup_ignores_stays_ignored(long_run):
     status, output = long_run.finish(prefix=("nohup",), events=[Event(STEP, "SIGHUP", call=3)])
     assert status == 0 and "stopped by" not in output

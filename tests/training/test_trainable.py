@@ -93,6 +93,11 @@ def test_recomputed_activations_give_the_same_weights(study):
     assert FINAL.read_bytes() == kept
 
 
+def test_a_part_that_is_frozen_has_no_learning_rate():
+    with pytest.raises(ValueError, match="lr_scale: vision is frozen"):
+        Recipe(steps=1, batch=3, trains=["understanding"], lr_scale={"vision": 0.5})
+
+
 def test_lora_and_trained_parts_contradict_each_other(study):
     with pytest.raises(ValueError, match="trains and lora contradict each other"):
         Recipe(steps=1, batch=3, trains=["vision"], lora={"rank": 1, "alpha": 1.0, "parts": ["generation"]})

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from sgt.config.recipe import Optimizer
 from sgt.models.registry import load_model
+from sgt.models.unified import UnifiedModel
 from sgt.study.load import load_study
 from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.callback import Callback
@@ -45,12 +47,14 @@ class Resumed(Callback):
         self.trainer.step = 1
 
 
-def fit(study: Path, *callbacks: Callback) -> None:
+def fit(study: Path, *callbacks: Callback, steps: int = 3, **changes) -> UnifiedModel:
     loaded = load_study(study)
     data = training_data(loaded, loaded.run("micro", "sft", 0), loaded.recipe("micro"))
     model = load_model(loaded.models["micro"], Path("base/micro"))
-    config = TrainerConfig("run", 3, Optimizer(), ce_weight=1.0, mse_weight=1.0, timestep_shift=1.0, ema=0.0, seed=0)
+    loss = {"ce_weight": 1.0, "mse_weight": 1.0, "timestep_shift": 1.0}
+    config = TrainerConfig("run", steps, Optimizer(), **loss, ema=0.0, seed=0, **changes)
     Trainer(model, BatchLoader(model, data.mixture, data.sources, 0), config, Path("work"), None, callbacks).fit()
+    return model
 
 
 def test_hooks_are_called_in_order_at_every_step_that_is_left(study):
@@ -71,3 +75,20 @@ def test_callbacks_are_closed_after_an_error_if_they_were_started(study):
     with pytest.raises(ValueError, match="post_step"):
         fit(study, first, failing)
     assert first.calls[-1] == failing.calls[-1] == ("close", 1)
+
+
+def test_a_part_has_a_learning_rate_of_its_own(study):
+    weights = load_model(load_study(study).models["micro"], Path("base/micro")).network.state_dict()
+    before = {name: value.clone() for name, value in weights.items()}
+    model = fit(study, steps=1)
+    alike, scaled = (
+        each.network.state_dict() for each in (model, fit(study, steps=1, lr_scale={"understanding": 0.25}))
+    )
+    moved = 0
+    for name, start in before.items():
+        if model.part(name) == "understanding":
+            assert torch.allclose(scaled[name] - start, 0.25 * (alike[name] - start), rtol=0, atol=1e-6)
+            moved += not torch.equal(alike[name], start)
+        else:
+            assert torch.equal(scaled[name], alike[name])
+    assert moved

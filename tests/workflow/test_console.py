@@ -58,6 +58,7 @@ def test_a_study_of_controls_has_the_figures_that_it_can_have(controls):
     assert "no arm is trained on a proxy" in (folder / "results/report/index.html").read_text()
 
 
+@pytest.mark.slow
 def test_lines_of_a_dry_run_are_short_too(prepared, tmp_path):
     folder = prepare(tmp_path, prepared)
     write_study(folder, seeds=list(range(9)))

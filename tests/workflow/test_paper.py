@@ -32,6 +32,7 @@ def snakemake(folder: Path, *words: str, **more: str) -> str:
     return output
 
 
+@pytest.mark.slow
 def test_the_whole_study_is_planned(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     jobs = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", snakemake(tmp_path, "-n"), re.M)}

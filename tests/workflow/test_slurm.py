@@ -9,6 +9,8 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,11 @@ def jobs(here: Clone) -> list[dict[str, str]]:
 
 def of_rule(here: Clone, rule: str) -> list[dict[str, str]]:
     return [job for job in jobs(here) if f"/slurm/{rule}/" in job["StdOut"] or f"_{rule}/" in job["StdOut"]]
+
+
+def job_now(here: Clone, job: dict[str, str]) -> dict[str, str]:
+    """What SLURM says of a job now."""
+    return next(one for one in jobs(here) if one["JobId"] == job["JobId"])
 
 
 def until(condition, process: subprocess.Popen):
@@ -96,7 +103,7 @@ def longer(submitted, tmp_path_factory):
     return submitted, whole
 
 
-def begin(here: Clone) -> tuple[subprocess.Popen, int, str]:
+def begin(here: Clone) -> tuple[subprocess.Popen, int, dict[str, str]]:
     """Submit the run, stop its process after a few steps; the workflow, the process, the job."""
     here.run(f"rm -r {RUN}")
     command = f"exec snakemake --workflow-profile workflow/profiles/slurm {OFTEN} -- {RUN}/run.json"
@@ -111,21 +118,38 @@ def begin(here: Clone) -> tuple[subprocess.Popen, int, str]:
         if content_of(path).split(b"\0")[1:4] == [b"-m", b"sgt", b"train"] and here.folder.samefile(path.parent / "cwd")
     ]
     os.kill(process, signal.SIGSTOP)
-    (job,) = [job["JobId"] for job in of_rule(here, "train") if job["JobState"] == "RUNNING"]
+    (job,) = [job for job in of_rule(here, "train") if job["JobState"] == "RUNNING"]
     return workflow, process, job
 
 
-def steps_on_nodes(job: str) -> list[Path]:
-    """Processes with which SLURM runs a job on its nodes: while one is there, the node refuses to run the job again."""
-    commands = Path("/proc").glob("[0-9]*/cmdline")
-    return [path for path in commands if content_of(path).startswith(f"slurmstepd: [{job}.".encode())]
+def lose_power(node: str, job: str) -> None:
+    """End the daemon of a node, first, so that it reports nothing, and all that a job runs there."""
+    for file, words in (
+        ("cmdline", f"slurmd\0-N\0{node}\0"),
+        ("cmdline", f"slurmstepd: [{job}."),
+        ("environ", f"\0SLURM_JOB_ID={job}\0"),
+    ):
+        while found := [path for path in Path("/proc").glob(f"[0-9]*/{file}") if words.encode() in content_of(path)]:
+            for path in found:
+                with suppress(ProcessLookupError):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
+
+
+@contextmanager
+def failing(node: str, job: str) -> Iterator[None]:
+    """A node without power, which it has again afterwards."""
+    try:
+        lose_power(node, job)
+        yield
+    finally:
+        slurm("slurmd", "-N", node)
 
 
 def content_of(path: Path) -> bytes:
-    """What a file in /proc holds, nothing if its process has just ended."""
+    """What a file in /proc holds, nothing if its process has just ended, or lets nobody look."""
     try:
         return path.read_bytes()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return b""
 
 
@@ -145,24 +169,23 @@ def let_go_once_told(process: int) -> bool:
 def test_a_run_that_is_stopped_goes_on_in_another_job_and_ends_with_the_same_bits(how, longer):
     here, whole = longer
     workflow, process, job = begin(here)
+    with ExitStack() as until_it_ends:
+        if how == "node failure":
+            until_it_ends.enter_context(failing(job["NodeList"], job["JobId"]))
+            until(lambda: job_now(here, job)["JobState"] == "PENDING", workflow)
+            slurm("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
+        else:
+            # Of one minute, all of it is within the warning time.
+            word = {"time limit": ["scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1"]}
+            slurm(*word.get(how, ["scancel", "--signal=USR2", job["JobId"]]))
+            until(lambda: let_go_once_told(process), workflow)
+        assert workflow.wait() == 0
     if how == "node failure":
-        node = slurm("squeue", "--noheader", "--jobs", job, "--format", "%N").strip()
-        assert steps_on_nodes(job)
-        slurm("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-        until(lambda: not Path(f"/proc/{process}").exists() and not steps_on_nodes(job), workflow)
-        slurm("scontrol", "update", f"JobId={job}", "StartTime=now")
-    else:
-        # Of one minute, all of it is within the warning time.
-        word = {"time limit": ["scontrol", "update", f"JobId={job}", "TimeLimit=1"]}
-        slurm(*word.get(how, ["scancel", "--signal=USR2", job]))
-        until(lambda: let_go_once_told(process), workflow)
-    assert workflow.wait() == 0
-    if how == "node failure":
-        assert next(one for one in jobs(here) if one["JobId"] == job)["Restarts"] == "1"
+        assert job_now(here, job)["Restarts"] == "1" and job_now(here, job)["NodeList"] != job["NodeList"]
     else:
         log = (here / "results/tiny/logs/train/micro/edge/seed0.log").read_text()
         assert re.search(r"resuming from .*work/step-\d+", log)
-        assert next(one for one in jobs(here) if one["JobId"] == job)["JobState"] == "FAILED"
+        assert job_now(here, job)["JobState"] == "FAILED"
     assert sha256(here / RUN / "final/ema.safetensors") == whole
 
 

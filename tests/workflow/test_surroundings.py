@@ -42,6 +42,7 @@ def git(folder: Path, *words: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_archive_of_a_release_gets_its_base_weights_and_plans_its_study(archive, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(archive.folder.parent))
     archive.run(f"snakemake --cores 1 {WEIGHTS}")
@@ -105,7 +106,7 @@ def test_another_numpy_on_pythonpath_ends_make_and_snakemake_in_one_line(here, t
     assert f"snakemake: error: PYTHONPATH: {tmp_path} has a safetensors of its own" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize("home", ["HOME=/proc/none", "--unset=HOME"])
+@pytest.mark.parametrize("home", ["HOME=/proc/none", pytest.param("--unset=HOME", marks=pytest.mark.slow)])
 def test_a_home_that_cannot_be_written_or_is_not_there_does_not_matter(home, here):
     said = here.run(f"env {home} make study FLAGS='--until base_run --forcerun base_run'")
     assert (here / "results/tiny/runs/micro/base/seed0/run.json").exists()

@@ -12,14 +12,13 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from sgt.models.omnigen2.base import OmniGen2Base
-from sgt.models.omnigen2.language import encode_images
 from sgt.models.tower import ObserveAttention, TowerLayer, VisionTower
 
 OBSERVED = "observed"
 
 
 class OmniGen2Tower(VisionTower):
-    """The vision tower of Qwen2.5-VL with its merger, whose output is the language model's image tokens."""
+    """The vision tower of Qwen2.5-VL; its merger, which connects it to the language model, comes after it."""
 
     def __init__(self, model: OmniGen2Base) -> None:
         self._model, self._visual = model, model.network.mllm.model.visual
@@ -34,7 +33,7 @@ class OmniGen2Tower(VisionTower):
         cut = self._model.vit_transform(image)
         pixels, grid = cut.pixels.to(self._model.device), torch.tensor([cut.grid], device=self._model.device)
         with self._model.arithmetic():
-            return encode_images(self._model.network.mllm, pixels, grid)
+            return self._visual(pixels.to(self._visual.dtype), grid_thw=grid).last_hidden_state
 
     @contextmanager
     def observing_attention(self, observe: ObserveAttention) -> Iterator[None]:
