@@ -151,7 +151,7 @@ def test_the_mean_varies_as_the_three_do_together(tmp_path):
     write_parquet(tmp_path / "image-00000-of-00001.parquet", made)
     asked = task("hallusionbench", "paper")
     rows = rows_of(asked, tmp_path)
-    said = ["yes" if len(row.id) % 3 else row.answer for row in rows]
+    said = ["yes" if len(row.id) % 3 else str(row.answer) for row in rows]
     whole = scored(asked, rows, said)
     of_three = whole.items["of_three"]
     left_out = rows[100].groups["set"]
