@@ -131,12 +131,14 @@ def _lmms(row: Row, reply: str) -> Parsed:
 
 
 def _cambrian(row: Row, reply: str) -> Parsed:
-    """As Cambrian's evaluation reads: the first word after "answer is", or of the reply, less a full stop at its end.
+    """As Cambrian's evaluation reads: the first word after the last "answer is" or "answer:", or else of the reply.
 
-    "B. Right" is no letter, since only a full stop at the end is taken away; an answer of two words is never met.
+    "B. Right" is no letter, since full stops are taken away at the end of the reply alone; after "answer is:" the colon
+    is the word; and an answer of two words is never met.
     """
-    text = reply.lower().rpartition("answer is")[2].strip().removesuffix(".")
-    return _exactly(row, text.split()[0] if text.split() else "")
+    text = reply.lower().rpartition("answer is")[2].rpartition("answer:")[2]
+    first, *_ = [*text.strip().rstrip(".").split(), ""]
+    return _exactly(row, first)
 
 
 def _exactly(row: Row, text: str) -> Parsed:
@@ -156,7 +158,7 @@ PROTOCOLS = {
     # BAGEL's official evaluation does not have this benchmark, and the study of SGT does not say how it asked. The
     # limit is that of BAGEL's other multiple choice.
     "paper": Protocol(_as_published, _own, 100),
-    "cambrian": Protocol(_as_published, _cambrian, 100),
+    "cambrian": Protocol(_as_published, _cambrian, 512),
     "lmms-eval": Protocol(_as_published, _lmms, 16),
     "vlmevalkit": Protocol(_template, _vlmevalkit, 100),
 }

@@ -76,7 +76,7 @@ def test_prompts(rows):
     assert vlmevalkit.request(rows[1], "vlmevalkit").text == "Question: How many cars are ahead of us?\n"
     assert {name: each.max_new_tokens for name, each in PROTOCOLS.items()} == {
         "paper": 100,
-        "cambrian": 100,
+        "cambrian": 512,
         "lmms-eval": 16,
         "vlmevalkit": 100,
     }
@@ -91,6 +91,7 @@ def test_prompts(rows):
         (2, "downhill.", "downhill", "downhill", "downhill", None),
         (0, "The answer is B", "B", "B", "B", "B"),
         (0, "The answer is B since A is wrong", "B", "B", "A", "B"),
+        (0, "Answer: B", "B", "B", "B", "B"),
         (0, "right", "B", None, None, "B"),
         (0, "C", None, None, "C", None),
         (0, "", None, None, None, None),
