@@ -67,7 +67,7 @@ def _yes_or_no(row: Row) -> str:
 
 
 def _without_judge(row: Row, reply: str) -> Parsed:
-    """What the official judge must say of plain replies.
+    """What the official judge would say of plain replies.
 
     It compares every reply with a reference answer, as correct, incorrect or unclear. It is not asked here: a reply
     that says yes or no is read by our own rule, and any other is unclear, which is right where there is no figure.
@@ -96,8 +96,8 @@ _TOKENS = 128
 
 PROTOCOLS = {
     "official": Protocol(_question, _without_judge, _TOKENS),
-    # The printed numbers are numbers of right answers to the 951 questions with an image, as VLMEvalKit counts them
-    # without a judge. Whether the study of SGT asked for yes or no in so many words is not known.
+    # All printed numbers are shares of the 951 questions with an image, so most likely found by VLMEvalKit's rule.
+    # Whether the study of SGT asked for yes or no in so many words is not known.
     "paper": Protocol(_question, _vlmevalkit, _TOKENS),
     "lmms-eval": Protocol(_question, _yes_anywhere, _TOKENS),
     "vlmevalkit": Protocol(_question, _vlmevalkit, _TOKENS),
