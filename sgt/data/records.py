@@ -99,13 +99,13 @@ class ParquetTable(Table[AnyRecord]):
     Args:
         paths: in order.
         schema: of a record, without its image.
-        image_column: of bytes, or of a struct with ``bytes`` as the hub writes images.
+        image_column: of bytes, or of a struct with ``bytes`` as the hub writes images; None if the records have none.
 
     Raises:
         SgtError: there is no file; or one is no parquet, lacks a column, or has a record that is not as it must be.
     """
 
-    def __init__(self, paths: Sequence[Path], schema: type[AnyRecord], image_column: str = "image") -> None:
+    def __init__(self, paths: Sequence[Path], schema: type[AnyRecord], image_column: str | None = "image") -> None:
         super().__init__()
         self._image_column = image_column
         # (path, row in the file) of each record.
@@ -123,20 +123,21 @@ class ParquetTable(Table[AnyRecord]):
     def image_bytes(self, index: int) -> bytes:
         """See :meth:`Table.image_bytes`; the images of one file at a time are held."""
         path, row = self._places[index]
-        found = _parquet_column(path, self._image_column)[row].as_py()
+        found = None if self._image_column is None else _parquet_column(path, self._image_column)[row].as_py()
         data = found.get("bytes") if isinstance(found, dict) else found
         if not isinstance(data, bytes):
-            raise SgtError(f"{self.where(index)}: {self._image_column}", "no bytes of an image", REMEDY)
+            raise SgtError(f"{self.where(index)}: {self._image_column or 'image'}", "no bytes of an image", REMEDY)
         return data
 
 
-def _parquet_rows(path: Path, schema: type[Record], image_column: str) -> list[dict]:
+def _parquet_rows(path: Path, schema: type[Record], image_column: str | None) -> list[dict]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         names = pq.read_schema(path).names
-        if missing := [name for name in (*_required(schema), image_column) if name not in names]:
+        required = [*_required(schema), *([] if image_column is None else [image_column])]
+        if missing := [name for name in required if name not in names]:
             raise SgtError(path, f"no column {missing[0]!r} (there are {', '.join(names)})", REMEDY)
         return pq.read_table(path, columns=[name for name in schema.model_fields if name in names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
