@@ -138,7 +138,23 @@ def vlmevalkit_letter(reply: str, options: Sequence[str]) -> Parsed:
 
 def yes_no(reply: str) -> Parsed:
     """``yes`` or ``no``: the first word, or the only one of the two that stands in the reply."""
-    words = re.findall(r"[a-z]+", reply.lower())
+    return _first_or_only(re.findall(r"[a-z]+", reply.lower()))
+
+
+# What is negated, and so means the other.
+_NEGATED = re.compile(r"\b(?:not|isn't|isn’t|un) ?(true|false)\b")
+_OF_TRUTH = {"true": "yes", "false": "no"}
+_OPPOSITE = {"true": "no", "false": "yes"}
+
+
+def true_false(reply: str) -> Parsed:
+    """``yes`` for true and ``no`` for false: the first word, or the only one of the two; "not true" is false."""
+    positive = _NEGATED.sub(lambda match: _OPPOSITE[match[1]], reply.lower())
+    return _first_or_only([_OF_TRUTH.get(word, word) for word in re.findall(r"[a-z]+", positive)])
+
+
+def _first_or_only(words: Sequence[str]) -> Parsed:
+    """The first word, if it is yes or no; else the only one of the two among them."""
     if words and words[0] in YES_NO:
         return found(words[0], "direct" if len(words) == 1 else "text")
     said = set(words) & set(YES_NO)

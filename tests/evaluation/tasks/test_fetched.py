@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sgt.commands.main import main
 from sgt.config.benchmarks import OPTIONS, FetchedBenchmark
@@ -16,10 +17,12 @@ RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
 NAMES = [name for name in TASKS if issubclass(OPTIONS[name], FetchedBenchmark)]
 
 
-def written(name: str, folder: Path) -> None:
-    """The benchmark's small files, which its own tests write, as if they had been fetched."""
-    import_module(f"tests.evaluation.tasks.test_{name.replace('-', '_')}").write(folder)
-    record_fetched(folder)
+def written(name: str, downloads: Path, content: dict) -> None:
+    """The benchmark's small files, which its own tests write, as if they had been fetched: a folder per download."""
+    folders = [downloads / each for each in OPTIONS[name](**content).data_downloads]
+    import_module(f"tests.evaluation.tasks.test_{name.replace('-', '_')}").write(*folders)
+    for folder in folders:
+        record_fetched(folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -27,9 +30,9 @@ def test_it_is_predicted_and_scored(name, prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_study(tmp_path, benchmarks=[name], arms=["base"])
     Path("base").symlink_to(prepared / "base")
-    file = Path(__file__).parents[3] / f"config/benchmarks/{name}.yaml"
-    (tmp_path / f"config/benchmarks/{name}.yaml").write_text(file.read_text())
-    written(name, tmp_path / "downloads" / name)
+    text = Path(__file__).parents[3].joinpath(f"config/benchmarks/{name}.yaml").read_text()
+    (tmp_path / f"config/benchmarks/{name}.yaml").write_text(text)
+    written(name, tmp_path / "downloads", yaml.safe_load(text))
     sgt("train", *RUN)
     sgt("predict", *RUN, "--benchmark", name)
     sgt("score", *RUN, "--benchmark", name)
