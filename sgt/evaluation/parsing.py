@@ -194,6 +194,28 @@ def vlmevalkit_yes_no(reply: str) -> Parsed:
     return found(said.pop(), "direct" if len(kept.split()) == 1 else "text")
 
 
+_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?![\d])")
+
+
+def number(reply: str) -> Parsed:
+    """A number, as a float: the reply itself, the first after the last cue, or the only one in the reply.
+
+    A unit may follow ("about 3 m"). Two numbers of which either could be meant are ambiguous, and no answer.
+    """
+    text = reply.strip()
+    numbers = [_as_float(each) for each in _NUMBER.findall(text)]
+    *_, last = [None, *_CUE.finditer(text)]
+    if last is not None and (after := _NUMBER.search(text[last.end() :])):
+        return Parsed(_as_float(after[0]), "cue")
+    if len(set(numbers)) == 1:
+        return Parsed(numbers[0], "direct" if _NUMBER.fullmatch(text.rstrip(".")) else "text")
+    return Parsed(None, "ambiguous" if numbers else "none")
+
+
+def _as_float(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-"))
+
+
 def _lone(text: str, letters: str) -> list[str]:
     return [match for match in _LONE_LETTER.findall(text) if match in letters]
 
