@@ -209,6 +209,16 @@ def read_rows(path: Path, required: Sequence[str], delimiter: str = ",") -> Iter
             raise SgtError(path, f"not readable as a table ({error})", REMEDY) from None
 
 
+def read_tsv_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
+    """The records of a TSV without images.
+
+    Raises:
+        SgtError: as :func:`read_rows`, or a record is not as the schema says.
+    """
+    rows = enumerate(read_rows(path, _required(schema), "\t"))
+    return [checked(schema, row, f"{path}: row {number}") for number, row in rows]
+
+
 def read_json_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
     """The records of a JSON list, of an object of records by name, or of JSON lines.
 
@@ -245,15 +255,19 @@ class ImageFiles:
 
     Args:
         folder: that was fetched; images lie at any depth of it.
+        whole_names: a file is only found if its path ends with the whole name, and not in zips: for data of several
+            sources that use the same names.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, whole_names: bool = False) -> None:
         self.folder = folder
+        self._whole_names = whole_names
         self._files: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
                 self._files.setdefault(path.name, []).append(path)
-        self._archives = [Archive(path) for name, (path, *_) in self._files.items() if name.lower().endswith(".zip")]
+        zips = [path for name, (path, *_) in self._files.items() if name.lower().endswith(".zip")]
+        self._archives = [] if whole_names else [Archive(path) for path in zips]
 
     def image(self, name: str) -> Image.Image:
         """An image, upright and RGB.
@@ -267,7 +281,7 @@ class ImageFiles:
         """
         parts = parts_of(name)
         files = self._files.get(parts[-1], []) if parts else []
-        if len(files) > 1:
+        if len(files) > 1 or self._whole_names:
             files = [path for path in files if path.parts[-len(parts) :] == tuple(parts)]
         if len(files) == 1:
             return decode_image(_bytes(files[0]), files[0])

@@ -130,7 +130,7 @@ def _with_influence(
     share = np.array([1.0 if weights is None else weights[name] for name in names], float)
     share /= share.sum()
     totals = np.bincount(of, below)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.bincount(of, above) / totals
         influence = (share / totals)[of] * (above - ratios[of] * below)
     return (share * ratios).sum() + len(above) * influence
