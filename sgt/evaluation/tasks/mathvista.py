@@ -93,8 +93,6 @@ class MathVistaRecord(Record):
                 float(answer)
                 if about.get("precision") not in (1, 2):
                     raise ValueError("the precision of a float must be 1 or 2")
-            case "list" if last_list(answer) is None:
-                raise ValueError(f"{answer!r} is no list of numbers")
         return answer
 
 
@@ -174,7 +172,7 @@ def normalised(row: Row, extraction: str) -> str:
 
     A choice that is neither a letter in parentheses nor a capital letter is the option at the smallest edit distance,
     the first of several: "b" is any option of one character. Integers are cut, not rounded: 14.9 is 14. Lists are
-    compared as they are written. What is no number ("1,200") is left as it is, and wrong.
+    compared as they are written. What is no number ("1,200") becomes None, which is compared as a text, too.
     """
     kind = row.extra["answer_type"]
     if row.options:
@@ -190,7 +188,7 @@ def normalised(row: Row, extraction: str) -> str:
             return str(int(float(extraction)))
         return str(round(float(extraction), int(row.extra["precision"]))) if kind == "float" else extraction
     except (ValueError, OverflowError):
-        return extraction
+        return str(None)
 
 
 def edit_distance(one: str, other: str) -> int:
@@ -206,13 +204,13 @@ def edit_distance(one: str, other: str) -> int:
 
 
 def lmms(row: Row, reply: str) -> Parsed:
-    """As the published code, but of the stripped reply, and where the file's precision is a float, no float is read.
+    """As the published code, but of the stripped reply, and every float is wrong if the file's precision is a float.
 
-    Python rounds to no number of places that is a float, so that lmms-eval finds no answer to any of the 40 questions
-    that ask for a float, if its judge works or not.
+    Python rounds to no number of places that is a float, so that of all 40 questions that ask for a float None is what
+    lmms-eval compares, whatever its judge reads. The hub's file has such a precision.
     """
     if isinstance(row.extra["precision"], float) and row.extra["answer_type"] == "float":
-        return Parsed(None, "none")
+        return Parsed(str(None), "text")
     return official(row, reply.strip())
 
 

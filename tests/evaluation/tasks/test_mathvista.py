@@ -132,18 +132,18 @@ def test_how_far_texts_are_from_each_other():
         (INTEGERS, "14 cm", "14", None, None, None),
         (INTEGERS, "14.9", "14.9", "14", None, "14"),
         (INTEGERS, "7 and 7 are\n\\boxed{14}", "14", None, None, None),
-        (INTEGERS, "fourteen", None, "fourteen", None, "fourteen"),
-        (THOUSANDS, "1,200", "1200", "1,200", None, "1,200"),
-        (THOUSANDS, "2,400/2", "1200", "2,400/2", None, "2,400/2"),
+        (INTEGERS, "fourteen", None, "None", None, "None"),
+        (THOUSANDS, "1,200", "1200", "None", None, "None"),
+        (THOUSANDS, "2,400/2", "1200", "None", None, "None"),
         (ZERO, "0", "0", "0", None, "0"),
-        (FLOAT, "1.24", "1.2", "1.2", None, None),
-        (FLOAT, "1.2", "1.2", "1.2", "1.2", None),
-        (FLOAT, "\\frac{6}{5}", "1.2", "\\frac{6}{5}", None, None),
+        (FLOAT, "1.24", "1.2", "1.2", None, "None"),
+        (FLOAT, "1.2", "1.2", "1.2", "1.2", "None"),
+        (FLOAT, "\\frac{6}{5}", "1.2", "None", None, "None"),
         (YEARS, "[2014,2016]", "[2014, 2016]", "[2014,2016]", None, "[2014,2016]"),
         (YEARS, "2014 and 2016", None, None, None, None),
         (INTEGERS, "word " * 2000, None, None, None, None),
         (CHOICE, "x" * 10_000, None, "A", None, "A"),
-        (INTEGERS, "9" * 10_000, "inf", "9" * 10_000, None, "9" * 10_000),
+        (INTEGERS, "9" * 10_000, "inf", "None", None, "None"),
     ],
 )
 def test_each_protocol_reads_by_its_own_rules(rows, place, reply, paper, official, vlmevalkit, lmms):
@@ -168,6 +168,13 @@ def test_each_protocol_reads_by_its_own_rules(rows, place, reply, paper, officia
 )
 def test_how_an_answer_was_found(rows, place, reply, status):
     assert task("mathvista", "paper").parse(rows[place], Reply(reply, 1, "stop"), "paper").status == status
+
+
+def test_an_answer_that_is_no_list_of_numbers_leaves_the_reply_unread(tmp_path):
+    written(tmp_path, [RECORDS[YEARS] | {"answer": "[May, June]"}])
+    (row,) = rows_of(task("mathvista", "paper"), tmp_path)
+    assert read(task("mathvista", "paper"), row, "[5, 6]") is None
+    assert read(task("mathvista", "official"), row, "[May, June]") == row.answer
 
 
 def test_lmms_reads_floats_where_their_precision_is_an_integer(tmp_path):
@@ -213,7 +220,7 @@ def test_accuracy_as_if_unread_replies_were_wrong_and_right(rows):
         ({"answer_type": "word"}, "row 0: answer_type"),
         ({"answer_type": "integer", "answer": "six"}, "row 0: answer"),
         ({"answer_type": "float"}, "row 0: answer"),
-        ({"answer_type": "list"}, "row 0: answer"),
+        ({"answer_type": "float", "precision": float("nan")}, "row 0: answer"),
         ({"metadata": {"task": "math word problem", "language": "english"}}, "row 0: metadata.skills"),
         ({"decoded_image": b"no image"}, "row 0: image"),
     ],

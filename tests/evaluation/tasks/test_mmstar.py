@@ -50,7 +50,7 @@ def rows(tmp_path):
     [
         (CUP, "What is the cup made of?", ["glass", "paper", "metal", "wood"]),
         (SNOWMEN, SNOWMEN.partition("\nChoices")[0], ["10", "15", "12", "20"]),
-        ("What?\nOptions: A: A cat, sitting., B: B, C: 3, 4, D: None", "What?", ["A cat, sitting.", "B", "3, 4", "None"]),
+        ("What?\nOptions: A: A cat, lying., B: B, C: 3, 4, D: None", "What?", ["A cat, lying.", "B", "3, 4", "None"]),
         ("Is it day?\nOptions: A: Yes\nB: No", "Is it day?", ["Yes", "No"]),
         ("What?\nOptions: A: see (B), B: nothing", "What?", ["see (B)", "nothing"]),
         ("What? Choices: (A) one (B) two", "What?", ["one", "two"]),
