@@ -171,6 +171,10 @@ class Task(ABC, Generic[OneReply]):
         """
         return {}
 
+    def coco_image(self, row: Row) -> str | None:
+        """Name of the row's image in COCO, of any edition; None if it is none of COCO's."""
+        return None
+
     def chance(self, rows: Sequence[Row]) -> Sequence[float] | None:
         """What guessing without the image would get of each row: the column ``chance``; None if that is not known."""
         return None

@@ -41,6 +41,7 @@ def table_files(study: LoadedStudy) -> list[str]:
     fetched = any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values())
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
+    files += ["overlap.csv"] if fetched else []
     return [*files, *(["outcomes.csv"] if compared_arms(study) else []), "metrics.json", "gains.csv"]
 
 

@@ -29,7 +29,7 @@ READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", ACCEPTANCE, FET
 TRAINER_VERSION = 1
 # Raise them when the layout of prediction files, or the contents of score files change.
 PREDICTION_SCHEMA = 2
-SCORE_SCHEMA = 3
+SCORE_SCHEMA = 4
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
 

@@ -155,6 +155,10 @@ class CvBench(FetchedTask):
             extra={"prompt": record.prompt},
         )
 
+    def coco_image(self, row: Row) -> str | None:
+        """Some are."""
+        return row.groups["image"] if row.dimensions["source"] == "COCO" else None
+
     def metrics(self, rows: Sequence[Row]) -> list[Metric]:
         """The weighted mean, that of all rows alike, and those of the parts."""
         parts = [("source", "ADE20K"), ("source", "COCO"), *(("task", name) for name in TASKS)]

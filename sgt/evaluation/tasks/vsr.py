@@ -137,6 +137,10 @@ class Vsr(FetchedTask):
             groups={"image": content.image},
         )
 
+    def coco_image(self, row: Row) -> str:
+        """All are of train2017 or val2017."""
+        return row.groups["image"]
+
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
         """Besides accuracy, what precision, recall and F1 are ratios of; a reply without an answer is not a yes."""
         true, said_yes = row.answer == "yes", parsed.value == "yes"
