@@ -9,7 +9,9 @@ from sgt.errors import SgtError
 from sgt.reporting.contents import CAPTIONS, figures_of, table_files
 from sgt.reporting.references import bibtex, names_in
 from sgt.reporting.release.card import template
-from sgt.reporting.release.export import EVIDENCE, EVIDENCE_FILE, REFERENCES, require_empty, study_files
+from sgt.reporting.release.export import EVIDENCE_FILE, require_empty, study_files
+from sgt.reporting.release.layout import EVIDENCE, REFERENCES
+from sgt.reporting.release.origins import Origin, origins_of
 from sgt.reporting.release.status import study_status
 from sgt.reporting.treatments import read_treatments
 from sgt.study.load import LoadedStudy
@@ -47,6 +49,7 @@ def write_bundle(study: LoadedStudy, folder: Path) -> None:
         page = template("bundle.md.j2").render(
             study=study,
             status=study_status(study, treatments),
+            origins=_origins(study),
             tables=tables,
             figures={name: CAPTIONS[name] for name in figures},
             formats=sorted({path.suffix for path in (temporary / "figures").iterdir()}) if figures else [],
@@ -55,6 +58,12 @@ def write_bundle(study: LoadedStudy, folder: Path) -> None:
         paths = [path for path in sorted(temporary.rglob("*")) if path.is_file()]
         write_text(temporary / SUMS, "".join(f"{sha256(path)}  {path.relative_to(temporary)}\n" for path in paths))
     log.info("study %s: bundled in %s", study.study.name, folder)
+
+
+def _origins(study: LoadedStudy) -> list[Origin]:
+    """What all arms were made from and measured on, each once; seeds do not differ in it."""
+    first = [run for run in study.runs if run.seed == study.study.seeds[0]]
+    return list(dict.fromkeys(origin for run in first for origin in origins_of(study, run)))
 
 
 def _copy_tables(study: LoadedStudy, folder: Path) -> list[str]:

@@ -13,6 +13,7 @@ from sgt.identity import read_record
 from sgt.models.interface import Sampling
 from sgt.models.rules import rules_of
 from sgt.reporting.references import bibtex
+from sgt.reporting.release.layout import LICENCES
 from sgt.reporting.release.measured import Measured
 from sgt.reporting.release.origins import BASE, MEASURED_ON, OWN, Origin, licence_of
 from sgt.reporting.release.status import run_status, status_of
@@ -20,7 +21,6 @@ from sgt.reporting.scores import interval
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import read_run
 
-CARD, LICENCES = "README.md", "LICENSE.md"
 LIBRARY = "sgt"
 # What the hub calls a model that reads and makes both texts and images, and three things that it does.
 PIPELINE = "any-to-any"
@@ -102,6 +102,7 @@ def card_data(
     datasets = {origin.repository for origin in origins if origin.kind == "dataset" and origin.use != MEASURED_ON}
     arm = [] if run.arm in NO_PROXY else [study.proxy_name(run.arm), f"{study.proxy(run.arm).level}-level-proxy"]
     return ModelCardData(
+        language="en",
         license=licence or "other",
         **named,
         library_name=LIBRARY,
@@ -167,8 +168,10 @@ def limits(study: LoadedStudy, run: Run, origins: list[Origin]) -> list[str]:
             f"It was pretrained on synthetic scenes of {side} pixels alone: it knows no photograph and few words."
         )
     if run.proxy:
-        name, degraded = study.proxy_name(run.arm), "degraded " if study.proxy(run.arm).degrades else ""
-        found.append(f"It drew for the proxy {name} alone, from {degraded}images: other drawing may have suffered.")
+        name, degraded = study.proxy_name(run.arm), " from degraded images" if study.proxy(run.arm).degrades else ""
+        found.append(
+            f"Post-training had it draw targets of {name} alone{degraded}: images from prompts may have suffered."
+        )
     if not licence_of(origins):
         found.append("The licences of what it was made from are not all permissive: read them before you pass it on.")
     return found

@@ -12,7 +12,8 @@ from sgt.identity import write_record
 from sgt.json_files import json_fields
 from sgt.models.released import write_model_file
 from sgt.reporting.references import bibtex
-from sgt.reporting.release.card import CARD, LICENCES, card, licences_text, release_name
+from sgt.reporting.release.card import card, licences_text, release_name
+from sgt.reporting.release.layout import CARD, EVIDENCE, LICENCES, REFERENCES, RELEASE
 from sgt.reporting.release.measured import measured
 from sgt.reporting.release.origins import licence_of, origins_of
 from sgt.reporting.release.status import status_of
@@ -22,7 +23,6 @@ from sgt.study.record import checkpoint_of, run_record
 from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
-RELEASE, EVIDENCE, REFERENCES = "release.json", "evidence", "references.bib"
 # What `sgt evidence` writes of a whole study, if it was made.
 EVIDENCE_FILE = "evidence.json"
 

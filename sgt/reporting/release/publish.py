@@ -16,19 +16,19 @@ from typing import TypeVar
 
 import httpx2
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from sgt.atomic import sha256
 from sgt.data.fetch.retry import BUSY, Retry
 from sgt.errors import SgtError
 from sgt.identity import read_record
-from sgt.reporting.release.card import CARD
-from sgt.reporting.release.export import RELEASE
-from sgt.reporting.release.status import NOT_ADMINISTERED
+from sgt.reporting.release.layout import CARD, NOT_ADMINISTERED, RELEASE
 
 log = logging.getLogger("sgt")
 Answer = TypeVar("Answer")
-REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+# Of an address. Large files are sent to signed ones, whose query lets whoever reads it do the same.
+_QUERY = re.compile(r"\?\S+")
 _REMEDIES = {
     400: "correct the card, or what else it names",
     401: "log in with `hf auth login`, or set HF_TOKEN to a token that may write",
@@ -71,14 +71,13 @@ def read_release(folder: Path) -> Release:
         record = read_record(folder / RELEASE)
     except FileNotFoundError:
         raise SgtError(folder, f"has no {RELEASE}", "export a run with `sgt export`") from None
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name, digest in record["files"].items():
-        path = folder / name
-        if not path.is_file() or sha256(path) != digest:
-            raise SgtError(path, "is not as it was exported", f"export it again; only {CARD} may be edited")
-    if not (folder / CARD).is_file():
+        if name not in there or sha256(folder / name) != digest:
+            raise SgtError(folder / name, "is not as it was exported", f"export it again; only {CARD} may be edited")
+    if CARD not in there:
         raise SgtError(folder / CARD, "no such file", "export the run again")
     files = [CARD, RELEASE, *record["files"]]
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     for name in sorted(there - set(files)):
         log.warning("%s: not exported, so it is not uploaded", folder / name)
     return Release(folder, record["name"], record["status"], files)
@@ -97,8 +96,8 @@ def publish(release: Release, repository: str, private: bool = False) -> str:
     Raises:
         SgtError: there is no token, or the hub refuses or cannot be reached.
     """
-    # Addresses that large files are sent to are signed, and every request would be logged with its address.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    for name in ("httpx2", "huggingface_hub.utils._http"):
+        logging.getLogger(name).addFilter(_without_queries)
     if get_token() is None:
         raise SgtError(repository, "there is no token for the hub", _REMEDIES[401])
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
@@ -115,10 +114,14 @@ def check_repository(repository: str) -> None:
     """See that a name is one of a repository.
 
     Raises:
-        SgtError: it is not OWNER/NAME.
+        SgtError: it is not.
     """
-    if not REPOSITORY.fullmatch(repository):
-        raise SgtError("--to", f"{repository!r} is not OWNER/NAME", "name a repository of the hub")
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise SgtError("--to", " ".join(str(error).split()), "name a repository of the hub") from None
+    if "/" not in repository:
+        raise SgtError("--to", f"{repository!r} has no owner", "write OWNER/NAME")
 
 
 def warnings_of(release: Release) -> list[str]:
@@ -126,6 +129,12 @@ def warnings_of(release: Release) -> list[str]:
     if release.status == NOT_ADMINISTERED:
         return ["this run did not learn its proxy, as its card says"]
     return []
+
+
+def _without_queries(record: logging.LogRecord) -> bool:
+    """Take the queries out of the addresses in a log record; it is logged all the same."""
+    record.msg, record.args = _QUERY.sub("", record.getMessage()), ()
+    return True
 
 
 def _additions(release: Release) -> list[CommitOperationAdd]:
@@ -150,7 +159,7 @@ def _wait_or_refuse(retry: Retry, error: BaseException | None) -> None:
     Raises:
         SgtError: it does not pass, or there were too many.
     """
-    text = re.sub(r"\?\S+", "", " ".join(str(error).split()))
+    text = _QUERY.sub("", " ".join(str(error).split()))
     status = None
     if isinstance(error, HfHubHTTPError):
         status, text = error.response.status_code, " ".join((error.server_message or "").split())

@@ -5,12 +5,11 @@ from collections.abc import Iterable, Iterator
 
 from sgt.evaluation.treatment import MIN_USE, Treatment
 from sgt.identity import read_record
+from sgt.reporting.release.layout import EXPLORATORY, NOT_ADMINISTERED, REPLICATED
 from sgt.reporting.scores import interval
 from sgt.reporting.treatments import Treatments, summary
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import read_run
-
-EXPLORATORY, REPLICATED, NOT_ADMINISTERED = "exploratory", "replicated", "not-administered"
 
 
 def status_of(study: LoadedStudy, treatment: Treatment | None) -> str:

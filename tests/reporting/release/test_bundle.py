@@ -43,6 +43,7 @@ def test_a_bundle_has_tables_figures_references_evidence_status_and_citation(rep
     assert "@misc{deng2025bagel," in Path("paper/references.bib").read_text()
     text = Path("paper/README.md").read_text()
     assert "One training seed: exploratory" in text and "micro: no proxy arm learned its task" in text
+    assert text.count("| base weights | micro | pretrained from nothing on 24 scenes | Apache-2.0 |") == 1
     sums = dict(reversed(line.split("  ")) for line in Path("paper/SHA256SUMS").read_text().splitlines())
     assert sums.keys() == names - {"SHA256SUMS"}
     assert all(hashlib.sha256((Path("paper") / name).read_bytes()).hexdigest() == sums[name] for name in sums)
