@@ -97,21 +97,21 @@ def card_data(
 ) -> ModelCardData:
     """The tags of the card."""
     licence = licence_of(origins)
-    named = {} if licence else {"license_name": "see-license-md", "license_link": LICENCES}
     bases = [origin.repository for origin in origins if origin.use == BASE and origin.repository]
     datasets = {origin.repository for origin in origins if origin.kind == "dataset" and origin.use != MEASURED_ON}
     arm = [] if run.arm in NO_PROXY else [study.proxy_name(run.arm), f"{study.proxy(run.arm).level}-level-proxy"]
     return ModelCardData(
         language="en",
         license=licence or "other",
-        **named,
+        license_name=None if licence else "see-license-md",
+        license_link=None if licence else LICENCES,
         library_name=LIBRARY,
         pipeline_tag=PIPELINE,
         base_model=bases or None,
         base_model_relation="finetune" if bases else None,
         datasets=sorted(filter(None, datasets)) or None,
         metrics=sorted({each.metric.column for each in results}) or None,
-        tags=[*TASKS, "semantic-generative-tuning", run.arm, *arm, status_of(study, treatment)],
+        tags=[*TASKS, "semantic-generative-tuning", run.arm, *arm, status_of(study, run, treatment)],
         model_name=release_name(run),
         eval_results=[_result(study, each, origins) for each in results] or None,
     )
@@ -121,7 +121,7 @@ def _result(study: LoadedStudy, result: Measured, origins: list[Origin]) -> Eval
     benchmark = result.benchmark
     repositories = {origin.name: origin.repository for origin in origins if origin.use == MEASURED_ON}
     data = next(iter(benchmark.data_downloads), None)
-    about = {"n": result.n}
+    about: dict[str, float] = {"n": result.n}
     if result.has_interval:
         about = {"low": round(result.low, 6), "high": round(result.high, 6), "level": 0.95, **about}
     return EvalResult(

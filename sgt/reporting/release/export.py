@@ -23,7 +23,7 @@ from sgt.study.record import checkpoint_of, run_record
 from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
-# What `sgt evidence` writes of a whole study, if it was made.
+# Of a whole study, cell by cell, if it was collected.
 EVIDENCE_FILE = "evidence.json"
 
 
@@ -144,5 +144,11 @@ def _texts(value: object) -> Iterator[str]:
 def _write_manifest(study: LoadedStudy, run: Run, treatment: Treatment | None, folder: Path) -> None:
     """Write ``release.json``: what was exported, and the SHA-256 of every file but the card, which may be edited."""
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / CARD]
-    about = {"name": release_name(run), "study": study.study.name, "run": run.id, "status": status_of(study, treatment)}
-    write_record(folder / RELEASE, {**about, "files": {str(path.relative_to(folder)): sha256(path) for path in paths}})
+    record = {
+        "name": release_name(run),
+        "study": study.study.name,
+        "run": run.id,
+        "status": status_of(study, run, treatment),
+        "files": {path.relative_to(folder).as_posix(): sha256(path) for path in paths},
+    }
+    write_record(folder / RELEASE, record)

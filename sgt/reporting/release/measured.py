@@ -66,9 +66,9 @@ def measured(study: LoadedStudy, run: Run) -> list[Measured]:
         for metric_name, summed in score["metrics"].items():
             metric = Metric(metric_name, **summed["about"])
             if metric.headline:
-                gain = control and _gain(metric, score, control)
-                estimate = (summed[key] for key in ("value", "low", "high", "n"))
-                found.append(Measured(benchmark, metric, *estimate, summed.get("chance"), gain))
+                gain = None if control is None else _gain(metric, score, control)
+                value, low, high, n = (summed[key] for key in ("value", "low", "high", "n"))
+                found.append(Measured(benchmark, metric, value, low, high, n, summed.get("chance"), gain))
     return found
 
 

@@ -52,6 +52,8 @@ def origins_of(study: LoadedStudy, run: Run) -> list[Origin]:
         found.append(_dataset(study, study.image_subset(run.proxy), "images and targets"))
         folders = study.proxy(run.proxy).downloads
         found += [_fetched(RENDERED_WITH, study, Path(folder), "model") for folder in folders]
+        if study.held_out:
+            found.append(_dataset(study, Subset(dataset=study.held_out), "held-out images", MEASURED_ON))
     for name, benchmark in study.benchmarks.items():
         if benchmark.dataset is not None:
             found.append(_dataset(study, Subset(dataset=benchmark.dataset), name, MEASURED_ON))

@@ -10,31 +10,32 @@ from sgt.reporting.scores import interval
 from sgt.reporting.treatments import Treatments, summary
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import read_run
+from sgt.study.results import Results
 
 
-def status_of(study: LoadedStudy, treatment: Treatment | None) -> str:
-    """One word for a run: whether it learned its proxy, and whether its study has several seeds."""
+def status_of(study: LoadedStudy, run: Run, treatment: Treatment | None) -> str:
+    """One word for a run: whether it learned its proxy, and whether its arm was trained with several seeds."""
     if treatment and not treatment.is_administered:
         return NOT_ADMINISTERED
-    return EXPLORATORY if len(study.study.seeds) == 1 else REPLICATED
+    return REPLICATED if _trained_seeds(study, run) > 1 else EXPLORATORY
 
 
 def run_status(study: LoadedStudy, run: Run, treatment: Treatment | None) -> list[str]:
     """A run's status, a sentence each."""
-    return [seeds_line(study), treatment_line(treatment), *code_lines(study, [run])]
+    return [seeds_line(_trained_seeds(study, run)), treatment_line(treatment), *code_lines(study, [run])]
 
 
 def study_status(study: LoadedStudy, treatments: Treatments) -> list[str]:
     """A study's status, a sentence each."""
-    return [seeds_line(study), *(f"{line}." for line in summary(study, treatments)), *code_lines(study, study.runs)]
+    seeds = seeds_line(len(study.study.seeds))
+    return [seeds, *(f"{line}." for line in summary(study, treatments)), *code_lines(study, study.runs)]
 
 
-def seeds_line(study: LoadedStudy) -> str:
-    """What the number of seeds allows to conclude."""
-    count = len(study.study.seeds)
+def seeds_line(count: int) -> str:
+    """What the number of training seeds allows to conclude."""
     if count == 1:
         return "One training seed: exploratory. Another seed may change any difference between arms."
-    return f"The study has {count} training seeds. Intervals of a single run are over items alone."
+    return f"{count} training seeds. Intervals of a single run are over items alone."
 
 
 def treatment_line(treatment: Treatment | None) -> str:
@@ -60,6 +61,12 @@ def code_lines(study: LoadedStudy, runs: Iterable[Run]) -> list[str]:
     if len(environments) > 1:
         lines.append(f"It was made with {len(environments)} different sets of packages.")
     return lines
+
+
+def _trained_seeds(study: LoadedStudy, run: Run) -> int:
+    """With how many seeds a run's arm was trained, of the study as it is."""
+    results, same = Results(study), [each for each in study.runs if (each.model, each.arm) == (run.model, run.arm)]
+    return sum(results.fault(results.run(each)) is None for each in same)
 
 
 def _made_with(study: LoadedStudy, run: Run) -> Iterator[tuple[str, dict]]:

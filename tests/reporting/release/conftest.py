@@ -21,7 +21,7 @@ def words(family: str, arm: str = "segmentation") -> list[object]:
 
 @pytest.fixture(scope="session")
 def trained(prepared_for, tmp_path_factory) -> Callable[[str], Path]:
-    """A function of a family: a study whose run of segmentation was trained, scored and checked; of BAGEL sft, too."""
+    """A function of a family: a study with a finished run of segmentation; that of BAGEL has base and sft, too."""
 
     @cache
     def train(family: str) -> Path:
@@ -30,8 +30,8 @@ def trained(prepared_for, tmp_path_factory) -> Callable[[str], Path]:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root)
             name = MICRO[family]["name"]
-            write_study(root, models=[name], arms=["sft", "segmentation"], benchmarks=["toyworld-qa"])
-            for arm in ("sft", "segmentation") if family == "bagel" else ("segmentation",):
+            write_study(root, models=[name], arms=["base", "sft", "segmentation"], benchmarks=["toyworld-qa"])
+            for arm in ("base", "sft", "segmentation") if family == "bagel" else ("segmentation",):
                 sgt("train", *words(family, arm))
                 sgt("predict", *words(family, arm), "--benchmark", "toyworld-qa")
                 sgt("score", *words(family, arm), "--benchmark", "toyworld-qa")

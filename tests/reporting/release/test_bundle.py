@@ -37,7 +37,7 @@ def test_a_bundle_has_tables_figures_references_evidence_status_and_citation(rep
         *(f"figures/{name}.png" for name in figures_of(reported)),
     }
     assert {f"tables/{name}" for name in table_files(reported) if not name.endswith(".json")} <= names
-    assert {f"evidence/runs/micro/{arm}/seed0.json" for arm in ("sft", "segmentation")} <= names
+    assert {f"evidence/runs/micro/{arm}/seed0.json" for arm in ("base", "sft", "segmentation")} <= names
     assert "evidence/config/models/micro.yaml" in names
     assert (Path("paper") / "CITATION.cff").read_bytes() == (ROOT / "CITATION.cff").read_bytes()
     assert "@misc{deng2025bagel," in Path("paper/references.bib").read_text()

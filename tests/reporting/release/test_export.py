@@ -185,3 +185,28 @@ def test_the_control_has_a_card_without_a_proxy(trained_study):
     text = (Path("release") / "README.md").read_text()
     assert "No proxy was trained." in text and "a control" in text and "use of the image" not in text
     assert "A red cube." in text and not Path("release/evidence/treatment.json").exists()
+
+
+def test_base_weights_are_exported_where_they_were_pretrained(trained_study, capsys):
+    trained_study()
+    sgt("export", *words("bagel", "base"), "--out", "release")
+    text = (Path("release") / "README.md").read_text()
+    assert "which the other arms of the study are post-trained from" in text and "It was not post-trained." in text
+    assert sha256("release/ema.safetensors") == sha256("base/micro/ema.safetensors")
+    assert files(Path("release")).isdisjoint({"acceptance.json", "run.json", "pretrain.log"})
+    path = Path("config/models/micro.yaml")
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "pretrain": None}))
+    line = refused(capsys, "export", *words("bagel", "base"), "--out", "again")
+    assert "micro/base/seed0: base/micro was not trained here" in line
+
+
+def test_a_second_seed_makes_a_run_replicated(trained_study):
+    study = trained_study()
+    give_use(study, 0.6)
+    STUDY.write_text(STUDY.read_text().replace("seeds:\n- 0", "seeds:\n- 0\n- 1"))
+    sgt("export", *words("bagel"), "--out", "one")
+    assert read_record(Path("one/release.json"))["status"] == "exploratory"
+    sgt("train", *words("bagel")[:-1], 1)
+    sgt("export", *words("bagel"), "--out", "two")
+    assert read_record(Path("two/release.json"))["status"] == "replicated"
+    assert "2 training seeds." in Path("two/README.md").read_text()

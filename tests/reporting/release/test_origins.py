@@ -25,6 +25,7 @@ def test_everything_that_a_run_was_made_from_is_listed_with_its_licence(study):
     assert listed["trained on", "coco-2017"].about == "images and targets: 2000 images"
     assert listed["targets rendered with", "depth-anything-v2-large"].licence == "CC-BY-NC-4.0"
     assert listed["measured on", "toyworld"].licence == "Apache-2.0"
+    assert listed["measured on", "coco-2017"].about == "held-out images: 100 images"
     assert ("trained on", "sam-sgt") not in listed
 
 
@@ -36,7 +37,7 @@ def test_weights_of_unclear_licences_have_none_of_their_own(study):
     assert data["base_model"] == ["ByteDance-Seed/BAGEL-7B-MoT"] and data["base_model_relation"] == "finetune"
     # COCO is not on the hub, and the benchmark's scenes were not trained on.
     assert data["datasets"] == ["lmms-lab/LLaVA-OneVision-Data"]
-    assert {"depth-2k", "depth", "mid-level-proxy", "replicated"} <= set(data["tags"])
+    assert {"depth-2k", "depth", "mid-level-proxy", "exploratory"} <= set(data["tags"])
     text = licences_text(origins)
     assert "[llava-onevision](https://huggingface.co/datasets/lmms-lab/LLaVA-OneVision-Data)" in text
     assert "| CC-BY-NC-4.0 |" in text
