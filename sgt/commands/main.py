@@ -100,6 +100,18 @@ COMMANDS = {
         "the report page",
         "sgt report config/tiny.yaml",
     ),
+    "export": (
+        "a run as a folder that a model hub takes",
+        "sgt export config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --out release",
+    ),
+    "publish": (
+        "upload an exported run to a model hub",
+        "sgt publish release --to owner/name --upload",
+    ),
+    "bundle": (
+        "a study's tables, figures and references for a paper",
+        "sgt bundle config/tiny.yaml --out paper",
+    ),
 }
 
 
