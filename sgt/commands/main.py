@@ -88,6 +88,10 @@ COMMANDS = {
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
+    "probe": (
+        "measure what linear probes read off each layer of a run's model",
+        "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "tables": (
         "tables from score files",
         "sgt tables config/tiny.yaml",
