@@ -52,7 +52,7 @@ class Capturer(Inference):
     def capture(
         self,
         requests: Sequence[Request],
-        layers: Sequence[int],
+        layers: Sequence[int] | None,
         spans: Sequence[str],
         *,
         target: NoisyTarget | None = None,
@@ -63,7 +63,7 @@ class Capturer(Inference):
         Args:
             requests: any number.
             layers: indexes of layers, from 0: of the language model, or, with ``target``, of what predicts velocities
-                (BAGEL: the same layers; OmniGen2: the diffusion transformer after its refiners).
+                (BAGEL: the same layers; OmniGen2: the diffusion transformer after its refiners). All if None.
             spans: names of tokens: ``system`` (the request's system text), ``text`` and ``image`` (all texts and
                 images of the content; ``text.0``, ``image.1``: a single one, each kind numbered apart), ``answer``
                 (the token before an answer, whose state predicts its first token), ``target`` (the noisy latents),
@@ -76,6 +76,7 @@ class Capturer(Inference):
                 requests.
         """
         count = self._captured_layers(target is not None)
+        layers = range(count) if layers is None else layers
         for layer in layers:
             if not 0 <= layer < count:
                 raise SgtError("layers", f"there is no layer {layer}", f"use 0 to {count - 1}")

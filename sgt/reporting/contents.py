@@ -16,6 +16,10 @@ CAPTIONS = {
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
     "scenes": "Images made from captions of held-out images, beside the image that each caption describes.",
+    "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c) and the decoder "
+    "(d): of objects, from the mean over their mask, class, colour, size, place and depth; of images, from the mean "
+    "over all of them, which classes there are and how many objects. Grey: from the lowest to the highest of the "
+    "arms' controls, the same probes with shuffled labels.",
     "training": "Losses of every trained run.",
     "proxies": "The proxies: inputs and the targets rendered from them.",
 }
@@ -31,6 +35,7 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "outcomes": bool(compared_arms(study)),
         "generation": any(makes_images),
         "scenes": any(makes_images),
+        "probes": bool(analyses_of(study, "probe")),
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }
     return [name for name, included in has.items() if included]
@@ -42,7 +47,13 @@ def table_files(study: LoadedStudy) -> list[str]:
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
     files += ["overlap.csv"] if fetched else []
+    files += ["probes.csv"] if analyses_of(study, "probe") else []
     return [*files, *(["outcomes.csv"] if compared_arms(study) else []), "metrics.json", "gains.csv"]
+
+
+def analyses_of(study: LoadedStudy, kind: str) -> list[str]:
+    """Names of a study's analyses of one kind."""
+    return [name for name, options in study.analyses.items() if options.analysis == kind]
 
 
 def compared_arms(study: LoadedStudy) -> list[str]:

@@ -18,6 +18,7 @@ from sgt.config.benchmarks import ImageBenchmark
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.contents import compared_arms, figures_of
 from sgt.reporting.matrix import matrix
+from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import share_of_way
@@ -55,6 +56,8 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(gains(scores), folder / "gains.png")
             case "generation":
                 _save(generation(scores), folder / "generation.png")
+            case "probes":
+                _save(probes_figure(study, COLOURS), folder / "probes.png")
             case "training":
                 _save(training(study), folder / "training.png")
 

@@ -3,8 +3,8 @@
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
 has the differences from the control that the figure of this name shows, ``overlap.csv`` how many images of a benchmark
-a run was trained on. Two more files are for DVC, to compare studies with: ``metrics.json`` (``dvc metrics``) and
-``gains.csv`` (``dvc plots``).
+a run was trained on, ``probes.csv`` the scores of linear probes by layer. Two more files are for DVC, to compare
+studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
 from pathlib import Path
@@ -14,8 +14,9 @@ import pandas as pd
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.contents import compared_arms
+from sgt.reporting.contents import analyses_of, compared_arms
 from sgt.reporting.outcomes import outcomes_of
+from sgt.reporting.probes import probe_rows
 from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
 from sgt.reporting.treatments import columns_of, treatment_rows
@@ -69,6 +70,8 @@ def write_tables(study: LoadedStudy) -> None:
         _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
+    if analyses_of(study, "probe"):
+        write_text(folder / "probes.csv", probe_rows(study).to_csv(index=False, float_format="%.6f"))
     write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))
     write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 
