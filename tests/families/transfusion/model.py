@@ -258,7 +258,7 @@ class Transfusion(UnifiedModel[Batch]):
     def _captured_layers(self, generating) -> int:
         return self.network.config.layers
 
-    def _capture(self, requests, layers, spans, target, per_head) -> list[Captured]:
+    def _capture(self, requests, selection, target) -> list[Captured]:
         x, time, ends = None, 0.0, [lambda pack: pack.tokens([pack.bos], ["answer"])] * len(requests)
         if target:
             time, noisy, ends = target.time, [], []
@@ -272,9 +272,9 @@ class Transfusion(UnifiedModel[Batch]):
             x = torch.cat(noisy)
         pack = self.pack(requests, ends)
         pack.check()
-        recorder = Recorder(spans, len(requests), self.device, per_head)
+        recorder = Recorder(selection, len(requests), self.device)
         recorder.begin(pack.names)
-        with recording(recorder, {layer: self.network.layers[layer] for layer in layers}, "attention"):
+        with recording(recorder, {layer: self.network.layers[layer] for layer in selection.layers}, "attention"):
             self.run(pack, x, time)
         return recorder.captured()
 
