@@ -36,7 +36,7 @@ class Recorder:
         self._counts = torch.zeros(rows, len(self.spans), device=device)
         self._mass: dict[int, Tensor] = {}
         self._released: dict[int, Tensor] = {}
-        # Those of the layer that is running: its output, and thus the released code's queries, come after its attention.
+        # Those of the layer that is running, whose output is known only after its attention.
         self._key = torch.empty(0)
         self._states: dict[int, list[list[list[Tensor]]]] = {}
 
