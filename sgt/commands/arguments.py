@@ -30,6 +30,12 @@ def load_run(args: argparse.Namespace) -> tuple[LoadedStudy, Run]:
     return study, study.run(args.model, args.arm, args.seed)
 
 
+def add_analysis(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add a run, and the name of an analysis of this kind."""
+    add_run(parser)
+    parser.add_argument("--analysis", default=kind, help=f"its name in the study (default: {kind})")
+
+
 def require_positive(args: argparse.Namespace, *names: str) -> None:
     """Check that integer options are at least 1.
 

@@ -69,4 +69,5 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
         "train": len(trained),
         "predict": evaluations,
         "score": evaluations,
+        **({"analyse": len(study.runs) * len(study.analyses)} if study.analyses else {}),
     }

@@ -173,7 +173,8 @@ def _work(args: argparse.Namespace) -> str:
     if given.get("model"):
         seed = [f"seed{given['seed']}"] if given.get("seed") is not None else []
         run = "/".join([given["model"], *([given["arm"]] if given.get("arm") else []), *seed])
-        return f"{run} {given['benchmark']}" if given.get("benchmark") else run
+        part = given.get("benchmark") or given.get("analysis")
+        return f"{run} {part}" if part else run
     words = [given[name] for name in ("name", "dataset", "proxy", "source") if name in given] or [given.get("out", "")]
     return " ".join(map(str, words))
 

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
+from sgt.config.analyses import AnalysisEntry
 from sgt.config.datasets import Data, Dataset, Subset
 from sgt.config.fields import Count, Folder, Name, Seed, Strict
 from sgt.config.logging import Logging
@@ -44,6 +45,9 @@ class Study(Strict):
     datasets: dict[Name, Dataset] = Field(description="by a name for `data`, models and benchmarks")
     data: Data = Field(description="which dataset is used for what")
     benchmarks: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/benchmarks")
+    analyses: list[AnalysisEntry] = Field(
+        [], description="measurements of the insides of every run's model; see the files of sgt/analysis/analyses"
+    )
     limit: Count | None = Field(
         None, description="samples of every benchmark, from the first, to try a study out; all if left out"
     )
@@ -55,6 +59,9 @@ class Study(Strict):
             values = getattr(self, field)
             if len(set(values)) < len(values):
                 raise ValueError(f"{field} lists a value twice: {values}")
+        if len({each.file_name for each in self.analyses}) < len(self.analyses):
+            names = [each.file_name for each in self.analyses]
+            raise ValueError(f"analyses: two have the same name ({', '.join(names)}): give one a `name` of its own")
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")

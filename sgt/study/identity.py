@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sgt.atomic import sha256
+from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark
 from sgt.config.datasets import Subset
 from sgt.config.models import Model
@@ -32,6 +33,8 @@ PREDICTION_SCHEMA = 2
 SCORE_SCHEMA = 3
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
+# Raise it when what the record of every analysis has changes; an analysis's own version says what it computes.
+ANALYSIS_SCHEMA = 1
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
@@ -86,6 +89,17 @@ def treatment_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> 
         "data": _dataset(study, study.held_out),
         "samples": study.study.data.held_out_samples,
         "schema": TREATMENT_SCHEMA,
+    }
+
+
+def analysis_identity(study: LoadedStudy, run: Run, options: AnalysisOptions, checkpoint_sha256: str) -> Identity:
+    """What decides what an analysis finds in a run's model with these weights."""
+    return {
+        "checkpoint": checkpoint_sha256,
+        "model": _inference_settings(study, run),
+        "options": options.identity,
+        "data": _dataset(study, options.dataset),
+        "schema": ANALYSIS_SCHEMA,
     }
 
 

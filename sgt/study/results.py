@@ -19,7 +19,14 @@ from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import contact_sheet_identity
 from sgt.proxies.render import targets_identity
-from sgt.study.identity import page_identity, prediction_identity, run_identity, score_identity, treatment_identity
+from sgt.study.identity import (
+    analysis_identity,
+    page_identity,
+    prediction_identity,
+    run_identity,
+    score_identity,
+    treatment_identity,
+)
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import (
     Recorded,
@@ -123,7 +130,8 @@ class Results:
         yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
-        yield [self.prediction(*each) for each in pairs] + [self.treatment(run) for run in study.proxy_runs]
+        treatments = [self.treatment(run) for run in study.proxy_runs]
+        yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.page(name) for name in PAGES]
@@ -132,7 +140,13 @@ class Results:
     def reported(self) -> list[Result]:
         """What tables, figures and report are made from."""
         pairs = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
-        return [self.score(*each) for each in pairs] + [self.treatment(run) for run in self.study.proxy_runs]
+        treatments = [self.treatment(run) for run in self.study.proxy_runs]
+        return [self.score(*each) for each in pairs] + treatments + self.analyses
+
+    @cached_property
+    def analyses(self) -> list[Result]:
+        """Every analysis of every run."""
+        return [self.analysis(run, name) for run in self.study.runs for name in self.study.analyses]
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""
@@ -202,6 +216,17 @@ class Results:
             lambda: treatment_record(path, self.study.drawn_targets(run)),
             command=self._command("treatment", run),
         )
+
+    def analysis(self, run: Run, name: str) -> Result:
+        """What an analysis found in a run's model."""
+        path, options = self.study.analysis_file(run, name), self.study.analysis(name)
+
+        def wanted() -> Identity:
+            self._require(self.dataset(options.dataset))
+            return analysis_identity(self.study, run, options, self._checkpoint(run))
+
+        command = self.study.analysis_command(run, name)
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def score(self, run: Run, benchmark: Benchmark) -> Result:
         """The metrics of a run on a benchmark."""

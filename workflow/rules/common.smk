@@ -139,6 +139,7 @@ wildcard_constraints:
     arm="|".join(STUDY.study.arms),
     seed=r"\d+",
     benchmark="|".join(STUDY.benchmarks),
+    analysis="|".join(STUDY.analyses),
     proxy="|".join([*PROXIES, *STUDY.study.proxies]),
     images="|".join(STUDY.study.datasets),
     download="[a-z0-9][a-z0-9_-]*",
@@ -270,6 +271,11 @@ def records() -> list[Path]:
 def treatments() -> list[Path]:
     """The checks of every run of a proxy arm: whether it learned its proxy."""
     return [STUDY.treatment_file(run) for run in STUDY.proxy_runs]
+
+
+def analyses() -> list[Path]:
+    """The analyses of every run."""
+    return [STUDY.analysis_file(run, name) for run in STUDY.runs for name in STUDY.analyses]
 
 
 def figure(name: str) -> Path:
