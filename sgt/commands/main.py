@@ -88,6 +88,10 @@ COMMANDS = {
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
+    "attend": (
+        "measure what a run's model attends to, layer by layer",
+        "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "tables": (
         "tables from score files",
         "sgt tables config/tiny.yaml",

@@ -16,7 +16,9 @@ from matplotlib.lines import Line2D
 from sgt.atomic import atomic_path
 from sgt.config.benchmarks import ImageBenchmark
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.contents import compared_arms, figures_of
+from sgt.reporting.attention import attention_of
+from sgt.reporting.attention_figure import attention_figure
+from sgt.reporting.contents import attention_analyses, compared_arms, figures_of
 from sgt.reporting.matrix import matrix
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
@@ -55,6 +57,10 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(gains(scores), folder / "gains.png")
             case "generation":
                 _save(generation(scores), folder / "generation.png")
+            case "attention":
+                rows = attention_of(scores)
+                first = rows[rows["analysis"] == attention_analyses(study)[0]]
+                _save(attention_figure(first, COLOURS), folder / "attention.png")
             case "training":
                 _save(training(study), folder / "training.png")
 

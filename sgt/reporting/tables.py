@@ -2,7 +2,8 @@
 
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
-has the differences from the control that the figure of this name shows. Two more files are for DVC, to compare studies
+has the differences from the control that the figure of this name shows, ``attention.csv`` what analyses of attention
+found. Two more files are for DVC, to compare studies
 with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
@@ -13,7 +14,8 @@ import pandas as pd
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.contents import compared_arms
+from sgt.reporting.attention import attention_of
+from sgt.reporting.contents import attention_analyses, compared_arms
 from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
@@ -67,6 +69,8 @@ def write_tables(study: LoadedStudy) -> None:
         _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
+    if attention_analyses(study):
+        write_text(folder / "attention.csv", attention_of(scores).to_csv(index=False, float_format="%.6f"))
     write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))
     write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 
