@@ -88,6 +88,10 @@ COMMANDS = {
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
+    "transplant": (
+        "put parts of one run's model into another's",
+        "sgt transplant config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "attend": (
         "measure what a run's model attends to, layer by layer",
         "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",

@@ -47,6 +47,7 @@ def table_files(study: LoadedStudy) -> list[str]:
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
     more = {"outcomes.csv": bool(compared_arms(study)), "attention.csv": bool(attention_analyses(study))}
+    more["transplants.csv"] = bool(study.study.transplants)
     return [*files, *(name for name, included in more.items() if included), "metrics.json", "gains.csv"]
 
 

@@ -3,8 +3,8 @@
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
 has the differences from the control that the figure of this name shows, ``attention.csv`` what analyses of attention
-found. Two more files are for DVC, to compare studies
-with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
+found, ``transplants.csv`` how much of an arm's gain moves with its parts. Two more files are for DVC, to compare
+studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
 from pathlib import Path
@@ -19,6 +19,7 @@ from sgt.reporting.contents import attention_analyses, compared_arms
 from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
+from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
 
@@ -71,6 +72,8 @@ def write_tables(study: LoadedStudy) -> None:
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
     if attention_analyses(study):
         write_text(folder / "attention.csv", attention_of(scores).to_csv(index=False, float_format="%.6f"))
+    if study.study.transplants:
+        write_text(folder / "transplants.csv", transplants_of(scores).to_csv(index=False, float_format="%.6f"))
     write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))
     write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 
