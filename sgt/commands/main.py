@@ -92,6 +92,14 @@ COMMANDS = {
         "measure what linear probes read off each layer of a run's model",
         "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
     ),
+    "transplant": (
+        "put parts of one run's model into another's",
+        "sgt transplant config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "attend": (
+        "measure what a run's model attends to, layer by layer",
+        "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "tables": (
         "tables from score files",
         "sgt tables config/tiny.yaml",

@@ -3,7 +3,8 @@
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
 has the differences from the control that the figure of this name shows, ``overlap.csv`` how many images of a benchmark
-a run was trained on, ``probes.csv`` the scores of linear probes by layer. Two more files are for DVC, to compare
+a run was trained on, ``probes.csv`` the scores of linear probes by layer, ``attention.csv`` what analyses of attention
+found, ``transplants.csv`` how much of an arm's gain moves with its parts. Two more files are for DVC, to compare
 studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 

@@ -28,6 +28,8 @@ ACCEPTANCE = "acceptance.json"
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", ACCEPTANCE, FETCHED, LOCK}
 # Raise it when the weights that a recipe gives change.
 TRAINER_VERSION = 1
+# Raise it when the weights that a transplant has change.
+TRANSPLANT_VERSION = 1
 # Raise them when the layout of prediction files, or the contents of score files change.
 PREDICTION_SCHEMA = 2
 SCORE_SCHEMA = 4
@@ -59,6 +61,19 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         shards = study.target_shards(run.proxy)
         identity["targets"] = [target_content(study.target_dir(run.proxy) / shard) for shard in shards]
     return identity
+
+
+def transplant_identity(study: LoadedStudy, run: Run, into_sha256: str, parts_from_sha256: str) -> Identity:
+    """What decides the weights of a transplant: those of both runs that it is made of, and which parts are taken."""
+    spec = study.models[run.model]
+    return {
+        "model": model_identity(spec),
+        "base": base_content(spec),
+        "transplant": TRANSPLANT_VERSION,
+        "into": into_sha256,
+        "parts_from": parts_from_sha256,
+        "parts": sorted(study.study.transplants[run.arm].parts),
+    }
 
 
 def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, checkpoint_sha256: str) -> Identity:

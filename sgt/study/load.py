@@ -93,14 +93,41 @@ class LoadedStudy:
             for seed in (self.study.seeds[:1] if arm == ARM_WITHOUT_TRAINING else self.study.seeds)
         ]
 
-    def run(self, model: str, arm: str, seed: int) -> Run:
+    @cached_property
+    def transplant_runs(self) -> list[Run]:
+        """Every transplant, model by model; its name stands for the arm."""
+        return [
+            Run(model, name, seed)
+            for model in self.study.models
+            for name in self.study.transplants
+            for seed in self.study.seeds
+        ]
+
+    @property
+    def evaluated_runs(self) -> list[Run]:
+        """Every run that benchmarks are predicted with: those of arms, and transplants."""
+        return self.runs + self.transplant_runs
+
+    def transplanted(self, run: Run) -> tuple[Run, Run]:
+        """The two runs that a transplant is made of: the one that gets parts, and the one that they are of."""
+        transplant = self.study.transplants[run.arm]
+        arms = transplant.into, transplant.parts_from
+        seeds = [self.study.seeds[0] if arm == ARM_WITHOUT_TRAINING else run.seed for arm in arms]
+        into, donor = (Run(run.model, arm, seed) for arm, seed in zip(arms, seeds, strict=True))
+        return into, donor
+
+    def run(self, model: str, arm: str, seed: int, transplants: bool = False) -> Run:
         """The run with these coordinates.
+
+        Args:
+            model, arm, seed: the coordinates.
+            transplants: it may be one of a transplant, whose name is given as the arm.
 
         Raises:
             SgtError: the study has no such run.
         """
         run = Run(model, arm, seed)
-        if run not in self.runs:
+        if run not in (self.evaluated_runs if transplants else self.runs):
             raise SgtError(self.path, f"no run {run.id}", "see `sgt check` for the runs of this study")
         return run
 

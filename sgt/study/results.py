@@ -25,6 +25,7 @@ from sgt.study.identity import (
     prediction_identity,
     run_identity,
     score_identity,
+    transplant_identity,
     treatment_identity,
 )
 from sgt.study.load import LoadedStudy, Run
@@ -125,11 +126,12 @@ class Results:
     def stages(self) -> Iterator[list[Result]]:
         """All results, in the order in which they are made."""
         study = self.study
-        pairs = [(run, benchmark) for run in study.runs for benchmark in study.benchmarks.values()]
+        pairs = [(run, benchmark) for run in study.evaluated_runs for benchmark in study.benchmarks.values()]
         yield [self.dataset(name) for name in study.study.datasets]
         yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
+        yield [self.run(run) for run in study.transplant_runs]
         treatments = [self.treatment(run) for run in study.proxy_runs]
         yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
         yield [self.score(*each) for each in pairs]
@@ -139,7 +141,7 @@ class Results:
     @cached_property
     def reported(self) -> list[Result]:
         """What tables, figures and report are made from."""
-        pairs = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
+        pairs = [(run, benchmark) for run in self.study.evaluated_runs for benchmark in self.study.benchmarks.values()]
         treatments = [self.treatment(run) for run in self.study.proxy_runs]
         return [self.score(*each) for each in pairs] + treatments + self.analyses
 
@@ -183,15 +185,19 @@ class Results:
         return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
 
     def run(self, run: Run) -> Result:
-        """A run: its weights, or for ``base`` a pointer to the model's own."""
+        """A run, which may be a transplant: its weights, or for ``base`` a pointer to the model's own."""
+        is_transplant = run in self.study.transplant_runs
         path = self.study.run_dir(run) / "run.json"
 
         def wanted() -> Identity:
             if run.model in self.stale_bases:
                 raise StaleInput(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
+            if is_transplant:
+                return transplant_identity(self.study, run, *map(self._checkpoint, self.study.transplanted(run)))
             return run_identity(self.study, run)
 
-        return Result(path, wanted, lambda: run_record(path), command=self._command("train", run))
+        command = self._command("transplant" if is_transplant else "train", run)
+        return Result(path, wanted, lambda: run_record(path), command=command)
 
     def rows_of(self, benchmark: Benchmark) -> list[Result]:
         """What a benchmark's rows are read from, if the study makes it."""
