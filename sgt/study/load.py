@@ -249,9 +249,13 @@ class LoadedStudy:
 
     @property
     def target_sampling(self) -> SamplingOptions:
-        """How proxy arms draw their targets: as the benchmark of images samples, or by default."""
+        """How proxy arms draw their targets: as the benchmark of images samples, or by default, and without guidance.
+
+        Every instruction of a proxy is the same, so guidance by it exaggerates what all targets have in common.
+        """
         benchmark = self.sampling_benchmark
-        return benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+        sampling = benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+        return sampling.model_copy(update={"cfg_text_scale": 1.0})
 
     @property
     def proxy_runs(self) -> list[Run]:
