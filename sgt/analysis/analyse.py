@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import torch
-
 from sgt.analysis.analyses import make_analysis
 from sgt.data.dataset import open_dataset
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
-from sgt.models.registry import load_model
 from sgt.revision import code_revision
 from sgt.study.identity import analysis_identity
 from sgt.study.load import LoadedStudy, Run
@@ -30,6 +27,11 @@ def analyse(study: LoadedStudy, run: Run, kind: str, name: str, command: str) ->
         SgtError: the study has no such analysis; or the run or the dataset is missing, or not that of the study as it
             is; or the analysis refuses them.
     """
+    # Imported here: reporting, which reads findings, does without torch.
+    import torch
+
+    from sgt.models.registry import load_model
+
     options, spec = study.analysis(name), study.models[run.model]
     if options.analysis != kind:
         problem, remedy = f"is no {kind}, but a {options.analysis}", f"run `{study.analysis_command(run, name)}`"

@@ -96,6 +96,10 @@ COMMANDS = {
         "measure what a run's model attends to, layer by layer",
         "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
     ),
+    "probe": (
+        "measure what linear probes read off each layer of a run's model",
+        "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "tables": (
         "tables from score files",
         "sgt tables config/tiny.yaml",

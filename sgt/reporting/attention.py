@@ -13,7 +13,7 @@ import pandas as pd
 from sgt.analysis.analyse import read_findings
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.statistics import Difference, Estimate, paired_difference, unbounded_mean
-from sgt.reporting.contents import attention_analyses
+from sgt.reporting.contents import analyses_of
 from sgt.reporting.scores import Scores
 
 REFERENCES = (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY)
@@ -34,7 +34,7 @@ def attention_of(scores: Scores) -> pd.DataFrame:
     study = scores.study.study
     found = [
         {"analysis": name, "model": model, **row}
-        for name in attention_analyses(scores.study)
+        for name in analyses_of(scores.study, "attend")
         for model in study.models
         for row in _rows(scores, name, model)
     ]

@@ -18,8 +18,9 @@ from sgt.config.benchmarks import ImageBenchmark
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.attention import attention_of
 from sgt.reporting.attention_figure import attention_figure
-from sgt.reporting.contents import attention_analyses, compared_arms, figures_of
+from sgt.reporting.contents import analyses_of, compared_arms, figures_of
 from sgt.reporting.matrix import matrix
+from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import share_of_way
@@ -59,8 +60,10 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(generation(scores), folder / "generation.png")
             case "attention":
                 rows = attention_of(scores)
-                first = rows[rows["analysis"] == attention_analyses(study)[0]]
+                first = rows[rows["analysis"] == analyses_of(study, "attend")[0]]
                 _save(attention_figure(first, COLOURS), folder / "attention.png")
+            case "probes":
+                _save(probes_figure(study, COLOURS), folder / "probes.png")
             case "training":
                 _save(training(study), folder / "training.png")
 

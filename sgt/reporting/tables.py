@@ -2,9 +2,10 @@
 
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
-has the differences from the control that the figure of this name shows, ``attention.csv`` what analyses of attention
-found, ``transplants.csv`` how much of an arm's gain moves with its parts. Two more files are for DVC, to compare
-studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
+has the differences from the control that the figure of this name shows, ``probes.csv`` the scores of linear probes by
+layer, ``attention.csv`` what analyses of attention found, ``transplants.csv`` how much of an arm's gain moves with its
+parts. Two more files are for DVC, to compare studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc
+plots``).
 """
 
 from pathlib import Path
@@ -15,8 +16,9 @@ from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.attention import attention_of
-from sgt.reporting.contents import attention_analyses, compared_arms
+from sgt.reporting.contents import analyses_of, compared_arms
 from sgt.reporting.outcomes import outcomes_of
+from sgt.reporting.probes import probe_rows
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
 from sgt.reporting.transplants import transplants_of
@@ -70,7 +72,9 @@ def write_tables(study: LoadedStudy) -> None:
         _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
-    if attention_analyses(study):
+    if analyses_of(study, "probe"):
+        write_text(folder / "probes.csv", probe_rows(study).to_csv(index=False, float_format="%.6f"))
+    if analyses_of(study, "attend"):
         write_text(folder / "attention.csv", attention_of(scores).to_csv(index=False, float_format="%.6f"))
     if study.study.transplants:
         write_text(folder / "transplants.csv", transplants_of(scores).to_csv(index=False, float_format="%.6f"))
