@@ -15,11 +15,13 @@ import pandas as pd
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.attention import attention_of
 from sgt.reporting.contents import analyses_of, compared_arms
 from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.probes import probe_rows
 from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
+from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
 
@@ -73,6 +75,10 @@ def write_tables(study: LoadedStudy) -> None:
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
     if analyses_of(study, "probe"):
         write_text(folder / "probes.csv", probe_rows(study).to_csv(index=False, float_format="%.6f"))
+    if analyses_of(study, "attend"):
+        write_text(folder / "attention.csv", attention_of(scores).to_csv(index=False, float_format="%.6f"))
+    if study.study.transplants:
+        write_text(folder / "transplants.csv", transplants_of(scores).to_csv(index=False, float_format="%.6f"))
     write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))
     write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 
