@@ -19,7 +19,7 @@ CAPTIONS = {
     "attention": "What changed in how attention is shared out, with 95% intervals: from the words of questions to the "
     "image, layer by layer, in the weights that the model used and in the form that the released code computes (its "
     "queries lack norms, bias and rotation, and no mask is causal); and, while drawing, how the attention of latents "
-    "to keywords is divided among objects, colours, positions and others. Hollow: not administered.",
+    "to keywords is divided among objects, colours, positions and others, over all layers. Hollow: not administered.",
     "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c) and the decoder "
     "(d): of objects, from the mean over their mask, class, colour, size, place and depth; of images, from the mean "
     "over all of them, which classes there are and how many objects. Grey: from the lowest to the highest of the "
