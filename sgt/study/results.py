@@ -131,7 +131,8 @@ class Results:
         yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
-        yield [self.run(run) for run in study.transplant_runs]
+        if study.transplant_runs:
+            yield [self.run(run) for run in study.transplant_runs]
         treatments = [self.treatment(run) for run in study.proxy_runs]
         yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
         yield [self.score(*each) for each in pairs]
