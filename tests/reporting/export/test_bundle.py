@@ -12,7 +12,7 @@ from sgt.reporting.contents import figures_of, table_files
 from sgt.reporting.references import FILE, bibtex, names_in
 from sgt.study.load import load_study
 from tests.conftest import sgt
-from tests.reporting.release.conftest import STUDY
+from tests.reporting.export.conftest import STUDY
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sgt.reporting.release.card import card_data, licences_text, limits, snippet
-from sgt.reporting.release.origins import origins_of
+from sgt.reporting.export.card import card_data, licences_text, limits, snippet
+from sgt.reporting.export.origins import origins_of
 from sgt.study.load import Run, load_study
 
 ROOT = Path(__file__).parents[3]
