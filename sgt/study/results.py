@@ -19,7 +19,14 @@ from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import contact_sheet_identity
 from sgt.proxies.render import targets_identity
-from sgt.study.identity import page_identity, prediction_identity, run_identity, score_identity, treatment_identity
+from sgt.study.identity import (
+    evidence_identity,
+    page_identity,
+    prediction_identity,
+    run_identity,
+    score_identity,
+    treatment_identity,
+)
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import (
     Recorded,
@@ -36,6 +43,7 @@ log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
+EVIDENCE = "evidence.json"
 
 
 class StaleInput(Exception):
@@ -126,6 +134,7 @@ class Results:
         yield [self.prediction(*each) for each in pairs] + [self.treatment(run) for run in study.proxy_runs]
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
+        yield [self.evidence()]
         yield [self.page(name) for name in PAGES]
 
     @cached_property
@@ -133,6 +142,17 @@ class Results:
         """What tables, figures and report are made from."""
         pairs = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
         return [self.score(*each) for each in pairs] + [self.treatment(run) for run in self.study.proxy_runs]
+
+    @cached_property
+    def evidenced(self) -> list[Result]:
+        """What evidence is about: everything that the reported numbers were made from, and these."""
+        study = self.study
+        datasets = [self.dataset(name) for name in study.used_datasets]
+        targets = [result for arm in study.proxy_arms for result in self.targets(arm)]
+        predictions = [self.prediction(run, each) for run in study.runs for each in study.benchmarks.values()]
+        made = [*datasets, *targets, *(self.run(run) for run in study.runs), *predictions, *self.reported]
+        # Arms that are variants of one proxy share its targets.
+        return list({result.record: result for result in made}.values())
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""
@@ -163,6 +183,8 @@ class Results:
         def wanted() -> Identity:
             self._require(images)
             sources = {path.name: digest for path, digest in images.recorded()[1].items()}
+            if name not in sources:
+                raise StaleInput(f"{MADE_FROM} {images.record}: it has no {name}")
             return targets_identity(self.study.proxy(arm), sources[name])
 
         path = self.study.target_dir(arm) / name
@@ -236,6 +258,17 @@ class Results:
             return page_identity(self.study, [result.record for result in self.reported])
 
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), outputs)
+
+    def evidence(self) -> Result:
+        """What leads from each cell of the tables to its data."""
+        path = self.study.results / EVIDENCE
+
+        def wanted() -> Identity:
+            self._require(*self.evidenced)
+            return evidence_identity(self.study, [result.record for result in self.evidenced])
+
+        command = f"sgt evidence {self.study.path}"
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def _command(self, name: str, run: Run) -> str:
         return f"sgt {name} {self.study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
