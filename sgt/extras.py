@@ -9,6 +9,7 @@ EXTRAS = {
     "snakemake_interface_logger_plugins": "workflow",
     "jinja2": "report",
     "pandas": "report",
+    "rocrate": "crate",
     "tensorboard": "dashboards",
     "wandb": "dashboards",
 }
