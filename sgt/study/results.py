@@ -145,14 +145,10 @@ class Results:
 
     @cached_property
     def evidenced(self) -> list[Result]:
-        """What evidence is about: everything that the reported numbers were made from, and these."""
-        study = self.study
-        datasets = [self.dataset(name) for name in study.used_datasets]
-        targets = [result for arm in study.proxy_arms for result in self.targets(arm)]
-        predictions = [self.prediction(run, each) for run in study.runs for each in study.benchmarks.values()]
-        made = [*datasets, *targets, *(self.run(run) for run in study.runs), *predictions, *self.reported]
-        # Arms that are variants of one proxy share its targets.
-        return list({result.record: result for result in made}.values())
+        """What decides evidence. Data and targets may be gone: what was made from them has their hashes."""
+        runs, benchmarks = self.study.runs, self.study.benchmarks.values()
+        predictions = [self.prediction(run, benchmark) for run in runs for benchmark in benchmarks]
+        return [*(self.run(run) for run in runs), *predictions, *self.reported]
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""

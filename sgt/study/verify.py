@@ -117,7 +117,7 @@ def _fetched(study: LoadedStudy) -> Iterator[tuple[Path, str, Path]]:
 
 
 def _evidenced(study: LoadedStudy) -> Iterator[tuple[Path, str, Path]]:
-    """What ``evidence.json`` has hashes of besides: records and base weights."""
+    """What ``evidence.json`` has hashes of besides: records, which have none of their own bytes, and base weights."""
     path = study.results / EVIDENCE
     try:
         evidence = read_record(path)
@@ -127,9 +127,11 @@ def _evidenced(study: LoadedStudy) -> Iterator[tuple[Path, str, Path]]:
         return
     for name, digest in evidence["identity"]["records"].items():
         yield study.results / name, digest, path
-    for base in evidence["bases"].values():
-        for name, digest in base["files"].items():
-            yield Path(name), digest, path
+    files = [{each["record"]["path"]: each["record"]["sha256"]} for each in evidence["datasets"].values()]
+    files += [each["records"] for each in evidence["targets"].values()]
+    files += [each["files"] for each in evidence["bases"].values()]
+    for name, digest in (pair for each in files for pair in each.items()):
+        yield Path(name), digest, path
 
 
 def _check_versioned(verified: Verified, study: LoadedStudy) -> None:

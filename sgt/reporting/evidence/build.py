@@ -61,7 +61,9 @@ def write_evidence(path: Path) -> None:
     """
     study = load_study(path)
     results = Results(study)
-    require_current(*results.evidenced)
+    data = [results.dataset(name) for name in study.used_datasets]
+    targets = [result for arm in study.proxy_arms for result in results.targets(arm)]
+    require_current(*data, *targets, *results.evidenced)
     result = results.evidence()
     evidence = evidence_of(study, result.wanted())
     write_record(result.record, evidence.model_dump(mode="json", exclude={"record_sha256"}))

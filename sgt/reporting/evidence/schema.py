@@ -234,7 +234,9 @@ class Evidence(Strict):
 
     record_sha256: Sha256 | None = Field(None, description="of everything else in this file, as sorted JSON")
     evidence_schema: Literal[EVIDENCE_SCHEMA] = EVIDENCE_SCHEMA  # type: ignore[valid-type]
-    identity: dict[str, Any] = Field(description="the study's name and arms, and the SHA-256 of every record")
+    identity: dict[str, Any] = Field(
+        description="the study's name and arms, and the SHA-256 of the records of runs, predictions, checks and scores"
+    )
     study: StudyAbout
     packages: dict[Sha256, dict[str, str]] = Field(description="version of each package, by the hash of all")
     downloads: dict[str, Files] = Field(description="what was fetched, by its folder")
