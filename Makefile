@@ -100,8 +100,9 @@ docs: own-packages ## build the site of the documentation: build/site/index.html
 golden: own-packages ## renew the loss curves that tests/training/test_golden.py compares with
 	OMP_NUM_THREADS=1 python -m tests.training.golden
 
-schema: $(READY) ## write the schema of study files, for editors
+schema: $(READY) ## write the schema of study files, for editors, and that of evidence.json
 	sgt schema > config/study.schema.json
+	sgt schema evidence > config/evidence.schema.json
 
 lock: ## make the conda environment follow requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh

@@ -29,7 +29,7 @@ COMMANDS = {
         "sgt base data/base/bagel-tiny",
     ),
     "schema": (
-        "print the JSON schema of a study file",
+        "print the JSON schema of a study file or of evidence.json",
         "sgt schema > config/study.schema.json",
     ),
     "tensors": (
@@ -107,6 +107,26 @@ COMMANDS = {
     "figures": (
         "figures from score files",
         "sgt figures config/tiny.yaml",
+    ),
+    "evidence": (
+        "what lies behind every cell of the tables",
+        "sgt evidence config/tiny.yaml",
+    ),
+    "trace": (
+        "the chain from one cell of a table back to its data",
+        "sgt trace config/tiny.yaml main bagel-tiny/edge perception",
+    ),
+    "reproduce": (
+        "make the number of one cell again, and compare it",
+        "sgt reproduce config/tiny.yaml main bagel-tiny/edge perception --from predictions",
+    ),
+    "crate": (
+        "describe a study's results as an RO-Crate, for other tools",
+        "sgt crate config/tiny.yaml",
+    ),
+    "verify": (
+        "check every hash of every record of a study",
+        "sgt verify config/tiny.yaml",
     ),
     "report": (
         "the report page",

@@ -312,6 +312,13 @@ class LoadedStudy:
             named |= {Path(folder): str(self.benchmark_file(name)) for folder in benchmark.downloads}
         return named
 
+    @property
+    def read_downloads(self) -> list[Path]:
+        """Folders of what is fetched, besides the models of the study: of datasets, benchmarks, proxies, evaluators."""
+        folders = [self.download_of(name) for name in self.used_datasets]
+        folders += [self.download_dir(name) for each in self.benchmarks.values() for name in each.data_downloads]
+        return list(dict.fromkeys([*filter(None, folders), *self.fetched_models]))
+
     def rows_dirs(self, benchmark: Benchmark) -> list[Path]:
         """The folders that a benchmark's rows are read from: its dataset's, or those that were fetched."""
         if benchmark.dataset is not None:
