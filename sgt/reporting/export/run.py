@@ -18,11 +18,10 @@ from sgt.reporting.references import bibtex
 from sgt.study.identity import is_checkpoint_file
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import FINAL, checkpoint_of, run_record
+from sgt.study.results import EVIDENCE as EVIDENCE_FILE
 from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
-# A study's evidence, a record with its `cells` and the `runs` of each, if it was collected.
-EVIDENCE_FILE = "evidence.json"
 
 
 def export_run(study: LoadedStudy, run: Run, folder: Path, anyway: bool = False) -> None:
