@@ -95,6 +95,8 @@ class Task(ABC, Generic[OneReply]):
     Attributes:
         name: what a benchmark's file calls it: its own file's name, with dashes.
         chance_definition: how :meth:`chance` guesses, in a sentence for the report; empty if it does not.
+        explanations: what a mean of each column is, by the column's name, in a phrase for the report; of a column that
+            metrics select rows or strata by, what it is.
         options: what was chosen.
     """
 
@@ -107,6 +109,7 @@ class Task(ABC, Generic[OneReply]):
 
     name: ClassVar[str]
     chance_definition: ClassVar[str] = ""
+    explanations: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: Benchmark) -> None:
         self.options = options
