@@ -16,7 +16,7 @@ CAPTIONS = {
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
     "scenes": "Images made from captions of held-out images, beside the image that each caption describes.",
-    "training": "Losses of every trained run.",
+    "training": "Losses of every trained run of the first seed, averaged over 20 steps.",
     "proxies": "The proxies: inputs and the targets rendered from them.",
 }
 
