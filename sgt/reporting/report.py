@@ -11,12 +11,14 @@ import yaml
 from PIL import Image
 
 from sgt.atomic import write_text
+from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.reporting.by_model import gains_csv, heat_map, model_tables
 from sgt.reporting.changes import changes
 from sgt.reporting.contents import CAPTIONS, figures_of
 from sgt.reporting.environments import environments
+from sgt.reporting.explanations import explanation
 from sgt.reporting.findings import findings, headline
 from sgt.reporting.opening import answers, badge, key_figure
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
@@ -58,6 +60,8 @@ def write_report(study: LoadedStudy) -> None:
 def _page(scores: Scores) -> dict[str, Any]:
     """What the page is about, how it looks, and its figures."""
     study, figures = scores.study, _figures(scores.study)
+    if "generation" in figures:
+        figures["generation"]["caption"] += _explained(scores)
     placed = {*OF_TREATMENT, *OF_GAINS, *OF_PROXIES}
     return {
         "style": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
@@ -145,6 +149,18 @@ def ending(scores: Scores) -> list[str]:
     warning = [f"warning: the results are of {len(used)} different environments: see Evidence in the report"]
     first = [*(warning if len(used) > 1 else []), *summary(scores.study, scores.treatments)]
     return [*first, *headline(findings(scores)), f"report: {report_file(scores.study)}"]
+
+
+def _explained(scores: Scores) -> str:
+    """What the metrics of made images are, for the caption of their figure."""
+    texts = [
+        f"{metric.title}: {text}"
+        for name, benchmark in scores.study.benchmarks.items()
+        if isinstance(benchmark, ImageBenchmark)
+        for metric in scores.metrics(name)
+        if (text := explanation(scores, name, metric))
+    ]
+    return f" {'. '.join(texts)}." if texts else ""
 
 
 def _proxy(study: LoadedStudy, arm: str) -> dict[str, str]:
