@@ -104,7 +104,7 @@ def _learned(scores: Scores) -> str:
     nothing = f"nothing is claimed about {_listed(without)}"
     if not learned:
         return f"No: none of {len(uses)} proxy arms did ({needed}), so {nothing}."
-    spread = f"use {min(learned):.2f}" + (f" to {max(learned):.2f}" if len(learned) > 1 else "")
+    spread = "use " + " to ".join(dict.fromkeys(f"{end:.2f}" for end in (min(learned), max(learned))))
     if not without:
         whole = "the proxy arm" if len(uses) == 1 else f"all {len(uses)} proxy arms"
         return f"Yes: {whole} draw{'s' if len(uses) == 1 else ''} what they are shown ({spread}; {needed})."

@@ -38,7 +38,7 @@ def test_the_page_is_complete_in_itself(answered, monkeypatch):
     assert [title for level, title in page.headings if level == 2] == SECTIONS
     contents = re.findall(r'<li><a href="#(\w+)">', text)
     assert contents == re.findall(r'<h2 id="(\w+)">', text)
-    # Whatever the page asked for, the browser would refuse.
+    # A browser refuses to load anything else.
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'" in text
     assert "@article{sgt," in text and "@article{bagel," in text and "omnigen2" not in text
     assert "not ready to be released</b>: one training seed: no finding is more than seen once" in text

@@ -178,7 +178,7 @@ def test_the_report_opens_with_what_the_arms_learned(seeds, study_with):
         for part in (
             "<h1>Study micro</h1>",
             "1 seed: exploratory</span>" if seeds == 1 else "3 seeds</span>",
-            "In part: 2 of 3 proxy arms did (use 0.80 to 0.80; a use of 0.5 is needed); nothing is claimed about edge",
+            "In part: 2 of 3 proxy arms did (use 0.80; a use of 0.5 is needed); nothing is claimed about edge",
             'id="figure-key"',
             "Did the arms learn their task?</h2>",
             "micro: 2 of 3 proxy arms learned their task: segmentation (use 0.800)",
