@@ -45,7 +45,7 @@ log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
-EVIDENCE = "evidence.json"
+EVIDENCE_FILE = "evidence.json"
 
 
 class StaleInput(Exception):
@@ -283,7 +283,7 @@ class Results:
 
     def evidence(self) -> Result:
         """What leads from each cell of the tables to its data."""
-        path = self.study.results / EVIDENCE
+        path = self.study.results / EVIDENCE_FILE
 
         def wanted() -> Identity:
             self._require(*self.evidenced)

@@ -15,7 +15,7 @@ from sgt.reporting.export.status import study_status
 from sgt.reporting.references import bibtex, names_in
 from sgt.reporting.treatments import read_treatments
 from sgt.study.load import LoadedStudy
-from sgt.study.results import EVIDENCE, Results, require_current
+from sgt.study.results import EVIDENCE_FILE, Results, require_current
 
 log = logging.getLogger("sgt")
 CITATION, SUMS = "CITATION.cff", "SHA256SUMS"
@@ -93,5 +93,5 @@ def _copy_evidence(study: LoadedStudy, folder: Path) -> None:
             copy_file(study.treatment_file(run), folder / "treatments" / f"{run.id}.json")
     for path in study_files(study, list(study.models)):
         copy_file(path, folder / "config" / path.relative_to(study.path.parent))
-    if (study.results / EVIDENCE).exists():
-        copy_file(study.results / EVIDENCE, folder / EVIDENCE)
+    if (study.results / EVIDENCE_FILE).exists():
+        copy_file(study.results / EVIDENCE_FILE, folder / EVIDENCE_FILE)

@@ -18,8 +18,7 @@ from sgt.reporting.references import bibtex
 from sgt.study.identity import is_checkpoint_file
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import FINAL, checkpoint_of, run_record
-from sgt.study.results import EVIDENCE as EVIDENCE_FILE
-from sgt.study.results import Results, require_current
+from sgt.study.results import EVIDENCE_FILE, Results, require_current
 
 log = logging.getLogger("sgt")
 
