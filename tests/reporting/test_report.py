@@ -40,7 +40,7 @@ def test_the_page_is_complete_in_itself(answered, monkeypatch):
     assert contents == re.findall(r'<h2 id="(\w+)">', text)
     # A browser refuses to load anything else.
     assert "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'" in text
-    assert "@article{sgt," in text and "@article{bagel," in text and "omnigen2" not in text
+    assert "@misc{yu2026sgt," in text and "@misc{deng2025bagel," in text and "omnigen2" not in text
     assert "not ready to be released</b>: one training seed: no finding is more than seen once" in text
     (download,) = re.findall(r'href="data:text/csv;base64,([\w+/=]+)"', text)
     rows = list(csv.DictReader(io.StringIO(base64.b64decode(download).decode())))
