@@ -95,6 +95,11 @@ class _Flip:
     change: str
 
 
+def may_be_shown(benchmark: Benchmark) -> bool:
+    """Whether the rows of a benchmark may be redistributed, as the report does with those that it shows."""
+    return getattr(make_task(benchmark), "redistributable", True)
+
+
 def changes(scores: Scores) -> Changes:
     """What each compared arm changed against the control, with the first seed.
 
@@ -153,7 +158,7 @@ def _first(scores: Scores, model: str, arm: str) -> Run:
 
 def _why_not_shown(scores: Scores, benchmark: Benchmark) -> str | None:
     """Why none of a benchmark's rows is shown; None if they may be and are there."""
-    if not getattr(make_task(benchmark), "redistributable", True):
+    if not may_be_shown(benchmark):
         return "its questions and images may not be redistributed, so none is shown"
     runs = {_first(scores, model, arm) for model in scores.study.study.models for arm in scores.study.study.arms}
     file = prediction_file(benchmark)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sgt.config.downloads import load_download
-from sgt.evaluation.tasks import make_task
+from sgt.reporting.changes import may_be_shown
 from sgt.reporting.environments import environments
 from sgt.reporting.scores import Scores
 from sgt.study.load import LoadedStudy
@@ -54,7 +54,7 @@ def licences(study: LoadedStudy) -> list[Licence]:
             if named
             else f"that of dataset {benchmark.dataset}"
         )
-        rows.append(Licence(name, "benchmark", of, getattr(make_task(benchmark), "redistributable", True)))
+        rows.append(Licence(name, "benchmark", of, may_be_shown(benchmark)))
     return rows
 
 

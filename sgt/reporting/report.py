@@ -15,7 +15,7 @@ from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.reporting.by_model import gains_csv, heat_map, model_tables
-from sgt.reporting.changes import changes
+from sgt.reporting.changes import changes, may_be_shown
 from sgt.reporting.contents import CAPTIONS, figures_of
 from sgt.reporting.environments import environments
 from sgt.reporting.explanations import explanation
@@ -171,7 +171,9 @@ def _proxy(study: LoadedStudy, arm: str) -> dict[str, str]:
 
 def _figures(study: LoadedStudy) -> dict[str, dict[str, Any]]:
     figures = {}
-    for name in [*figures_of(study), "proxies"]:
+    # The sheet of scenes shows those of a benchmark.
+    hidden = {"scenes"} if study.sampling_benchmark and not may_be_shown(study.sampling_benchmark) else set()
+    for name in [name for name in (*figures_of(study), "proxies") if name not in hidden]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
             data = base64.b64encode(path.read_bytes()).decode()

@@ -40,6 +40,13 @@ def test_the_page_works_in_a_browser(answered):
             "return [box.scrollLeft, before, cell.getBoundingClientRect().left]"
         )
         assert moved[0] > 50 and moved[1] == moved[2]
+        # The strip of contents follows what is read.
+        page.run("document.documentElement.style.scrollBehavior = 'auto'; scrollTo(0, document.body.scrollHeight)")
+        strip = "document.querySelector('.contents').getBoundingClientRect()"
+        link = "document.querySelector('.contents .here').getBoundingClientRect()"
+        page.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert page.run(f"return {strip}.left <= {link}.left && {link}.right <= {strip}.right + 1")
+        assert page.run("return document.querySelector('.contents .here').hash") == "#licence"
         assert not page.messages()
 
 

@@ -14,6 +14,7 @@ from sgt.errors import SgtError
 from sgt.evaluation.score import score_predictions
 from sgt.evaluation.statistics import paired_difference
 from sgt.evaluation.task import Row
+from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.identity import SEAL, write_record
 from sgt.models.requests import Likelihood, RatedReply
@@ -139,7 +140,7 @@ def test_scores_that_are_missing_or_of_other_data_are_refused_with_the_command(s
     fails(str(path), f"no such score file; run `{command}`")
 
 
-def test_a_study_from_its_runs_to_its_report(study):
+def test_a_study_from_its_runs_to_its_report(study, monkeypatch):
     write_study(Path(), arms=["base", "sft", "segmentation", "inpainting"])
     loaded = load_study(study)
     for run in loaded.runs:
@@ -199,8 +200,10 @@ def test_a_study_from_its_runs_to_its_report(study):
     other = {"python": "3.11.99", "packages": "f" * 64, "elsewhere": "numpy 1.24.0"}
     assert score.pop(SEAL)
     write_record(path, {**score, "environment": {**score["environment"], "predict": other}})
+    monkeypatch.setattr(ToyworldGen, "redistributable", False, raising=False)
     sgt("report", study)
     text = Path("results/report/index.html").read_text()
+    assert 'id="figure-generation"' in text and 'id="figure-scenes"' not in text
     assert "different software" in text
     assert re.search(
         r">3\.11\.99</th><td.*?><code>f{16}</code>, but from elsewhere numpy 1\.24\.0</td><td.*?>1 prediction</td>",

@@ -43,14 +43,19 @@ if (filters) {
 
 // Contents: mark the section that is being read.
 const links = new Map([...document.querySelectorAll(".contents a")].map((a) => [a.hash.slice(1), a]));
+const strip = document.querySelector(".contents");
 const headings = [...links.keys()].map((id) => document.getElementById(id));
 const mark = () => {
-  const here = headings.findLast((heading) => heading.getBoundingClientRect().top < innerHeight / 3) ?? headings[0];
+  const atEnd = innerHeight + scrollY > document.documentElement.scrollHeight - 2;
+  const line = atEnd ? innerHeight : innerHeight / 3;
+  const here = headings.findLast((heading) => heading.getBoundingClientRect().top < line) ?? headings[0];
   for (const [id, link] of links) {
     link.classList.toggle("here", id === here.id);
     if (id === here.id) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
+  // On a narrow screen the contents are a strip, which follows.
+  strip.scrollLeft = links.get(here.id).offsetLeft - 40;
 };
 addEventListener("scroll", mark, { passive: true });
 mark();
