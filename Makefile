@@ -68,7 +68,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadsc
 
 test: own-packages ## run the tests but the slow ones
 	$(PYTEST) -m 'not slow'
-	@echo 'Left out: whole studies (DVC, kills, console, paper), random kills, more ways to launch and to stop two processes. They are marked slow: make test-all runs them too.'
+	@echo 'Left out: whole studies (DVC, kills, console, paper, benchmarks), the site, random kills, more ways to launch and to stop processes. They are marked slow: make test-all runs them too.'
 
 test-all: own-packages ## run all tests but those of conda and SLURM
 	$(PYTEST)

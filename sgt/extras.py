@@ -7,6 +7,7 @@ EXTRAS = {
     "dvc": "workflow",
     "dvc_data": "workflow",
     "snakemake_interface_logger_plugins": "workflow",
+    "sklearn": "analysis",
     "jinja2": "report",
     "pandas": "report",
     "rocrate": "crate",

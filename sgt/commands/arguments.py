@@ -22,14 +22,24 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, required=True)
 
 
-def load_run(args: argparse.Namespace) -> tuple[LoadedStudy, Run]:
+def load_run(args: argparse.Namespace, transplants: bool = False) -> tuple[LoadedStudy, Run]:
     """The study and the run that the arguments of :func:`add_run` name.
+
+    Args:
+        args: of the command.
+        transplants: the arm may be the name of a transplant.
 
     Raises:
         SgtError: the study is not valid, or has no such run.
     """
     study = load_study(args.study)
-    return study, study.run(args.model, args.arm, args.seed)
+    return study, study.run(args.model, args.arm, args.seed, transplants)
+
+
+def add_analysis(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Add a run, and the name of an analysis of this kind."""
+    add_run(parser)
+    parser.add_argument("--analysis", default=kind, help=f"its name in the study (default: {kind})")
 
 
 def add_cell(parser: argparse.ArgumentParser) -> None:

@@ -62,11 +62,13 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
     trained = [run for run in study.runs if run.arm != ARM_WITHOUT_TRAINING]
     sources = [study.study.datasets[name].source for name in study.used_datasets]
     made = Counter("toyworld" if source == "toyworld" else "shards" for source in sources)
-    evaluations = len(study.runs) * len(study.benchmarks)
+    evaluations = len(study.evaluated_runs) * len(study.benchmarks)
     return {
         **made,
         "render": sum(study.rendered_shards.values()),
         "train": len(trained),
+        **({"transplant": len(study.transplant_runs)} if study.transplant_runs else {}),
         "predict": evaluations,
         "score": evaluations,
+        **({"analyse": len(study.runs) * len(study.analyses)} if study.analyses else {}),
     }

@@ -88,6 +88,18 @@ COMMANDS = {
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
+    "probe": (
+        "measure what linear probes read off each layer of a run's model",
+        "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "transplant": (
+        "put parts of one run's model into another's",
+        "sgt transplant config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
+    "attend": (
+        "measure what a run's model attends to, layer by layer",
+        "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "tables": (
         "tables from score files",
         "sgt tables config/tiny.yaml",
@@ -119,6 +131,18 @@ COMMANDS = {
     "report": (
         "the report page",
         "sgt report config/tiny.yaml",
+    ),
+    "export": (
+        "a run as a folder that a model hub takes",
+        "sgt export config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --out release",
+    ),
+    "publish": (
+        "upload an exported run to a model hub",
+        "sgt publish release --to owner/name --upload",
+    ),
+    "bundle": (
+        "a study's tables, figures and references for a paper",
+        "sgt bundle config/tiny.yaml --out paper",
     ),
 }
 
@@ -193,7 +217,8 @@ def _work(args: argparse.Namespace) -> str:
     if given.get("model"):
         seed = [f"seed{given['seed']}"] if given.get("seed") is not None else []
         run = "/".join([given["model"], *([given["arm"]] if given.get("arm") else []), *seed])
-        return f"{run} {given['benchmark']}" if given.get("benchmark") else run
+        part = given.get("benchmark") or given.get("analysis")
+        return f"{run} {part}" if part else run
     words = [given[name] for name in ("name", "dataset", "proxy", "source") if name in given] or [given.get("out", "")]
     return " ".join(map(str, words))
 

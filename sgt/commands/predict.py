@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write ``results/predictions/RUN/BENCHMARK/``."""
-    study, run = load_run(args)
+    study, run = load_run(args, transplants=True)
     predict_benchmark(study, run, study.benchmark(args.benchmark), args.command_line, args.shard)
 
 

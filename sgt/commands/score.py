@@ -14,5 +14,5 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write ``results/scores/RUN/BENCHMARK.json``."""
-    study, run = load_run(args)
+    study, run = load_run(args, transplants=True)
     score_benchmark(study, run, study.benchmark(args.benchmark), args.command_line)

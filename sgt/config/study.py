@@ -9,11 +9,13 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
+from sgt.config.analyses import AnalysisEntry
 from sgt.config.datasets import Data, Dataset, Subset
 from sgt.config.fields import Count, Folder, Name, Seed, Strict
 from sgt.config.logging import Logging
 from sgt.config.proxies import ProxyOptions
 from sgt.config.recipe import Recipe
+from sgt.config.transplants import Transplant
 from sgt.config.variants import Variant
 
 ARM_WITHOUT_TRAINING = "base"
@@ -40,10 +42,16 @@ class Study(Strict):
         description="proxies with what is chosen about them, by a name for arms; a task's own name changes it",
     )
     variants: dict[Name, Variant] = Field({}, description="arms that are a proxy at another ratio or on other images")
+    transplants: dict[Name, Transplant] = Field(
+        {}, description="runs made of parts of two arms' runs, evaluated beside the arms"
+    )
     downloads: Folder = Field("downloads", description="folder of what `sgt fetch` fetches")
     datasets: dict[Name, Dataset] = Field(description="by a name for `data`, models and benchmarks")
     data: Data = Field(description="which dataset is used for what")
     benchmarks: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/benchmarks")
+    analyses: list[AnalysisEntry] = Field(
+        [], description="measurements of the insides of every run's model; see the files of sgt/analysis/analyses"
+    )
     limit: Count | None = Field(
         None, description="samples of every benchmark, from the first, to try a study out; all if left out"
     )
@@ -55,6 +63,9 @@ class Study(Strict):
             values = getattr(self, field)
             if len(set(values)) < len(values):
                 raise ValueError(f"{field} lists a value twice: {values}")
+        if len({each.file_name for each in self.analyses}) < len(self.analyses):
+            names = [each.file_name for each in self.analyses]
+            raise ValueError(f"analyses: two have the same name ({', '.join(names)}): give one a `name` of its own")
         for model in self.recipes:
             if model not in self.models:
                 raise ValueError(f"recipes: {model!r} is not one of the study's models")
@@ -78,6 +89,18 @@ class Study(Strict):
                     raise ValueError(f"variants.{name}: {message}: change ratio or batch") from None
                 except ValueError as error:
                     raise ValueError(f"variants.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _transplants(self) -> "Study":
+        for name, transplant in self.transplants.items():
+            if name in self.arms:
+                raise ValueError(f"transplants: {name!r} is the name of an arm: rename it")
+            for field in ("into", "parts_from"):
+                if (arm := getattr(transplant, field)) not in self.arms:
+                    raise ValueError(f"transplants.{name}.{field}: {arm!r} is none of the study's arms: add it")
+            if transplant.into == transplant.parts_from:
+                raise ValueError(f"transplants.{name}: both runs are of {transplant.into!r}: name two arms")
         return self
 
     @model_validator(mode="after")

@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from sgt.config.benchmarks import FetchedBenchmark
-from sgt.data.records import AnyRecord, Table
+from sgt.data.records import AnyRecord, ImageFiles, Table
+from sgt.errors import SgtError
 from sgt.evaluation.task import Parsed, Row, Task
 from sgt.models.requests import Reply, Request
 
@@ -66,6 +67,23 @@ def shown_together(table: Table[AnyRecord], image_of: Callable[[AnyRecord], str]
 
 def _images(table: Table, place: int) -> list[Image.Image]:
     return [table.image(place)]
+
+
+def pictures(files: ImageFiles, names: Sequence[str], where: str) -> list[Image.Image]:
+    """The images of these names, in order.
+
+    Args:
+        files: that have them.
+        names: as :meth:`ImageFiles.image` takes them.
+        where: file, row and field that name them, for messages.
+
+    Raises:
+        SgtError: there is none of a name, or it cannot be decoded.
+    """
+    try:
+        return [files.image(name) for name in names]
+    except SgtError as error:
+        raise SgtError(where, f"{error.where}: {error.problem}", error.remedy) from None
 
 
 def token_limits(protocols: Mapping[str, Protocol]) -> dict[str, int]:

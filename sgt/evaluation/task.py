@@ -95,6 +95,8 @@ class Task(ABC, Generic[OneReply]):
     Attributes:
         name: what a benchmark's file calls it: its own file's name, with dashes.
         chance_definition: how :meth:`chance` guesses, in a sentence for the report; empty if it does not.
+        redistributable: whether the licence of the data lets rows be passed on. Where it does not, neither their texts
+            nor their images may enter a score file, a report, or anything else that is handed around.
         options: what was chosen.
     """
 
@@ -107,6 +109,7 @@ class Task(ABC, Generic[OneReply]):
 
     name: ClassVar[str]
     chance_definition: ClassVar[str] = ""
+    redistributable: ClassVar[bool] = True
 
     def __init__(self, options: Benchmark) -> None:
         self.options = options
@@ -167,6 +170,10 @@ class Task(ABC, Generic[OneReply]):
             Further columns, each as long as ``rows``; none by default.
         """
         return {}
+
+    def coco_image(self, row: Row) -> str | None:
+        """Name of the row's image in COCO, of any edition; None if it is none of COCO's."""
+        return None
 
     def chance(self, rows: Sequence[Row]) -> Sequence[float] | None:
         """What guessing without the image would get of each row: the column ``chance``; None if that is not known."""

@@ -3,16 +3,19 @@
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from PIL import Image
 from torch import Tensor
 
 from sgt.errors import SgtError
 from sgt.models.interface import Inference, Request
+from sgt.models.keywords import KeywordFinder
 from sgt.models.loaded import inference
 
-SPAN = re.compile(r"(system|template|answer|target)|(text|image)(\.[0-9]+)?")
+SPAN = re.compile(
+    r"(system|template|frame|tail|answer|target)|(text|image)(\.[0-9]+)?|text(\.[0-9]+)?\.(?!frame$|tail$)[a-z]+"
+)
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,24 @@ class Captured:
         attention: layer → fp32 (spans, spans), or (heads, spans, spans) if per head, on the CPU: the share of the
             attention of a span's tokens (row) that falls on the tokens of a span (column): summed over keys, averaged
             over queries and, unless per head, over heads. A row is nan if the request has no token of that span.
+        released: the same of the attention that the released code computes, if it was wanted and the pass has it.
     """
 
     states: dict[int, dict[str, Tensor]]
     attention: dict[int, Tensor]
+    released: dict[int, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is captured; see :meth:`Capturer.capture`."""
+
+    layers: Sequence[int]
+    spans: Sequence[str]
+    states: bool = True
+    per_head: bool = False
+    released: bool = False
+    keywords: KeywordFinder | None = None
 
 
 class Capturer(Inference):
@@ -52,30 +69,41 @@ class Capturer(Inference):
     def capture(
         self,
         requests: Sequence[Request],
-        layers: Sequence[int],
+        layers: Sequence[int] | None,
         spans: Sequence[str],
         *,
         target: NoisyTarget | None = None,
+        states: bool = True,
         per_head: bool = False,
+        released: bool = False,
+        keywords: KeywordFinder | None = None,
     ) -> list[Captured]:
         """Hidden states and attention of each request.
 
         Args:
             requests: any number.
             layers: indexes of layers, from 0: of the language model, or, with ``target``, of what predicts velocities
-                (BAGEL: the same layers; OmniGen2: the diffusion transformer after its refiners).
+                (BAGEL: the same layers; OmniGen2: the diffusion transformer after its refiners). All if None.
             spans: names of tokens: ``system`` (the request's system text), ``text`` and ``image`` (all texts and
-                images of the content; ``text.0``, ``image.1``: a single one, each kind numbered apart), ``answer``
-                (the token before an answer, whose state predicts its first token), ``target`` (the noisy latents),
-                ``template`` (all the rest: markers and the fixed texts of a chat).
+                images of the content; ``text.0``, ``image.1``: a single one, each kind numbered apart; ``text.KIND``,
+                ``text.0.KIND``: the keywords of a kind), ``answer`` (the token before an answer, whose state predicts
+                its first token), ``target`` (the noisy latents), ``template`` (all the rest: markers and the fixed
+                texts of a chat). Of these, ``frame`` are the markers around images, and ``tail`` the fourth and third
+                last token that a request to be answered has.
             target: if given, the pass is that of generating an image from the request; otherwise of answering it.
+            states: keep states; without them, what is kept of a long request is small.
             per_head: keep the heads of the attention apart.
+            released: also compute the attention of the released analysis code (``sgt.md`` 6): its queries are a layer's
+                output states times the query weights, without bias, norms and rotation; its keys the layer's own, of
+                everything in the cache, with no causal mask. It has no form for OmniGen2's diffusion transformer.
+            keywords: finds the keywords of each text.
 
         Raises:
             SgtError: there is no such layer or span, a request is too long, or there are not as many targets as
                 requests.
         """
         count = self._captured_layers(target is not None)
+        layers = range(count) if layers is None else layers
         for layer in layers:
             if not 0 <= layer < count:
                 raise SgtError("layers", f"there is no layer {layer}", f"use 0 to {count - 1}")
@@ -86,11 +114,13 @@ class Capturer(Inference):
             given = f"{len(requests)} requests, {len(target.images)} targets and {len(target.seeds)} seeds"
             raise SgtError("request", given, "give as many of each")
 
+        selection = Selection(layers, spans, states, per_head, released, keywords)
+
         def work(places: Sequence[int]) -> list[Captured]:
             its_target = target and NoisyTarget(
                 [target.images[place] for place in places], target.time, [target.seeds[place] for place in places]
             )
-            return self._capture([requests[place] for place in places], layers, spans, its_target, per_head)
+            return self._capture([requests[place] for place in places], selection, its_target)
 
         sizes = [image.size[::-1] for image in target.images] if target else [None] * len(requests)
         tokens = [self.request_tokens(request, size) for request, size in zip(requests, sizes, strict=True)]
@@ -101,12 +131,5 @@ class Capturer(Inference):
         """How many layers there are to capture."""
 
     @abstractmethod
-    def _capture(
-        self,
-        requests: Sequence[Request],
-        layers: Sequence[int],
-        spans: Sequence[str],
-        target: NoisyTarget | None,
-        per_head: bool,
-    ) -> list[Captured]:
+    def _capture(self, requests: Sequence[Request], selection: Selection, target: NoisyTarget | None) -> list[Captured]:
         """See :meth:`capture`: at least one request."""

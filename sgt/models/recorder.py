@@ -1,14 +1,15 @@
 """Recording states and span-reduced attention while a model runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from sgt.models.attention import KVCache, Layout
-from sgt.models.capture import Captured
+from sgt.models.capture import Captured, Selection
 
 # Elements of a matrix of queries by keys, over rows and heads, that are held at once.
 SCORES = 2**26
@@ -21,41 +22,51 @@ class Recorder:
     :meth:`begin` names its tokens.
 
     Args:
-        spans: see :meth:`sgt.models.capture.Capturer.capture`.
+        selection: what is recorded.
         rows: B.
         device: where the model runs.
-        per_head: keep heads apart.
     """
 
-    def __init__(self, spans: Sequence[str], rows: int, device: torch.device, per_head: bool = False) -> None:
-        self.spans, self.rows, self.device, self.per_head = spans, rows, device, per_head
-        self._cached = torch.zeros(rows, 0, len(spans), dtype=torch.bool, device=device)
+    def __init__(self, selection: Selection, rows: int, device: torch.device) -> None:
+        self.selection, self.spans, self.rows, self.device = selection, selection.spans, rows, device
+        self._cached = torch.zeros(rows, 0, len(self.spans), dtype=torch.bool, device=device)
         self._queries = self._keys = self._cached
-        self._counts = torch.zeros(rows, len(spans), device=device)
+        # Which places of the cache hold a token.
+        self._filled = torch.zeros(rows, 0, dtype=torch.bool, device=device)
+        self._counts = torch.zeros(rows, len(self.spans), device=device)
         self._mass: dict[int, Tensor] = {}
+        self._released: dict[int, Tensor] = {}
+        # Those of the layer that is running, whose output is known only after its attention.
+        self._key = torch.empty(0)
         self._states: dict[int, list[list[list[Tensor]]]] = {}
 
     def begin(self, names: Sequence[Sequence[str]], cached: bool = True) -> None:
         """Name the tokens of the next call.
 
         Args:
-            names: per row, the name of each token in order: ``text.0``, ``image.1``, ``system``, …
+            names: per row, the name of each token in order: ``text.0``, ``image.1``, ``system``, …; a span has every
+                token whose name has all its parts, in any order.
             cached: later calls attend to these tokens.
         """
         width = max(len(row) for row in names)
         inside = torch.zeros(self.rows, width, len(self.spans), dtype=torch.bool)
         for row, tokens in enumerate(names):
+            parts = [set(name.split(".")) for name in tokens]
             for index, span in enumerate(self.spans):
-                found = [name == span or name.partition(".")[0] == span for name in tokens]
-                inside[row, : len(tokens), index] = torch.tensor(found)
+                wanted = set(span.split("."))
+                inside[row, : len(tokens), index] = torch.tensor([wanted <= each for each in parts])
         self._queries = inside.to(self.device)
         self._keys = torch.cat([self._cached, self._queries], dim=1)
         self._counts += self._queries.sum(1)
         if cached:
             self._cached = self._keys
+            filled = torch.arange(width) < torch.tensor([len(row) for row in names])[:, None]
+            self._filled = torch.cat([self._filled, filled.to(self.device)], dim=1)
 
     def record_states(self, layer: int, states: Tensor) -> None:
-        """Keep the states (B, L, width) of the tokens of each span."""
+        """Keep the states (B, L, width) of the tokens of each span, if states are wanted."""
+        if not self.selection.states:
+            return
         kept = self._states.setdefault(layer, [[[] for _ in self.spans] for _ in range(self.rows)])
         for row in range(self.rows):
             for index in range(len(self.spans)):
@@ -71,23 +82,50 @@ class Recorder:
         Returns:
             (B, H, L, D).
         """
+        if self.selection.released:
+            self._key = key
+        out = torch.empty_like(query)
+        mass = self._zeros(query)
+        value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
+        for part, weights in self._weights(query, key, mask):
+            out[:, :, part] = weights.to(value.dtype) @ value
+            # A padded query may attend to nothing: its weights are nan, and belong to no span.
+            mass += self._reduced(weights.nan_to_num(), part, self._keys)
+        self._mass[layer] = self._mass.get(layer, 0) + mass
+        return out
+
+    def record_released(self, layer: int, query: Tensor) -> None:
+        """Reduce the released code's attention of the tokens of this call, whose :meth:`attention` was computed before.
+
+        Args:
+            layer: that is recorded.
+            query: (B, H, L, D): output states times the query weights. They meet all that is in the cache by now.
+        """
+        key, mass = self._key[:, :, : self._filled.shape[1]], self._zeros(query)
+        mask = self._filled[:, None, None].expand(-1, 1, query.shape[2], -1)
+        for part, weights in self._weights(query, key, mask):
+            mass += self._reduced(weights, part, self._cached)
+        self._released[layer] = self._released.get(layer, 0) + mass
+
+    def _weights(self, query: Tensor, key: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+        """Softmax weights (B, H, l, K) of some queries at a time, and which these are."""
         heads, length = query.shape[1:3]
-        key, value = (x.repeat_interleave(heads // x.shape[1], dim=1) for x in (key, value))
+        key = key.repeat_interleave(heads // key.shape[1], dim=1)
         at_once = max(1, SCORES // (self.rows * heads * key.shape[2]))
-        mass = torch.zeros(self.rows, heads, len(self.spans), len(self.spans), device=self.device)
-        keys, out = self._keys.float(), torch.empty_like(query)
         for start in range(0, length, at_once):
             part = slice(start, start + at_once)
             scores = (query[:, :, part] @ key.transpose(2, 3)).float() * query.shape[3] ** -0.5
             if mask is not None:
                 scores = scores.masked_fill(~mask[:, :, part], -torch.inf)
-            weights = scores.softmax(-1)
-            out[:, :, part] = weights.to(value.dtype) @ value
-            # A padded query may attend to nothing: its weights are nan, and belong to no span.
-            on_spans = torch.einsum("bhlk,bkt->bhlt", weights.nan_to_num(), keys)
-            mass += torch.einsum("bls,bhlt->bhst", self._queries[:, part].float(), on_spans)
-        self._mass[layer] = self._mass.get(layer, 0) + mass
-        return out
+            yield part, scores.softmax(-1)
+
+    def _reduced(self, weights: Tensor, part: slice, keys: Tensor) -> Tensor:
+        """Weights (B, H, l, K) of some queries, summed over the tokens of spans: (B, H, spans, spans)."""
+        on_spans = torch.einsum("bhlk,bkt->bhlt", weights, keys.float())
+        return torch.einsum("bls,bhlt->bhst", self._queries[:, part].float(), on_spans)
+
+    def _zeros(self, query: Tensor) -> Tensor:
+        return torch.zeros(self.rows, query.shape[1], len(self.spans), len(self.spans), device=self.device)
 
     def captured(self) -> list[Captured]:
         """What was recorded, by row."""
@@ -97,26 +135,38 @@ class Recorder:
                 layer: {span: torch.cat(parts) for span, parts in zip(self.spans, kept[row], strict=True)}
                 for layer, kept in self._states.items()
             }
-            shares = {layer: mass[row] / self._counts[row, :, None] for layer, mass in self._mass.items()}
-            attention = {layer: (share if self.per_head else share.mean(0)).cpu() for layer, share in shares.items()}
-            found.append(Captured(states, attention))
+            found.append(Captured(states, self._shares(self._mass, row), self._shares(self._released, row)))
         return found
+
+    def _shares(self, mass: dict[int, Tensor], row: int) -> dict[int, Tensor]:
+        """The mean over the queries of each span of a row, and over heads unless they are kept apart, by layer."""
+        shares = {layer: each[row] / self._counts[row, :, None] for layer, each in mass.items()}
+        return {layer: (each if self.selection.per_head else each.mean(0)).cpu() for layer, each in shares.items()}
 
 
 @contextmanager
-def recording(recorder: Recorder, layers: Mapping[int, nn.Module], attention: str) -> Iterator[None]:
+def recording(
+    recorder: Recorder,
+    layers: Mapping[int, nn.Module],
+    attention: str,
+    released_queries: Callable[[nn.Module, Any], Tensor] | None = None,
+) -> Iterator[None]:
     """Record layers whose attention is :func:`sgt.models.attention.attend` over layouts of one block.
 
     Args:
         recorder: is filled.
         layers: by index; called with packed tokens, in one or two streams, and a layout among their arguments.
         attention: the name of the attention module in a layer, which calls its ``attend``.
+        released_queries: what the released code takes for the queries of a layer, packed (N, H, D), from the layer and
+            its output; without it, its attention is not recorded.
     """
 
     def keep(index: int, layer: nn.Module, given: tuple, output: Tensor | tuple[Tensor, Tensor]) -> None:
         packed = torch.cat(output) if isinstance(output, tuple) else output
         (block,) = next(argument for argument in given if isinstance(argument, Layout)).blocks
         recorder.record_states(index, packed.index_select(0, block.token).unflatten(0, (block.rows, block.width)))
+        if recorder.selection.released and released_queries is not None:
+            recorder.record_released(index, block.pad(released_queries(layer, output)))
 
     handles = []
     try:

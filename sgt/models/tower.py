@@ -1,4 +1,4 @@
-"""The vision encoder of a model, and numbers that show whether it still tells images apart.
+"""The vision encoder of a model: what its layers compute, and numbers that show whether it still tells images apart.
 
 A vision tower can collapse while it is trained: its first layer swamps the residual stream, its attention settles on
 one token, units of its MLPs are never active again, and its output varies in few directions. Losses do not show that.
@@ -33,6 +33,37 @@ class TowerLayer:
     gate: nn.Module
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """Images as the tower has encoded them, one after another.
+
+    Attributes:
+        grids: (height, width) of each image, in tokens of the tower.
+        order: int64 (tokens,): where in the layers' states each token is, image by image and row by row; None if the
+            layers have them in this order.
+        connected: (tokens of the language model, width): the connector's output, image by image and row by row.
+        merge: how many tokens of the tower a token of the language model covers, per side.
+    """
+
+    grids: Sequence[tuple[int, int]]
+    order: Tensor | None
+    connected: Tensor
+    merge: int
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """What a tower computes of one image; fp32, on the CPU, each state at its place in the image.
+
+    Attributes:
+        layers: of each layer, the residual stream after it: (height, width, channels).
+        connected: the connector's output: (height, width, channels), with as many or fewer places.
+    """
+
+    layers: list[Tensor]
+    connected: Tensor
+
+
 class VisionTower(ABC):
     """The semantic encoder of a model, as its family runs it."""
 
@@ -44,6 +75,34 @@ class VisionTower(ABC):
     @abstractmethod
     def encode(self, image: Image.Image) -> Tensor:
         """Features of an image that questions are asked about: (tokens, width)."""
+
+    @abstractmethod
+    def encode_all(self, images: Sequence[Image.Image]) -> Encoding:
+        """Encode images in one pass, through the connector to the language model."""
+
+    @torch.no_grad()
+    def capture(self, images: Sequence[Image.Image]) -> list[EncodedImage]:
+        """The states of every layer and of the connector, of images that questions are asked about.
+
+        Args:
+            images: at least one. All their states are kept at once.
+        """
+        states: dict[int, Tensor] = {}
+
+        def keep(index: int, block: nn.Module, given: tuple, output: Tensor) -> None:
+            states[index] = output
+
+        with ExitStack() as stack:
+            for index, layer in enumerate(self.layers):
+                stack.callback(layer.block.register_forward_hook(partial(keep, index)).remove)
+            encoding = self.encode_all(images)
+        grids, merge = encoding.grids, encoding.merge
+        by_layer = [states[index] for index in range(len(states))]
+        if encoding.order is not None:
+            by_layer = [each.index_select(0, encoding.order) for each in by_layer]
+        placed = [_placed(each, grids) for each in by_layer]
+        connected = _placed(encoding.connected, [(height // merge, width // merge) for height, width in grids])
+        return [EncodedImage([each[place] for each in placed], connected[place]) for place in range(len(grids))]
 
     @abstractmethod
     @contextmanager
@@ -176,6 +235,12 @@ class _Probe:
         self.entropy[index] += attention_entropy(query, key).sum().item()
         self.uniform[index] += queries * math.log(key.shape[1])
         self.queries += queries if index == 0 else 0
+
+
+def _placed(states: Tensor, grids: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """States (tokens, channels) of images one after another, each as fp32 (height, width, channels) on the CPU."""
+    parts = states.float().cpu().split([height * width for height, width in grids])
+    return [part.unflatten(0, grid) for part, grid in zip(parts, grids, strict=True)]
 
 
 def _rounded(value: Any) -> Any:

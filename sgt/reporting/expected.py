@@ -16,6 +16,7 @@ UNKNOWN = {
     "predict": 20,
     "toyworld": 10,
     "treatment": 10,
+    "analyse": 10,
 }
 OTHERWISE = 3.0
 

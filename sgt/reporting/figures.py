@@ -16,8 +16,11 @@ from matplotlib.lines import Line2D
 from sgt.atomic import atomic_path
 from sgt.config.benchmarks import ImageBenchmark
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.contents import compared_arms, figures_of
+from sgt.reporting.attention import attention_of
+from sgt.reporting.attention_figure import attention_figure
+from sgt.reporting.contents import analyses_of, compared_arms, figures_of
 from sgt.reporting.matrix import matrix
+from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.samples import generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import share_of_way
@@ -55,6 +58,12 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(gains(scores), folder / "gains.png")
             case "generation":
                 _save(generation(scores), folder / "generation.png")
+            case "probes":
+                _save(probes_figure(study, COLOURS), folder / "probes.png")
+            case "attention":
+                rows = attention_of(scores)
+                first = rows[rows["analysis"] == analyses_of(study, "attend")[0]]
+                _save(attention_figure(first, COLOURS), folder / "attention.png")
             case "training":
                 _save(training(study), folder / "training.png")
 

@@ -28,7 +28,7 @@ class Scores:
 
     def __init__(self, study: LoadedStudy) -> None:
         self.study = study
-        self.files = {(run, name): _read(study, run, name) for run in study.runs for name in study.benchmarks}
+        self.files = {(run, name): _read(study, run, name) for run in study.evaluated_runs for name in study.benchmarks}
         for (run, name), score in self.files.items():
             first = self.files[study.runs[0], name]
             if (score["hashes"]["data"], score["items"]["id"]) != (first["hashes"]["data"], first["items"]["id"]):
@@ -42,8 +42,8 @@ class Scores:
         self._items: dict[tuple[str, str, str, str], Items] = {}
 
     def runs(self, model: str, arm: str) -> list[Run]:
-        """The runs of an arm, by seed."""
-        return [run for run in self.study.runs if (run.model, run.arm) == (model, arm)]
+        """The runs of an arm or of a transplant, by seed."""
+        return [run for run in self.study.evaluated_runs if (run.model, run.arm) == (model, arm)]
 
     def metrics(self, benchmark: str) -> list[Metric]:
         """A benchmark's metrics that any run has, in the order of its task."""

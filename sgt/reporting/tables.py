@@ -2,8 +2,10 @@
 
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
-has the differences from the control that the figure of this name shows. Two more files are for DVC, to compare studies
-with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
+has the differences from the control that the figure of this name shows, ``overlap.csv`` how many images of a benchmark
+a run was trained on, ``probes.csv`` the scores of linear probes by layer, ``attention.csv`` what analyses of attention
+found, ``transplants.csv`` how much of an arm's gain moves with its parts. Two more files are for DVC, to compare
+studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
 from pathlib import Path
@@ -13,10 +15,13 @@ import pandas as pd
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
-from sgt.reporting.contents import compared_arms
+from sgt.reporting.attention import attention_of
+from sgt.reporting.contents import analyses_of, compared_arms
 from sgt.reporting.outcomes import outcomes_of
-from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
+from sgt.reporting.probes import probe_rows
+from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
+from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
 
@@ -64,9 +69,16 @@ def write_tables(study: LoadedStudy) -> None:
     rows = protocol_rows(scores)
     if not rows.empty:
         people = protocol_pivot(rows)
+        write_text(folder / "overlap.csv", overlap_rows(scores).to_csv(index=False))
         _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
+    if analyses_of(study, "probe"):
+        write_text(folder / "probes.csv", probe_rows(study).to_csv(index=False, float_format="%.6f"))
+    if analyses_of(study, "attend"):
+        write_text(folder / "attention.csv", attention_of(scores).to_csv(index=False, float_format="%.6f"))
+    if study.study.transplants:
+        write_text(folder / "transplants.csv", transplants_of(scores).to_csv(index=False, float_format="%.6f"))
     write_json(folder / "metrics.json", metrics_of(scores, tables["main"]))
     write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
@@ -28,6 +29,8 @@ def check_compatibility(study: "LoadedStudy") -> None:
         _check_benchmark(study, benchmark)
     for model in study.models.values():
         _check_model(study, model)
+    for options in study.analyses.values():
+        _check_analysis(study, options)
     _check_data(study)
 
 
@@ -47,6 +50,18 @@ def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
         raise SgtError(where, problem, f"make it larger, or lower samples in {file}")
     if isinstance(benchmark, ImageBenchmark):
         _check_images_made(study, benchmark, dataset)
+
+
+def _check_analysis(study: "LoadedStudy", options: AnalysisOptions) -> None:
+    where, dataset = f"{study.path}: analyses.{options.name}", study.study.datasets.get(options.dataset)
+    if dataset is None:
+        raise SgtError(f"{where}.dataset", f"no dataset {options.dataset!r}", "define it under datasets")
+    if (missing := options.missing_from(dataset)) is not None:
+        problem = f"it reads {missing}, and {options.dataset!r} ({dataset.source}) has none"
+        raise SgtError(f"{where}.dataset", problem, "name another dataset")
+    if options.samples is not None and dataset.counted and dataset.count < options.samples:
+        problem = f"{options.samples}, and {options.dataset!r} has {dataset.count}"
+        raise SgtError(f"{where}.samples", problem, "lower it, or make the dataset larger")
 
 
 def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset: Samples) -> None:

@@ -143,8 +143,8 @@ class Costs:
         return {
             "datasets": sum(dataset.count * dataset.sample_bytes for dataset in datasets),
             "targets": sum(self._targets(images, proxies[name], shards) for (images, name), shards in rendered),
-            "finished runs": sum(self._final(run) for run in self.trained),
-            "predictions": sum(self._predictions(run) for run in study.runs),
+            "finished runs": sum(self._final(run) for run in self.trained + study.transplant_runs),
+            "predictions": sum(self._predictions(run) for run in study.evaluated_runs),
         }
 
     def in_progress(self, model: str) -> int:
@@ -186,7 +186,7 @@ class Costs:
                 total += count * side**2 * DRAWN
             else:
                 total += count * ANSWERS
-        if run.proxy and study.held_out:
+        if run in study.proxy_runs and study.held_out:
             dataset = study.study.datasets[study.held_out]
             side = rules_of(spec.family).target_side(spec, round(dataset.sample_pixels**0.5))
             # What is made, and beside it the input and the true target at their own size.

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sgt.atomic import sha256
+from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark
 from sgt.config.datasets import Subset
 from sgt.config.models import Model
@@ -27,13 +28,17 @@ ACCEPTANCE = "acceptance.json"
 READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", ACCEPTANCE, FETCHED, LOCK}
 # Raise it when the weights that a recipe gives change.
 TRAINER_VERSION = 1
+# Raise it when the weights that a transplant has change.
+TRANSPLANT_VERSION = 1
 # Raise them when the layout of prediction files, or the contents of score files change.
 PREDICTION_SCHEMA = 2
-SCORE_SCHEMA = 3
+SCORE_SCHEMA = 4
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
 # Raise it when the contents of evidence.json change.
 EVIDENCE_SCHEMA = 1
+# Raise it when what the record of every analysis has changes; an analysis's own version says what it computes.
+ANALYSIS_SCHEMA = 1
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
@@ -58,6 +63,19 @@ def run_identity(study: LoadedStudy, run: Run) -> Identity:
         shards = study.target_shards(run.proxy)
         identity["targets"] = [target_content(study.target_dir(run.proxy) / shard) for shard in shards]
     return identity
+
+
+def transplant_identity(study: LoadedStudy, run: Run, into_sha256: str, parts_from_sha256: str) -> Identity:
+    """What decides the weights of a transplant: those of both runs that it is made of, and which parts are taken."""
+    spec = study.models[run.model]
+    return {
+        "model": model_identity(spec),
+        "base": base_content(spec),
+        "transplant": TRANSPLANT_VERSION,
+        "into": into_sha256,
+        "parts_from": parts_from_sha256,
+        "parts": sorted(study.study.transplants[run.arm].parts),
+    }
 
 
 def prediction_identity(study: LoadedStudy, run: Run, benchmark: Benchmark, checkpoint_sha256: str) -> Identity:
@@ -88,6 +106,17 @@ def treatment_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> 
         "data": _dataset(study, study.held_out),
         "samples": study.study.data.held_out_samples,
         "schema": TREATMENT_SCHEMA,
+    }
+
+
+def analysis_identity(study: LoadedStudy, run: Run, options: AnalysisOptions, checkpoint_sha256: str) -> Identity:
+    """What decides what an analysis finds in a run's model with these weights."""
+    return {
+        "checkpoint": checkpoint_sha256,
+        "model": _inference_settings(study, run),
+        "options": options.identity,
+        "data": _dataset(study, options.dataset),
+        "schema": ANALYSIS_SCHEMA,
     }
 
 

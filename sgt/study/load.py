@@ -1,11 +1,15 @@
 """Reading a study and the files it names, and the runs and paths it expands to."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import ValidationError
+
+from sgt.config.analyses import ANALYSES, ANALYSIS_OPTIONS, AnalysisEntry, AnalysisOptions
 from sgt.config.benchmarks import (
     OPTIONS,
     TARGETS,
@@ -17,7 +21,7 @@ from sgt.config.benchmarks import (
     TaskName,
 )
 from sgt.config.datasets import Subset
-from sgt.config.files import read_yaml
+from sgt.config.files import first_fault, read_yaml
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_TRAINING, NO_PROXY
@@ -32,6 +36,7 @@ from sgt.study.sources import check_sources
 from sgt.study.versioning import require_versionable
 
 Named = TypeVar("Named", bound=Model | Benchmark)
+Part = TypeVar("Part")
 # Of the sampler that proxy arms draw with, in a study without a benchmark of images.
 DEFAULT_STEPS = 24
 
@@ -57,12 +62,13 @@ class Run:
 
 @dataclass(frozen=True)
 class LoadedStudy:
-    """A valid study with the models and benchmarks it names."""
+    """A valid study with the models, benchmarks and analyses it names."""
 
     path: Path
     study: StudyFile
     models: dict[str, Model]
     benchmarks: dict[str, Benchmark]
+    analyses: dict[str, AnalysisOptions] = field(default_factory=dict)
 
     def model_file(self, name: str) -> Path:
         """The file of one of the study's models."""
@@ -87,14 +93,41 @@ class LoadedStudy:
             for seed in (self.study.seeds[:1] if arm == ARM_WITHOUT_TRAINING else self.study.seeds)
         ]
 
-    def run(self, model: str, arm: str, seed: int) -> Run:
+    @cached_property
+    def transplant_runs(self) -> list[Run]:
+        """Every transplant, model by model; its name stands for the arm."""
+        return [
+            Run(model, name, seed)
+            for model in self.study.models
+            for name in self.study.transplants
+            for seed in self.study.seeds
+        ]
+
+    @property
+    def evaluated_runs(self) -> list[Run]:
+        """Every run that benchmarks are predicted with: those of arms, and transplants."""
+        return self.runs + self.transplant_runs
+
+    def transplanted(self, run: Run) -> tuple[Run, Run]:
+        """The two runs that a transplant is made of: the one that gets parts, and the one that they are of."""
+        transplant = self.study.transplants[run.arm]
+        arms = transplant.into, transplant.parts_from
+        seeds = [self.study.seeds[0] if arm == ARM_WITHOUT_TRAINING else run.seed for arm in arms]
+        into, donor = (Run(run.model, arm, seed) for arm, seed in zip(arms, seeds, strict=True))
+        return into, donor
+
+    def run(self, model: str, arm: str, seed: int, transplants: bool = False) -> Run:
         """The run with these coordinates.
+
+        Args:
+            model, arm, seed: the coordinates.
+            transplants: it may be one of a transplant, whose name is given as the arm.
 
         Raises:
             SgtError: the study has no such run.
         """
         run = Run(model, arm, seed)
-        if run not in self.runs:
+        if run not in (self.evaluated_runs if transplants else self.runs):
             raise SgtError(self.path, f"no run {run.id}", "see `sgt check` for the runs of this study")
         return run
 
@@ -114,9 +147,18 @@ class LoadedStudy:
         """
         return self._named("benchmark", self.benchmarks, name)
 
-    def _named(self, what: str, known: dict[str, Named], name: str) -> Named:
+    def analysis(self, name: str) -> AnalysisOptions:
+        """One of the study's analyses.
+
+        Raises:
+            SgtError: it has none of this name.
+        """
+        return self._named("analysis", self.analyses, name)
+
+    def _named(self, what: str, known: dict[str, Part], name: str) -> Part:
         if name not in known:
-            raise SgtError(self.path, f"no {what} {name!r}", f"use one of {', '.join(known)}")
+            remedy = f"use one of {', '.join(known)}" if known else "add it to the study"
+            raise SgtError(self.path, f"no {what} {name!r}", remedy)
         return known[name]
 
     def recipe(self, model: str, arm: str | None = None) -> Recipe:
@@ -207,9 +249,13 @@ class LoadedStudy:
 
     @property
     def target_sampling(self) -> SamplingOptions:
-        """How proxy arms draw their targets: as the benchmark of images samples, or by default."""
+        """How proxy arms draw their targets: as the benchmark of images samples, or by default, and without guidance.
+
+        Every instruction of a proxy is the same, so guidance by it exaggerates what all targets have in common.
+        """
         benchmark = self.sampling_benchmark
-        return benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+        sampling = benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+        return sampling.model_copy(update={"cfg_text_scale": 1.0})
 
     @property
     def proxy_runs(self) -> list[Run]:
@@ -252,6 +298,7 @@ class LoadedStudy:
     def used_datasets(self) -> list[str]:
         """The datasets that the study uses, in its order."""
         used = {self.preview_dataset, *self.screened_datasets, *([self.held_out] if self.proxy_arms else [])}
+        used |= {each.dataset for each in self.analyses.values()}
         return [name for name in self.study.datasets if name in used]
 
     @property
@@ -319,6 +366,15 @@ class LoadedStudy:
         """Whether a run of a proxy arm learned its proxy."""
         return self.results / "scores" / run.id / f"{TREATMENT}.json"
 
+    def analysis_file(self, run: Run, name: str) -> Path:
+        """What an analysis found in a run's model."""
+        return self.results / "analyses" / run.id / f"{name}.json"
+
+    def analysis_command(self, run: Run, name: str) -> str:
+        """The command that makes an analysis of a run."""
+        what = f"--model {run.model} --arm {run.arm} --seed {run.seed} --analysis {name}"
+        return f"sgt {self.analyses[name].analysis} {self.path} {what}"
+
 
 def load_study(path: Path | str) -> LoadedStudy:
     """Read a study and every file it names, and check that it can be run to its end.
@@ -332,7 +388,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     study = read_yaml(path, StudyFile)
     models = {name: load_model_spec(name, path.parent / "models") for name in study.models}
     benchmarks = {name: _load_benchmark(path.parent / "benchmarks", name, study.limit) for name in study.benchmarks}
-    loaded = LoadedStudy(path, study, models, benchmarks)
+    loaded = LoadedStudy(path, study, models, benchmarks, _load_analyses(path, study.analyses))
     require_own_results(loaded)
     require_versionable(loaded)
     check_compatibility(loaded)
@@ -363,6 +419,26 @@ def _load_benchmark(folder: Path, name: str, limit: int | None) -> Benchmark:
     benchmark = _load_named(folder, name, OPTIONS[task])
     limits = [each for each in (benchmark.samples, limit) if each is not None]
     return benchmark.model_copy(update={"samples": min(limits, default=None)})
+
+
+def _load_analyses(path: Path, entries: list[AnalysisEntry]) -> dict[str, AnalysisOptions]:
+    if entries:
+        import_module(ANALYSES)
+    loaded = {}
+    for place, entry in enumerate(entries):
+        where = f"{path}: analyses.{place}"
+        kind = ANALYSIS_OPTIONS.get(entry.analysis)
+        if kind is None:
+            remedy = f"use one of {', '.join(ANALYSIS_OPTIONS)}"
+            raise SgtError(f"{where}.analysis", f"no analysis {entry.analysis!r}", remedy)
+        try:
+            # As `read_yaml` does it.
+            options = kind.model_validate_json(json.dumps(entry.model_dump(exclude_unset=True)), strict=True)
+        except ValidationError as error:
+            part, problem, remedy = first_fault(kind, error)
+            raise SgtError(f"{where}.{part}" if part else where, problem, remedy) from None
+        loaded[entry.file_name] = options
+    return loaded
 
 
 def _load_named(folder: Path, name: str, kind: type[Named]) -> Named:

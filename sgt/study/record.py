@@ -25,7 +25,8 @@ def read_run(study: LoadedStudy, run: Run) -> dict:
     """
     path = study.run_dir(run) / "run.json"
     if not path.exists():
-        command = f"sgt train {study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
+        name = "transplant" if run in study.transplant_runs else "train"
+        command = f"sgt {name} {study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
         raise SgtError(path, "the run is not finished", f"run `{command}`")
     return read_record(path)
 

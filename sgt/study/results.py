@@ -20,11 +20,13 @@ from sgt.identity import UNKNOWN, Identity, difference, read_record
 from sgt.proxies.preview import contact_sheet_identity
 from sgt.proxies.render import targets_identity
 from sgt.study.identity import (
+    analysis_identity,
     evidence_identity,
     page_identity,
     prediction_identity,
     run_identity,
     score_identity,
+    transplant_identity,
     treatment_identity,
 )
 from sgt.study.load import LoadedStudy, Run
@@ -126,12 +128,14 @@ class Results:
     def stages(self) -> Iterator[list[Result]]:
         """All results, in the order in which they are made."""
         study = self.study
-        pairs = [(run, benchmark) for run in study.runs for benchmark in study.benchmarks.values()]
+        pairs = [(run, benchmark) for run in study.evaluated_runs for benchmark in study.benchmarks.values()]
         yield [self.dataset(name) for name in study.study.datasets]
         yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
-        yield [self.prediction(*each) for each in pairs] + [self.treatment(run) for run in study.proxy_runs]
+        yield [self.run(run) for run in study.transplant_runs]
+        treatments = [self.treatment(run) for run in study.proxy_runs]
+        yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.evidence()]
@@ -140,8 +144,14 @@ class Results:
     @cached_property
     def reported(self) -> list[Result]:
         """What tables, figures and report are made from."""
-        pairs = [(run, benchmark) for run in self.study.runs for benchmark in self.study.benchmarks.values()]
-        return [self.score(*each) for each in pairs] + [self.treatment(run) for run in self.study.proxy_runs]
+        pairs = [(run, benchmark) for run in self.study.evaluated_runs for benchmark in self.study.benchmarks.values()]
+        treatments = [self.treatment(run) for run in self.study.proxy_runs]
+        return [self.score(*each) for each in pairs] + treatments + self.analyses
+
+    @cached_property
+    def analyses(self) -> list[Result]:
+        """Every analysis of every run."""
+        return [self.analysis(run, name) for run in self.study.runs for name in self.study.analyses]
 
     @cached_property
     def evidenced(self) -> list[Result]:
@@ -187,15 +197,19 @@ class Results:
         return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
 
     def run(self, run: Run) -> Result:
-        """A run: its weights, or for ``base`` a pointer to the model's own."""
+        """A run, which may be a transplant: its weights, or for ``base`` a pointer to the model's own."""
+        is_transplant = run in self.study.transplant_runs
         path = self.study.run_dir(run) / "run.json"
 
         def wanted() -> Identity:
             if run.model in self.stale_bases:
                 raise StaleInput(f"{MADE_FROM} other base weights in {self.study.models[run.model].checkpoint}")
+            if is_transplant:
+                return transplant_identity(self.study, run, *map(self._checkpoint, self.study.transplanted(run)))
             return run_identity(self.study, run)
 
-        return Result(path, wanted, lambda: run_record(path), command=self._command("train", run))
+        command = self._command("transplant" if is_transplant else "train", run)
+        return Result(path, wanted, lambda: run_record(path), command=command)
 
     def rows_of(self, benchmark: Benchmark) -> list[Result]:
         """What a benchmark's rows are read from, if the study makes it."""
@@ -220,6 +234,17 @@ class Results:
             lambda: treatment_record(path, self.study.drawn_targets(run)),
             command=self._command("treatment", run),
         )
+
+    def analysis(self, run: Run, name: str) -> Result:
+        """What an analysis found in a run's model."""
+        path, options = self.study.analysis_file(run, name), self.study.analysis(name)
+
+        def wanted() -> Identity:
+            self._require(self.dataset(options.dataset))
+            return analysis_identity(self.study, run, options, self._checkpoint(run))
+
+        command = self.study.analysis_command(run, name)
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def score(self, run: Run, benchmark: Benchmark) -> Result:
         """The metrics of a run on a benchmark."""

@@ -8,7 +8,7 @@ from PIL import Image
 from sgt.errors import SgtError
 from sgt.models.attention import dense_attention, dense_layout, split_mask
 from sgt.models.bagel.model import Bagel
-from sgt.models.capture import NoisyTarget
+from sgt.models.capture import NoisyTarget, Selection
 from sgt.models.flex import flex_attend, flex_layout
 from sgt.models.interface import Request
 from sgt.models.recorder import Recorder
@@ -55,7 +55,7 @@ def test_eager_attention_is_that_of_sdpa_and_flex():
     layout = dense_layout(order, lengths, splits, modes)
     mixed = []
     for block in layout.blocks:
-        recorder = Recorder(("text",), block.rows, q.device)
+        recorder = Recorder(Selection([0], ("text",)), block.rows, q.device)
         recorder.begin([["text"] * block.width] * block.rows)
         given = block.pad(q), block.pad(k), block.pad(v)
         eager = recorder.attention(0, *given, block.mask)
@@ -74,7 +74,7 @@ def test_attention_is_reduced_as_the_whole_matrix_would_be(monkeypatch):
     second = [["text.0", "answer"], ["text.1", "template", "answer"]]
     mask = split_mask([5, 2], [5, 2], ["full", "full"])[:, None]
     spans = ("image", "image.1", "text", "answer")
-    recorder = Recorder(spans, 2, q.device, per_head=True)
+    recorder = Recorder(Selection([0], spans, per_head=True), 2, q.device)
     recorder.begin(first)
     recorder.attention(0, q, k, v, mask)
     recorder.begin(second)

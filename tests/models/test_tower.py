@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from sgt.data.dataset import open_dataset
@@ -128,3 +130,53 @@ def test_attention_entropy_of_known_scores():
     key = torch.stack([torch.zeros(4), torch.full((4,), math.log(3) / 2)])[None]
     expected = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
     assert attention_entropy(query, key).item() == pytest.approx(expected, rel=1e-6)
+
+
+def unscaled(model) -> tuple[int, int]:
+    """The (width, height) of an image that the model takes as it is; of OmniGen2 a wide one."""
+    transform = model.vqa_transform if hasattr(model.network, "vit_model") else model.vit_transform
+    return next(size for size in ((72, 32), (48, 48)) if transform.size(*size) == size)
+
+
+def test_captured_states_are_at_their_places_in_the_image(model):
+    """Where no layer mixes patches, a patch that differs changes the state at its own place, in every image."""
+    is_bagel = hasattr(model.network, "vit_model")
+    with torch.no_grad():
+        for layer in model.tower.layers:
+            mixes = layer.block.get_submodule("self_attn.out_proj" if is_bagel else "attn.proj")
+            mixes.weight.zero_()
+            mixes.bias.zero_()
+    width, height = unscaled(model)
+    patch = 8 if is_bagel else 4
+    rows, columns = height // patch, width // patch
+    plain = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    images, places = [], [(0, 1), (rows - 1, 2), (2, columns - 1)]
+    for row, column in places:
+        pixels = plain.copy()
+        pixels[row * patch : (row + 1) * patch, column * patch : (column + 1) * patch] ^= 255
+        images.append(Image.fromarray(pixels))
+    before, *after = model.tower.capture([Image.fromarray(plain), *images])
+    merge = rows // len(before.connected)
+    assert merge == (1 if is_bagel else 2) and len(before.layers) == len(model.tower.layers)
+    for (row, column), each in zip(places, after, strict=True):
+        for old, new in zip([*before.layers, before.connected], [*each.layers, each.connected], strict=True):
+            changed = (old - new).abs().amax(-1) > 1e-3
+            scale = rows // len(old)
+            assert changed.nonzero().tolist() == [[row // scale, column // scale]]
+
+
+def test_captured_states_are_those_of_the_pass_that_answers(model):
+    dataset = open_dataset(Path("results/shards/test"))
+    images = [image_of(dataset[place]) for place in range(3)]
+    together = model.tower.capture(images)
+    last = []
+    handle = model.tower.layers[-1].block.register_forward_hook(lambda block, given, output: last.append(output))
+    with torch.no_grad():
+        model.tower.encode(images[1])
+    handle.remove()
+    # The same numbers in the tower's own order.
+    assert torch.allclose(together[1].layers[-1].flatten(0, 1).sum(0), last[0].float().sum(0), atol=1e-3)
+    (alone,) = model.tower.capture(images[1:2])
+    for one, other in zip([*alone.layers, alone.connected], [*together[1].layers, together[1].connected], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert not any(module._forward_hooks for module in model.network.modules())

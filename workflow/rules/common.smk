@@ -139,9 +139,10 @@ LOCAL_CHECKPOINTS = {
 
 wildcard_constraints:
     model="|".join(STUDY.models),
-    arm="|".join(STUDY.study.arms),
+    arm="|".join([*STUDY.study.arms, *STUDY.study.transplants]),
     seed=r"\d+",
     benchmark="|".join(STUDY.benchmarks),
+    analysis="|".join(STUDY.analyses),
     proxy="|".join([*PROXIES, *STUDY.study.proxies]),
     images="|".join(STUDY.study.datasets),
     download="[a-z0-9][a-z0-9_-]*",
@@ -231,6 +232,12 @@ def trained_run(wildcards) -> Path:
     return STUDY.run_dir(Run(wildcards.model, wildcards.arm, wildcards.seed)) / "run.json"
 
 
+def transplanted_runs(wildcards) -> list[Path]:
+    """The records of the two runs that a transplant is made of."""
+    run = Run(wildcards.model, wildcards.arm, int(wildcards.seed))
+    return [STUDY.run_dir(each) / "run.json" for each in STUDY.transplanted(run)]
+
+
 def benchmark_data(wildcards) -> list[Path]:
     """The dataset of a benchmark and the record of its screening, or the records of what its rows are read from."""
     benchmark = STUDY.benchmarks[wildcards.benchmark]
@@ -253,19 +260,24 @@ def models_to_score(wildcards) -> list[Path]:
 
 def scores() -> list[Path]:
     """The score files of every run on every benchmark."""
-    return [RESULTS / "scores" / run.id / f"{name}.json" for run in STUDY.runs for name in STUDY.benchmarks]
+    return [RESULTS / "scores" / run.id / f"{name}.json" for run in STUDY.evaluated_runs for name in STUDY.benchmarks]
 
 
 def records() -> list[Path]:
     """The records of every run and of its predictions."""
-    folders = [STUDY.run_dir(run) for run in STUDY.runs]
-    predictions = [STUDY.prediction_dir(run, name) for run in STUDY.runs for name in STUDY.benchmarks]
+    folders = [STUDY.run_dir(run) for run in STUDY.evaluated_runs]
+    predictions = [STUDY.prediction_dir(run, name) for run in STUDY.evaluated_runs for name in STUDY.benchmarks]
     return [folder / "run.json" for folder in folders] + [folder / "meta.json" for folder in predictions]
 
 
 def treatments() -> list[Path]:
     """The checks of every run of a proxy arm: whether it learned its proxy."""
     return [STUDY.treatment_file(run) for run in STUDY.proxy_runs]
+
+
+def analyses() -> list[Path]:
+    """The analyses of every run."""
+    return [STUDY.analysis_file(run, name) for run in STUDY.runs for name in STUDY.analyses]
 
 
 def figure(name: str) -> Path:

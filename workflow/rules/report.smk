@@ -6,6 +6,7 @@ rule tables:
     input:
         scores=scores(),
         treatments=treatments(),
+        analyses=analyses(),
         changed=unless_current(RESULTS / "tables" / SOURCES),
     output:
         [ensure(shown_table(path) if path.suffix == ".csv" else path, non_empty=True) for path in TABLES],
@@ -34,6 +35,7 @@ rule figures:
     input:
         scores=scores(),
         treatments=treatments(),
+        analyses=analyses(),
         changed=unless_current(RESULTS / "figures" / SOURCES),
     output:
         [ensure(shown_figure(name), non_empty=True) for name in FIGURES],

@@ -95,7 +95,7 @@ rule train:
     benchmark:
         TIMES / "train" / f"{RUN.id}.tsv"
     wildcard_constraints:
-        arm=f"(?!{ARM_WITHOUT_TRAINING}/)[a-z0-9_-]+",
+        arm="|".join(arm for arm in STUDY.study.arms if arm != ARM_WITHOUT_TRAINING) or "(?!)",
     conda:
         "../envs/sgt.yaml"
     threads: needs("train", "threads")
@@ -115,4 +115,31 @@ rule train:
         "Train {wildcards.model} on {wildcards.arm}, seed {wildcards.seed}"
     shell:
         "sgt launch train {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " > {log:q} 2>&1"
+
+
+rule transplant:
+    input:
+        transplanted_runs,
+        unless_current(STUDY.run_dir(RUN) / "run.json"),
+    output:
+        STUDY.run_dir(RUN) / "run.json",
+    log:
+        LOGS / "transplant" / f"{RUN.id}.log",
+    benchmark:
+        TIMES / "transplant" / f"{RUN.id}.tsv"
+    wildcard_constraints:
+        arm="|".join(STUDY.study.transplants) or "(?!)",
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=needs("train", "mem_mb"),
+        runtime=30,
+    params:
+        study=STUDY.path,
+    message:
+        "Put parts of one {wildcards.model} into another: {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "sgt transplant {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
         " > {log:q} 2>&1"

@@ -85,6 +85,10 @@ class Pope(FetchedTask):
             groups={"image": record.image_source},
         )
 
+    def coco_image(self, row: Row) -> str:
+        """All are of val2014."""
+        return row.groups["image"]
+
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
         """Besides accuracy the two sums whose ratio is F1, and whether the answer is yes.
 

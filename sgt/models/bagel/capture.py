@@ -4,15 +4,18 @@ from collections import Counter
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from sgt.models import flow
 from sgt.models.bagel.base import BagelBase, group_by_kinds, parts_of
 from sgt.models.bagel.context import Context
-from sgt.models.capture import Captured, Capturer, NoisyTarget
+from sgt.models.bagel.layers import EXPERTS, Streams
+from sgt.models.capture import Captured, Capturer, NoisyTarget, Selection
 from sgt.models.decoding import seeded
 from sgt.models.interface import Request
+from sgt.models.keywords import token_names
 from sgt.models.recorder import Recorder, recording
 from sgt.models.transforms import ImageTransform
 
@@ -24,21 +27,15 @@ class BagelCapture(BagelBase, Capturer):
         """See :meth:`Capturer._captured_layers`: text and latents share the layers."""
         return len(self.network.language_model.model.layers)
 
-    def _capture(
-        self,
-        requests: Sequence[Request],
-        layers: Sequence[int],
-        spans: Sequence[str],
-        target: NoisyTarget | None,
-        per_head: bool,
-    ) -> list[Captured]:
+    def _capture(self, requests: Sequence[Request], selection: Selection, target: NoisyTarget | None) -> list[Captured]:
         """See :meth:`Capturer.capture`."""
         found: dict[int, Captured] = {}
         decoder = self.network.language_model.model.layers
         for places in group_by_kinds([parts_of(request) for request in requests]):
             some = [requests[place] for place in places]
-            recorder = Recorder(spans, len(some), self.device, per_head)
-            with recording(recorder, {layer: decoder[layer] for layer in layers}, "self_attn"):
+            recorder = Recorder(selection, len(some), self.device)
+            layers = {layer: decoder[layer] for layer in selection.layers}
+            with recording(recorder, layers, "self_attn", _released_queries):
                 context = self._read_recorded(some, recorder, self.vit_transform if target else self.vqa_transform)
                 if target is None:
                     recorder.begin([["answer"]] * len(some))
@@ -57,19 +54,26 @@ class BagelCapture(BagelBase, Capturer):
         """A context of requests with the same kinds of parts in the same order."""
         context = Context(self.network, self.special, len(requests))
         counts: Counter[str] = Counter()
-        patch = self.network.config.vit.patch_size
-        for place, parts in enumerate(zip(*(parts_of(request) for request in requests), strict=True)):
+        patch, find = self.network.config.vit.patch_size, recorder.selection.keywords
+        contents = [parts_of(request) for request in requests]
+        for place, parts in enumerate(zip(*contents, strict=True)):
+            is_last = place == len(contents[0]) - 1
             if not isinstance(parts[0], str):
                 name, pixels = f"image.{counts['image']}", [transform(image) for image in parts]
                 lengths = [image.shape[1] * image.shape[2] // patch**2 for image in pixels]
-                recorder.begin([["template", *[name] * length, "template"] for length in lengths])
+                names = [["template.frame", *[name] * length, "template.frame"] for length in lengths]
+                recorder.begin(_with_tail(names) if is_last else names)
                 context.add_vit(pixels)
                 counts["image"] += 1
                 continue
             is_system = place == 0 and bool(requests[0].system)
-            name, ids = "system" if is_system else f"text.{counts['text']}", [self.ids(text) for text in parts]
-            recorder.begin([["template", *[name] * len(row), "template"] for row in ids])
-            context.add_text(ids)
+            name = "system" if is_system else f"text.{counts['text']}"
+            encoded = [self.plain_tokenizer.encode(text, add_special_tokens=False) for text in parts]
+            ends = [[end for _, end in each.offsets] for each in encoded]
+            found = [token_names(name, text, each, find) for text, each in zip(parts, ends, strict=True)]
+            names = [["template", *each, "template"] for each in found]
+            recorder.begin(_with_tail(names) if is_last else names)
+            context.add_text([each.ids for each in encoded])
             counts["text"] += not is_system
         return context
 
@@ -87,3 +91,16 @@ class BagelCapture(BagelBase, Capturer):
             stride = self.network.config.latent_stride
             shapes.append((height // stride, width // stride))
         return torch.cat(tokens), shapes
+
+
+def _with_tail(names: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The names of the last tokens of requests, with those of the tail marked."""
+    return [[*row[:-4], *(f"{name}.tail" for name in row[-4:-2]), *row[-2:]] for row in names]
+
+
+def _released_queries(layer: nn.Module, streams: Streams) -> Tensor:
+    """Output states times the query weights of the expert that each token has: (N, H, D)."""
+    attention = layer.get_submodule("self_attn")
+    weights = [attention.get_parameter(f"q_proj{expert}.weight") for expert in EXPERTS]
+    queries = [F.linear(x, weight) for x, weight in zip(streams, weights, strict=True)]
+    return torch.cat(queries).unflatten(-1, (-1, attention.head_dim))

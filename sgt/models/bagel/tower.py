@@ -1,16 +1,17 @@
 """The vision encoder of a BAGEL, for measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
+import torch
 from PIL import Image
 from torch import Tensor
 
 from sgt.models.attention import Layout, attend, full_layout
 from sgt.models.bagel.base import BagelBase
 from sgt.models.bagel.packing import patch_ids
-from sgt.models.tower import ObserveAttention, TowerLayer, VisionTower
+from sgt.models.tower import Encoding, ObserveAttention, TowerLayer, VisionTower
 from sgt.models.transforms import patches
 
 
@@ -27,13 +28,25 @@ class BagelTower(VisionTower):
 
     def encode(self, image: Image.Image) -> Tensor:
         """See :meth:`VisionTower.encode`."""
-        network, pixels = self._model.network, self._model.vqa_transform(image).to(self._model.device)
-        size = network.config.vit.patch_size
-        tokens = patches(pixels, size).to(network.dtype)
-        grid = pixels.shape[1] // size, pixels.shape[2] // size
-        ids = patch_ids(*grid, network.config.vit_max_num_patch_per_side, "ViT image").to(pixels.device)
         with self._model.arithmetic():
-            return self._vit(tokens, ids, full_layout([len(tokens)], pixels.device))
+            return self._encoded([image])[0]
+
+    def encode_all(self, images: Sequence[Image.Image]) -> Encoding:
+        """See :meth:`VisionTower.encode_all`. The connector's output is that before positions are added."""
+        with self._model.arithmetic():
+            features, grids = self._encoded(images)
+            return Encoding(grids, None, self._model.network.connector(features), merge=1)
+
+    def _encoded(self, images: Sequence[Image.Image]) -> tuple[Tensor, list[tuple[int, int]]]:
+        """Features of images, one after another, and the (height, width) of each in tokens."""
+        network, device = self._model.network, self._model.device
+        size, side = network.config.vit.patch_size, network.config.vit_max_num_patch_per_side
+        pixels = [self._model.vqa_transform(image).to(device) for image in images]
+        grids = [(each.shape[1] // size, each.shape[2] // size) for each in pixels]
+        tokens = torch.cat([patches(each, size) for each in pixels]).to(network.dtype)
+        ids = torch.cat([patch_ids(*grid, side, "ViT image") for grid in grids]).to(device)
+        layout = full_layout([height * width for height, width in grids], device)
+        return self._vit(tokens, ids, layout), grids
 
     @contextmanager
     def observing_attention(self, observe: ObserveAttention) -> Iterator[None]:

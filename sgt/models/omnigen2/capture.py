@@ -6,18 +6,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from sgt.models import flow
-from sgt.models.capture import Captured, Capturer, NoisyTarget
+from sgt.models.capture import Captured, Capturer, NoisyTarget, Selection
 from sgt.models.decoding import seeded
 from sgt.models.interface import Request
 from sgt.models.omnigen2.base import OmniGen2Base, refuse_system_text
 from sgt.models.omnigen2.language import hidden_states
-from sgt.models.omnigen2.names import answering, generating, named_chat
-from sgt.models.omnigen2.rows import collate
+from sgt.models.omnigen2.names import NamedParts, answering, generating, named_chat
+from sgt.models.omnigen2.rows import Chat, collate
 from sgt.models.recorder import Recorder, recording
 
 if TYPE_CHECKING:
@@ -33,32 +34,32 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
         """See :meth:`Capturer._captured_layers`."""
         return len(self.network.transformer.layers if generating else self.network.mllm.model.language_model.layers)
 
-    def _capture(
-        self,
-        requests: Sequence[Request],
-        layers: Sequence[int],
-        spans: Sequence[str],
-        target: NoisyTarget | None,
-        per_head: bool,
-    ) -> list[Captured]:
+    def _capture(self, requests: Sequence[Request], selection: Selection, target: NoisyTarget | None) -> list[Captured]:
         """See :meth:`Capturer.capture`."""
-        recorder = Recorder(spans, len(requests), self.device, per_head)
+        recorder = Recorder(selection, len(requests), self.device)
         if target is not None:
-            self._predict_velocity(requests, recorder, layers, target)
+            self._predict_velocity(requests, recorder, target)
             return recorder.captured()
-        chats = [named_chat(self.chats, answering(request), request.images) for request in requests]
-        recorder.begin([[*names[:-1], "answer"] for _, names in chats])
-        with recording_language_model(recorder, self.network.mllm.model.language_model, layers):
+        chats = self._named_chats([answering(request) for request in requests], requests, selection)
+        tails = [[f"{name}.tail" for name in names[-4:-2]] for _, names in chats]
+        recorder.begin(
+            [[*names[:-4], *tail, names[-2], "answer"] for (_, names), tail in zip(chats, tails, strict=True)]
+        )
+        with recording_language_model(recorder, self.network.mllm.model.language_model):
             hidden_states(self.network.mllm, collate([chat for chat, _ in chats]).to(self.device))
         return recorder.captured()
 
-    def _predict_velocity(
-        self, requests: Sequence[Request], recorder: Recorder, layers: Sequence[int], target: NoisyTarget
-    ) -> None:
+    def _named_chats(
+        self, parts: Sequence[NamedParts], requests: Sequence[Request], selection: Selection
+    ) -> list[tuple[Chat, list[str]]]:
+        pairs = zip(parts, requests, strict=True)
+        return [named_chat(self.chats, part, request.images, selection.keywords) for part, request in pairs]
+
+    def _predict_velocity(self, requests: Sequence[Request], recorder: Recorder, target: NoisyTarget) -> None:
         """One pass of the diffusion transformer."""
         for request in requests:
             refuse_system_text(request)
-        chats = [named_chat(self.chats, generating(request), request.images) for request in requests]
+        chats = self._named_chats([generating(request) for request in requests], requests, recorder.selection)
         features, lengths = self.network.features(collate([chat for chat, _ in chats]).to(self.device))
         transformer, cut = self.network.transformer, self.network.config.transformer.patch_size
         noisy = self._noisy(requests, target)
@@ -66,7 +67,8 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
         recorder.begin([[*names, *["target"] * count] for (_, names), count in zip(chats, counts, strict=True)])
         text = transformer.read_text(features, lengths)
         when = torch.full((len(noisy),), 1 - target.time, device=self.device)
-        with recording(recorder, {layer: transformer.layers[layer] for layer in layers}, "attn"):
+        layers = {layer: transformer.layers[layer] for layer in recorder.selection.layers}
+        with recording(recorder, layers, "attn"):
             transformer(text, lengths, noisy, when)
 
     def _noisy(self, requests: Sequence[Request], target: NoisyTarget) -> list[Tensor]:
@@ -82,14 +84,21 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
 
 
 @contextmanager
-def recording_language_model(recorder: Recorder, model: "Qwen2_5_VLTextModel", layers: Sequence[int]) -> Iterator[None]:
+def recording_language_model(recorder: Recorder, model: "Qwen2_5_VLTextModel") -> Iterator[None]:
     """Record layers of the language model, whose attention transformers chooses by its configuration."""
-    handles, recorded = [], {index: model.layers[index] for index in layers}
+    handles, recorded = [], {index: model.layers[index] for index in recorder.selection.layers}
+
+    def keep(index: int, layer: nn.Module, given: tuple, output: Tensor) -> None:
+        recorder.record_states(index, output)
+        if recorder.selection.released:
+            attention = layer.get_submodule("self_attn")
+            query = F.linear(output, attention.get_parameter("q_proj.weight"))
+            recorder.record_released(index, query.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2))
+
     before = model.config._attn_implementation
     try:
         for index, layer in recorded.items():
-            keep = partial(lambda index, module, given, output: recorder.record_states(index, output), index)
-            handles.append(layer.register_forward_hook(keep))
+            handles.append(layer.register_forward_hook(partial(keep, index)))
             vars(layer.get_submodule("self_attn"))["recorder"] = recorder
         model.config._attn_implementation = RECORDED
         yield

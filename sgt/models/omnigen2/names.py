@@ -6,6 +6,7 @@ from itertools import groupby
 from PIL import Image
 
 from sgt.models.interface import Request
+from sgt.models.keywords import KeywordFinder, character_kinds
 from sgt.models.omnigen2.chats import ChatBuilder
 from sgt.models.omnigen2.prompts import (
     ANSWER,
@@ -23,7 +24,7 @@ from sgt.models.tokenizer import token_id
 
 # Texts and markers of a chat, each with the name of its tokens.
 NamedParts = list[tuple[str, str]]
-TEMPLATE = "template"
+TEMPLATE, FRAME = "template", "template.frame"
 
 
 def answering(request: Request) -> NamedParts:
@@ -45,13 +46,16 @@ def generating(request: Request) -> NamedParts:
     return [*found, *_template((END, "\n"))]
 
 
-def named_chat(chats: ChatBuilder, parts: NamedParts, images: Sequence[Image.Image]) -> tuple[Chat, list[str]]:
-    """A chat, and the name of each of its tokens: that of the part in which the token begins.
+def named_chat(
+    chats: ChatBuilder, parts: NamedParts, images: Sequence[Image.Image], find: KeywordFinder | None = None
+) -> tuple[Chat, list[str]]:
+    """A chat, and the name of each of its tokens: that of the part in which the token begins, and its keyword's kind.
 
     Args:
         chats: tokenises, and prepares images.
         parts: of the chat.
         images: of the request.
+        find: finds keywords in the request's texts; see :func:`sgt.models.keywords.token_names`.
     """
     ids: list[int] = []
     names: list[str] = []
@@ -64,7 +68,12 @@ def named_chat(chats: ChatBuilder, parts: NamedParts, images: Sequence[Image.Ima
         encoded = chats.plain.encode("".join(text for text, _ in some), add_special_tokens=False)
         name_of_character = [name for text, name in some for _ in text]
         ids += encoded.ids
-        names += [name_of_character[start] for start, _ in encoded.offsets]
+        kinds = [
+            kind for text, name in some for kind in character_kinds(text, find if name.startswith("text.") else None)
+        ]
+        for start, end in encoded.offsets:
+            kind = kinds[max(end - 1, start)]
+            names.append(f"{name_of_character[start]}.{kind}" if kind else name_of_character[start])
     chat, patches = Chat(chats.special, chats.limit), [chats.prepare(image) for image in images]
     chat.add(ids, patches)
     tokens = iter(image.tokens[0] * image.tokens[1] for image in patches)
@@ -84,6 +93,6 @@ def _named(content: Sequence[str | Image.Image]) -> NamedParts:
             found.append((part, f"text.{texts}"))
             texts += 1
         else:
-            found += zip(IMAGE, (TEMPLATE, f"image.{images}", TEMPLATE), strict=True)
+            found += zip(IMAGE, (FRAME, f"image.{images}", FRAME), strict=True)
             images += 1
     return found

@@ -1,6 +1,6 @@
 """The vision tower of an OmniGen2, for measurements."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -10,9 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import get_vision_window_index
 
 from sgt.models.omnigen2.base import OmniGen2Base
-from sgt.models.tower import ObserveAttention, TowerLayer, VisionTower
+from sgt.models.tower import Encoding, ObserveAttention, TowerLayer, VisionTower
 
 OBSERVED = "observed"
 
@@ -34,6 +35,31 @@ class OmniGen2Tower(VisionTower):
         pixels, grid = cut.pixels.to(self._model.device), torch.tensor([cut.grid], device=self._model.device)
         with self._model.arithmetic():
             return self._visual(pixels.to(self._visual.dtype), grid_thw=grid).last_hidden_state
+
+    def encode_all(self, images: Sequence[Image.Image]) -> Encoding:
+        """See :meth:`VisionTower.encode_all`. Layers have the tokens window by window."""
+        cut = [self._model.vit_transform(image) for image in images]
+        pixels = torch.cat([each.pixels for each in cut]).to(self._model.device)
+        grids = torch.tensor([each.grid for each in cut], device=self._model.device)
+        with self._model.arithmetic():
+            connected = self._visual(pixels.to(self._visual.dtype), grid_thw=grids).pooler_output
+        sizes = [(height, width) for _, height, width in grids.tolist()]
+        return Encoding(sizes, self._order(grids, sizes), connected, self._visual.spatial_merge_size)
+
+    def _order(self, grids: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+        """See :attr:`Encoding.order`."""
+        visual, merge = self._visual, self._visual.spatial_merge_size
+        windows, _ = get_vision_window_index(
+            grids, spatial_merge_size=merge, window_size=visual.window_size, patch_size=visual.patch_size
+        )
+        # What is merged stays together: merge² tokens, which are moved as one.
+        moved = torch.argsort(windows)[:, None] * merge**2 + torch.arange(merge**2, device=windows.device)
+        by_image = moved.flatten().split([height * width for height, width in sizes])
+        rows = [
+            part.view(height // merge, width // merge, merge, merge).transpose(1, 2).flatten()
+            for part, (height, width) in zip(by_image, sizes, strict=True)
+        ]
+        return torch.cat(rows)
 
     @contextmanager
     def observing_attention(self, observe: ObserveAttention) -> Iterator[None]:

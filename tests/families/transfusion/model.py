@@ -20,6 +20,7 @@ from sgt.models.configs import read_config_file
 from sgt.models.decoding import generate_tokens, likelihoods, seeded
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
 from sgt.models.interface import Request
+from sgt.models.keywords import KeywordFinder, token_names
 from sgt.models.lora import merge_lora
 from sgt.models.recorder import Recorder, recording
 from sgt.models.solvers import SOLVERS
@@ -171,18 +172,26 @@ class Transfusion(UnifiedModel[Batch]):
             latents = torch.zeros(0, self.network.latent.in_features, device=self.device)
         return self.network(pack, latents, torch.full((len(latents),), time, device=self.device))
 
-    def pack(self, requests: Sequence[Request], ends: Sequence[Callable[[Pack], None]]) -> Pack:
+    def pack(
+        self,
+        requests: Sequence[Request],
+        ends: Sequence[Callable[[Pack], None]],
+        find: KeywordFinder | None = None,
+    ) -> Pack:
         """Requests, each with what one of ``ends`` appends."""
         pack = Pack(self.network.config, self.markers)
         for request, end in zip(requests, ends, strict=True):
             pack.sample()
             if request.system:
-                pack.words(self.ids(request.system), "system")
+                ids = self.ids(request.system)
+                pack.words(ids, ["system"] * len(ids))
             counts = {str: 0, Image.Image: 0}
             for part in request.content:
                 kind = str if isinstance(part, str) else Image.Image
                 if kind is str:
-                    pack.words(self.ids(part), f"text.{counts[kind]}")
+                    encoded = self.plain_tokenizer.encode(part, add_special_tokens=False)
+                    ends_of = [end for _, end in encoded.offsets]
+                    pack.words(encoded.ids, token_names(f"text.{counts[kind]}", part, ends_of, find))
                 else:
                     pixels = self.input_transform(part)
                     pack.image("image", pixels.shape[1:], pixels, f"image.{counts[kind]}")
@@ -203,7 +212,7 @@ class Transfusion(UnifiedModel[Batch]):
                         size = self.input_transform.size(*image.size)[::-1]
                         pack.image("image", size, self.input_transform(image) if pixels else None)
                     case Text(text, supervised):
-                        pack.words(self.ids(text), "text", supervised)
+                        pack.words(self.ids(text), supervised=supervised)
                     case QAPair(question, answer):
                         pack.answered(self.ids(question), self.ids(answer))
                     case TargetImage(image):
@@ -258,7 +267,7 @@ class Transfusion(UnifiedModel[Batch]):
     def _captured_layers(self, generating) -> int:
         return self.network.config.layers
 
-    def _capture(self, requests, layers, spans, target, per_head) -> list[Captured]:
+    def _capture(self, requests, selection, target) -> list[Captured]:
         x, time, ends = None, 0.0, [lambda pack: pack.tokens([pack.bos], ["answer"])] * len(requests)
         if target:
             time, noisy, ends = target.time, [], []
@@ -270,11 +279,11 @@ class Transfusion(UnifiedModel[Batch]):
                 noisy.append(flow.interpolate(clean, noise, torch.tensor(time)))
                 ends.append(lambda pack, size=size: pack.image("target", size, name="target"))
             x = torch.cat(noisy)
-        pack = self.pack(requests, ends)
+        pack = self.pack(requests, ends, selection.keywords)
         pack.check()
-        recorder = Recorder(spans, len(requests), self.device, per_head)
+        recorder = Recorder(selection, len(requests), self.device)
         recorder.begin(pack.names)
-        with recording(recorder, {layer: self.network.layers[layer] for layer in layers}, "attention"):
+        with recording(recorder, {layer: self.network.layers[layer] for layer in selection.layers}, "attention"):
             self.run(pack, x, time)
         return recorder.captured()
 

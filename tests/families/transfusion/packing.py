@@ -45,9 +45,9 @@ class Pack:
         self.at["text"] += range(len(self.positions), len(self.positions) + len(ids))
         self._split(names, mode)
 
-    def words(self, ids: Sequence[int], name: str, supervised: bool = False) -> None:
+    def words(self, ids: Sequence[int], names: Sequence[str] | None = None, supervised: bool = False) -> None:
         framed = self._framed(ids, len(self.positions), supervised)
-        self.tokens(framed, ["template", *[name] * len(ids), "template"])
+        self.tokens(framed, ["template", *(names or ["text"] * len(ids)), "template"])
 
     def answered(self, question: Sequence[int], answer: Sequence[int]) -> None:
         """A question and its answer, which nothing after them attends to: both are one ``aside``."""

@@ -1,0 +1,63 @@
+"""The figure of the linear probes: what can be read off each layer, by arm."""
+
+from collections.abc import Mapping
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sgt.reporting.probes import probe_rows
+from sgt.study.load import LoadedStudy
+
+PANELS_PER_ROW = 4
+
+
+def probes_figure(study: LoadedStudy, colours: Mapping[str, str]) -> Figure:
+    """A panel per target, by model: the score of every arm over the layers with its interval, and the controls.
+
+    Args:
+        study: with an analysis ``probe``.
+        colours: of arms.
+    """
+    rows = probe_rows(study)
+    panels = list(rows.groupby(["analysis", "model", "target"], sort=False))
+    count = -(-len(panels) // PANELS_PER_ROW)
+    size = 3.4 * PANELS_PER_ROW, 0.5 + 2.5 * count
+    figure, axes = plt.subplots(count, PANELS_PER_ROW, figsize=size, squeeze=False, layout="constrained")
+    several = rows["analysis"].nunique() > 1
+    for axis, ((analysis, model, target), panel) in zip(axes.flat, panels, strict=False):
+        _draw(axis, panel, colours)
+        where = f"{model}, {analysis}" if several else model
+        axis.set_title(f"{where}: {target}, {panel['metric'].iloc[0]}", fontsize=9)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, ncols=len(labels), frameon=False, fontsize=8, loc="outside lower center")
+    return figure
+
+
+def _draw(axis: plt.Axes, panel: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    layers = list(dict.fromkeys(panel["layer"]))
+    places = np.arange(len(layers))
+    arms = list(dict.fromkeys(panel["arm"]))
+    for place, arm in enumerate(arms):
+        of_arm = panel[panel["arm"] == arm]
+        values, low, high = (of_arm[column].to_numpy() for column in ("value", "low", "high"))
+        # Side by side, so that intervals do not hide one another.
+        at = places + 0.5 * ((place + 0.5) / len(arms) - 0.5)
+        axis.errorbar(
+            at, values, yerr=[values - low, high - values], fmt="o-", ms=2.5, lw=0.9, color=colours.get(arm), label=arm
+        )
+    controls = panel.groupby("layer", sort=False)["control"].agg(["min", "max"])
+    # What little R² below zero a control has says nothing, and would flatten the rest.
+    lowest = max(panel["low"].min(), -0.2)
+    axis.fill_between(
+        places, controls["min"].clip(lower=lowest), controls["max"].clip(lower=lowest), color="#dddddd", label="control"
+    )
+    axis.set_ylim(bottom=min(lowest, controls["min"].min()) if lowest > -0.2 else -0.2)
+    names = [layer.replace("vision.", "v").replace("decoder.", "d").replace("connector", "c") for layer in layers]
+    shown = max(1, len(layers) // 14)
+    axis.set_xticks(places[::shown], names[::shown], fontsize=7)
+    axis.tick_params(axis="y", labelsize=7)
+    axis.spines[["top", "right"]].set_visible(False)

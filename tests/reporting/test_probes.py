@@ -1,0 +1,112 @@
+"""What probes found in arms and seeds, side by side: values, controls and differences with intervals."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sgt.analysis.probe_record import line
+from sgt.errors import SgtError
+from sgt.identity import write_record
+from sgt.reporting.contents import figures_of, table_files
+from sgt.reporting.figures import COLOURS
+from sgt.reporting.probe_figure import probes_figure
+from sgt.reporting.probes import COLUMNS, probe_rows
+from sgt.study.load import load_study
+from tests.conftest import write_study
+
+LAYERS = ("vision.0", "connector", "decoder.0")
+SCENES, PER_SCENE = 150, 4
+# How often an arm's probes are right: the edge arm's decoder lets class be read off better than the control's.
+SKILL = {"base": (0.5, 0.5, 0.5), "sft": (0.5, 0.5, 0.6), "edge": (0.5, 0.5, 0.9)}
+
+
+def findings(arm: str, seed: int, images: int = SCENES) -> dict:
+    """Made-up findings in which classes are read off with an arm's skill, and depth with an R² of 0.4."""
+    rng = np.random.default_rng([*arm.encode(), seed])
+    of_items = np.repeat(np.arange(images), PER_SCENE)
+
+    def probe(scores: np.ndarray, control: np.ndarray) -> dict:
+        return {"value": scores.mean(), "of_control": control.mean(), "strength": 1.0} | {
+            "scores": line(scores),
+            "control": line(control),
+        }
+
+    def drawn(probability: float) -> np.ndarray:
+        return (rng.random(len(of_items)) < probability).astype(float)
+
+    classes = {layer: probe(drawn(skill), drawn(0.25)) for layer, skill in zip(LAYERS, SKILL[arm], strict=True)}
+    depths = {layer: probe(0.4 + rng.normal(scale=0.5, size=len(of_items)), -0.1 + 0 * of_items) for layer in LAYERS}
+    targets = {"class": ("accuracy", classes), "depth": ("R²", depths)}
+    return {
+        "images": {"fitted": 350, "tested": [f"scene-{index}" for index in range(images)]},
+        "left_out": [],
+        "targets": {
+            name: {"metric": metric, "image": line(of_items), "layers": layers}
+            for name, (metric, layers) in targets.items()
+        },
+    }
+
+
+@pytest.fixture
+def probed(tmp_path, monkeypatch):
+    """A study of three arms and two seeds with made-up findings."""
+    monkeypatch.chdir(tmp_path)
+    entry = {"analysis": "probe", "dataset": "test"}
+    study = load_study(write_study(Path(), arms=list(SKILL), seeds=[0, 1], analyses=[entry]))
+    for run in study.runs:
+        write_record(study.analysis_file(run, "probe"), {"findings": findings(run.arm, run.seed)})
+    return study
+
+
+def test_arms_are_compared_layer_by_layer_with_intervals(probed):
+    rows = probe_rows(probed)
+    assert list(rows.columns) == COLUMNS and len(rows) == 2 * len(LAYERS) * len(SKILL)
+    cells = rows.set_index(["target", "layer", "arm"])
+    edge = cells.loc["class", "decoder.0", "edge"]
+    assert (edge["seeds"], edge["n"], edge["metric"]) == (2, SCENES * PER_SCENE, "accuracy")
+    for column, truth in (
+        ("value", 0.9),
+        ("control", 0.25),
+        ("selectivity", 0.65),
+        ("over_sft", 0.3),
+        ("over_base", 0.4),
+    ):
+        low = "low" if column == "value" else f"{column}_low"
+        assert edge[low] < edge[column] < edge[low.replace("low", "high")]
+        assert edge[column] == pytest.approx(truth, abs=0.06)
+    assert edge["over_sft_low"] > 0
+    same = cells.loc["class", "vision.0", "edge"]
+    assert same["over_sft_low"] < 0 < same["over_sft_high"]
+    depth = cells.loc["depth", "connector", "sft"]
+    assert depth["metric"] == "R²" and depth["value"] == pytest.approx(0.4, abs=0.05)
+    assert depth["selectivity"] == pytest.approx(depth["value"] + 0.1)
+    # No arm is compared with itself; the base has one seed.
+    assert np.isnan(depth["over_sft"]) and np.isfinite(depth["over_base"])
+    base = cells.loc["class", "decoder.0", "base"]
+    assert base["seeds"] == 1 and np.isnan(base["over_base"]) and base["over_sft"] == pytest.approx(-0.1, abs=0.06)
+
+
+def test_the_figure_has_a_panel_per_target_and_a_line_per_arm(probed):
+    figure = probes_figure(probed, COLOURS)
+    drawn = [axis for axis in figure.axes if axis.axison]
+    assert [axis.get_title() for axis in drawn] == ["micro: class, accuracy", "micro: depth, R²"]
+    for axis in drawn:
+        assert axis.get_legend_handles_labels()[1][-3:] == list(SKILL)
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["v0", "c", "d0"]
+
+
+def test_only_a_study_with_probes_has_their_table_and_figure(probed):
+    assert "probes.csv" in table_files(probed) and "probes" in figures_of(probed)
+    without = load_study(write_study(Path()))
+    assert "probes.csv" not in table_files(without) and "probes" not in figures_of(without)
+
+
+def test_runs_that_were_probed_on_other_items_are_not_compared(probed):
+    run = probed.run("micro", "edge", 1)
+    write_record(probed.analysis_file(run, "probe"), {"findings": findings("edge", 1, images=SCENES - 1)})
+    with pytest.raises(SgtError, match=r"the runs of a model were probed \(probe\) on other items"):
+        probe_rows(probed)
+    probed.analysis_file(run, "probe").unlink()
+    with pytest.raises(SgtError, match=r"no such analysis; run `sgt probe config/micro\.yaml --model micro --arm edge"):
+        probe_rows(probed)
