@@ -246,6 +246,18 @@ def test_three_cells_at_random_are_traced_and_reproduced_equal(results, evidence
     assert main(["verify", STUDY]) == 0
 
 
+def test_a_cell_that_no_item_is_of_is_reproduced_as_such(results, capsys):
+    path = results / "evidence.json"
+    record = read_record(path)
+    # As of a metric over items that another arm alone has.
+    cell = next(each for each in record["cells"] if each["row"] == "micro/edge" and each["benchmark"])
+    cell["column"], cell["metric"]["name"], cell["metric"]["title"] = "toyworld-qa others", "others", "others"
+    cell |= {"number": {"value": None, "low": None, "high": None}, "gain": None, "items": 0}
+    write_record(path, record)
+    shown, _ = output_of(capsys, "reproduce", STUDY, "all", "micro/edge", "others")
+    assert "toyworld-qa others: equal (" in shown
+
+
 def in_this_process(monkeypatch) -> None:
     """Run the commands of a reproduction here: starting a process for each takes seconds."""
 

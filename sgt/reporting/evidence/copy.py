@@ -68,7 +68,7 @@ def link_file(source: Path, to: Path) -> None:
 def narrowed(study: LoadedStudy, model: str, arms: Sequence[str], benchmarks: Sequence[str]) -> LoadedStudy:
     """A study of one model, and of these arms and benchmarks alone, for reading their scores."""
     chosen = [arm for arm in study.study.arms if arm in arms]
-    changes = {"models": [model], "arms": chosen, "benchmarks": list(benchmarks)}
+    changes = {"models": [model], "arms": chosen, "benchmarks": list(benchmarks), "analyses": [], "transplants": {}}
     return replace(
         study,
         study=study.study.model_copy(update=changes),

@@ -1,5 +1,6 @@
 """Making the number of one cell again, in a folder of its own, and comparing every step with the evidence."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from sgt.reporting.evidence.compare import (
     training_difference,
 )
 from sgt.reporting.evidence.copy import copy_study, link_file, link_predictions, link_run, narrowed
-from sgt.reporting.evidence.schema import Cell, Evidence
+from sgt.reporting.evidence.schema import Cell, Evidence, Value
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import read_treatments
 from sgt.study.load import LoadedStudy, Run
@@ -57,7 +58,7 @@ class Reproduction:
         commands: that were run.
         steps: every result that was made or used, in order.
         changed: the numbers of the cell that differ, each as it was and is.
-        largest: the largest difference of these, infinite if one has no value; 0 if none differs.
+        largest: the largest difference of these; None if one has no value, 0 if none differs.
     """
 
     cell: str
@@ -66,7 +67,7 @@ class Reproduction:
     commands: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     changed: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
-    largest: float = 0.0
+    largest: float | None = 0.0
 
     @property
     def first_difference(self) -> str | None:
@@ -77,7 +78,9 @@ class Reproduction:
         """``equal``, ``equal within …`` or ``different``."""
         if not self.changed:
             return "equal"
-        return f"equal within {self.largest:.2g}" if self.largest <= tolerance else "different"
+        if self.largest is None or self.largest > tolerance:
+            return "different"
+        return f"equal within {self.largest:.2g}"
 
 
 def reproduce(
@@ -110,15 +113,17 @@ def reproduce(
     for name in dict.fromkeys([*cell.runs, *(cell.control.runs if cell.control else [])]):
         again.make(name, cell)
     made.changed = number_differences(cell, again.cell(cell))
-    made.largest = max((_distance(*pair) for pair in made.changed.values()), default=0.0)
+    made.largest = _largest_distance(made.changed)
     numbers = ", ".join(f"{name} was {was}, is {now}" for name, (was, now) in made.changed.items())
     made.steps.append(Step("the number", numbers or None))
     write_json(folder / REPRODUCTION, asdict(made))
     return made
 
 
-def _distance(one: float | None, other: float | None) -> float:
-    return float("inf") if one is None or other is None else abs(one - other)
+def _largest_distance(changed: dict[str, tuple[float | None, float | None]]) -> float | None:
+    distances = [None if was is None or now is None else abs(was - now) for was, now in changed.values()]
+    known = [each for each in distances if each is not None]
+    return max(known, default=0.0) if len(known) == len(distances) else None
 
 
 @dataclass
@@ -195,7 +200,7 @@ class _Again:
         coordinates += ["--benchmark", benchmark] if benchmark else []
         command = [*words, str(self.copy.path), *coordinates]
         self.run_command(command)
-        self.made.commands.append(" ".join(["sgt", *command]))
+        self.made.commands.append(shlex.join(["sgt", *command]))
 
     def cell(self, cell: Cell) -> Cell:
         """The cell, from what the copy has now."""
@@ -205,8 +210,8 @@ class _Again:
             cells = cells_of(Scores(part))
         else:
             cells = treatment_cells(part, read_treatments(part), cell.model, cell.arm)
-        return next(
-            each
-            for each in cells
-            if (each.row, each.benchmark, each.metric.name) == (cell.row, cell.benchmark, cell.metric.name)
-        )
+        place = (cell.row, cell.benchmark, cell.metric.name)
+        found = next((each for each in cells if (each.row, each.benchmark, each.metric.name) == place), None)
+        # Scores have no metric that no item of these runs is of.
+        nothing = {"number": Value(value=None, low=None, high=None), "gain": None, "items": 0}
+        return found or cell.model_copy(update=nothing)
