@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sgt.config.fields import Precision
 from sgt.config.recipe import Part
 from sgt.environment import environment
 from sgt.errors import SgtError
@@ -21,7 +22,7 @@ from sgt.study.results import Results, require_current
 from sgt.training.finished import RECORD, final_weights
 
 # What checkpoints store: loading and saving changes no bit.
-STORED = "bf16"
+STORED: Precision = "bf16"
 
 
 def transplant(study: LoadedStudy, run: Run, command: str) -> None:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from sgt.models.keywords import Keyword
 
+Kind = Literal["object", "colour", "position"]
 OTHER = "other"
 # Words of the built-in scenes, and the commonest ones besides.
-KINDS: dict[str, list[str]] = {
+KINDS: dict[Kind, list[str]] = {
     "object": ["ball", "cube", "cylinder", "cone", "thing"],
     "colour": [
         "red", "green", "blue", "yellow", "purple", "cyan", "black", "white", "grey", "gray", "orange", "brown", "pink",
@@ -35,7 +37,7 @@ class KeywordKinds:
         kinds: words in the singular by kind; a final ``s`` makes no difference.
     """
 
-    def __init__(self, kinds: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, kinds: Mapping[Kind, Sequence[str]]) -> None:
         self._kind_of = {form: kind for kind, words in kinds.items() for word in words for form in (word, f"{word}s")}
 
     def __call__(self, text: str) -> Iterator[Keyword]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from sgt.analysis.analysis import Analysis
-from sgt.analysis.words import KINDS, OTHER, KeywordKinds
+from sgt.analysis.words import KINDS, OTHER, KeywordKinds, Kind
 from sgt.config.analyses import AnalysisOptions
 from sgt.config.datasets import Samples
 from sgt.errors import SgtError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sgt.data.dataset import ShardDataset
     from sgt.models.unified import UnifiedModel
 
-Kind = Literal["object", "colour", "position"]
 ASKS, DESCRIBES = frozenset({"questions", "conversations"}), "captions"
 
 
