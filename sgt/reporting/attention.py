@@ -88,7 +88,9 @@ def _at(values: np.ndarray, layer: int | str) -> np.ndarray:
     return values.mean(axis=2) if layer == ALL_LAYERS else values[:, :, int(layer)]
 
 
-def _compared(name: str, values: np.ndarray, reference: np.ndarray, keys: Sequence[str], same: bool) -> dict[str, float]:
+def _compared(
+    name: str, values: np.ndarray, reference: np.ndarray, keys: Sequence[str], same: bool
+) -> dict[str, float]:
     """The columns of one comparison; NaN where an arm would be compared with itself."""
     if same:
         nothing = Difference(np.nan, np.nan, np.nan, 0, np.nan, 0)
