@@ -68,7 +68,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadsc
 
 test: own-packages ## run the tests but the slow ones
 	$(PYTEST) -m 'not slow'
-	@echo 'Left out: whole studies (DVC, kills, console, paper), random kills, more ways to launch and to stop two processes. They are marked slow: make test-all runs them too.'
+	@echo 'Left out: whole studies (DVC, kills, console, paper, benchmarks), the site, random kills, more ways to launch and to stop processes. They are marked slow: make test-all runs them too.'
 
 test-all: own-packages ## run all tests but those of conda and SLURM
 	$(PYTEST)
@@ -100,8 +100,9 @@ docs: own-packages ## build the site of the documentation: build/site/index.html
 golden: own-packages ## renew the loss curves that tests/training/test_golden.py compares with
 	OMP_NUM_THREADS=1 python -m tests.training.golden
 
-schema: $(READY) ## write the schema of study files, for editors
+schema: $(READY) ## write the schema of study files, for editors, and that of evidence.json
 	sgt schema > config/study.schema.json
+	sgt schema evidence > config/evidence.schema.json
 
 lock: ## make the conda environment follow requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh

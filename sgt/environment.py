@@ -30,12 +30,17 @@ def environment() -> dict[str, str]:
     ``elsewhere`` is present only if packages of the environment were imported from outside it: their names, each with
     its ``__version__``.
     """
+    listed = "\n".join(f"{name}=={version}" for name, version in packages().items())
+    versions = {"python": platform.python_version(), "packages": hashlib.sha256(listed.encode()).hexdigest()}
+    return versions | ({"elsewhere": elsewhere} if (elsewhere := ", ".join(_imported_elsewhere())) else {})
+
+
+def packages() -> dict[str, str]:
+    """Version of each installed package that is hashed, by its normalized name, in the order of the names."""
     # A record without metadata is what an interrupted installation leaves.
     found = (package for package in distributions(path=_own_folders()) if package.read_text("METADATA"))
     installed = {_normalized(package.name): package.version for package in found}
-    listed = "\n".join(f"{name}=={version}" for name, version in sorted(installed.items()) if name not in EXCLUDED)
-    versions = {"python": platform.python_version(), "packages": hashlib.sha256(listed.encode()).hexdigest()}
-    return versions | ({"elsewhere": elsewhere} if (elsewhere := ", ".join(_imported_elsewhere())) else {})
+    return {name: version for name, version in sorted(installed.items()) if name not in EXCLUDED}
 
 
 def require_own_packages() -> None:

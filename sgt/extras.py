@@ -10,6 +10,7 @@ EXTRAS = {
     "sklearn": "analysis",
     "jinja2": "report",
     "pandas": "report",
+    "rocrate": "crate",
     "tensorboard": "dashboards",
     "wandb": "dashboards",
 }

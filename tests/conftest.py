@@ -1,5 +1,6 @@
 """A study so small that everything in it runs in seconds: real formats, real code, a model that knows nothing."""
 
+import json
 import shutil
 from collections.abc import Callable
 from functools import cache
@@ -10,6 +11,7 @@ import yaml
 from hypothesis import settings
 
 from sgt.commands.main import main
+from sgt.study.load import load_study
 
 # The same examples at every run, on every machine and at any load; nothing is kept between runs.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=200)
@@ -36,6 +38,8 @@ STUDY = {
     "data": {"proxy": "scenes", "vqa": "questions"},
     "benchmarks": ["toyworld-qa", "toyworld-gen"],
 }
+# Of the study whose every result is made for the tests that look at results.
+MADE_ARMS = ["base", "sft", "edge"]
 GENERATION = {
     "name": "toyworld-gen",
     "task": "toyworld-gen",
@@ -139,3 +143,35 @@ def study(study_of) -> Path:
 def study_omnigen2(study_of) -> Path:
     """The same with the micro OmniGen2."""
     return study_of("omnigen2")
+
+
+@pytest.fixture(scope="session")
+def made(prepared, tmp_path_factory):
+    """Every result of a small study, made by hand, step by step."""
+    root = tmp_path_factory.mktemp("made") / "study"
+    shutil.copytree(prepared, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        study = load_study(write_study(Path(), arms=MADE_ARMS, benchmarks=["toyworld-qa"]))
+        for run in study.runs:
+            words = [study.path, "--model", run.model, "--arm", run.arm, "--seed", run.seed]
+            sgt("train", *words)
+            sgt("predict", *words, "--benchmark", "toyworld-qa")
+            sgt("score", *words, "--benchmark", "toyworld-qa")
+            if run.proxy:
+                sgt("treatment", *words)
+        sheet = Path("results/figures/proxies.png")
+        options = json.dumps({"edge": {"task": "edge"}})
+        words = ["results/shards/scenes/shard-00000.tar", sheet, "--record", sheet.with_suffix(".json")]
+        sgt("preview", *words, "--options", options)
+        for page in ("tables", "figures", "evidence", "report"):
+            sgt(page, study.path)
+    return root
+
+
+@pytest.fixture
+def results(made, tmp_path, monkeypatch):
+    """A copy of them, which is the working directory."""
+    shutil.copytree(made, tmp_path / "study")
+    monkeypatch.chdir(tmp_path / "study")
+    return Path("results")

@@ -82,6 +82,7 @@ def test_an_extra_brings_the_library_that_is_said_to_need_it(module, extra):
     assert {*map(normalized, MODULES[module])} & brought
 
 
+@pytest.mark.slow
 def test_every_module_imports_or_lacks_a_library_of_an_extra():
     modules = [module.name for module in pkgutil.walk_packages([str(ROOT / "sgt")], "sgt.") if module.name[-2:] != "__"]
     code = f"""

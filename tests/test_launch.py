@@ -150,6 +150,7 @@ def test_the_status_of_a_process_that_fails_is_that_of_the_whole(study):
     assert "no such shard" in said and "Traceback" not in said and not RUN.exists()
 
 
+@pytest.mark.slow
 def test_a_killed_process_takes_the_others_with_it(study):
     work = long_run(study)
     process = launch("--processes", 2, *WORDS)
@@ -166,7 +167,11 @@ def test_a_killed_process_takes_the_others_with_it(study):
     ("words", "made"),
     [
         (["train", "config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"], RUN.parents[2] / "base"),
-        (["pretrain", "config/micro.yaml", "--model", "micro", "--out", "again", "--threads", "1"], Path("again")),
+        pytest.param(
+            ["pretrain", "config/micro.yaml", "--model", "micro", "--out", "again", "--threads", "1"],
+            Path("again"),
+            marks=pytest.mark.slow,
+        ),
         (["score", "--help"], Path()),
     ],
 )

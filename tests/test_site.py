@@ -12,6 +12,7 @@ import pytest
 from sgt.commands.main import COMMANDS
 from tests.conftest import sgt
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 

@@ -56,7 +56,8 @@ def pooled_features(model: UnifiedModel, dataset: ShardDataset, every: int = 1) 
         SgtError: the model has no vision encoder of its own, or no image can be used.
     """
     images, objects = defaultdict[str, list](list), defaultdict[str, list](list)
-    keys, image_of, labels, left_out = [], [], [], list[str]()
+    keys, image_of, left_out = list[str](), list[int](), list[str]()
+    labels: list[dict[str, str | float]] = []
     for some in _batches(model, dataset, left_out):
         for annotated, layers in zip(some, _states(model, [each.image for each in some], every), strict=True):
             masks = [each.mask for each in annotated.objects]

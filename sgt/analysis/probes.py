@@ -25,7 +25,7 @@ def probe_layers(features: Features, shuffles: int, seed: int) -> dict[str, Any]
     parts = split_of(features.keys)
     tested = np.flatnonzero(parts == TEST)
     targets = [(target, features.objects, items) for target, items in object_targets(features, parts)]
-    targets += [(target, features.images, slice(None)) for target in image_targets(features, parts)]
+    targets += [(target, features.images, np.arange(len(parts))) for target in image_targets(features, parts)]
     progress, found = Progress("probes", len(targets) * len(features.images)), {}
     for target, by_layer, items in targets:
         layers = {}

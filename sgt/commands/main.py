@@ -29,7 +29,7 @@ COMMANDS = {
         "sgt base data/base/bagel-tiny",
     ),
     "schema": (
-        "print the JSON schema of a study file",
+        "print the JSON schema of a study file or of evidence.json",
         "sgt schema > config/study.schema.json",
     ),
     "tensors": (
@@ -88,6 +88,10 @@ COMMANDS = {
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
+    "probe": (
+        "measure what linear probes read off each layer of a run's model",
+        "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "transplant": (
         "put parts of one run's model into another's",
         "sgt transplant config/small.yaml --model bagel-tiny --arm eyes --seed 0",
@@ -95,10 +99,6 @@ COMMANDS = {
     "attend": (
         "measure what a run's model attends to, layer by layer",
         "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
-    ),
-    "probe": (
-        "measure what linear probes read off each layer of a run's model",
-        "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
     ),
     "tables": (
         "tables from score files",
@@ -108,9 +108,41 @@ COMMANDS = {
         "figures from score files",
         "sgt figures config/tiny.yaml",
     ),
+    "evidence": (
+        "what lies behind every cell of the tables",
+        "sgt evidence config/tiny.yaml",
+    ),
+    "trace": (
+        "the chain from one cell of a table back to its data",
+        "sgt trace config/tiny.yaml main bagel-tiny/edge perception",
+    ),
+    "reproduce": (
+        "make the number of one cell again, and compare it",
+        "sgt reproduce config/tiny.yaml main bagel-tiny/edge perception --from predictions",
+    ),
+    "crate": (
+        "describe a study's results as an RO-Crate, for other tools",
+        "sgt crate config/tiny.yaml",
+    ),
+    "verify": (
+        "check every hash of every record of a study",
+        "sgt verify config/tiny.yaml",
+    ),
     "report": (
         "the report page",
         "sgt report config/tiny.yaml",
+    ),
+    "export": (
+        "a run as a folder that a model hub takes",
+        "sgt export config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --out release",
+    ),
+    "publish": (
+        "upload an exported run to a model hub",
+        "sgt publish release --to owner/name --upload",
+    ),
+    "bundle": (
+        "a study's tables, figures and references for a paper",
+        "sgt bundle config/tiny.yaml --out paper",
     ),
 }
 

@@ -37,11 +37,21 @@ def fetched_content(folder: Path) -> str:
     Raises:
         SgtError: the record of what was fetched is damaged.
     """
+    files = fetched_files(folder)
+    return UNKNOWN if files is None else digest(files)
+
+
+def fetched_files(folder: Path) -> dict[str, str] | None:
+    """SHA-256 of each file that was fetched into a folder, by its path there; None if nothing was.
+
+    Raises:
+        SgtError: the record of what was fetched is damaged.
+    """
     try:
         with json_fields(folder / FETCHED, "a record of what was fetched", "run `sgt fetch` again") as record:
-            return digest({name: file["sha256"] for name, file in record["files"].items()})
+            return {name: file["sha256"] for name, file in record["files"].items()}
     except FileNotFoundError:
-        return UNKNOWN
+        return None
 
 
 def dataset_content(folder: Path) -> str:

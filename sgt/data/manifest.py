@@ -8,6 +8,8 @@ from sgt.json_files import read_json
 
 # SCREENED, beside the manifest, lists the samples that training leaves out.
 MANIFEST, SCREENED = "manifest.json", "screened.json"
+# What a manifest has of each shard.
+FIELDS = {"file", "count", "sha256"}
 
 
 def shard_name(index: int) -> str:
@@ -39,11 +41,15 @@ def read_manifest(folder: Path | str) -> dict:
     Raises:
         SgtError: there is none (the dataset is unfinished) or it is damaged.
     """
-    path = Path(folder) / MANIFEST
+    path, remedy = Path(folder) / MANIFEST, "make or fetch the dataset again"
     try:
-        return read_json(path, "make or fetch the dataset again")
+        manifest = read_json(path, remedy)
     except FileNotFoundError:
         raise SgtError(path, "no manifest: the dataset is missing or unfinished", "make or fetch it again") from None
+    shards = manifest.get("shards")
+    if not (isinstance(shards, list) and all(isinstance(each, dict) and each.keys() >= FIELDS for each in shards)):
+        raise SgtError(path, f"has no list of shards, each with {', '.join(sorted(FIELDS))}", remedy)
+    return manifest
 
 
 def dataset_shards(folder: Path | str) -> list[Path]:

@@ -99,13 +99,13 @@ class ParquetTable(Table[AnyRecord]):
     Args:
         paths: in order.
         schema: of a record, without its image.
-        image_column: of bytes, or of a struct with ``bytes`` as the hub writes images.
+        image_column: of bytes, or of a struct with ``bytes`` as the hub writes images; None if the records have none.
 
     Raises:
         SgtError: there is no file; or one is no parquet, lacks a column, or has a record that is not as it must be.
     """
 
-    def __init__(self, paths: Sequence[Path], schema: type[AnyRecord], image_column: str = "image") -> None:
+    def __init__(self, paths: Sequence[Path], schema: type[AnyRecord], image_column: str | None = "image") -> None:
         super().__init__()
         self._image_column = image_column
         # (path, row in the file) of each record.
@@ -123,20 +123,21 @@ class ParquetTable(Table[AnyRecord]):
     def image_bytes(self, index: int) -> bytes:
         """See :meth:`Table.image_bytes`; the images of one file at a time are held."""
         path, row = self._places[index]
-        found = _parquet_column(path, self._image_column)[row].as_py()
+        found = None if self._image_column is None else _parquet_column(path, self._image_column)[row].as_py()
         data = found.get("bytes") if isinstance(found, dict) else found
         if not isinstance(data, bytes):
-            raise SgtError(f"{self.where(index)}: {self._image_column}", "no bytes of an image", REMEDY)
+            raise SgtError(f"{self.where(index)}: {self._image_column or 'image'}", "no bytes of an image", REMEDY)
         return data
 
 
-def _parquet_rows(path: Path, schema: type[Record], image_column: str) -> list[dict]:
+def _parquet_rows(path: Path, schema: type[Record], image_column: str | None) -> list[dict]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         names = pq.read_schema(path).names
-        if missing := [name for name in (*_required(schema), image_column) if name not in names]:
+        required = [*_required(schema), *([] if image_column is None else [image_column])]
+        if missing := [name for name in required if name not in names]:
             raise SgtError(path, f"no column {missing[0]!r} (there are {', '.join(names)})", REMEDY)
         return pq.read_table(path, columns=[name for name in schema.model_fields if name in names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
@@ -208,6 +209,16 @@ def read_rows(path: Path, required: Sequence[str], delimiter: str = ",") -> Iter
             raise SgtError(path, f"not readable as a table ({error})", REMEDY) from None
 
 
+def read_tsv_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
+    """The records of a TSV without images.
+
+    Raises:
+        SgtError: as :func:`read_rows`, or a record is not as the schema says.
+    """
+    rows = enumerate(read_rows(path, _required(schema), "\t"))
+    return [checked(schema, row, f"{path}: row {number}") for number, row in rows]
+
+
 def read_json_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
     """The records of a JSON list, of an object of records by name, or of JSON lines.
 
@@ -244,15 +255,19 @@ class ImageFiles:
 
     Args:
         folder: that was fetched; images lie at any depth of it.
+        whole_names: a file is only found if its path ends with the whole name, and not in zips: for data of several
+            sources that use the same names.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, whole_names: bool = False) -> None:
         self.folder = folder
+        self._whole_names = whole_names
         self._files: dict[str, list[Path]] = {}
         for path in sorted(folder.rglob("*")):
             if path.is_file() and not path.is_symlink():
                 self._files.setdefault(path.name, []).append(path)
-        self._archives = [Archive(path) for name, (path, *_) in self._files.items() if name.lower().endswith(".zip")]
+        zips = [path for name, (path, *_) in self._files.items() if name.lower().endswith(".zip")]
+        self._archives = [] if whole_names else [Archive(path) for path in zips]
 
     def image(self, name: str) -> Image.Image:
         """An image, upright and RGB.
@@ -266,7 +281,7 @@ class ImageFiles:
         """
         parts = parts_of(name)
         files = self._files.get(parts[-1], []) if parts else []
-        if len(files) > 1:
+        if len(files) > 1 or self._whole_names:
             files = [path for path in files if path.parts[-len(parts) :] == tuple(parts)]
         if len(files) == 1:
             return decode_image(_bytes(files[0]), files[0])

@@ -25,7 +25,7 @@ from sgt.evaluation.statistics import Estimate, bootstrap
 from sgt.evaluation.treatment import Fidelity, Treatment, write_treatment
 from sgt.models.examples import Example, InputImage, TargetImage, Text
 from sgt.models.interface import Request
-from sgt.models.registry import load_model, target_transform
+from sgt.models.registry import describe_device, device_of, load_model, target_transform
 from sgt.models.transforms import TargetTransform, to_images, to_tensor
 from sgt.models.unified import UnifiedModel
 from sgt.proxies.base import Proxy
@@ -108,6 +108,7 @@ def check_treatment(study: LoadedStudy, run: Run, command: str) -> None:
         "command": command,
         "code": code_revision(),
         "environment": environment(),
+        "device": describe_device(device_of(spec)),
         "checkpoint_sha256": checkpoint,
         "images_sha256": sha256(images),
         "images": {"id": [item.key for item in items], "right_error": right, "wrong_error": wrong, **_columns(rows)},

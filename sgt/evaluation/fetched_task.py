@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from sgt.config.benchmarks import FetchedBenchmark
-from sgt.data.records import AnyRecord, Table
+from sgt.data.records import AnyRecord, ImageFiles, Table
+from sgt.errors import SgtError
 from sgt.evaluation.task import Parsed, Row, Task
 from sgt.models.requests import Reply, Request
 
@@ -68,6 +69,23 @@ def _images(table: Table, place: int) -> list[Image.Image]:
     return [table.image(place)]
 
 
+def pictures(files: ImageFiles, names: Sequence[str], where: str) -> list[Image.Image]:
+    """The images of these names, in order.
+
+    Args:
+        files: that have them.
+        names: as :meth:`ImageFiles.image` takes them.
+        where: file, row and field that name them, for messages.
+
+    Raises:
+        SgtError: there is none of a name, or it cannot be decoded.
+    """
+    try:
+        return [files.image(name) for name in names]
+    except SgtError as error:
+        raise SgtError(where, f"{error.where}: {error.problem}", error.remedy) from None
+
+
 def token_limits(protocols: Mapping[str, Protocol]) -> dict[str, int]:
     """How many tokens a reply may have, by name of the protocol."""
     return {name: each.max_new_tokens for name, each in protocols.items()}
@@ -81,6 +99,10 @@ class FetchedTask(Task[Reply]):
     """
 
     options: FetchedBenchmark
+    explanations: ClassVar[Mapping[str, str]] = {
+        "accuracy": "share of questions whose reply is read as the right answer",
+        "unread": "share of replies in which no answer was found; they count as wrong",
+    }
     protocols: ClassVar[Mapping[str, Protocol]]
 
     @abstractmethod

@@ -21,6 +21,7 @@ from sgt.errors import SgtError
 from sgt.evaluation.statistics import Estimate, proportion, unbounded_mean
 
 Columns = Mapping[str, Sequence[Any]]
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,9 @@ class Metric:
         if low is None or high is None:
             return unbounded_mean(values, clusters)
         scaled = proportion((values - low) / (high - low), clusters)
-        value, lower, upper = (low + (high - low) * bound for bound in (scaled.value, scaled.low, scaled.high))
+        bounds = (low + (high - low) * bound for bound in (scaled.value, scaled.low, scaled.high))
+        # Rounding may take what is worked out from several strata a hair outside of the range.
+        value, lower, upper = (min(max(bound, low), high) for bound in bounds)
         return Estimate(value, lower, upper, scaled.n)
 
 
@@ -130,7 +133,7 @@ def _with_influence(
     share = np.array([1.0 if weights is None else weights[name] for name in names], float)
     share /= share.sum()
     totals = np.bincount(of, below)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.bincount(of, above) / totals
         influence = (share / totals)[of] * (above - ratios[of] * below)
     return (share * ratios).sum() + len(above) * influence
@@ -194,7 +197,7 @@ def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
     low, high = metric.range
     least, most = (-np.inf if low is None else low), (np.inf if high is None else high)
     values = items.values if metric.over is None and metric.strata is None else items.values.mean()
-    if ((values < least) | (values > most)).any():
+    if ((values < least - _ROUNDING) | (values > most + _ROUNDING)).any():
         raise SgtError(where, f"a value is outside [{least}, {most}]", remedy)
     summed = vars(metric.estimate(items.values, items.clusters))
     if metric.chance is None:

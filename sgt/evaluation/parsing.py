@@ -173,7 +173,23 @@ def vlmevalkit_letter(reply: str, options: Sequence[str]) -> Parsed:
 
 def yes_no(reply: str) -> Parsed:
     """``yes`` or ``no``: the first word, or the only one of the two that stands in the reply."""
-    words = re.findall(r"[a-z]+", reply.lower())
+    return _first_or_only(re.findall(r"[a-z]+", reply.lower()))
+
+
+# What is negated, and so means the other.
+_NEGATED = re.compile(r"\b(?:not|isn't|isn’t|un) ?(true|false)\b")
+_OF_TRUTH = {"true": "yes", "false": "no"}
+_OPPOSITE = {"true": "no", "false": "yes"}
+
+
+def true_false(reply: str) -> Parsed:
+    """``yes`` for true and ``no`` for false: the first word, or the only one of the two; "not true" is false."""
+    positive = _NEGATED.sub(lambda match: _OPPOSITE[match[1]], reply.lower())
+    return _first_or_only([_OF_TRUTH.get(word, word) for word in re.findall(r"[a-z]+", positive)])
+
+
+def _first_or_only(words: Sequence[str]) -> Parsed:
+    """The first word, if it is yes or no; else the only one of the two among them."""
     if words and words[0] in YES_NO:
         return found(words[0], "direct" if len(words) == 1 else "text")
     said = set(words) & set(YES_NO)
@@ -211,6 +227,28 @@ def vlmevalkit_yes_no(reply: str) -> Parsed:
     if len(said) == 2:
         return Parsed(None, "ambiguous")
     return found(said.pop(), "direct" if len(kept.split()) == 1 else "text")
+
+
+_NUMBER = re.compile(r"(?<![\w.])[-−]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)(?![\d])")
+
+
+def number(reply: str) -> Parsed:
+    """A number, as a float: the reply itself, the first after the last cue, or the only one in the reply.
+
+    A unit may follow ("about 3 m"). Two numbers of which either could be meant are ambiguous, and no answer.
+    """
+    text = reply.strip()
+    numbers = [_as_float(each) for each in _NUMBER.findall(text)]
+    *_, last = [None, *_CUE.finditer(text)]
+    if last is not None and (after := _NUMBER.search(text[last.end() :])):
+        return Parsed(_as_float(after[0]), "cue")
+    if len(set(numbers)) == 1:
+        return Parsed(numbers[0], "direct" if _NUMBER.fullmatch(text.rstrip(".")) else "text")
+    return Parsed(None, "ambiguous" if numbers else "none")
+
+
+def _as_float(text: str) -> float:
+    return float(text.replace(",", "").replace("−", "-"))
 
 
 def _lone(text: str, letters: str) -> list[str]:

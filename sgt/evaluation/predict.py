@@ -32,7 +32,7 @@ from sgt.evaluation.task import AnyReply, Row, Samples, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
 from sgt.models.interface import Sampling
-from sgt.models.registry import load_model, target_transform
+from sgt.models.registry import describe_device, device_of, load_model, target_transform
 from sgt.models.requests import Decoding, Likelihood, RatedReply, Reply, Request
 from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
@@ -99,6 +99,8 @@ def predict_benchmark(
         "checkpoint_sha256": record["checkpoint_sha256"],
         "code": code_revision(),
         "environment": environment(),
+        # A call that only joins what others predicted may run where there is no such device.
+        "device": describe_device(device_of(spec)) if reply.cache_info().currsize else None,
         "command": command,
         "file": file.name,
         "count": count,

@@ -12,6 +12,7 @@ from sgt.config.benchmarks import Benchmark
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import summary
+from sgt.evaluation.overlap import overlap, trained_on
 from sgt.evaluation.predictions import read_predictions
 from sgt.evaluation.task import AnyReply, Row, Task
 from sgt.evaluation.tasks import make_task
@@ -34,11 +35,13 @@ class Scored:
         items: the table of items as columns: ``id``, the rows' dimensions and groups, the task's values,
             ``chance`` if it is known, and the task's joint columns.
         statuses: how many replies were parsed with each status.
+        rows: as predicted.
     """
 
     metrics: dict[str, dict[str, Any]]
     items: dict[str, list]
     statuses: dict[str, int]
+    rows: list[Row]
 
 
 def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
@@ -73,6 +76,7 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
         "statuses": scored.statuses,
         "metrics": scored.metrics,
         "other_protocols": _other_protocols(task, file),
+        "overlap": overlap(task, scored.rows, trained_on(study, run)),
         "chance_definition": task.chance_definition,
         "evaluator": task.evaluator,
         "hashes": {
@@ -123,7 +127,7 @@ def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply]]) -
         if summed is not None:
             about = asdict(metric)
             metrics[about.pop("name")] = {**summed, "about": about}
-    return Scored(metrics, items, dict(statuses))
+    return Scored(metrics, items, dict(statuses), rows)
 
 
 def _columns(task: Task, rows: list[Row], scores: list[dict[str, float]]) -> dict[str, list]:

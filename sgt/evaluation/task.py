@@ -95,6 +95,10 @@ class Task(ABC, Generic[OneReply]):
     Attributes:
         name: what a benchmark's file calls it: its own file's name, with dashes.
         chance_definition: how :meth:`chance` guesses, in a sentence for the report; empty if it does not.
+        redistributable: whether the licence of the data lets rows be passed on. Where it does not, neither their texts
+            nor their images may enter a score file, a report, or anything else that is handed around.
+        explanations: what a mean of each column is, by the column's name, in a phrase for the report; of a column that
+            metrics select rows or strata by, what it is.
         options: what was chosen.
     """
 
@@ -107,6 +111,8 @@ class Task(ABC, Generic[OneReply]):
 
     name: ClassVar[str]
     chance_definition: ClassVar[str] = ""
+    redistributable: ClassVar[bool] = True
+    explanations: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, options: Benchmark) -> None:
         self.options = options
@@ -167,6 +173,10 @@ class Task(ABC, Generic[OneReply]):
             Further columns, each as long as ``rows``; none by default.
         """
         return {}
+
+    def coco_image(self, row: Row) -> str | None:
+        """Name of the row's image in COCO, of any edition; None if it is none of COCO's."""
+        return None
 
     def chance(self, rows: Sequence[Row]) -> Sequence[float] | None:
         """What guessing without the image would get of each row: the column ``chance``; None if that is not known."""

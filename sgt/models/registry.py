@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import platform
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -62,6 +64,21 @@ def device_of(spec: Model) -> torch.device:
         raise SgtError(f"model {spec.name}: device", "there is no CUDA device", "set auto or cpu, or repair the driver")
     device = "cuda" if spec.device == "auto" and torch.cuda.is_available() else spec.device
     return torch.device("cpu" if device == "auto" else device)
+
+
+def describe_device(device: torch.device) -> dict[str, str]:
+    """What a result was computed on, for its record: ``type`` (``cpu`` or ``cuda``) and the hardware's ``name``."""
+    if device.type == "cuda":
+        return {"type": device.type, "name": torch.cuda.get_device_name(device)}
+    return {"type": device.type, "name": _processor()}
+
+
+def _processor() -> str:
+    try:
+        names = re.findall(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def create_model(spec: Model, tokenizer: Tokenizer, vae: VAE, folder: Path, seed: int) -> UnifiedModel:

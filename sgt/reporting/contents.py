@@ -16,15 +16,15 @@ CAPTIONS = {
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
     "scenes": "Images made from captions of held-out images, beside the image that each caption describes.",
-    "attention": "What changed in how attention is shared out, with 95% intervals: from the words of questions to the "
-    "image, layer by layer, in the weights that the model used and in the form that the released code computes (its "
-    "queries lack norms, bias and rotation, and no mask is causal); and, while drawing, how the attention of latents "
-    "to keywords is divided among objects, colours, positions and others, over all layers. Hollow: not administered.",
     "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c) and the decoder "
     "(d): of objects, from the mean over their mask, class, colour, size, place and depth; of images, from the mean "
     "over all of them, which classes there are and how many objects. Grey: from the lowest to the highest of the "
     "arms' controls, the same probes with shuffled labels.",
-    "training": "Losses of every trained run.",
+    "attention": "What changed in how attention is shared out, with 95% intervals: from the words of questions to the "
+    "image, layer by layer, in the weights that the model used and in the form that the released code computes (its "
+    "queries lack norms, bias and rotation, and no mask is causal); and, while drawing, how the attention of latents "
+    "to keywords is divided among objects, colours, positions and others. Hollow: not administered.",
+    "training": "Losses of every trained run of the first seed, averaged over 20 steps.",
     "proxies": "The proxies: inputs and the targets rendered from them.",
 }
 
@@ -39,8 +39,8 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "outcomes": bool(compared_arms(study)),
         "generation": any(makes_images),
         "scenes": any(makes_images),
-        "attention": bool(analyses_of(study, "attend")) and len(study.study.arms) > 1,
         "probes": bool(analyses_of(study, "probe")),
+        "attention": bool(analyses_of(study, "attend")) and len(study.study.arms) > 1,
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }
     return [name for name, included in has.items() if included]
@@ -52,6 +52,7 @@ def table_files(study: LoadedStudy) -> list[str]:
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
     more = {
+        "overlap.csv": fetched,
         "outcomes.csv": bool(compared_arms(study)),
         "probes.csv": bool(analyses_of(study, "probe")),
         "attention.csv": bool(analyses_of(study, "attend")),

@@ -44,6 +44,21 @@ def protocol_rows(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def overlap_rows(scores: Scores) -> pd.DataFrame:
+    """One row per run and benchmark that ask about, and were trained on, images of COCO.
+
+    Columns: ``model``, ``arm``, ``seed``, ``benchmark``; ``images`` of COCO in the benchmark, and how many of these the
+    run was ``trained_on``.
+    """
+    rows = [
+        {"model": run.model, "arm": run.arm, "seed": run.seed, "benchmark": name, **found}
+        for run in scores.study.runs
+        for name in scores.study.benchmarks
+        if (found := scores.files[run, name]["overlap"])
+    ]
+    return pd.DataFrame(rows, columns=["model", "arm", "seed", "benchmark", "images", "trained_on"])
+
+
 def protocol_pivot(rows: pd.DataFrame) -> pd.DataFrame:
     """The same as people read it: texts, with the study's own protocol first."""
     return pd.DataFrame(

@@ -2,10 +2,10 @@
 
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
-has the differences from the control that the figure of this name shows, ``probes.csv`` the scores of linear probes by
-layer, ``attention.csv`` what analyses of attention found, ``transplants.csv`` how much of an arm's gain moves with its
-parts. Two more files are for DVC, to compare studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc
-plots``).
+has the differences from the control that the figure of this name shows, ``overlap.csv`` how many images of a benchmark
+a run was trained on, ``probes.csv`` the scores of linear probes by layer, ``attention.csv`` what analyses of attention
+found, ``transplants.csv`` how much of an arm's gain moves with its parts. Two more files are for DVC, to compare
+studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
 """
 
 from pathlib import Path
@@ -19,11 +19,20 @@ from sgt.reporting.attention import attention_of
 from sgt.reporting.contents import analyses_of, compared_arms
 from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.probes import probe_rows
-from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
+from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
 from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
+
+ONE_SEED = "With one seed, what another training would have changed is not in it."
+
+
+def interval_note(scores: Scores) -> str:
+    """What intervals are over."""
+    once = len(scores.study.study.seeds) == 1
+    text = f"Intervals are 95%, over {scores.clusters if once else f'training seeds and {scores.clusters}'}."
+    return f"{text} {ONE_SEED}" if once else text
 
 
 def note(scores: Scores) -> str:
@@ -34,7 +43,7 @@ def note(scores: Scores) -> str:
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
         text += " and the arm learned its task" if scores.treatments else ""
-    return f"{text}. With one seed, what another training would have changed is not in it." if once else f"{text}."
+    return f"{text}. {ONE_SEED}" if once else f"{text}."
 
 
 def treatment_note(scores: Scores) -> str:
@@ -69,6 +78,7 @@ def write_tables(study: LoadedStudy) -> None:
     rows = protocol_rows(scores)
     if not rows.empty:
         people = protocol_pivot(rows)
+        write_text(folder / "overlap.csv", overlap_rows(scores).to_csv(index=False))
         _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))

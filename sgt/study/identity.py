@@ -17,7 +17,7 @@ from sgt.config.models import Model
 from sgt.config.recipe import WITHOUT_EFFECT
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.data.fetch import FETCHED, LOCK
-from sgt.data.identity import dataset_content, dataset_identity, fetched_content, left_out
+from sgt.data.identity import dataset_content, dataset_identity, fetched_content, fetched_files, left_out
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.models.rules import model_identity
 from sgt.proxies.render import target_content
@@ -32,11 +32,13 @@ TRAINER_VERSION = 1
 TRANSPLANT_VERSION = 1
 # Raise them when the layout of prediction files, or the contents of score files change.
 PREDICTION_SCHEMA = 2
-SCORE_SCHEMA = 3
+SCORE_SCHEMA = 4
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
 # Raise it when what the record of every analysis has changes; an analysis's own version says what it computes.
 ANALYSIS_SCHEMA = 1
+# Raise it when the contents of evidence.json change.
+EVIDENCE_SCHEMA = 1
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:
@@ -145,10 +147,24 @@ def page_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:
     return {"study": study.study.name, "arms": study.study.arms, "records": contents}
 
 
+def evidence_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:
+    """What decides a study's ``evidence.json``; the arguments are those of :func:`page_identity`."""
+    return {**page_identity(study, records), "schema": EVIDENCE_SCHEMA}
+
+
 def base_content(spec: Model) -> str:
     """Hash of a model's base checkpoint and of what is laid over it; unknown where one of them is not there."""
-    contents = [_checkpoint_content(Path(folder)) for folder in (spec.checkpoint, spec.overlay) if folder]
-    return UNKNOWN if UNKNOWN in contents else digest(contents)
+    contents = [_checkpoint_files(folder) for folder in _base_folders(spec)]
+    return UNKNOWN if None in contents else digest([digest(files) for files in contents])
+
+
+def base_files(spec: Model) -> dict[Path, str]:
+    """SHA-256 of each file that :func:`base_content` sums up; none of a folder that is not there."""
+    return {
+        folder / name: content
+        for folder in _base_folders(spec)
+        for name, content in (_checkpoint_files(folder) or {}).items()
+    }
 
 
 def is_checkpoint_file(path: Path) -> bool:
@@ -156,13 +172,18 @@ def is_checkpoint_file(path: Path) -> bool:
     return path.suffix in READ and path.name not in NOT_READ
 
 
-def _checkpoint_content(folder: Path) -> str:
-    if (fetched := fetched_content(folder)) != UNKNOWN:
+def _base_folders(spec: Model) -> list[Path]:
+    return [Path(folder) for folder in (spec.checkpoint, spec.overlay) if folder]
+
+
+def _checkpoint_files(folder: Path) -> dict[str, str] | None:
+    """SHA-256 of each file of a checkpoint, by its path in the folder; None if it has no weights."""
+    if (fetched := fetched_files(folder)) is not None:
         return fetched
     files = [path for path in sorted(folder.rglob("*")) if is_checkpoint_file(path)]
     if not any(path.suffix == ".safetensors" for path in files):
-        return UNKNOWN
-    return digest({str(path.relative_to(folder)): _sha256(path, path.stat().st_mtime_ns) for path in files})
+        return None
+    return {str(path.relative_to(folder)): _sha256(path, path.stat().st_mtime_ns) for path in files}
 
 
 @lru_cache

@@ -249,9 +249,13 @@ class LoadedStudy:
 
     @property
     def target_sampling(self) -> SamplingOptions:
-        """How proxy arms draw their targets: as the benchmark of images samples, or by default."""
+        """How proxy arms draw their targets: as the benchmark of images samples, or by default, and without guidance.
+
+        Every instruction of a proxy is the same, so guidance by it exaggerates what all targets have in common.
+        """
         benchmark = self.sampling_benchmark
-        return benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+        sampling = benchmark.sampling if benchmark else SamplingOptions(num_steps=DEFAULT_STEPS)
+        return sampling.model_copy(update={"cfg_text_scale": 1.0})
 
     @property
     def proxy_runs(self) -> list[Run]:
@@ -307,6 +311,13 @@ class LoadedStudy:
         for name, benchmark in self.benchmarks.items():
             named |= {Path(folder): str(self.benchmark_file(name)) for folder in benchmark.downloads}
         return named
+
+    @property
+    def read_downloads(self) -> list[Path]:
+        """Folders of what is fetched, besides the models of the study: of datasets, benchmarks, proxies, evaluators."""
+        folders = [self.download_of(name) for name in self.used_datasets]
+        folders += [self.download_dir(name) for each in self.benchmarks.values() for name in each.data_downloads]
+        return list(dict.fromkeys([*filter(None, folders), *self.fetched_models]))
 
     def rows_dirs(self, benchmark: Benchmark) -> list[Path]:
         """The folders that a benchmark's rows are read from: its dataset's, or those that were fetched."""

@@ -59,9 +59,10 @@ def targets_record(shard: Path) -> Recorded:
 
 
 def run_record(path: Path) -> Recorded:
-    """Of a run."""
+    """Of a run: its weights, and what lies beside them in the checkpoint."""
     record, folder = read_record(path), path.parent / FINAL
-    return identity_in(path, record), {folder / name: digest for name, digest in record.get("files", {}).items()}
+    files = {**record.get("files", {}), **record.get("other_files", {})}
+    return identity_in(path, record), {folder / name: digest for name, digest in files.items()}
 
 
 def predictions_record(path: Path) -> Recorded:

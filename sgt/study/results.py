@@ -21,6 +21,7 @@ from sgt.proxies.preview import contact_sheet_identity
 from sgt.proxies.render import targets_identity
 from sgt.study.identity import (
     analysis_identity,
+    evidence_identity,
     page_identity,
     prediction_identity,
     run_identity,
@@ -44,6 +45,7 @@ log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
+EVIDENCE_FILE = "evidence.json"
 
 
 class StaleInput(Exception):
@@ -137,6 +139,7 @@ class Results:
         yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
+        yield [self.evidence()]
         yield [self.page(name) for name in PAGES]
 
     @cached_property
@@ -150,6 +153,13 @@ class Results:
     def analyses(self) -> list[Result]:
         """Every analysis of every run."""
         return [self.analysis(run, name) for run in self.study.runs for name in self.study.analyses]
+
+    @cached_property
+    def evidenced(self) -> list[Result]:
+        """What decides evidence. Data and targets may be gone: what was made from them has their hashes."""
+        runs, benchmarks = self.study.evaluated_runs, self.study.benchmarks.values()
+        predictions = [self.prediction(run, benchmark) for run in runs for benchmark in benchmarks]
+        return [*(self.run(run) for run in runs), *predictions, *self.reported]
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""
@@ -180,6 +190,8 @@ class Results:
         def wanted() -> Identity:
             self._require(images)
             sources = {path.name: digest for path, digest in images.recorded()[1].items()}
+            if name not in sources:
+                raise StaleInput(f"{MADE_FROM} {images.record}: it has no {name}")
             return targets_identity(self.study.proxy(arm), sources[name])
 
         path = self.study.target_dir(arm) / name
@@ -268,6 +280,17 @@ class Results:
             return page_identity(self.study, [result.record for result in self.reported])
 
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), outputs)
+
+    def evidence(self) -> Result:
+        """What leads from each cell of the tables to its data."""
+        path = self.study.results / EVIDENCE_FILE
+
+        def wanted() -> Identity:
+            self._require(*self.evidenced)
+            return evidence_identity(self.study, [result.record for result in self.evidenced])
+
+        command = f"sgt evidence {self.study.path}"
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def _command(self, name: str, run: Run) -> str:
         return f"sgt {name} {self.study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 
+from sgt.atomic import sha256
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_TRAINING
@@ -16,7 +17,7 @@ from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, digest, write_record
 from sgt.lock import locked
 from sgt.models.estimate import flops_per_token
-from sgt.models.registry import device_of, load_model, sizes_of, weight_hashes, weights_sha256
+from sgt.models.registry import describe_device, device_of, load_model, sizes_of, weight_hashes, weights_sha256
 from sgt.models.trainable import Trainable
 from sgt.revision import code_revision
 from sgt.study.identity import base_content, run_identity
@@ -116,6 +117,7 @@ def post_train(
     average = Trainer(model, loader, config, folder / "work", context, callbacks).fit()
     weights = full_weights(model.network, average, context)
     record = {"steps": data.steps, "processes": context.size, "recipe": recipe.model_dump()}
+    record["device"] = describe_device(context.device)
     if context.is_main:
         with final_weights(folder) as final:
             model.save_checkpoint(final, weights)
@@ -124,9 +126,16 @@ def post_train(
             "checkpoint": str(folder / "final"),
             "checkpoint_sha256": weights_sha256(files),
             "files": files,
+            "other_files": _other_files(folder / "final", files),
             "seconds": round(time.monotonic() - began, 1),
         }
     return record
+
+
+def _other_files(final: Path, weights: Collection[str]) -> dict[str, str]:
+    """SHA-256 of each file of a checkpoint besides its weights (configuration, tokenizer, VAE), by its path in it."""
+    paths = {str(path.relative_to(final)): path for path in sorted(final.rglob("*")) if path.is_file()}
+    return {name: sha256(path) for name, path in paths.items() if name not in weights}
 
 
 def trainer_config(recipe: Recipe, run: Run, steps: int) -> TrainerConfig:

@@ -169,3 +169,11 @@ def test_the_two_headlines_by_hand():
         "yeses": [2, 2, 1, 2, 1, 1],
     }
     assert summary(headline("pope"), columns)["value"] == pytest.approx((1 + 2 / 3 + 2 / 4) / 3)
+
+
+@pytest.mark.parametrize("count", [18, 20, 21, 23])
+def test_all_right_in_any_number_of_strata_is_one(count):
+    names = [f"s{number}" for number in range(count)]
+    columns = {"id": names, "stratum": names, "right": [1.0] * count}
+    found = summary(Metric("score", "score", "right", strata="stratum"), columns)
+    assert found is not None and found["value"] <= 1.0 and found["value"] == pytest.approx(1.0)

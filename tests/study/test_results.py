@@ -16,44 +16,13 @@ from sgt.study.identity import prediction_identity, run_identity
 from sgt.study.load import load_study
 from sgt.study.reconcile import reconcile
 from sgt.study.results import Results
-from tests.conftest import sgt, sides, write_study
+from tests.conftest import MADE_ARMS as ARMS
+from tests.conftest import sgt, sides
 
-ARMS = ["base", "sft", "edge"]
 PREDICTED = "predictions/micro/sft/seed0/toyworld-qa"
 EDGE = ("micro", "edge", 0)
+PAGES = {"evidence.json", *(f"{page}/sources.json" for page in ("tables", "figures", "report"))}
 CHECKED = {"scores/micro/edge/seed0/treatment.json"}
-
-
-@pytest.fixture(scope="module")
-def made(prepared, tmp_path_factory):
-    """Every result of a small study, made by hand, step by step."""
-    root = tmp_path_factory.mktemp("made") / "study"
-    shutil.copytree(prepared, root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        study = load_study(write_study(Path(), arms=ARMS, benchmarks=["toyworld-qa"]))
-        for run in study.runs:
-            words = [study.path, "--model", run.model, "--arm", run.arm, "--seed", run.seed]
-            sgt("train", *words)
-            sgt("predict", *words, "--benchmark", "toyworld-qa")
-            sgt("score", *words, "--benchmark", "toyworld-qa")
-            if run.proxy:
-                sgt("treatment", *words)
-        sheet = Path("results/figures/proxies.png")
-        options = json.dumps({"edge": {"task": "edge"}})
-        words = ["results/shards/scenes/shard-00000.tar", sheet, "--record", sheet.with_suffix(".json")]
-        sgt("preview", *words, "--options", options)
-        for page in ("tables", "figures", "report"):
-            sgt(page, study.path)
-    return root
-
-
-@pytest.fixture
-def results(made, tmp_path, monkeypatch):
-    """A copy of them, which is the working directory."""
-    shutil.copytree(made, tmp_path / "study")
-    monkeypatch.chdir(tmp_path / "study")
-    return Path("results")
 
 
 def faults() -> dict[str, str]:
@@ -82,7 +51,7 @@ def of(stage: str, *arms: str) -> set[str]:
     stages = list(files)[list(files).index(stage) :]
     named = {f"{each}/micro/{arm}/seed0/{files[each]}" for each in stages for arm in arms}
     named |= CHECKED if stage == "runs" and "edge" in arms else set()
-    return named | {f"{page}/sources.json" for page in ("tables", "figures", "report")}
+    return named | PAGES
 
 
 def test_what_was_made_step_by_step_is_current(results):

@@ -187,7 +187,7 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
         parse(start, tmp_path)
     assert started == {
         "fetch", "shards", "toyworld", "render", "preview", "screen", "base", "pretrain", "train", "launch", "predict",
-        "score", "treatment", "tables", "figures", "report",
+        "score", "treatment", "tables", "figures", "evidence", "report",
     }  # fmt: skip
 
 

@@ -41,9 +41,9 @@ def test_the_whole_study_is_planned(tmp_path):
     assert jobs["train"] == models * (arms - 1) * seeds and jobs["base_run"] == models
     # Five proxies of 27 tars; the panoptic maps of 142 thousands of images, and four more proxies of two of them.
     assert jobs["render"] == 5 * 27 + 142 + 4 * 2
-    assert jobs["predict"] == jobs["score"] == 2 * models * ((arms - 1) * seeds + 1)
-    # Three datasets, a model per family, and the depth estimator.
-    assert jobs["fetch"] == 4 + models and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
+    assert jobs["predict"] == jobs["score"] == len(study.benchmarks) * models * ((arms - 1) * seeds + 1)
+    # Three datasets, a model per family, the depth estimator, and nine benchmarks.
+    assert jobs["fetch"] == 4 + models + 9 and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
     assert jobs["treatment"] == models * len(study.proxy_arms) * seeds
 
 

@@ -106,7 +106,8 @@ def test_another_numpy_on_pythonpath_ends_make_and_snakemake_in_one_line(here, t
     assert f"snakemake: error: PYTHONPATH: {tmp_path} has a safetensors of its own" in said and "Traceback" not in said
 
 
-@pytest.mark.parametrize("home", ["HOME=/proc/none", pytest.param("--unset=HOME", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("home", ["HOME=/proc/none", "--unset=HOME"])
 def test_a_home_that_cannot_be_written_or_is_not_there_does_not_matter(home, here):
     said = here.run(f"env {home} make study FLAGS='--until base_run --forcerun base_run'")
     assert (here / "results/tiny/runs/micro/base/seed0/run.json").exists()

@@ -17,6 +17,8 @@ from tests.conftest import STUDY, write_study
 
 ROOT = Path(__file__).parents[2]
 ARMS = ["base", "sft", "edge"]
+# The jobs at the end of every study.
+PAGES = {"tables": 1, "figures": 1, "evidence": 1, "report": 1, "all": 1}
 TABLE = Path("results/tables/all.csv")
 
 
@@ -71,8 +73,7 @@ def finished(prepared, tmp_path_factory):
         "train": 2,
         "screen": 3,
     }
-    whole |= {"predict": 3, "score": 3, "treatment": 1, "preview": 1, "tables": 1, "figures": 1, "report": 1, "all": 1}
-    whole |= {"total": 23}
+    whole |= {"predict": 3, "score": 3, "treatment": 1, "preview": 1, **PAGES, "total": 24}
     assert planned(folder) == whole
     said = snakemake(folder)
     assert re.search(r"^ *train +3 +\d+\.\d", said, re.M), "no time per stage"
@@ -97,9 +98,8 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert "Nothing to be done" in snakemake(finished)
 
 
-AFTER_TRAINING = {"train": 2, "predict": 2, "score": 2, "treatment": 1, "tables": 1, "figures": 1, "report": 1}
-AFTER_TRAINING |= {"all": 1, "total": 11}
-AFTER_PREDICTION = {"predict": 3, "score": 3, "tables": 1, "figures": 1, "report": 1, "all": 1, "total": 10}
+AFTER_TRAINING = {"train": 2, "predict": 2, "score": 2, "treatment": 1, **PAGES, "total": 12}
+AFTER_PREDICTION = {"predict": 3, "score": 3, **PAGES, "total": 11}
 
 
 @pytest.mark.parametrize(

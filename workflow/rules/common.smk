@@ -17,9 +17,10 @@ from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
 from sgt.reporting.contents import figures_of, table_files
+from sgt.study.commands import render_choices
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.ownership import claim_results
-from sgt.study.results import PAGES, SOURCES
+from sgt.study.results import EVIDENCE_FILE, PAGES, SOURCES
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.study.reconcile import reconcile
 
@@ -47,7 +48,9 @@ def reconciled() -> dict[Path, str]:
 
 
 def remove_stale_pages() -> None:
-    """Remove tables, figures and report, if they do not follow from the results of the study as it is."""
+    """Remove tables, figures, report and evidence, if they do not follow from the results of the study as it is."""
+    if RESULTS / EVIDENCE_FILE in OUTDATED:
+        (RESULTS / EVIDENCE_FILE).unlink(missing_ok=True)
     for page in PAGES:
         if RESULTS / page / SOURCES in OUTDATED:
             for path in (RESULTS / page).glob("*"):
@@ -162,13 +165,6 @@ def targets(arm: str) -> list[Path]:
     """The target shards of an arm's proxy, and their reports."""
     tars = [STUDY.target_dir(arm) / file for file in STUDY.target_shards(arm)]
     return tars + [tar.with_suffix(".json") for tar in tars]
-
-
-def render_choices(name: str) -> str:
-    """The arguments of `sgt render` for what the study chose about a proxy; none where it chose nothing."""
-    options = STUDY.proxy(name).options.model_dump_json(exclude={"task"}, exclude_unset=True)
-    arguments = "" if options == "{}" else f" --options {shlex.quote(options)}"
-    return arguments + (f" --max-bad {STUDY.study.data.max_bad}" if STUDY.study.data.max_bad else "")
 
 
 def preview_choices() -> str:

@@ -60,6 +60,34 @@ rule figures:
         "sgt figures {params.study:q} > {log:q} 2>&1"
 
 
+rule evidence:
+    input:
+        records(),
+        scores(),
+        treatments(),
+        unless_current(RESULTS / EVIDENCE_FILE),
+    output:
+        RESULTS / EVIDENCE_FILE,
+    log:
+        LOGS / "evidence.log",
+    benchmark:
+        TIMES / "evidence.tsv"
+    group:
+        "report"
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        study=STUDY.path,
+    message:
+        "Evidence of study {STUDY.study.name}"
+    shell:
+        "sgt evidence {params.study:q} > {log:q} 2>&1"
+
+
 rule report:
     input:
         scores=scores(),

@@ -18,7 +18,7 @@ rule render:
         runtime=120,
     params:
         task=lambda wildcards: STUDY.proxy(wildcards.proxy).name,
-        choices=lambda wildcards: render_choices(wildcards.proxy),
+        choices=lambda wildcards: render_choices(STUDY, wildcards.proxy),
     message:
         "Render {wildcards.proxy} targets of {wildcards.shard} of {wildcards.images}"
     shell:

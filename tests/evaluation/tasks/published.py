@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,12 +12,16 @@ import yaml
 from PIL import Image
 
 from sgt.atomic import sha256
-from sgt.config.benchmarks import OPTIONS, Benchmark
+from sgt.config.benchmarks import OPTIONS, Benchmark, FetchedBenchmark
 from sgt.data.fetch import FETCHED
 from sgt.evaluation.score import Scored, score_predictions
 from sgt.evaluation.task import Row, Task
-from sgt.evaluation.tasks import make_task
+from sgt.evaluation.tasks import TASKS, make_task
 from sgt.models.requests import Reply
+
+CONFIG = Path(__file__).parents[3] / "config/benchmarks"
+# The benchmarks that are fetched and have a file of their own name.
+FETCHED_BENCHMARKS = [name for name in TASKS if issubclass(OPTIONS[name], FetchedBenchmark)]
 
 
 def picture(number: int, format: str = "PNG") -> bytes:
@@ -42,9 +47,22 @@ def record_fetched(folder: Path) -> None:
     (folder / FETCHED).write_text(json.dumps({"files": files}))
 
 
+def install(name: str, root: Path) -> None:
+    """A benchmark of this repository in the folder of a study: its file, and small data as if it had been fetched.
+
+    The data is what ``write`` of the benchmark's own tests makes, given a folder for each download.
+    """
+    text = (CONFIG / f"{name}.yaml").read_text()
+    (root / f"config/benchmarks/{name}.yaml").write_text(text)
+    folders = [root / "downloads" / each for each in OPTIONS[name](**yaml.safe_load(text)).data_downloads]
+    import_module(f"tests.evaluation.tasks.test_{name.replace('-', '_')}").write(*folders)
+    for folder in folders:
+        record_fetched(folder)
+
+
 def task(name: str, protocol: str, **options) -> Task:
     """A task under a protocol, from the benchmark's file in this repository."""
-    file = yaml.safe_load(Path(__file__).parents[3].joinpath(f"config/benchmarks/{name}.yaml").read_text())
+    file = yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
     benchmark: Benchmark = OPTIONS[file["task"]](**{**file, "protocol": protocol, **options})
     return make_task(benchmark)
 

@@ -2,34 +2,23 @@
 
 import csv
 import json
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from sgt.config.benchmarks import OPTIONS, FetchedBenchmark
 from sgt.evaluation.tasks import TASKS
 from sgt.reporting.protocols import STATUSES
 from tests.conftest import sgt, write_study
-from tests.evaluation.tasks.published import record_fetched
+from tests.evaluation.tasks.published import FETCHED_BENCHMARKS, install
 
-ROOT = Path(__file__).parents[3]
 RUN = ["config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", "0"]
-NAMES = [name for name in TASKS if issubclass(OPTIONS[name], FetchedBenchmark)]
-
-
-def written(name: str, folder: Path) -> None:
-    """The benchmark's small files, which its own tests write, as if they had been fetched."""
-    import_module(f"tests.evaluation.tasks.test_{name.replace('-', '_')}").write(folder)
-    record_fetched(folder)
 
 
 def study(name: str, prepared: Path, **changes) -> None:
     """A study of the base alone on one benchmark, in the working directory."""
     write_study(Path(), benchmarks=[name], arms=["base"], **changes)
     Path("base").symlink_to(prepared / "base")
-    Path(f"config/benchmarks/{name}.yaml").write_text((ROOT / f"config/benchmarks/{name}.yaml").read_text())
-    written(name, Path("downloads", name))
+    install(name, Path())
 
 
 def scored(name: str) -> dict:
@@ -40,7 +29,7 @@ def scored(name: str) -> dict:
     return json.loads(Path(f"results/scores/micro/base/seed0/{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", FETCHED_BENCHMARKS)
 def test_it_is_predicted_and_scored(name, prepared, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study(name, prepared)

@@ -1,0 +1,1 @@
+"""The evidence behind the tables: ``evidence.json``, the chain of one cell, and making a cell again."""

@@ -1,0 +1,353 @@
+"""Collecting the evidence of a study from the records of its results; no shard, checkpoint or prediction is read."""
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sgt.atomic import sha256
+from sgt.config.benchmarks import Benchmark
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.data.identity import dataset_content, fetched_files
+from sgt.data.manifest import MANIFEST, read_manifest
+from sgt.environment import environment, packages
+from sgt.evaluation.metrics import Metric
+from sgt.evaluation.statistics import Estimate
+from sgt.identity import read_record, write_record
+from sgt.json_files import read_json
+from sgt.reporting.evidence.schema import (
+    Base,
+    Cell,
+    Checkpoint,
+    Control,
+    Data,
+    Dataset,
+    Evaluation,
+    Evidence,
+    MetricAbout,
+    Predictions,
+    Record,
+    RunEvidence,
+    ScoreFile,
+    StudyAbout,
+    Targets,
+    TreatmentEvidence,
+    Value,
+)
+from sgt.reporting.evidence.work import work_of
+from sgt.reporting.scores import Scores
+from sgt.reporting.stages import job_seconds
+from sgt.reporting.tables import tables_of
+from sgt.reporting.treatments import Treatments
+from sgt.study.commands import dataset_commands, render_commands
+from sgt.study.identity import base_content, base_files
+from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.record import checkpoint_of, read_run, run_record
+from sgt.study.results import Results, require_current
+
+USE, FIDELITY = "use", "fidelity"
+
+
+def write_evidence(path: Path) -> None:
+    """Write ``evidence.json`` of a study.
+
+    Args:
+        path: file of the study.
+
+    Raises:
+        SgtError: a result that the tables are made from is missing, or not that of the study as it is.
+    """
+    study = load_study(path)
+    results = Results(study)
+    data = [results.dataset(name) for name in study.used_datasets]
+    targets = [result for arm in study.proxy_arms for result in results.targets(arm)]
+    require_current(*data, *targets, *results.evidenced)
+    result = results.evidence()
+    evidence = evidence_of(study, result.wanted())
+    write_record(result.record, evidence.model_dump(mode="json", exclude={"record_sha256"}))
+
+
+def evidence_of(study: LoadedStudy, identity: dict[str, Any]) -> Evidence:
+    """The evidence of a study whose results are all there."""
+    # Of arms that share a proxy and its images, the one that uses most of them comes last, and is kept.
+    by_shards = sorted(study.proxy_arms, key=lambda arm: len(study.target_shards(arm)))
+    return Evidence(
+        identity=identity,
+        study=StudyAbout(name=study.study.name, files={str(path): sha256(path) for path in _study_files(study)}),
+        packages={environment()["packages"]: packages()},
+        downloads=_downloads(study),
+        bases={name: _base(study, name) for name in study.models},
+        datasets={name: _dataset(study, name) for name in study.used_datasets},
+        targets={_targets_name(study, arm): _targets(study, arm) for arm in by_shards},
+        runs={run.id: _run(study, run) for run in study.runs},
+        evaluations={
+            f"{run.id}/{name}": _evaluation(study, run, benchmark)
+            for run in study.runs
+            for name, benchmark in study.benchmarks.items()
+        },
+        treatments={run.id: _treatment(study, run) for run in study.proxy_runs},
+        cells=cells_of(Scores(study)),
+    )
+
+
+def _record(path: Path) -> Record:
+    return Record(path=str(path), sha256=sha256(path))
+
+
+def _study_files(study: LoadedStudy) -> list[Path]:
+    models, benchmarks = map(study.model_file, study.models), map(study.benchmark_file, study.benchmarks)
+    return [study.path, *models, *benchmarks]
+
+
+def _downloads(study: LoadedStudy) -> dict[str, dict[str, str]]:
+    return {
+        str(folder): {str(folder / name): content for name, content in (fetched_files(folder) or {}).items()}
+        for folder in study.read_downloads
+    }
+
+
+def _base(study: LoadedStudy, model: str) -> Base:
+    spec = study.models[model]
+    return Base(
+        folders=[folder for folder in (spec.checkpoint, spec.overlay) if folder],
+        content=base_content(spec),
+        files={str(path): content for path, content in base_files(spec).items()},
+    )
+
+
+def _dataset(study: LoadedStudy, name: str) -> Dataset:
+    folder = study.dataset_dir(name)
+    manifest = read_manifest(folder)
+    return Dataset(
+        record=_record(folder / MANIFEST),
+        content=dataset_content(folder),
+        files={str(folder / shard["file"]): shard["sha256"] for shard in manifest["shards"]},
+        samples=manifest["count"],
+        source=manifest.get("source"),
+        revision=manifest.get("revision"),
+        licence=manifest.get("licence"),
+        download=str(download) if (download := study.download_of(name)) else None,
+        commands=dataset_commands(study, name),
+    )
+
+
+def _targets_name(study: LoadedStudy, arm: str) -> str:
+    return f"{study.images(arm)}/{study.proxy_name(arm)}"
+
+
+def _targets(study: LoadedStudy, arm: str) -> Targets:
+    shards = [study.target_dir(arm) / name for name in study.target_shards(arm)]
+    reports = {shard: shard.with_suffix(".json") for shard in shards}
+    return Targets(
+        dataset=study.images(arm),
+        proxy=study.proxy(arm).identity,
+        records={str(report): sha256(report) for report in reports.values()},
+        files={
+            str(shard): read_json(report, "delete it to render the targets again")["sha256"]
+            for shard, report in reports.items()
+        },
+        downloads=[str(folder) for folder in study.proxy(arm).downloads],
+        commands=render_commands(study, arm),
+    )
+
+
+def _run(study: LoadedStudy, run: Run) -> RunEvidence:
+    path, record, spec = study.run_dir(run) / "run.json", read_run(study, run), study.models[run.model]
+    trained = run.arm != ARM_WITHOUT_TRAINING
+    files = run_record(path)[1] if trained else base_files(spec)
+    return RunEvidence(
+        model=run.model,
+        arm=run.arm,
+        seed=run.seed,
+        record=_record(path),
+        identity=record["identity"],
+        base=record["identity"]["base"],
+        questions=study.questions.dataset if trained else None,
+        images=study.images(run.arm) if run.proxy else None,
+        targets=_targets_name(study, run.arm) if run.proxy else None,
+        checkpoint=Checkpoint(
+            folder=str(checkpoint_of(study, run)),
+            sha256=record["checkpoint_sha256"],
+            files={str(file): content for file, content in files.items()},
+        ),
+        steps=record["steps"],
+        # A job that found the run finished took no time.
+        work=work_of(record, record.get("seconds"), record.get("processes", 1)),
+    )
+
+
+def _evaluation(study: LoadedStudy, run: Run, benchmark: Benchmark) -> Evaluation:
+    name, times = benchmark.name, study.results / "benchmarks"
+    path, scored = study.prediction_dir(run, name) / "meta.json", study.score_file(run, name)
+    meta, score = read_record(path), read_record(scored)
+    jobs = [times / "predict" / run.id / f"{name}.tsv", *(times / "predict" / run.id).glob(f"{name}-*-of-*.tsv")]
+    return Evaluation(
+        run=run.id,
+        benchmark=name,
+        task=benchmark.task,
+        version=benchmark.version,
+        protocol=benchmark.protocol,
+        options=score["options"],
+        data=Data(
+            sha256=meta["data_sha256"],
+            dataset=benchmark.dataset,
+            downloads=[] if benchmark.dataset else [str(folder) for folder in study.rows_dirs(benchmark)],
+        ),
+        predictions=Predictions(
+            record=_record(path),
+            path=str(path.parent / meta["file"]),
+            sha256=meta["predictions_sha256"],
+            count=meta["count"],
+            work=work_of(meta, _sum(job_seconds(job) for job in jobs)),
+        ),
+        scores=ScoreFile(
+            record=_record(scored),
+            count=score["counts"]["scored"],
+            scoring=score["identity"]["scoring"],
+            evaluator=score["evaluator"],
+            downloads=list(benchmark.downloads),
+            work=work_of(
+                {
+                    "command": score["commands"][-1],
+                    "code": score["code"]["score"],
+                    "environment": score["environment"]["score"],
+                },
+                job_seconds(times / "score" / run.id / f"{name}.tsv"),
+            ),
+        ),
+    )
+
+
+def _sum(seconds: Iterable[float | None]) -> float | None:
+    known = [each for each in seconds if each is not None]
+    return sum(known) if known else None
+
+
+def _treatment(study: LoadedStudy, run: Run) -> TreatmentEvidence:
+    path = study.treatment_file(run)
+    record = read_record(path)
+    return TreatmentEvidence(
+        run=run.id,
+        record=_record(path),
+        data=Data(sha256=record["identity"]["data"]["content"], dataset=study.held_out, downloads=[]),
+        path=str(study.drawn_targets(run)),
+        sha256=record["images_sha256"],
+        items=record["items"],
+        work=work_of(record, job_seconds(study.results / "benchmarks" / "treatment" / f"{run.id}.tsv")),
+    )
+
+
+def cells_of(scores: Scores) -> list[Cell]:
+    """The cells of the main table and of that with every metric, in their order."""
+    headlines = tables_of(scores)["main"]
+    in_main = {(row.model, row.arm, row.benchmark, row.metric) for row in headlines.itertuples()}
+    cells = []
+    for (model, arm), rows in scores.cells.groupby(["model", "arm"], sort=False):
+        cells += treatment_cells(scores.study, scores.treatments, model, arm)
+        cells += [_cell(scores, row, (model, arm, row.benchmark, row.metric) in in_main) for row in rows.itertuples()]
+    return cells
+
+
+def _cell(scores: Scores, row: Any, is_headline: bool) -> Cell:
+    """A cell of one of the benchmarks' metrics, from a row of :attr:`Scores.cells`."""
+    metric, benchmark = scores.metric(row.benchmark, row.metric), scores.study.benchmarks[row.benchmark]
+    runs = [run.id for run in scores.runs(row.model, row.arm)]
+    gain = None if pd.isna(row.gain) else Value(value=row.gain, low=_known(row.gain_low), high=_known(row.gain_high))
+    return Cell(
+        **_about(scores.study, row.model, row.arm),
+        tables=["main", "all"] if is_headline else ["all"],
+        column=f"{row.benchmark} {metric.title}",
+        benchmark=row.benchmark,
+        metric=_metric(metric, benchmark),
+        number=_value(row),
+        items=row.n,
+        gain=gain,
+        evaluations=[f"{run}/{row.benchmark}" for run in runs],
+        treatments=[],
+        control=_control(scores, row.model, row.benchmark) if gain else None,
+    )
+
+
+def treatment_cells(study: LoadedStudy, treatments: Treatments, model: str, arm: str) -> list[Cell]:
+    """The two cells of the main table that show whether an arm learned its proxy; none without a proxy."""
+    treatment = treatments.get((model, arm))
+    if treatment is None:
+        return []
+    about, fidelity = _about(study, model, arm), treatment.fidelity
+    shown: list[tuple[str, str, bool, tuple[float | None, float | None], Estimate]] = [
+        (USE, "", True, (None, 1.0), treatment.use),
+        (FIDELITY, fidelity.unit, fidelity.higher_is_better, fidelity.range, fidelity.made),
+    ]
+    return [
+        Cell(
+            **about,
+            tables=["main"],
+            column=column,
+            benchmark=None,
+            metric=MetricAbout(
+                name=USE if column == USE else fidelity.name,
+                title=column,
+                unit=unit,
+                definition={"proxy": treatment.proxy, "dataset": treatment.dataset, "time": treatment.time},
+                higher_is_better=higher_is_better,
+                range=bounds,
+                version=None,
+                protocol=None,
+            ),
+            number=_value(estimate),
+            items=treatment.items,
+            gain=None,
+            evaluations=[],
+            treatments=about["runs"],
+            control=None,
+        )
+        for column, unit, higher_is_better, bounds, estimate in shown
+    ]
+
+
+def _about(study: LoadedStudy, model: str, arm: str) -> dict[str, Any]:
+    """What every cell of a row has."""
+    runs = [run for run in study.runs if (run.model, run.arm) == (model, arm)]
+    return {
+        "row": f"{model}/{arm}",
+        "model": model,
+        "arm": arm,
+        "seeds": [run.seed for run in runs],
+        "runs": [run.id for run in runs],
+        "command": f"sgt tables {study.path}",
+    }
+
+
+def _control(scores: Scores, model: str, benchmark: str) -> Control:
+    runs = [run.id for run in scores.runs(model, ARM_WITHOUT_PROXY)]
+    return Control(arm=ARM_WITHOUT_PROXY, runs=runs, evaluations=[f"{run}/{benchmark}" for run in runs])
+
+
+def _metric(metric: Metric, benchmark: Benchmark) -> MetricAbout:
+    definition = {
+        name: getattr(metric, name)
+        for name in ("column", "where", "aggregation", "group", "over", "strata", "weights", "cluster")
+        if getattr(metric, name)
+    }
+    return MetricAbout(
+        name=metric.name,
+        title=metric.title,
+        unit=metric.unit,
+        definition=definition,
+        higher_is_better=metric.higher_is_better,
+        range=metric.range,
+        version=benchmark.version,
+        protocol=benchmark.protocol,
+    )
+
+
+def _value(row: Any) -> Value:
+    """Of anything with ``value``, ``low`` and ``high``."""
+    return Value(value=_known(row.value), low=_known(row.low), high=_known(row.high))
+
+
+def _known(number: float) -> float | None:
+    """A number, or None for NaN, which JSON does not have."""
+    return None if math.isnan(number) else float(number)
