@@ -5,7 +5,7 @@ Every share is of one item and one layer, averaged over heads. ``model`` are the
 :meth:`sgt.models.capture.Capturer.capture`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from PIL import Image
 
@@ -82,18 +82,10 @@ def while_generating(
         by_time = [_at(model, requests, images, time, spans, keywords) for time in times]
         for place, (key, _, caption) in enumerate(prompts):
             found.keys.append(key)
+            passes = [captured[place] for captured in by_time]
             present = {keyword.kind for keyword in keywords(caption)}
             for form in FORMS:
-                passes = [_layers(_of_form(captured[place], form)) for captured in by_time]
-                # Layer by layer, the attention of the latents at each time.
-                rows = [[each[0] for each in layer] for layer in zip(*passes, strict=True)]
-                if not rows:
-                    continue
-                if form == MODEL:
-                    found.add(form, LATENTS_TO_PROMPT, [sum(row[1] for row in layer) / len(times) for layer in rows])
-                for index, kind in enumerate(kinds, 2):
-                    shares = [sum(row[index] / row[2:].sum() for row in layer) / len(times) for layer in rows]
-                    found.add(form, LATENTS_TO_KIND.format(kind), shares if kind in present else [None] * len(shares))
+                _add_generating(found, form, passes, kinds, present)
     return found.record()
 
 
@@ -146,6 +138,22 @@ def _at(
     # The noise of each image depends on its caption, too.
     target = NoisyTarget(images, time, [0] * len(images))
     return model.capture(requests, None, spans, target=target, states=False, released=True, keywords=keywords)
+
+
+def _add_generating(
+    found: _Found, form: str, passes: Sequence[Captured], kinds: Sequence[str], present: Collection[str]
+) -> None:
+    """Add the shares of one prompt in one form, from a pass per time; nothing if the passes lack the form."""
+    # Layer by layer, the attention of the latents at each time.
+    by_layer = zip(*(_layers(_of_form(each, form)) for each in passes), strict=True)
+    layers = [[each[0] for each in layer] for layer in by_layer]
+    if not layers:
+        return
+    if form == MODEL:
+        found.add(form, LATENTS_TO_PROMPT, [sum(row[1] for row in rows) / len(rows) for rows in layers])
+    for index, kind in enumerate(kinds, 2):
+        shares = [sum(row[index] / row[2:].sum() for row in rows) / len(rows) for rows in layers]
+        found.add(form, LATENTS_TO_KIND.format(kind), shares if kind in present else [None] * len(shares))
 
 
 def _of_form(captured: Captured, form: str) -> dict:

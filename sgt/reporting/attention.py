@@ -4,7 +4,7 @@ Differences are between the same items. A relative change, as the published figu
 means; its interval is of what each item changes in the ratio, so that it is over seeds and items as all others are.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,10 @@ def _rows(scores: Scores, name: str, model: str) -> Iterator[dict[str, Any]]:
     references = [arm for arm in REFERENCES if arm in runs]
     for during, form, measure in _measures(findings[study.study.arms[0]][0]):
         values = {arm: _values(found, during, form, measure) for arm, found in findings.items()}
-        keys = np.array(next(iter(findings.values()))[0][during]["key"])
+        keys = findings[study.study.arms[0]][0][during]["key"]
         # Captions without a word of a kind have no share of it.
         known = ~np.isnan(values[study.study.arms[0]]).any(axis=(0, 2))
+        of_known = [key for key, is_known in zip(keys, known, strict=True) if is_known]
         for arm, of_arm in values.items():
             layers = of_arm.shape[2]
             about = {
@@ -65,8 +66,8 @@ def _rows(scores: Scores, name: str, model: str) -> Iterator[dict[str, Any]]:
                 at = {each: _at(values[each][:, known], layer) for each in (arm, *references)}
                 compared: dict[str, float] = {}
                 for reference in references:
-                    compared |= _compared(f"over_{reference}", at[arm], at[reference], keys[known], arm == reference)
-                estimate = vars(unbounded_mean(at[arm], keys[known]))
+                    compared |= _compared(f"over_{reference}", at[arm], at[reference], of_known, arm == reference)
+                estimate = vars(unbounded_mean(at[arm], of_known))
                 yield {**about, "layer": layer, "seeds": len(of_arm), **estimate, **compared, "records": records}
 
 
@@ -87,7 +88,9 @@ def _at(values: np.ndarray, layer: int | str) -> np.ndarray:
     return values.mean(axis=2) if layer == ALL_LAYERS else values[:, :, int(layer)]
 
 
-def _compared(name: str, values: np.ndarray, reference: np.ndarray, keys: np.ndarray, same: bool) -> dict[str, float]:
+def _compared(
+    name: str, values: np.ndarray, reference: np.ndarray, keys: Sequence[str], same: bool
+) -> dict[str, float]:
     """The columns of one comparison; NaN where an arm would be compared with itself."""
     if same:
         nothing = Difference(np.nan, np.nan, np.nan, 0, np.nan, 0)
@@ -106,7 +109,7 @@ def _compared(name: str, values: np.ndarray, reference: np.ndarray, keys: np.nda
     }
 
 
-def relative_change(values: np.ndarray, reference: np.ndarray, clusters: np.ndarray) -> Estimate:
+def relative_change(values: np.ndarray, reference: np.ndarray, clusters: Sequence[str]) -> Estimate:
     """Mean of some values over that of others less one, in percent, with its linearised 95% interval.
 
     Args:
