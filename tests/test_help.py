@@ -38,7 +38,7 @@ def test_an_example_names_what_is_there(name, monkeypatch):
     if "study" in args:
         study, given = load_study(args.study), vars(args)
         assert given.get("model") in (None, *study.models)
-        assert given.get("arm") in (None, *study.study.arms)
+        assert given.get("arm") in (None, *study.study.arms, *study.study.transplants)
         assert given.get("seed") in (None, *study.study.seeds)
         assert given.get("benchmark") in (None, *study.benchmarks)
         assert given.get("dataset") in (None, *study.study.datasets)

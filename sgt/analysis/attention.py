@@ -39,7 +39,7 @@ def while_answering(model: UnifiedModel, dataset: ShardDataset) -> Found:
 
     Args:
         model: answers.
-        dataset: samples with an image; those without a question about it are left out.
+        dataset: samples without an image, or without a question about it, are left out.
     """
     spans = ("image", "frame", "text", "answer", "tail")
     image, frame, text, answer, tail = range(len(spans))
@@ -69,7 +69,7 @@ def while_generating(
 
     Args:
         model: draws.
-        dataset: samples with an image and its caption; those without a caption are left out.
+        dataset: samples without an image, or without a caption, are left out.
         times: of the flow, 1 being noise, at which the latents of the image are made noisy.
         keywords: finds them in captions.
         kinds: that it finds.
@@ -129,8 +129,10 @@ class _Found:
 
 
 def _chunks(dataset: ShardDataset) -> Iterator[list[Sample]]:
+    """Samples with an image, in order."""
     for start in range(0, len(dataset), AT_ONCE):
-        yield [dataset[place] for place in range(start, min(start + AT_ONCE, len(dataset)))]
+        samples = [dataset[place] for place in range(start, min(start + AT_ONCE, len(dataset)))]
+        yield [sample for sample in samples if sample.has_image]
 
 
 def _at(

@@ -56,15 +56,16 @@ def pooled_features(model: UnifiedModel, dataset: ShardDataset, every: int = 1) 
         SgtError: the model has no vision encoder of its own, or no image can be used.
     """
     images, objects = defaultdict[str, list](list), defaultdict[str, list](list)
-    keys: list[str] = []
-    image_of, labels, left_out = [], [], list[str]()
+    keys, image_of, left_out = list[str](), list[int](), list[str]()
+    labels: list[dict[str, str | float]] = []
     for some in _batches(model, dataset, left_out):
         for annotated, layers in zip(some, _states(model, [each.image for each in some], every), strict=True):
             masks = [each.mask for each in annotated.objects]
+            shares = {grid: shares_of_places(masks, grid) for grid in {states.shape[:2] for states in layers.values()}}
             for name, states in layers.items():
                 flat = states.flatten(0, 1).numpy()
                 images[name].append(flat.mean(0, keepdims=True))
-                objects[name].append(shares_of_places(masks, states.shape[:2]) @ flat)
+                objects[name].append(shares[states.shape[:2]] @ flat)
             image_of += [len(keys)] * len(masks)
             keys.append(annotated.key)
             labels += [each.labels for each in annotated.objects]

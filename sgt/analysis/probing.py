@@ -22,7 +22,7 @@ TRAIN, VALIDATION, TEST = range(3)
 # Of the images, in this order.
 SHARES = 0.5, 0.2, 0.3
 # Weights of the sum of the squared coefficients, where features have unit variance and errors are summed over items.
-STRENGTHS = (1e4, 1e3, 1e2, 1e1, 1.0)
+STRENGTHS = (1e3, 1e2, 1e1, 1.0)
 ITERATIONS, TOLERANCE = 200, 1e-3
 
 
@@ -82,15 +82,17 @@ def fit_probe(features: np.ndarray, target: Target, parts: np.ndarray) -> Probe:
     """
     part = parts[target.groups]
     train, validation, test = (part == each for each in (TRAIN, VALIDATION, TEST))
+    predictions = _values if target.numeric else _classes
 
     def scores(fitted_on: np.ndarray, on: np.ndarray, strengths: Sequence[float]) -> list[np.ndarray]:
         scaler, true = StandardScaler().fit(features[fitted_on]), target.labels[on]
         given, more = scaler.transform(features[fitted_on]), scaler.transform(features[on])
+        predicted = predictions(given, target.labels[fitted_on], more, strengths)
         if not target.numeric:
-            return [(each == true).astype(float) for each in _classes(given, target.labels[fitted_on], more, strengths)]
+            return [(each == true).astype(float) for each in predicted]
         # Where all labels are the same there is nothing to explain.
         variance = max(true.var(), np.finfo(np.float32).tiny)
-        return [1 - (each - true) ** 2 / variance for each in _values(given, target.labels[fitted_on], more, strengths)]
+        return [1 - (each - true) ** 2 / variance for each in predicted]
 
     means = [each.mean() for each in scores(train, validation, STRENGTHS)]
     # The strongest of those that are equally good.

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sgt.commands.arguments import add_study
-from sgt.reporting.release.bundle import write_bundle
+from sgt.reporting.export.bundle import write_bundle
 from sgt.study.load import load_study
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sgt.commands.arguments import add_run, load_run
-from sgt.reporting.release.export import export_run
+from sgt.reporting.export.run import export_run
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

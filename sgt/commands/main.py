@@ -94,7 +94,7 @@ COMMANDS = {
     ),
     "transplant": (
         "put parts of one run's model into another's",
-        "sgt transplant config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
+        "sgt transplant config/small.yaml --model bagel-tiny --arm eyes --seed 0",
     ),
     "attend": (
         "measure what a run's model attends to, layer by layer",

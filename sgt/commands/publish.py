@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from sgt.reporting.release.publish import check_repository, publish, read_release, warnings_of
+from sgt.reporting.export.publish import check_repository, publish, read_release, warnings_of
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

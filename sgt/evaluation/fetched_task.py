@@ -99,6 +99,10 @@ class FetchedTask(Task[Reply]):
     """
 
     options: FetchedBenchmark
+    explanations: ClassVar[Mapping[str, str]] = {
+        "accuracy": "share of questions whose reply is read as the right answer",
+        "unread": "share of replies in which no answer was found; they count as wrong",
+    }
     protocols: ClassVar[Mapping[str, Protocol]]
 
     @abstractmethod

@@ -15,9 +15,9 @@ SPREAD = 0.5
 BY_LAYER = (
     ("model", "question_to_vision", "over_base", "question to image, less base"),
     ("model", "question_to_vision", "over_sft", "question to image, less sft"),
-    ("released", "question_to_vision", "over_base_percent", "the same as released, change over base, %"),
+    ("released", "question_to_vision", "over_base_percent", "released form, change over base, %"),
 )
-BY_KIND = ("model", "over_base", "latents to keywords, less base, mean of layers")
+BY_KIND = ("model", "over_base", "latents to keywords, less base")
 
 
 def attention_figure(rows: pd.DataFrame, colours: dict[str, str]) -> Figure:
@@ -41,14 +41,15 @@ def attention_figure(rows: pd.DataFrame, colours: dict[str, str]) -> Figure:
         for axis, (of_form, measure, over, what) in zip(of_model, panels, strict=False):
             chosen = shown[(shown["form"] == of_form) & (shown["measure"] == measure) & (shown["layer"] != ALL_LAYERS)]
             _draw(axis, chosen, "layer", list(dict.fromkeys(chosen["layer"])), over, arms, colours)
-            axis.set(title=f"{model}: {what}", xlabel="layer")
+            axis.set_title(f"{model}: {what}", fontsize=9)
+            axis.set_xlabel("layer")
         if by_kind:
             chosen = shown[(shown["form"] == form) & (shown["layer"] == ALL_LAYERS) & shown["measure"].isin(kinds)]
             _draw(of_model[-1], chosen, "measure", kinds, column, arms, colours)
             of_model[-1].set_xticks(range(len(kinds)), [kind.rpartition("_")[2] for kind in kinds])
-            of_model[-1].set(title=f"{model}: {title}")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    axes[0][-1].legend(handles, labels, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
+            of_model[-1].set_title(f"{model}: {title}", fontsize=9)
+    shown = dict(pair[::-1] for axis in axes[0] for pair in zip(*axis.get_legend_handles_labels(), strict=True))
+    axes[0][-1].legend(shown.values(), shown, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

@@ -13,6 +13,7 @@ from sgt.reporting.verdicts import direction
 
 # The abilities that the paper's claims distinguish.
 PERCEPTION, REASONING = "perception", "reasoning"
+LESS_HARM = "below the base, so this is less harm, not help"
 PLACE = {1: "above the control", -1: "below the control", 0: "not seen to differ from the control"}
 
 
@@ -93,6 +94,17 @@ def difference(
     values = [each.values for each in items]
     a, b = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
     return paired_difference(a, b, items[0].clusters)
+
+
+def is_less_harm(scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str]) -> bool:
+    """Whether the mean of some arms is above the control and yet below the base: less harm, not help."""
+    if ARM_WITHOUT_TRAINING not in scores.study.study.arms:
+        return False
+    over = {
+        other: direction(helped(metric, difference(scores, model, benchmark, metric, arms, [other])))
+        for other in (ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING)
+    }
+    return over[ARM_WITHOUT_PROXY] > 0 > over[ARM_WITHOUT_TRAINING]
 
 
 def helped(metric: Metric, gain: Difference) -> Difference:

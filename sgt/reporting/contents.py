@@ -24,7 +24,7 @@ CAPTIONS = {
     "image, layer by layer, in the weights that the model used and in the form that the released code computes (its "
     "queries lack norms, bias and rotation, and no mask is causal); and, while drawing, how the attention of latents "
     "to keywords is divided among objects, colours, positions and others. Hollow: not administered.",
-    "training": "Losses of every trained run.",
+    "training": "Losses of every trained run of the first seed, averaged over 20 steps.",
     "proxies": "The proxies: inputs and the targets rendered from them.",
 }
 

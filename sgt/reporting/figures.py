@@ -118,22 +118,27 @@ def _of_images(scores: Scores, cells: pd.DataFrame) -> pd.Series:
 
 
 def training(study: LoadedStudy) -> Figure:
-    """Both losses of every trained run over steps, first seed, averaged over some steps."""
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.4), layout="constrained")
+    """Both losses of every trained run over steps, first seed, averaged over some steps; a column per model."""
+    models, losses = study.study.models, {"ce": "text cross-entropy, nats", "mse": "flow-matching error"}
+    size = 2.0 + 4.2 * len(models), 5.6
+    figure, axes = plt.subplots(2, len(models), figsize=size, squeeze=False, sharey="row", layout="constrained")
     for run in study.runs:
         path = study.run_dir(run) / "metrics.jsonl"
         if run.seed != study.study.seeds[0] or not path.exists():
             continue
         lines = pd.DataFrame([json.loads(line) for line in path.read_text().splitlines()])
-        for axis, loss in zip(axes, ("ce", "mse"), strict=True):
+        for axis, loss in zip(axes[:, models.index(run.model)], losses, strict=True):
             if lines[loss].any():
                 smooth = lines[loss].rolling(SMOOTHED_OVER, min_periods=1).mean()
-                axis.plot(lines["step"], smooth, color=COLOURS.get(run.arm), label=f"{run.model} {run.arm}", lw=1.2)
-    for axis, title in zip(axes, ("text cross-entropy, nats", "flow-matching error"), strict=True):
-        axis.set(xlabel="step", title=title)
-        _clean(axis)
-    if axes[0].lines:
-        axes[0].legend(fontsize=7, frameon=False)
+                axis.plot(lines["step"], smooth, color=COLOURS.get(run.arm), label=run.arm, lw=1.2)
+    for row, title in zip(axes, losses.values(), strict=True):
+        for axis, model in zip(row, models, strict=True):
+            axis.set(xlabel="step", title=f"{model}: {title}")
+            _clean(axis)
+    # Beside the curves, where it hides none; arms have one colour in all panels.
+    arms = dict(zip(*reversed(axes[0][-1].get_legend_handles_labels()), strict=True))
+    if arms:
+        axes[0][-1].legend(arms.values(), arms.keys(), frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 
@@ -169,6 +174,7 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
             if zero:
                 axis.axvline(0, color="black", lw=0.8)
             axis.set(xlabel=f"{label.format(unit=unit)}, 95% interval over {over}", title=model)
+            axis.locator_params(axis="x", nbins=5)
             axis.set_yticks([index * pitch + (len(arms) - 1) / 2 for index in range(len(metrics))], metrics)
             for index in range(1, len(metrics)):
                 axis.axhline(index * pitch - 1.25, color="#e4e4e4", lw=0.7)

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.evaluation.metrics import Metric
 from sgt.reporting.comparisons import (
+    LESS_HARM,
     PERCEPTION,
     PLACE,
     REASONING,
@@ -22,13 +24,16 @@ from sgt.reporting.comparisons import (
     have_intervals,
     headline_metrics,
     helped,
+    is_less_harm,
     not_administered,
     proxies_of,
     why_unseen,
     with_both_abilities,
 )
-from sgt.reporting.scores import Scores, interval
-from sgt.reporting.verdicts import Verdict, direction, in_words, verdict
+from sgt.reporting.points import in_words, value_in_words
+from sgt.reporting.scores import Scores
+from sgt.reporting.verdicts import Verdict, direction, verdict
+from sgt.reporting.wording import arms_in_words, mean_of
 
 # Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
 HALF, DETECTABLE = 1.960, 2.802
@@ -92,7 +97,9 @@ def _control(scores: Scores, model: str) -> Iterator[Finding]:
         same = ("base and the control sft differ", why_unseen(title, base))
         claim, found = beats.get(direction(better), same)
         decided = verdict(-better if direction(better) < 0 else better)
-        yield Finding("control", f"{model}: {claim} in {title}", decided, found, f"base less sft: {in_words(base)}")
+        yield Finding(
+            "control", f"{model}: {claim} in {title}", decided, found, f"base less sft: {in_words(metric, base)}"
+        )
 
 
 def _proxies(scores: Scores, model: str) -> Iterator[Finding]:
@@ -104,12 +111,20 @@ def _proxies(scores: Scores, model: str) -> Iterator[Finding]:
             yield _untreated(scores, model, "proxies", f"{arm} helps", [arm])
     if not arms:
         return
-    who, mean, what = _named(arms, every)
+    named = arms_in_words(arms, every)
     for benchmark, metric, title in headline_metrics(scores):
         gain = difference(scores, model, benchmark, metric, arms, [ARM_WITHOUT_PROXY])
         found = against_control(scores, model, benchmark, metric) if have_intervals(gain) else why_unseen(title, gain)
-        claim = f"{model}: {who} {title}{what}"
-        yield Finding("proxies", claim, verdict(helped(metric, gain)), found, f"{mean} less sft: {in_words(gain)}")
+        numbers = [f"{named.mean} less sft: {in_words(metric, gain)}"]
+        if len(arms) > 1:
+            numbers += [_over_control(scores, model, benchmark, metric, [arm]) for arm in arms]
+        claim = f"{named.who} {named.helps} {title}{named.average}"
+        if is_less_harm(scores, model, benchmark, metric, arms):
+            claim, found = (
+                f"{named.who} {named.hurts} {title} less than sft does{named.average}",
+                f"{found}; {LESS_HARM}",
+            )
+        yield Finding("proxies", f"{model}: {claim}", verdict(helped(metric, gain)), found, "; ".join(numbers))
 
 
 def _other_controls(scores: Scores, model: str) -> Iterator[Finding]:
@@ -118,28 +133,32 @@ def _other_controls(scores: Scores, model: str) -> Iterator[Finding]:
     arms = administered(scores, model, every)
     if not arms:
         return
-    who, mean, what = _named(arms, every)
+    named = arms_in_words(arms, every)
     for other in controls_besides(scores):
         for benchmark, metric, title in headline_metrics(scores):
             gain, more = (
                 difference(scores, model, benchmark, metric, arms, [than]) for than in (ARM_WITHOUT_PROXY, other)
             )
             place = {1: "above", -1: "below", 0: "not seen to differ from"}[direction(more)]
+            found = f"{named.mean} is {place} {other}" if have_intervals(gain, more) else why_unseen(title, gain, more)
+            claim = f"{named.who} {named.helps} {title} more than {other}{named.average}"
+            if is_less_harm(scores, model, benchmark, metric, arms):
+                claim = f"{named.who} {named.hurts} {title} less than sft and {other} do{named.average}"
+                found = f"{found}; {LESS_HARM}"
             yield Finding(
                 "controls",
-                f"{model}: {who} {title} more than {other}{what}",
+                f"{model}: {claim}",
                 verdict(helped(metric, gain), helped(metric, more)),
-                f"{mean} is {place} {other}" if have_intervals(gain, more) else why_unseen(title, gain, more),
-                f"{mean} less sft: {in_words(gain)}; less {other}: {in_words(more)}",
+                found,
+                f"{named.mean} less sft: {in_words(metric, gain)}; less {other}: {in_words(metric, more)}; "
+                f"{_over_control(scores, model, benchmark, metric, [other])}",
             )
 
 
-def _named(arms: list[str], every: list[str]) -> tuple[str, str, str]:
-    """How claims name the arms that they are about: who helps, what their values are, and how they are summed up."""
-    if len(arms) == 1:
-        return f"{arms[0]} helps", arms[0], ""
-    which = "the proxies" if len(arms) == len(every) else "the administered proxies"
-    return f"{which} help", f"mean of {which}", " on average"
+def _over_control(scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str]) -> str:
+    """The gain of an arm, or of the mean of some, over the control."""
+    gain = difference(scores, model, benchmark, metric, arms, [ARM_WITHOUT_PROXY])
+    return f"{mean_of(arms)} less sft: {in_words(metric, gain)}"
 
 
 def _untreated(scores: Scores, model: str, about: str, claim: str, arms: list[str]) -> Finding:
@@ -165,12 +184,16 @@ def _levels(scores: Scores, model: str) -> Iterator[Finding]:
         apart = {1: "high level above low level", -1: "high level below low level", 0: "levels not seen to differ"}
         better = (helped(metric, gain), helped(metric, more))
         found = f"{against_control(scores, model, benchmark, metric)}; {apart[direction(more)]}"
+        claim = f"high-level proxies help {title} more than low-level ones"
+        if is_less_harm(scores, model, benchmark, metric, high):
+            claim, found = f"high-level proxies hurt {title} less than low-level ones", f"{found}; {LESS_HARM}"
         yield Finding(
             "levels",
-            f"{model}: high-level proxies help {title} more than low-level ones",
+            f"{model}: {claim}",
             verdict(*better),
             found if have_intervals(gain, more) else why_unseen(title, gain, more),
-            f"{', '.join(high)} less sft: {in_words(gain)}; less the mean of {', '.join(low)}: {in_words(more)}",
+            f"{mean_of(high)} less sft: {in_words(metric, gain)}; less {mean_of(low)}: {in_words(metric, more)}; "
+            f"{_over_control(scores, model, benchmark, metric, low)}",
         )
 
 
@@ -189,13 +212,17 @@ def _abilities(scores: Scores, model: str) -> Iterator[Finding]:
             found = f"in perception {arm} is {PLACE[direction(gain)]}, in reasoning {PLACE[direction(other)]}"
             if not have_intervals(gain, other, more):
                 found = why_unseen("perception and reasoning", gain, other, more)
+            claim = f"{arm} helps perception more than reasoning"
+            if is_less_harm(scores, model, name, metrics[0], [arm]):
+                claim = f"{arm} limits what training took from perception more than from reasoning"
+                found = f"{found}; in perception {LESS_HARM}"
             yield Finding(
                 "abilities",
-                f"{model}: {arm} helps perception more than reasoning{_of(scores, name)}",
+                f"{model}: {claim}{_of(scores, name)}",
                 verdict(helped(metrics[0], gain), more),
                 found,
-                f"gain over sft in perception {in_words(gain)}, in reasoning {in_words(other)}, "
-                f"difference {in_words(more)}",
+                f"gain over sft in perception {in_words(metrics[0], gain)}, in reasoning "
+                f"{in_words(metrics[1], other)}, difference {in_words(metrics[0], more)}",
             )
 
 
@@ -205,16 +232,18 @@ def _base(scores: Scores, model: str) -> Iterator[Finding]:
     base = cells[(cells["model"] == model) & (cells["arm"] == ARM_WITHOUT_TRAINING) & cells["chance"].notna()]
     for name in scores.study.benchmarks:
         parts = [m for m in scores.metrics(name) if PERCEPTION in m.abilities and not m.headline and m.higher_is_better]
-        titles = {metric.name: metric.title for metric in parts}
-        rows = base[(base["benchmark"] == name) & base["metric"].isin(list(titles))]
+        by_name = {metric.name: metric for metric in parts}
+        rows = base[(base["benchmark"] == name) & base["metric"].isin(list(by_name))]
         if rows.empty:
             continue
         numbers = []
         for row in rows.itertuples():
-            text = f"{titles[row.metric]} {interval(row.value, row.low, row.high)} (chance {row.chance:.3f}"
-            detectable = (row.high - row.low) / 2 * DETECTABLE / HALF
-            numbers.append(text + (")" if row.low > row.chance else f", detectable: {detectable:.3f} above)"))
-        not_above = [titles[row.metric] for row in rows.itertuples() if not row.low > row.chance]
+            metric = by_name[row.metric]
+            text = f"{metric.title} {value_in_words(metric, row.value, row.low, row.high)} (chance "
+            text += value_in_words(metric, row.chance)
+            detectable = value_in_words(metric, (row.high - row.low) / 2 * DETECTABLE / HALF)
+            numbers.append(text + (")" if row.low > row.chance else f", detectable: {detectable} above)"))
+        not_above = [by_name[row.metric].title for row in rows.itertuples() if not row.low > row.chance]
         below = (rows["high"] < rows["chance"]).any()
         of_one = Verdict.OPPOSITE_SEEN_ONCE if below else Verdict.NOT_SEEN if not_above else Verdict.SEEN_ONCE
         yield Finding(

@@ -23,8 +23,12 @@ def matrix(scores: Scores) -> Figure:
     models, arms = (list(dict.fromkeys(outcomes[column])) for column in ("model", "arm"))
     panels = list(outcomes.groupby(["benchmark", "unit", "higher_is_better"], sort=False))
     tallest = max(part["metric"].nunique() for _, part in panels)
-    size = (1.6 + 0.72 * len(arms)) * len(panels), (1.3 + 0.24 * tallest) * len(models)
-    figure, axes = plt.subplots(len(models), len(panels), figsize=size, squeeze=False, layout="constrained")
+    # Beside the cells, room for the longest label.
+    widths = [0.6 + 0.065 * part["title"].str.len().max() + 0.72 * len(arms) for _, part in panels]
+    size = sum(widths), (1.3 + 0.24 * tallest) * len(models)
+    figure, axes = plt.subplots(
+        len(models), len(panels), figsize=size, squeeze=False, width_ratios=widths, layout="constrained"
+    )
     for ((benchmark, unit, higher), part), column in zip(panels, axes.T, strict=True):
         coloured = part[(part["seen"] != "") & ~part["administered"].isin([False])]
         # The difference that has the full colour, in the panels of all models alike.

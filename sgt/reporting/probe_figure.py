@@ -11,6 +11,7 @@ from sgt.reporting.probes import probe_rows
 from sgt.study.load import LoadedStudy
 
 PANELS_PER_ROW = 4
+LOWEST = -0.2
 
 
 def probes_figure(study: LoadedStudy, colours: Mapping[str, str]) -> Figure:
@@ -50,12 +51,9 @@ def _draw(axis: plt.Axes, panel: pd.DataFrame, colours: Mapping[str, str]) -> No
             at, values, yerr=[values - low, high - values], fmt="o-", ms=2.5, lw=0.9, color=colours.get(arm), label=arm
         )
     controls = panel.groupby("layer", sort=False)["control"].agg(["min", "max"])
-    # What little R² below zero a control has says nothing, and would flatten the rest.
-    lowest = max(panel["low"].min(), -0.2)
-    axis.fill_between(
-        places, controls["min"].clip(lower=lowest), controls["max"].clip(lower=lowest), color="#dddddd", label="control"
-    )
-    axis.set_ylim(bottom=min(lowest, controls["min"].min()) if lowest > -0.2 else -0.2)
+    axis.fill_between(places, controls["min"], controls["max"], color="#dddddd", label="control")
+    # How far below zero an R² is says nothing, and would flatten the rest.
+    axis.set_ylim(bottom=max(min(panel["low"].min(), controls["min"].min()), LOWEST) - 0.02)
     names = [layer.replace("vision.", "v").replace("decoder.", "d").replace("connector", "c") for layer in layers]
     shown = max(1, len(layers) // 14)
     axis.set_xticks(places[::shown], names[::shown], fontsize=7)

@@ -4,70 +4,139 @@ import base64
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import jinja2
-import pandas as pd
 import yaml
+from PIL import Image
 
 from sgt.atomic import write_text
+from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
+from sgt.reporting.by_model import gains_csv, heat_map, model_tables
+from sgt.reporting.changes import changes, may_be_shown
 from sgt.reporting.contents import CAPTIONS, figures_of
 from sgt.reporting.environments import environments
+from sgt.reporting.explanations import explanation
 from sgt.reporting.findings import findings, headline
+from sgt.reporting.opening import answers, badge, key_figure
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
+from sgt.reporting.references import bibtex, names_in
+from sgt.reporting.release import costs, licences, obstacles
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
-from sgt.reporting.tables import note, pivot, tables_of, treatment_note, treatment_pivot
+from sgt.reporting.tables import interval_note, treatment_note, treatment_pivot
 from sgt.reporting.treatments import summary, treatment_rows
 from sgt.reporting.verdicts import MEANING
 from sgt.revision import code_revision
-from sgt.study.load import LoadedStudy
+from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import read_run
 
 log = logging.getLogger("sgt")
 
-# The figures of the report's first two parts; its third has the others.
-OF_TREATMENT, OF_GAINS = ("treatment", "samples"), ("gains", "outcomes")
+# The figures of these parts of the report; its analysis has the others.
+OF_TREATMENT, OF_GAINS, OF_PROXIES = ("treatment", "samples"), ("gains", "outcomes"), ("proxies",)
+# Pixels of a page per inch, by the definition of CSS.
+CSS_DPI = 96
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_report(study: LoadedStudy) -> None:
-    """Write ``report/index.html``.
+    """Write ``report/index.html``: the page, with its style, script, figures and images in it.
 
     Raises:
-        SgtError: a score or a figure is missing.
+        SgtError: a score or a figure is missing, or predictions are not those that were scored.
     """
     scores = Scores(study)
-    found, used, figures = findings(scores), environments(scores), _figures(study)
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    page = environment.get_template("report.html.j2").render(
-        study=study.study,
-        study_file=study.path,
-        study_text=study.path.read_text(encoding="utf-8"),
-        compared=ARM_WITHOUT_PROXY in study.study.arms,
-        learned=list(summary(study, scores.treatments)),
-        treatment=_treatment(scores),
-        treatment_note=treatment_note(scores),
-        findings=found,
-        meaning={each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
-        tables={name: _html(scores, cells) for name, cells in tables_of(scores).items()},
-        note=note(scores).replace("`", ""),
-        of_treatment=[figures[name] for name in OF_TREATMENT if name in figures],
-        of_gains=[figures[name] for name in OF_GAINS if name in figures],
-        other_figures=[each for name, each in figures.items() if name not in OF_TREATMENT + OF_GAINS],
-        runs=[_evidence(study, run) for run in study.runs],
-        benchmarks=_evaluations(scores),
-        chance=_chance(scores),
-        protocols=_protocols(scores),
-        protocols_note=protocols_note(),
-        environments=used,
-        stages=stage_times(study.results / "benchmarks").to_dict("records"),
-        code=code_revision(),
-    )
+    parts = {**_page(scores), **_results(scores), **_evidence(scores)}
+    page = environment.get_template("report.html.j2").render(**parts, contents=_contents(parts))
     write_text(report_file(study), page)
     for line in ending(scores):
         log.info("%s", line)
+
+
+def _page(scores: Scores) -> dict[str, Any]:
+    """What the page is about, how it looks, and its figures."""
+    study, figures = scores.study, _figures(scores.study)
+    if "generation" in figures:
+        figures["generation"]["caption"] += _explained(scores)
+    placed = {*OF_TREATMENT, *OF_GAINS, *OF_PROXIES}
+    return {
+        "style": (TEMPLATES / "report.css").read_text(encoding="utf-8"),
+        "script": (TEMPLATES / "report.js").read_text(encoding="utf-8"),
+        "study": study.study,
+        "study_file": study.path,
+        "study_text": study.path.read_text(encoding="utf-8"),
+        "compared": ARM_WITHOUT_PROXY in study.study.arms,
+        "proxies": [_proxy(study, arm) for arm in study.proxy_arms],
+        "of_treatment": [figures[name] for name in OF_TREATMENT if name in figures],
+        "of_gains": [figures[name] for name in OF_GAINS if name in figures],
+        "of_proxies": [figures[name] for name in OF_PROXIES if name in figures],
+        "other_figures": [each for name, each in figures.items() if name not in placed],
+    }
+
+
+def _results(scores: Scores) -> dict[str, Any]:
+    """What was found and measured."""
+    found, protocols = findings(scores), protocol_rows(scores)
+    return {
+        "badge": badge(scores),
+        "answers": answers(scores),
+        "key": key_figure(scores),
+        "learned": list(summary(scores.study, scores.treatments)),
+        "treatment": treatment_pivot(treatment_rows(scores.study, scores.treatments)) if scores.treatments else None,
+        "treatment_note": treatment_note(scores),
+        "findings": found,
+        "meaning": {each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
+        "models": model_tables(scores),
+        "heat": heat_map(scores),
+        "csv": base64.b64encode(gains_csv(scores).encode()).decode(),
+        "note": interval_note(scores),
+        "chance": _chance(scores),
+        "changes": changes(scores),
+        "protocols": protocol_pivot(protocols) if len(protocols) else None,
+        "protocols_note": protocols_note(),
+    }
+
+
+def _evidence(scores: Scores) -> dict[str, Any]:
+    """Where the numbers come from, what they cost, and what may be done with them."""
+    study, code = scores.study, code_revision()
+    return {
+        "runs": [_run(study, run) for run in study.runs],
+        "benchmarks": _evaluations(scores),
+        "environments": environments(scores),
+        "costs": costs(study),
+        "stages": stage_times(study.results / "benchmarks").to_dict("records"),
+        "references": bibtex(names_in(study)),
+        "licences": licences(study),
+        "obstacles": obstacles(scores, code),
+        "code": code,
+    }
+
+
+def _contents(parts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Anchors and titles of the parts that the page has."""
+    has_changes = parts["changes"].pairs and parts["changes"].counts
+    sections = [
+        ("answers", "In short", True),
+        ("learned", "Task learned?", parts["learned"]),
+        ("findings", "Findings", True),
+        ("proxies", "Proxies", parts["proxies"]),
+        ("setup", "Set-up", True),
+        ("results", "Results by model", True),
+        ("metrics", "Every metric", True),
+        ("changes", "What changed", has_changes),
+        ("analysis", "Analysis", parts["other_figures"] or parts["protocols"] is not None),
+        ("evidence", "Evidence", True),
+        ("costs", "Costs", True),
+        ("references", "References", True),
+        ("licence", "Licence, status", True),
+    ]
+    return [(anchor, title) for anchor, title, included in sections if included]
 
 
 def report_file(study: LoadedStudy) -> Path:
@@ -83,38 +152,41 @@ def ending(scores: Scores) -> list[str]:
     return [*first, *headline(findings(scores)), f"report: {report_file(scores.study)}"]
 
 
-def _html(scores: Scores, cells: pd.DataFrame) -> str:
-    """A table whose gains are lines of their own; every text in it is ours."""
-    return pivot(scores, cells, "<b>{}</b>", "<br>").to_html(index=False, escape=False, border=0)
+def _explained(scores: Scores) -> str:
+    """What the metrics of made images are, for the caption of their figure."""
+    texts = [
+        f"{metric.title}: {text}"
+        for name, benchmark in scores.study.benchmarks.items()
+        if isinstance(benchmark, ImageBenchmark)
+        for metric in scores.metrics(name)
+        if (text := explanation(scores, name, metric))
+    ]
+    return f" {'. '.join(texts)}." if texts else ""
 
 
-def _treatment(scores: Scores) -> str:
-    """The table of treatments; empty without a proxy arm."""
-    if not scores.treatments:
-        return ""
-    people = treatment_pivot(treatment_rows(scores.study, scores.treatments))
-    return people.to_html(index=False, border=0)
+def _proxy(study: LoadedStudy, arm: str) -> dict[str, str]:
+    proxy = study.proxy(arm)
+    return {"arm": arm, "level": proxy.level, "name": study.proxy_name(arm), "prompt": proxy.prompts[0]}
 
 
-def _protocols(scores: Scores) -> str:
-    """The table of protocols; empty without a fetched benchmark."""
-    rows = protocol_rows(scores)
-    return "" if rows.empty else protocol_pivot(rows).to_html(index=False, border=0)
-
-
-def _figures(study: LoadedStudy) -> dict[str, dict[str, str]]:
+def _figures(study: LoadedStudy) -> dict[str, dict[str, Any]]:
     figures = {}
-    for name in [*figures_of(study), "proxies"]:
+    # The sheet of scenes shows those of a benchmark.
+    hidden = {"scenes"} if study.sampling_benchmark and not may_be_shown(study.sampling_benchmark) else set()
+    for name in [name for name in (*figures_of(study), "proxies") if name not in hidden]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
             data = base64.b64encode(path.read_bytes()).decode()
-            figures[name] = {"name": name, "caption": CAPTIONS[name], "data": data}
+            with Image.open(path) as image:
+                # Plots record their resolution; sheets of images, which do not, are shown pixel by pixel.
+                width = round(image.width * CSS_DPI / image.info.get("dpi", (CSS_DPI,))[0])
+            figures[name] = {"name": name, "caption": CAPTIONS[name], "data": data, "width": width}
         elif name != "proxies":
             raise SgtError(path, "no such figure", f"run `sgt figures {study.path}`")
     return figures
 
 
-def _evidence(study: LoadedStudy, run) -> dict:
+def _run(study: LoadedStudy, run: Run) -> dict:
     record = read_run(study, run)
     seconds = record.get("seconds")
     return {**record, "seconds": "" if seconds is None else f"{seconds:.0f}"}

@@ -25,6 +25,15 @@ from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
 
+ONE_SEED = "With one seed, what another training would have changed is not in it."
+
+
+def interval_note(scores: Scores) -> str:
+    """What intervals are over."""
+    once = len(scores.study.study.seeds) == 1
+    text = f"Intervals are 95%, over {scores.clusters if once else f'training seeds and {scores.clusters}'}."
+    return f"{text} {ONE_SEED}" if once else text
+
 
 def note(scores: Scores) -> str:
     """What stands below a study's tables."""
@@ -34,7 +43,7 @@ def note(scores: Scores) -> str:
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
         text += " and the arm learned its task" if scores.treatments else ""
-    return f"{text}. With one seed, what another training would have changed is not in it." if once else f"{text}."
+    return f"{text}. {ONE_SEED}" if once else f"{text}."
 
 
 def treatment_note(scores: Scores) -> str:

@@ -5,7 +5,6 @@ from enum import StrEnum
 import numpy as np
 
 from sgt.evaluation.statistics import Difference
-from sgt.reporting.scores import interval
 
 
 class Verdict(StrEnum):
@@ -53,11 +52,3 @@ def verdict(*needed: Difference) -> Verdict:
         case 0:
             return Verdict.NOT_SEEN
     return Verdict.OPPOSITE_SEEN_ONCE if once else Verdict.CONTRADICTED
-
-
-def in_words(estimate: Difference) -> str:
-    """The difference with its interval, and the smallest that would have been seen if this one was not."""
-    text = interval(estimate.value, estimate.low, estimate.high, sign="+")
-    if direction(estimate) or np.isnan(estimate.low):
-        return text
-    return f"{text} (detectable: {estimate.detectable:.3f})"

@@ -35,10 +35,10 @@ PREDICTION_SCHEMA = 2
 SCORE_SCHEMA = 4
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
-# Raise it when the contents of evidence.json change.
-EVIDENCE_SCHEMA = 1
 # Raise it when what the record of every analysis has changes; an analysis's own version says what it computes.
 ANALYSIS_SCHEMA = 1
+# Raise it when the contents of evidence.json change.
+EVIDENCE_SCHEMA = 1
 
 
 def run_identity(study: LoadedStudy, run: Run) -> Identity:

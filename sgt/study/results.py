@@ -45,7 +45,7 @@ log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"
 SOURCES = "sources.json"
 PAGES = ("tables", "figures", "report")
-EVIDENCE = "evidence.json"
+EVIDENCE_FILE = "evidence.json"
 
 
 class StaleInput(Exception):
@@ -133,7 +133,8 @@ class Results:
         yield [self.screening(name) for name in study.screened_datasets]
         yield [result for arm in study.proxy_arms for result in self.targets(arm)]
         yield [self.run(run) for run in study.runs]
-        yield [self.run(run) for run in study.transplant_runs]
+        if study.transplant_runs:
+            yield [self.run(run) for run in study.transplant_runs]
         treatments = [self.treatment(run) for run in study.proxy_runs]
         yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
         yield [self.score(*each) for each in pairs]
@@ -156,7 +157,7 @@ class Results:
     @cached_property
     def evidenced(self) -> list[Result]:
         """What decides evidence. Data and targets may be gone: what was made from them has their hashes."""
-        runs, benchmarks = self.study.runs, self.study.benchmarks.values()
+        runs, benchmarks = self.study.evaluated_runs, self.study.benchmarks.values()
         predictions = [self.prediction(run, benchmark) for run in runs for benchmark in benchmarks]
         return [*(self.run(run) for run in runs), *predictions, *self.reported]
 
@@ -282,7 +283,7 @@ class Results:
 
     def evidence(self) -> Result:
         """What leads from each cell of the tables to its data."""
-        path = self.study.results / EVIDENCE
+        path = self.study.results / EVIDENCE_FILE
 
         def wanted() -> Identity:
             self._require(*self.evidenced)

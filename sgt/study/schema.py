@@ -1,10 +1,13 @@
 """A study file with its proxies: the fields of :class:`sgt.config.study.Study`, and each proxy's own options."""
 
 import json
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import models_json_schema
 
+from sgt.config.analyses import ANALYSES, ANALYSIS_OPTIONS
 from sgt.config.fields import Name
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, NO_PROXY, Study
 from sgt.proxies import PROXIES, options_type
@@ -45,4 +48,8 @@ class StudyFile(Study):
 def study_schema() -> str:
     """The JSON schema of a study file, as text; nothing reads it when a study runs."""
     schema = StudyFile.model_json_schema()
+    import_module(ANALYSES)
+    kinds, found = models_json_schema([(kind, "validation") for kind in ANALYSIS_OPTIONS.values()])
+    schema["$defs"] |= found["$defs"]
+    schema["properties"]["analyses"]["items"] = {"anyOf": list(kinds.values())}
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=2) + "\n"

@@ -17,7 +17,7 @@ from sgt.progress import Progress
 from sgt.study.base_weights import DATA, md5_of, model_files
 from sgt.study.identity import EVIDENCE_SCHEMA, base_files, is_checkpoint_file
 from sgt.study.load import LoadedStudy
-from sgt.study.results import EVIDENCE, Result, Results, StaleInput
+from sgt.study.results import EVIDENCE_FILE, Result, Results, StaleInput
 
 
 @dataclass
@@ -126,7 +126,7 @@ def _fetched(study: LoadedStudy) -> Iterator[tuple[Path, str, Path]]:
 
 def _evidenced(study: LoadedStudy) -> Iterator[tuple[Path, str, Path]]:
     """What ``evidence.json`` has hashes of besides: records, which have none of their own bytes, and base weights."""
-    path = study.results / EVIDENCE
+    path = study.results / EVIDENCE_FILE
     try:
         evidence = read_record(path)
     except (FileNotFoundError, SgtError):

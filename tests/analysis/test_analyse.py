@@ -1,5 +1,6 @@
 """Analyses as results: found by name, refused early, recorded with what decided them, and current or not."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from sgt.identity import read_record
 from sgt.models.interface import Request
 from sgt.study.load import load_study
 from sgt.study.results import MISSING, Results
+from sgt.study.schema import study_schema
 from tests.conftest import sgt, write_study
 
 
@@ -69,6 +71,14 @@ def test_an_analysis_is_a_result_with_an_identity(study):
     assert Results(other).analysis(run, "lengths").fault() == "options.factor was 1 and is 2"
     renamed = with_analyses({**entry, "name": "twice"}, entry)
     assert [Results(renamed).analysis(run, name).fault() for name in ("twice", "lengths")] == [MISSING, None]
+
+
+def test_the_schema_of_study_files_has_the_fields_of_every_analysis():
+    schema = json.loads(study_schema())
+    kinds = [each["$ref"].rsplit("/", 1)[1] for each in schema["properties"]["analyses"]["items"]["anyOf"]]
+    properties = [schema["$defs"][kind]["properties"] for kind in kinds]
+    fields = {each["analysis"]["const"]: each for each in properties}
+    assert {"dataset", "factor"} <= fields["lengths"].keys() and {"dataset", "shuffles"} <= fields["probe"].keys()
 
 
 def test_analyses_that_cannot_be_made_are_refused(study):

@@ -96,6 +96,8 @@ class Rewritten:
         files = [{"json": json.dumps(record).encode()} for record in records]
         samples = [dataset[index] for index in range(len(records))]
         self.samples = [replace(each, files=each.files | of) for each, of in zip(samples, files, strict=True)]
+        # Of a text without an image.
+        self.samples.append(replace(self.samples[0], files=files[0]))
 
     def __len__(self):
         return len(self.samples)
@@ -105,7 +107,7 @@ class Rewritten:
 
 
 @pytest.mark.parametrize("model", ["bagel"], indirect=True)
-def test_samples_without_question_or_caption_are_left_out(model):
+def test_samples_without_image_question_or_caption_are_left_out(model):
     turns = [{"from": "human", "value": "<image>\nwhat is it ?"}, {"from": "gpt", "value": "a cube"}]
     records = [{"conversations": turns}, {"caption": "a red ball"}, {}]
     dataset = Rewritten(open_dataset(Path("results/shards/test")).first(3), records)

@@ -8,6 +8,8 @@ import pytest
 import yaml
 from PIL import Image
 
+from sgt.atomic import sha256
+from sgt.evaluation.predictions import read_predictions, write_predictions
 from sgt.evaluation.score import Scored, score_predictions
 from sgt.evaluation.statistics import Estimate
 from sgt.evaluation.task import Row
@@ -66,6 +68,40 @@ def write_score(path: Path, scored: Scored, run: str) -> None:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(score))
+
+
+SCENES = 8
+
+
+def write_answers(study, run, skill: float) -> None:
+    """Predictions of made-up replies to real questions, right with a probability, and their scores."""
+    benchmark = study.benchmark("qa")
+    task, rng = ToyworldQA(benchmark), np.random.default_rng([*run.arm.encode(), run.seed])
+    samples = task.open(study.rows_dirs(benchmark))
+    rows = list(task.rows(samples[place] for place in range(len(samples))))
+    replies = []
+    for row in rows:
+        right = rng.random() < skill
+        text = row.answer if right else next(option for option in row.options if option != row.answer)
+        replies.append(RatedReply(text, 1, "stop", [Likelihood(-0.2 if right else -2.0, 1, -0.1)]))
+    path = study.prediction_dir(run, "qa") / "predictions.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_predictions(path, rows, replies)
+    score_file = study.score_file(run, "qa")
+    write_score(score_file, score_predictions(task, read_predictions(path)), run.id)
+    score = json.loads(score_file.read_text())
+    score["hashes"]["predictions"] = sha256(path)
+    score_file.write_text(json.dumps(score))
+
+
+@pytest.fixture
+def answered(study_with):
+    """A study whose made-up replies are to real questions about real scenes, so that what changed can be shown."""
+    study = study_with({"base": 0.7, "sft": 0.6, "segmentation": 0.8, "edge": 0.4}, 1)
+    sgt("toyworld", study.dataset_dir("test"), "--split", "test", "--scenes", SCENES, "--workers", 1)
+    for run, skill in zip(study.runs, (0.7, 0.6, 0.8, 0.4), strict=True):
+        write_answers(study, run, skill)
+    return study
 
 
 def write_check(path: Path, use: float, made: float = 0.6) -> None:

@@ -1,11 +1,13 @@
 """What is said of the claims: help is above the control, one seed decides nothing, what is missing is not tested."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from sgt.reporting.findings import findings, headline
+from sgt.reporting.opening import answers
 from sgt.reporting.scores import Scores
 from tests.conftest import sgt
 from tests.reporting.conftest import ARMS, KINDS, published, write_scores
@@ -25,7 +27,7 @@ def test_several_seeds_support_what_one_has_only_seen(study_with):
         assert "above the control: segmentation; not seen to differ from the control: edge" in found[LEVELS].found
         assert found["micro: segmentation helps perception more than reasoning"].verdict == verdict
         (reasoning,) = [each for claim, each in found.items() if "reasoning on average" in claim]
-        assert reasoning.verdict == "not seen" and "(detectable: 0." in reasoning.numbers
+        assert reasoning.verdict == "not seen" and re.search(r"\(detectable: \d+\.\d pp\)", reasoning.numbers)
 
 
 def test_seeds_that_disagree_support_nothing(study_with):
@@ -49,6 +51,28 @@ def test_less_harm_is_not_help(seeds, verdict, study_with):
     text = published(study)
     assert f">{verdict}<" in text and least in text
     assert seeds > 1 or ">supported<" not in text
+
+
+@pytest.mark.parametrize(("seeds", "verdict"), [(1, "seen with one seed"), (3, "supported")])
+def test_what_is_above_the_control_and_below_the_base_is_called_less_harm(seeds, verdict, study_with):
+    study = study_with({"base": 0.97, "sft": 0.4, "segmentation": 0.8, "edge": 0.6}, seeds, shared=0.8)
+    scores = Scores(study)
+    found = {finding.claim: finding for finding in findings(scores)}
+    for claim in (
+        "micro: the proxies hurt perception less than sft does on average",
+        "micro: high-level proxies hurt perception less than low-level ones",
+        "micro: segmentation limits what training took from perception more than from reasoning",
+    ):
+        assert found[claim].verdict == verdict and "less harm, not help" in found[claim].found
+    assert not any("help" in claim and "perception" in claim for claim in found)
+    # The gains of both that are compared.
+    levels = found["micro: high-level proxies hurt perception less than low-level ones"].numbers
+    assert re.match(r"segmentation less sft: \+.* pp.*; less edge: \+.* pp.*; edge less sft: \+.* pp", levels)
+    *_, sentence = (answer.sentence for answer in answers(scores))
+    assert sentence.startswith(
+        "No, in none of 4 comparisons with the control sft; above the control but below the base"
+    )
+    assert "less harm and no help: all 2 arms in perception (+" in sentence
 
 
 @pytest.mark.parametrize(
@@ -111,7 +135,7 @@ def test_findings_say_what_the_numbers_say(scored):
             write_scores(scored.score_file(run, "qa"), run.arm, run.seed, skill)
     (base,) = [finding for finding in findings(Scores(scored)) if finding.about == "base"]
     assert (base.verdict, base.found) == ("not seen", "not above chance: left right")
-    assert "left right 0." in base.numbers and "chance 0.500, detectable: 0." in base.numbers
+    assert re.search(r"left right \d\d\.\d% \[.*?\] \(chance 50\.0%, detectable: \d+\.\d% above\)", base.numbers)
 
 
 def test_a_missing_value_is_not_tested_and_shown_as_missing(study_with):

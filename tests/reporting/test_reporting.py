@@ -1,7 +1,6 @@
 """From scores to tables, figures and the report: right numbers, evidence in every cell, nothing from outside."""
 
 import csv
-import html.parser
 import json
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from sgt.errors import SgtError
 from sgt.evaluation.score import score_predictions
 from sgt.evaluation.statistics import paired_difference
 from sgt.evaluation.task import Row
+from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.identity import SEAL, write_record
 from sgt.models.requests import Likelihood, RatedReply
@@ -28,6 +28,7 @@ from sgt.study.load import load_study
 from sgt.study.results import SOURCES
 from tests.conftest import sgt, write_study
 from tests.reporting.conftest import ARMS, GROUPS, IMAGES, KINDS, published, write_score, write_scores
+from tests.reporting.page import Page
 
 
 def test_gains_are_paired_differences_over_seeds_and_items(scored):
@@ -68,7 +69,7 @@ def test_any_valid_study_has_tables_figures_and_a_report(arms, seeds, figures, s
     caplog.set_level("INFO", "sgt")
     text = published(study)
     assert {path.stem for path in Path("results/figures").glob("*.png")} - {"scenes"} == figures
-    assert set(re.findall(r'<img alt="(\w+)"', text)) == figures
+    assert set(re.findall(r'id="figure-(\w+)"', text)) - {"key"} == figures
     assert {path.name for path in Path("results/tables").iterdir()} == {*table_files(study), SOURCES}
     assert ("Gains are differences" in text) == ("sft" in arms)
     assert caplog.messages[-1] == "report: results/report/index.html"
@@ -139,23 +140,7 @@ def test_scores_that_are_missing_or_of_other_data_are_refused_with_the_command(s
     fails(str(path), f"no such score file; run `{command}`")
 
 
-class Page(html.parser.HTMLParser):
-    """Collects tags left open, and where links point."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open, self.sources = [], []
-
-    def handle_starttag(self, tag, attributes):
-        self.sources += [value for name, value in attributes if name in ("src", "href")]
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
-def test_a_study_from_its_runs_to_its_report(study):
+def test_a_study_from_its_runs_to_its_report(study, monkeypatch):
     write_study(Path(), arms=["base", "sft", "segmentation", "inpainting"])
     loaded = load_study(study)
     for run in loaded.runs:
@@ -197,12 +182,10 @@ def test_a_study_from_its_runs_to_its_report(study):
     assert figures["samples"].size == (6 + 6 * 102, 46 + 6 * 102)
     assert figures["scenes"].size == (6 + 5 * 102, 26 + 6 * 102)
     text = Path("results/report/index.html").read_text()
-    page = Page()
-    page.feed(text)
-    assert not page.open
-    assert len(page.sources) == len(drawn) and all(
-        source.startswith("data:image/png;base64,") for source in page.sources
-    )
+    page = Page(text)
+    assert {name.removeprefix("figure-") for name in page.ids if name.startswith("figure-")} == {"key", *drawn}
+    # Every number of the heat map is a metric of the task, and is explained.
+    assert text.count("<summary>what it is</summary>") == len({(row["benchmark"], row["metric"]) for row in rows})
     for run in loaded.runs:
         assert f"sgt train {study} --model micro --arm {run.arm} --seed 0" in text
     # Six steps teach no proxy.
@@ -217,11 +200,14 @@ def test_a_study_from_its_runs_to_its_report(study):
     other = {"python": "3.11.99", "packages": "f" * 64, "elsewhere": "numpy 1.24.0"}
     assert score.pop(SEAL)
     write_record(path, {**score, "environment": {**score["environment"], "predict": other}})
+    monkeypatch.setattr(ToyworldGen, "redistributable", False, raising=False)
     sgt("report", study)
     text = Path("results/report/index.html").read_text()
+    assert 'id="figure-generation"' in text and 'id="figure-scenes"' not in text
     assert "different software" in text
     assert re.search(
-        r"<td>3\.11\.99</td><td><code>f{16}</code>, but from elsewhere numpy 1\.24\.0</td><td>1 prediction</td>", text
+        r">3\.11\.99</th><td.*?><code>f{16}</code>, but from elsewhere numpy 1\.24\.0</td><td.*?>1 prediction</td>",
+        text,
     )
     made = [path for page in ("tables", "figures") for path in Path("results", page).iterdir() if path.name != SOURCES]
     again = {path: path.read_bytes() for path in made}

@@ -18,7 +18,7 @@ def analysed(prepared, tmp_path_factory):
     write_study(folder, arms=["base"], analyses=[{"analysis": "probe", "dataset": "test"}])
     shutil.copytree(prepared / "base", folder / "base")
     assert planned(folder)["analyse"] == 1
-    snakemake(folder, PROBES)
+    snakemake(folder, "--", PROBES)
     return folder
 
 

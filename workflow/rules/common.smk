@@ -20,7 +20,7 @@ from sgt.reporting.contents import figures_of, table_files
 from sgt.study.commands import render_choices
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.ownership import claim_results
-from sgt.study.results import EVIDENCE, PAGES, SOURCES
+from sgt.study.results import EVIDENCE_FILE, PAGES, SOURCES
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.study.reconcile import reconcile
 
@@ -49,8 +49,8 @@ def reconciled() -> dict[Path, str]:
 
 def remove_stale_pages() -> None:
     """Remove tables, figures, report and evidence, if they do not follow from the results of the study as it is."""
-    if RESULTS / EVIDENCE in OUTDATED:
-        (RESULTS / EVIDENCE).unlink(missing_ok=True)
+    if RESULTS / EVIDENCE_FILE in OUTDATED:
+        (RESULTS / EVIDENCE_FILE).unlink(missing_ok=True)
     for page in PAGES:
         if RESULTS / page / SOURCES in OUTDATED:
             for path in (RESULTS / page).glob("*"):

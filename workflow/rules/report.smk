@@ -65,9 +65,9 @@ rule evidence:
         records(),
         scores(),
         treatments(),
-        unless_current(RESULTS / EVIDENCE),
+        unless_current(RESULTS / EVIDENCE_FILE),
     output:
-        RESULTS / EVIDENCE,
+        RESULTS / EVIDENCE_FILE,
     log:
         LOGS / "evidence.log",
     benchmark:

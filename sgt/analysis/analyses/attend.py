@@ -57,7 +57,7 @@ class Attend(Analysis):
         """See :meth:`Analysis.measure`: ``answering`` and ``generating``, each with keys and shares.
 
         Raises:
-            SgtError: no sample has a question or a caption.
+            SgtError: no sample has an image with a question or a caption.
         """
         from sgt.analysis.attention import while_answering, while_generating
 
@@ -69,5 +69,5 @@ class Attend(Analysis):
         found = {name: each for name, each in found.items() if each["key"]}
         if not found:
             where = f"dataset {self.options.dataset}"
-            raise SgtError(where, "no sample has a question or a caption", "name another in analyses")
+            raise SgtError(where, "no sample has an image with a question or a caption", "name another in analyses")
         return found

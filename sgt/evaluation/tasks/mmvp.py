@@ -6,10 +6,10 @@ the corrected ones, whichever of them a copy has.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 from pydantic import AliasChoices, Field, field_validator
@@ -148,6 +148,10 @@ class Mmvp(FetchedTask):
         download: Name = "mmvp"
 
     name = "mmvp"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "corrected": "share of questions whose reply is right, under labels with two swapped pairs corrected",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

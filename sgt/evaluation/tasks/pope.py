@@ -4,9 +4,9 @@ Random, popular and adversarial ask six questions each about the same 500 images
 things that are there, and share most of those questions. Images are the unit of resampling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 
@@ -65,6 +65,12 @@ class Pope(FetchedTask):
         download: Name = "pope"
 
     name = "pope"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "twice_true_yes": "F1 of the answer yes, to whether a thing is in the image",
+        "said_yes": "share of replies that are read as yes; half of the questions' answers are yes",
+        "split": "split (which absent things are asked about)",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

@@ -1,7 +1,7 @@
 """Captions of toyworld scenes as prompts: are the things that the prompt names there, in that colour and place?"""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from PIL import Image
 
@@ -52,6 +52,15 @@ class ToyworldGen(Task[Image.Image]):
             return dataset.size
 
     name = "toyworld-gen"
+    explanations: ClassVar[Mapping[str, str]] = {
+        "colour": "share of the things named in a prompt for which the image has a thing of that colour",
+        "object": "share of the named things that are there in that colour and shape",
+        "place": "share of the named things that are there in that colour, in the column and row of the prompt",
+        "all": "share of the images that have every named thing in its colour, shape and place",
+        "count": "share of the images with as many things as are named",
+        "score": "mean of three shares of the things named in a prompt: there in that colour, in colour and shape, and "
+        "in colour and place",
+    }
 
     def __init__(self, options: ImageBenchmark) -> None:
         super().__init__(options)

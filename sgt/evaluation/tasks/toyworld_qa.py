@@ -7,7 +7,7 @@ count, their twin, and are also scored over those whose twin is answered right.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -62,6 +62,11 @@ class ToyworldQA(Task[RatedReply]):
 
     options: Options
     name = "toyworld-qa"
+    explanations: ClassVar[Mapping[str, str]] = {
+        "accuracy": "share of questions whose whole reply is the right answer",
+        "logprob": "mean log-probability, in nats, of the right answer as the whole reply; 0 is certainty",
+        "count_is_right": "the count that the question reasons about was answered right",
+    }
     chance_definition = "what the best constant answer to each form of question would get, without the image"
 
     def rows(self, samples: Iterable[Sample]) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from rocrate.rocrate import ROCrate
 
 from sgt.reporting.evidence.schema import Cell, Code, Evidence, Work
 from sgt.study.load import LoadedStudy
-from sgt.study.results import EVIDENCE
+from sgt.study.results import EVIDENCE_FILE
 
 VERSION = "1.1"
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -46,10 +46,12 @@ class _Crate:
             ContextEntity(crate, PROFILE, {"@type": "CreativeWork", "name": "Process Run Crate", "version": "0.5"})
         )
         crate.name, crate.description = f"sgt: study {name}", f"Results of study {name}, with the evidence of each cell"
-        crate.datePublished = datetime.fromtimestamp((self.root / EVIDENCE).stat().st_mtime, UTC).date().isoformat()
+        crate.datePublished = (
+            datetime.fromtimestamp((self.root / EVIDENCE_FILE).stat().st_mtime, UTC).date().isoformat()
+        )
         licences = sorted({dataset.licence for dataset in evidence.datasets.values() if dataset.licence})
         crate.license = f"of the data: {', '.join(licences) or 'not known'}"
-        self.file(str(self.root / EVIDENCE))
+        self.file(str(self.root / EVIDENCE_FILE))
         config, bases = self.files(evidence.study.files), {}
         for model, base in evidence.bases.items():
             bases[model] = self.files(base.files)

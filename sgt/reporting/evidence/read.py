@@ -8,7 +8,7 @@ from sgt.errors import SgtError
 from sgt.identity import read_record
 from sgt.reporting.evidence.schema import Cell, Evidence
 from sgt.study.load import LoadedStudy
-from sgt.study.results import EVIDENCE
+from sgt.study.results import EVIDENCE_FILE
 
 TABLES = ("main", "all")
 
@@ -19,7 +19,7 @@ def read_evidence(study: LoadedStudy) -> Evidence:
     Raises:
         SgtError: there is none, or it is damaged, was edited, or is of another version.
     """
-    path, remedy = study.results / EVIDENCE, f"run `sgt evidence {study.path}`"
+    path, remedy = study.results / EVIDENCE_FILE, f"run `sgt evidence {study.path}`"
     try:
         return Evidence.model_validate_json(json.dumps(read_record(path)), strict=True)
     except FileNotFoundError:

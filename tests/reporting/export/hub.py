@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
 from tests.data.fetch.hub import Server
-from tests.reporting.release import xet
+from tests.reporting.export import xet
 
 TOKEN = "hf_secret0123456789"
 LARGE = 5000

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from sgt.evaluation.treatment import MIN_USE, Treatment
 from sgt.identity import read_record
-from sgt.reporting.release.layout import EXPLORATORY, NOT_ADMINISTERED, REPLICATED
+from sgt.reporting.export.layout import EXPLORATORY, NOT_ADMINISTERED, REPLICATED
 from sgt.reporting.scores import interval
 from sgt.reporting.treatments import Treatments, summary
 from sgt.study.load import LoadedStudy, Run

@@ -12,11 +12,11 @@ from sgt.evaluation.treatment import Treatment
 from sgt.identity import read_record
 from sgt.models.interface import Sampling
 from sgt.models.rules import rules_of
+from sgt.reporting.export.layout import LICENCES
+from sgt.reporting.export.measured import Measured
+from sgt.reporting.export.origins import BASE, MEASURED_ON, OWN, Origin, licence_of
+from sgt.reporting.export.status import run_status, status_of
 from sgt.reporting.references import bibtex
-from sgt.reporting.release.layout import LICENCES
-from sgt.reporting.release.measured import Measured
-from sgt.reporting.release.origins import BASE, MEASURED_ON, OWN, Origin, licence_of
-from sgt.reporting.release.status import run_status, status_of
 from sgt.reporting.scores import interval
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import read_run

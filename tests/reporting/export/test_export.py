@@ -13,9 +13,9 @@ from huggingface_hub import ModelCard
 
 from sgt.atomic import sha256
 from sgt.commands.main import main
-from sgt.identity import read_record
+from sgt.identity import read_record, write_record
 from tests.conftest import sgt
-from tests.reporting.release.conftest import STUDY, give_use, words
+from tests.reporting.export.conftest import STUDY, give_use, words
 
 FAMILIES = ("bagel", "omnigen2")
 WEIGHTS = {
@@ -129,8 +129,8 @@ def test_the_same_run_is_exported_to_the_same_bytes(release):
 def test_cells_of_the_run_are_taken_from_the_evidence_of_the_study(trained_study):
     trained_study()
     runs = ("micro/sft/seed0", "micro/segmentation/seed0")
-    cells = [{"table": "main", "runs": [{"id": run, "value": 1}]} for run in runs]
-    Path("results/evidence.json").write_text(json.dumps({"cells": cells}))
+    cells = [{"row": run, "runs": [run], "control": {"runs": [runs[0]]}} for run in runs]
+    write_record(Path("results/evidence.json"), {"cells": cells})
     sgt("export", *words("bagel"), "--out", "release", "--anyway")
     assert json.loads(Path("release/evidence/cells.json").read_text()) == cells[1:]
 

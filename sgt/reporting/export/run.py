@@ -1,30 +1,26 @@
 """A run as a folder in the layout of a model hub: weights, card, licences, evidence and references."""
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 from sgt.atomic import atomic_dir, copy_file, sha256, write_json, write_text
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.evaluation.treatment import Treatment, read_treatment
-from sgt.identity import write_record
-from sgt.json_files import json_fields
+from sgt.identity import read_record, write_record
 from sgt.models.released import write_model_file
+from sgt.reporting.export.card import card, licences_text, release_name
+from sgt.reporting.export.layout import CARD, EVIDENCE, LICENCES, REFERENCES, RELEASE
+from sgt.reporting.export.measured import measured
+from sgt.reporting.export.origins import licence_of, origins_of
+from sgt.reporting.export.status import status_of
 from sgt.reporting.references import bibtex
-from sgt.reporting.release.card import card, licences_text, release_name
-from sgt.reporting.release.layout import CARD, EVIDENCE, LICENCES, REFERENCES, RELEASE
-from sgt.reporting.release.measured import measured
-from sgt.reporting.release.origins import licence_of, origins_of
-from sgt.reporting.release.status import status_of
 from sgt.study.identity import is_checkpoint_file
 from sgt.study.load import LoadedStudy, Run
-from sgt.study.record import checkpoint_of, run_record
-from sgt.study.results import Results, require_current
+from sgt.study.record import FINAL, checkpoint_of, run_record
+from sgt.study.results import EVIDENCE_FILE, Results, require_current
 
 log = logging.getLogger("sgt")
-# Of a whole study, cell by cell, if it was collected.
-EVIDENCE_FILE = "evidence.json"
 
 
 def export_run(study: LoadedStudy, run: Run, folder: Path, anyway: bool = False) -> None:
@@ -85,17 +81,18 @@ def _copy_weights(study: LoadedStudy, run: Run, folder: Path) -> list[tuple[str,
     Raises:
         SgtError: a file is not as it was when the run finished.
     """
-    source = checkpoint_of(study, run)
-    recorded = {path.relative_to(source): digest for path, digest in run_record(_record(study, run))[1].items()}
-    digests = {}
+    source, final = checkpoint_of(study, run), study.run_dir(run) / FINAL
+    recorded = {path.relative_to(final): digest for path, digest in run_record(_record(study, run))[1].items()}
+    weights = []
     for path in (path for path in sorted(source.rglob("*")) if is_checkpoint_file(path)):
         name = path.relative_to(source)
         copy_file(path, folder / name)
+        digest = sha256(folder / name)
+        if recorded.get(name, digest) != digest:
+            raise SgtError(path, "changed since it was made", f"restore it, or delete {_record(study, run)}")
         if path.suffix == ".safetensors":
-            digests[name] = sha256(folder / name)
-            if recorded.get(name, digests[name]) != digests[name]:
-                raise SgtError(path, "changed since it was made", f"restore it, or delete {_record(study, run)}")
-    return [(name.as_posix(), digest) for name, digest in digests.items()]
+            weights.append((name.as_posix(), digest))
+    return weights
 
 
 def _record(study: LoadedStudy, run: Run) -> Path:
@@ -118,27 +115,14 @@ def _copy_evidence(study: LoadedStudy, run: Run, folder: Path) -> None:
         copy_file(path, folder / "config" / path.relative_to(study.path.parent))
     whole = study.results / EVIDENCE_FILE
     if whole.exists():
-        with json_fields(whole, "the evidence of a study", "make it again, or move it away") as evidence:
-            write_json(folder / "cells.json", cells_of(evidence["cells"], run))
+        cells = [cell for cell in read_record(whole)["cells"] if run.id in cell["runs"]]
+        write_json(folder / "cells.json", cells)
 
 
 def study_files(study: LoadedStudy, models: list[str]) -> list[Path]:
     """The study's own file and those of some of its models and of its benchmarks."""
     named = [study.model_file(name) for name in models] + [study.benchmark_file(name) for name in study.benchmarks]
     return [study.path, *named]
-
-
-def cells_of(cells: list[dict], run: Run) -> list[dict]:
-    """The cells of a study's evidence that a run is part of: those that have its id, in whichever field."""
-    return [cell for cell in cells if run.id in _texts(cell)]
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (dict, list)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _texts(part)
 
 
 def _write_manifest(study: LoadedStudy, run: Run, treatment: Treatment | None, folder: Path) -> None:

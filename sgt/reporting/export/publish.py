@@ -23,7 +23,7 @@ from sgt.atomic import sha256
 from sgt.data.fetch.retry import BUSY, Retry
 from sgt.errors import SgtError
 from sgt.identity import read_record
-from sgt.reporting.release.layout import CARD, NOT_ADMINISTERED, RELEASE
+from sgt.reporting.export.layout import CARD, NOT_ADMINISTERED, RELEASE
 
 log = logging.getLogger("sgt")
 Answer = TypeVar("Answer")
@@ -45,7 +45,7 @@ class Release:
     Attributes:
         folder: that it lies in.
         name: of the model.
-        status: see :func:`sgt.reporting.release.status.status_of`.
+        status: see :func:`sgt.reporting.export.status.status_of`.
         files: paths in the folder of everything that is uploaded, the card first.
     """
 

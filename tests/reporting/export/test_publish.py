@@ -8,7 +8,7 @@ from huggingface_hub import constants
 
 from sgt.commands.main import main
 from sgt.data.fetch import retry
-from tests.reporting.release.hub import LARGE, TOKEN, UploadHub
+from tests.reporting.export.hub import LARGE, TOKEN, UploadHub
 
 TO = "owner/name"
 # Of huggingface_hub's own call of httpx2.

@@ -7,15 +7,15 @@ import sgt
 from sgt.atomic import atomic_dir, copy_file, sha256, write_text
 from sgt.errors import SgtError
 from sgt.reporting.contents import CAPTIONS, figures_of, table_files
+from sgt.reporting.export.card import template
+from sgt.reporting.export.layout import EVIDENCE, REFERENCES
+from sgt.reporting.export.origins import Origin, origins_of
+from sgt.reporting.export.run import require_empty, study_files
+from sgt.reporting.export.status import study_status
 from sgt.reporting.references import bibtex, names_in
-from sgt.reporting.release.card import template
-from sgt.reporting.release.export import EVIDENCE_FILE, require_empty, study_files
-from sgt.reporting.release.layout import EVIDENCE, REFERENCES
-from sgt.reporting.release.origins import Origin, origins_of
-from sgt.reporting.release.status import study_status
 from sgt.reporting.treatments import read_treatments
 from sgt.study.load import LoadedStudy
-from sgt.study.results import Results, require_current
+from sgt.study.results import EVIDENCE_FILE, Results, require_current
 
 log = logging.getLogger("sgt")
 CITATION, SUMS = "CITATION.cff", "SHA256SUMS"
