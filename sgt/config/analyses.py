@@ -33,7 +33,7 @@ class AnalysisOptions(Strict):
     @model_validator(mode="before")
     @classmethod
     def _named_after_its_kind(cls, content: Any) -> Any:
-        return {"name": content["analysis"], **content} if isinstance(content, dict) else content
+        return {"name": content.get("analysis"), **content} if isinstance(content, dict) else content
 
     @property
     def identity(self) -> dict[str, Any]:
