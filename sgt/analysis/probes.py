@@ -25,7 +25,8 @@ def probe_layers(features: Features, shuffles: int, seed: int) -> dict[str, Any]
     parts = split_of(features.keys)
     tested = np.flatnonzero(parts == TEST)
     targets = [(target, features.objects, items) for target, items in object_targets(features, parts)]
-    targets += [(target, features.images, np.arange(len(parts))) for target in image_targets(features, parts)]
+    images = np.arange(len(features.keys))
+    targets += [(target, features.images, images) for target in image_targets(features, parts)]
     progress, found = Progress("probes", len(targets) * len(features.images)), {}
     for target, by_layer, items in targets:
         layers = {}
@@ -33,9 +34,9 @@ def probe_layers(features: Features, shuffles: int, seed: int) -> dict[str, Any]
             layers[layer] = _probed(values[items], target, parts, shuffles, seed)
             progress.add()
         # As the scores are: every question about an item, item by item.
-        images = np.repeat(target.groups[parts[target.groups] == TEST], target.labels.shape[1])
+        image_of = np.repeat(target.groups[parts[target.groups] == TEST], target.labels.shape[1])
         metric = R2 if target.numeric else ACCURACY
-        found[target.name] = {"metric": metric, "image": line(np.searchsorted(tested, images)), "layers": layers}
+        found[target.name] = {"metric": metric, "image": line(np.searchsorted(tested, image_of)), "layers": layers}
     return {
         "images": {"fitted": len(parts) - len(tested), "tested": [features.keys[image] for image in tested]},
         "left_out": features.left_out,

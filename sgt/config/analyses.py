@@ -26,14 +26,14 @@ class AnalysisOptions(Strict):
     version: ClassVar[int] = 1
 
     analysis: Name = Field(description="file of sgt/analysis/analyses, written with dashes")
-    name: Name = Field(description="of its results; that of the analysis if left out")
+    name: Name = Field("", description="of its results; that of the analysis if left out")
     dataset: Name = Field(description="dataset of the study that it reads, held out from training")
     samples: Count | None = Field(None, description="how many samples of it, from the first; all if left out")
 
     @model_validator(mode="before")
     @classmethod
     def _named_after_its_kind(cls, content: Any) -> Any:
-        return {"name": content["analysis"], **content} if isinstance(content, dict) else content
+        return {"name": content.get("analysis"), **content} if isinstance(content, dict) else content
 
     @property
     def identity(self) -> dict[str, Any]:

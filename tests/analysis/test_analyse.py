@@ -78,6 +78,7 @@ def test_the_schema_of_study_files_has_the_fields_of_every_analysis():
     kinds = [each["$ref"].rsplit("/", 1)[1] for each in schema["properties"]["analyses"]["items"]["anyOf"]]
     properties = [schema["$defs"][kind]["properties"] for kind in kinds]
     fields = {each["analysis"]["const"]: each for each in properties}
+    assert "name" not in schema["$defs"][kinds[0]]["required"]
     assert {"dataset", "factor"} <= fields["lengths"].keys() and {"dataset", "shuffles"} <= fields["probe"].keys()
 
 
