@@ -96,7 +96,7 @@ def _compared(
         nothing = Difference(np.nan, np.nan, np.nan, 0, np.nan, 0)
         difference, percent = nothing, Estimate(np.nan, np.nan, np.nan, 0)
     else:
-        difference = paired_difference(values, reference, keys.tolist())
+        difference = paired_difference(values, reference, keys)
         percent = relative_change(values, reference, keys)
     return {
         name: difference.value,
@@ -119,4 +119,4 @@ def relative_change(values: np.ndarray, reference: np.ndarray, clusters: Sequenc
     below = reference.mean()
     ratio = values.mean() / below
     influence = (values - ratio * reference) / below
-    return unbounded_mean(100 * (ratio - 1 + influence), clusters.tolist())
+    return unbounded_mean(100 * (ratio - 1 + influence), clusters)
