@@ -27,6 +27,8 @@ FILES = {
     "Downloads": "The table of downloads: config/data/downloads.yaml",
 }
 BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+# Other rooms have models of records, whose names may be the same.
+OF_FILES = ("sgt.config", "sgt.proxies", "sgt.study", "sgt.evaluation", "sgt.analysis")
 
 
 def command_line() -> str:
@@ -60,7 +62,7 @@ def fields() -> str:
 
 
 def _models() -> dict[str, type[BaseModel]]:
-    """Every pydantic model of the package, by its qualified name in its module."""
+    """Every pydantic model of the rooms that configuration files are of, by its qualified name in its module."""
     for module in pkgutil.walk_packages(sgt.__path__, "sgt."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
@@ -68,7 +70,7 @@ def _models() -> dict[str, type[BaseModel]]:
     while waiting:
         for model in waiting.pop().__subclasses__():
             waiting.append(model)
-            if model.__module__.startswith("sgt."):
+            if model.__module__.startswith(OF_FILES):
                 found[model.__qualname__] = model
     return found
 

@@ -14,7 +14,7 @@ from sgt.data.identity import fetched_files
 from sgt.errors import SgtError
 from sgt.identity import difference, read_record
 from sgt.progress import Progress
-from sgt.study.base_weights import md5_of, model_files
+from sgt.study.base_weights import DATA, md5_of, model_files
 from sgt.study.identity import EVIDENCE_SCHEMA, base_files, is_checkpoint_file
 from sgt.study.load import LoadedStudy
 from sgt.study.results import EVIDENCE_FILE, Result, Results, StaleInput
@@ -56,8 +56,14 @@ class Verified:
 
 
 def verify(study: LoadedStudy) -> Verified:
-    """Check every file of every result, of the base weights, and of what was fetched."""
+    """Check every file of every result, of the base weights, and of what was fetched.
+
+    Raises:
+        SgtError: ``data.dvc`` names base weights, and DVC's list of them is not here.
+    """
     verified, results = Verified(), Results(study)
+    # First, since it fails where DVC is not set up, and the rest may take an hour.
+    versioned = {path: md5 for spec in study.models.values() for path, md5 in model_files(spec.checkpoint).items()}
     # Of datasets that nothing uses, such as that of the base models, the workflow makes none.
     unused = {results.dataset(name).record for name in set(study.study.datasets) - set(study.used_datasets)}
     every = [result for stage in results.stages() for result in stage]
@@ -68,7 +74,9 @@ def verify(study: LoadedStudy) -> Verified:
         progress.add()
     for path, digest, by in (*_fetched(study), *_evidenced(study)):
         verified.check(path, digest, by)
-    _check_versioned(verified, study)
+    for path, md5 in versioned.items():
+        if is_checkpoint_file(path) and path.exists() and path not in verified.changed and md5_of(path) != md5:
+            verified.fault(path, f"its MD5 is not {md5}, which {DATA} has")
     changed_bases = {
         name for name, spec in study.models.items() if not verified.changed.keys().isdisjoint(base_files(spec))
     }
@@ -132,11 +140,3 @@ def _evidenced(study: LoadedStudy) -> Iterator[tuple[Path, str, Path]]:
     files += [each["files"] for each in evidence["bases"].values()]
     for name, digest in (pair for each in files for pair in each.items()):
         yield Path(name), digest, path
-
-
-def _check_versioned(verified: Verified, study: LoadedStudy) -> None:
-    """Base weights, where ``data.dvc`` names them, by their MD5."""
-    for spec in study.models.values():
-        for path, md5 in model_files(spec.checkpoint).items():
-            if is_checkpoint_file(path) and path.exists() and path not in verified.changed and md5_of(path) != md5:
-                verified.fault(path, f"its MD5 is not {md5}, which data.dvc has")
