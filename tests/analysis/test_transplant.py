@@ -16,7 +16,7 @@ from sgt.reporting.transplants import share_moved, transplants_of
 from sgt.study.load import load_study
 from sgt.study.results import Results
 from tests.conftest import MICRO, sgt, write_study
-from tests.reporting.conftest import study_with, write_scores  # noqa: F401 - a fixture
+from tests.reporting.conftest import published, study_with, write_scores  # noqa: F401 - a fixture
 
 PARTS = ["understanding", "generation", "vision", "vocabulary"]
 TRANSPLANTS = {
@@ -128,5 +128,6 @@ def test_transplants_have_a_table(study_with):  # noqa: F811
     assert rows.loc["accuracy/left_right"]["share"] == pytest.approx(0, abs=0.3)
     # Nobody gained anything there, so nothing could move.
     assert np.isnan(parity["share"]) and not np.isnan(parity["moved_detectable"])
-    sgt("tables", study.path)
+    # Figures and report, which are about the arms, are made too; the report shows the study.
+    assert "parts_from: segmentation" in published(study)
     assert Path("results/tables/transplants.csv").read_text().count("\n") == len(rows) + 1
