@@ -78,6 +78,8 @@ class StudyLock:
             if self._refused:
                 raise self._refused
             claim_results(STUDY)
+            # DVC versions this folder whether the study has analyses or not, and cannot where it is not there.
+            (RESULTS / "analyses").mkdir(exist_ok=True)
         except SgtError as error:
             sys.exit(f"snakemake: error: {error}")
 
