@@ -32,7 +32,7 @@ def test_a_whole_run_is_told_in_a_few_short_lines(controls):
     assert len(lines) < 60 and max(map(len, lines)) <= 200
     finished = [re.fullmatch(r"\d\d:\d\d:\d\d \[ *(\d+) %\] (.+) \(\d+ s\)", line) for line in lines]
     told = [match[2] for match in finished if match]
-    assert len(told) == 14 and len(set(told)) == 14
+    assert len(told) == 15 and len(set(told)) == 15
     assert {"Train micro on sft, seed 0", "Predict toyworld-gen with micro, base, seed 0"} <= set(told)
     shares = [int(share) for line in lines for share in re.findall(r"\[ *(\d+) %\]", line)]
     assert shares == sorted(shares) and shares[-1] == 100
