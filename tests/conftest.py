@@ -68,14 +68,9 @@ def write_study(root: Path, **changes) -> Path:
     return root / "config/micro.yaml"
 
 
-# Files of tests that take longest come first: no worker shall be left alone with one of them at the end.
-LONGEST_FIRST = ("tests/workflow/", "tests/training/", "tests/test_launch.py", "tests/reporting/", "tests/evaluation/")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort tests by how long those of their folder take."""
-    rank = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: min((rank[name] for name in rank if name in item.nodeid), default=len(rank)))
+    """Whole workflows first: they take longest, and no worker shall be left alone with one at the end."""
+    items.sort(key=lambda item: "tests/workflow/" not in item.nodeid)
 
 
 def sgt(*words: object) -> None:
