@@ -4,23 +4,17 @@ Importing this package lets studies name them: see :mod:`sgt.config.analyses`. E
 study has an analysis, so these files import torch and scikit-learn only inside functions.
 """
 
-import importlib
-import inspect
-import pkgutil
-
 from sgt.analysis.analysis import Analysis
 from sgt.config.analyses import ANALYSIS_OPTIONS, AnalysisOptions
+from sgt.plugins import plugins_in
 
 KINDS: dict[str, type[Analysis]] = {}
 
 
 def find_analyses() -> None:
     """Enter the analyses of every file in :data:`KINDS`, and their options where studies look them up."""
-    for file in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{file.name}")
-        for _, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, Analysis) and kind.__module__ == module.__name__ and not inspect.isabstract(kind):
-                KINDS[kind.name], ANALYSIS_OPTIONS[kind.name] = kind, kind.Options
+    for kind in plugins_in(__name__, __path__, Analysis):
+        KINDS[kind.name], ANALYSIS_OPTIONS[kind.name] = kind, kind.Options
 
 
 def make_analysis(options: AnalysisOptions) -> Analysis:
