@@ -1,12 +1,11 @@
-"""Records of published benchmarks, read where they were fetched: parquet, TSV with base64 images, JSON, CSV, and images
-in folders and zips.
+"""Records of published benchmarks, read where they were fetched: parquet, TSV, JSON, CSV, and images in
+folders and zips.
 
 Every record is checked against a schema, a pydantic model, so that a column that is missing or of another type ends in
 one line. Images are decoded when they are needed. Names of images come from data, so they are looked up among the files
 that are there, never joined to a path.
 """
 
-import base64
 import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,48 +51,7 @@ def checked(schema: type[AnyRecord], content: Mapping[str, Any], where: str) -> 
         raise SgtError(f"{where}: {field}", first["msg"], REMEDY) from None
 
 
-class Table(Sequence[AnyRecord], Generic[AnyRecord]):
-    """Records in their order. Derived classes find their images.
-
-    Attributes:
-        records: all of them.
-    """
-
-    def __init__(self) -> None:
-        self.records: list[AnyRecord] = []
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    @overload
-    def __getitem__(self, index: int) -> AnyRecord: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
-    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
-        return self.records[index]
-
-    def where(self, index: int) -> str:
-        """The place of a record, for messages."""
-        raise NotImplementedError
-
-    def image_bytes(self, index: int) -> bytes:
-        """The file of a record's image.
-
-        Raises:
-            SgtError: there is none.
-        """
-        raise NotImplementedError
-
-    def image(self, index: int) -> Image.Image:
-        """The image of a record, upright and RGB.
-
-        Raises:
-            SgtError: there is none, or it cannot be decoded.
-        """
-        return decode_image(self.image_bytes(index), f"{self.where(index)}: image")
-
-
-class ParquetTable(Table[AnyRecord]):
+class ParquetTable(Sequence[AnyRecord], Generic[AnyRecord]):
     """Parquet files of one schema.
 
     Args:
@@ -106,7 +64,7 @@ class ParquetTable(Table[AnyRecord]):
     """
 
     def __init__(self, paths: Sequence[Path], schema: type[AnyRecord], image_column: str | None = "image") -> None:
-        super().__init__()
+        self.records: list[AnyRecord] = []
         self._image_column = image_column
         # (path, row in the file) of each record.
         self._places: list[tuple[Path, int]] = []
@@ -115,19 +73,41 @@ class ParquetTable(Table[AnyRecord]):
             self.records += [checked(schema, row, f"{path}: row {number}") for number, row in enumerate(rows)]
             self._places += [(path, number) for number in range(len(rows))]
 
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @overload
+    def __getitem__(self, index: int) -> AnyRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[AnyRecord]: ...
+    def __getitem__(self, index: int | slice) -> AnyRecord | list[AnyRecord]:
+        return self.records[index]
+
     def where(self, index: int) -> str:
         """File and row, from 0."""
         path, row = self._places[index]
         return f"{path}: row {row}"
 
     def image_bytes(self, index: int) -> bytes:
-        """See :meth:`Table.image_bytes`; the images of one file at a time are held."""
+        """The file of a record's image; the images of one file at a time are held.
+
+        Raises:
+            SgtError: there is none.
+        """
         path, row = self._places[index]
         found = None if self._image_column is None else _parquet_column(path, self._image_column)[row].as_py()
         data = found.get("bytes") if isinstance(found, dict) else found
         if not isinstance(data, bytes):
             raise SgtError(f"{self.where(index)}: {self._image_column or 'image'}", "no bytes of an image", REMEDY)
         return data
+
+    def image(self, index: int) -> Image.Image:
+        """The image of a record, upright and RGB.
+
+        Raises:
+            SgtError: there is none, or it cannot be decoded.
+        """
+        return decode_image(self.image_bytes(index), f"{self.where(index)}: image")
 
 
 def _parquet_rows(path: Path, schema: type[Record], image_column: str | None) -> list[dict]:
@@ -149,43 +129,6 @@ def _parquet_column(path: Path, column: str):
     import pyarrow.parquet as pq
 
     return pq.read_table(path, columns=[column]).column(0)
-
-
-class TsvTable(Table[AnyRecord]):
-    """A TSV with its images in base64, as VLMEvalKit writes them.
-
-    A record may share the image of another: its cell then holds that record's ``index``.
-
-    Args:
-        path: of the file.
-        schema: of a record, without its image.
-
-    Raises:
-        SgtError: it is too large, not text, lacks a column, or a record is not as the schema says.
-    """
-
-    def __init__(self, path: Path, schema: type[AnyRecord]) -> None:
-        super().__init__()
-        self.path = path
-        self._images: list[str] = []
-        self._of_index: dict[str, str] = {}
-        for number, row in enumerate(read_rows(path, [*_required(schema), "image"], "\t")):
-            image = row.pop("image")
-            self._of_index[row.get("index", "")] = image
-            self._images.append(image)
-            self.records.append(checked(schema, row, f"{path}: row {number}"))
-
-    def where(self, index: int) -> str:
-        """File and row, from 0."""
-        return f"{self.path}: row {index}"
-
-    def image_bytes(self, index: int) -> bytes:
-        """See :meth:`Table.image_bytes`."""
-        text = self._images[index]
-        try:
-            return base64.b64decode(self._of_index.get(text, text), validate=True)
-        except ValueError:
-            raise SgtError(f"{self.where(index)}: image", "not base64", REMEDY) from None
 
 
 def read_rows(path: Path, required: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:
@@ -220,7 +163,7 @@ def read_tsv_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
 
 
 def read_json_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
-    """The records of a JSON list, of an object of records by name, or of JSON lines.
+    """The records of a JSON list, or of JSON lines.
 
     Raises:
         SgtError: it is too large, none of these, or a record is not as the schema says.

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from PIL import Image
 
 from sgt.config.benchmarks import FetchedBenchmark
-from sgt.data.records import AnyRecord, ImageFiles, Table
+from sgt.data.records import AnyRecord, ImageFiles, ParquetTable
 from sgt.errors import SgtError
 from sgt.evaluation.task import Parsed, Row, Task
 from sgt.models.requests import Reply, Request
@@ -49,7 +49,7 @@ class Sample:
     records: Sequence[Any]
 
 
-def shown_together(table: Table[AnyRecord], image_of: Callable[[AnyRecord], str]) -> list[Sample]:
+def shown_together(table: ParquetTable[AnyRecord], image_of: Callable[[AnyRecord], str]) -> list[Sample]:
     """The records of a table by their image, in the order in which images first occur.
 
     Args:
@@ -65,7 +65,7 @@ def shown_together(table: Table[AnyRecord], image_of: Callable[[AnyRecord], str]
     ]
 
 
-def _images(table: Table, place: int) -> list[Image.Image]:
+def _images(table: ParquetTable, place: int) -> list[Image.Image]:
     return [table.image(place)]
 
 

@@ -97,7 +97,7 @@ class _Flip:
 
 def may_be_shown(benchmark: Benchmark) -> bool:
     """Whether the rows of a benchmark may be redistributed, as the report does with those that it shows."""
-    return getattr(make_task(benchmark), "redistributable", True)
+    return make_task(benchmark).redistributable
 
 
 def changes(scores: Scores) -> Changes:
