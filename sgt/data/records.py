@@ -68,6 +68,8 @@ class ParquetTable(Sequence[AnyRecord], Generic[AnyRecord]):
         self._image_column = image_column
         # (path, row in the file) of each record.
         self._places: list[tuple[Path, int]] = []
+        if not paths:
+            raise SgtError(f"{schema.__name__}: parquet", "no file of these records was fetched", REMEDY)
         for path in paths:
             rows = _parquet_rows(path, schema, image_column)
             self.records += [checked(schema, row, f"{path}: row {number}") for number, row in enumerate(rows)]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sgt.errors import SgtError
 from tests.evaluation.tasks.published import picture, read, rows_of, task, values, write_parquet
 
 SPLITS = ("random", "popular", "adversarial")
@@ -70,3 +71,8 @@ def test_each_protocol_reads_by_its_own_rules(rows, reply, official, vlmevalkit,
 def test_questions_about_one_image_share_it(rows):
     assert len(rows) == 12 and len({id(row.images[0]) for row in rows}) == 1
     assert {row.groups["image"] for row in rows} == {"COCO_val2014_000000000000"}
+
+
+def test_a_folder_without_its_files_is_an_error_and_not_an_empty_benchmark(tmp_path):
+    with pytest.raises(SgtError, match=r"PopeRecord: parquet: no file of these records was fetched"):
+        task("pope", "paper").open([tmp_path])
