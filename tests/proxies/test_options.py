@@ -47,6 +47,7 @@ def record(annotations: list) -> bytes:
         ("edge", {"method": "sobel"}, "'gradient' or 'canny'"),
         ("edge", {"sigma": 2}, "method gradient has no sigma"),
         ("edge", {"method": "canny", "low": 0.5, "high": 0.2}, "low 0.5 is above high 0.2"),
+        ("edge", {"method": "canny", "channels": "colour"}, "method canny has no channels"),
         ("edge", {"metod": "canny"}, "--options metod: Extra inputs"),
         ("segmentation", {"palette": "tab20", "colours": 21}, "palette tab20 has 20 colours, not 21"),
         ("segmentation", {"granularity": "stuff", "overlap": "larger"}, "granularity stuff has no overlap"),

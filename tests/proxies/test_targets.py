@@ -214,6 +214,17 @@ def test_edges_of_a_step_are_two_white_columns_on_black():
     assert not np.asarray(PROXIES["edge"].render(Image.fromarray(pixels[:, :8]), sample_of(pixels))).any()
 
 
+def test_a_thing_as_bright_as_its_background_has_an_edge_in_colour_alone():
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:, :8], pixels[:, 8:] = (130, 0, 0), (0, 66, 0)
+    image, edge = Image.fromarray(pixels), PROXIES["edge"]
+    assert len(np.unique(np.asarray(image.convert("L")))) == 1
+    assert not np.asarray(edge.render(image, sample_of(pixels))).any()
+    colour = type(edge)(edge.Options(task="edge", channels="colour"))
+    lines = np.asarray(colour.render(image, sample_of(pixels)))
+    assert (lines[:, 7:9] == 255).all() and not np.delete(lines, [7, 8], axis=1).any()
+
+
 def test_sobel_of_a_ramp_is_eight_times_its_slope():
     ramp = np.arange(6.0)[None].repeat(5, 0) * 3
     assert (sobel(ramp)[:, 1:-1] == 24).all() and (sobel(ramp.T)[1:-1] == 24).all()

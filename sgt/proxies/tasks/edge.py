@@ -17,8 +17,8 @@ F1 = Measure("edge F1")
 
 
 class Edge(Proxy):
-    """``gradient``: Sobel gradient magnitude of luminance, scaled so that its 99th percentile is white. ``canny``:
-    Canny's edges, white lines one pixel wide.
+    """``gradient``: Sobel gradient magnitude, scaled so that its 99th percentile is white. ``canny``: Canny's edges of
+    luminance, white lines one pixel wide.
     """
 
     class Options(ProxyOptions):
@@ -26,6 +26,11 @@ class Edge(Proxy):
 
         task: Literal["edge"]
         method: Literal["gradient", "canny"] = "gradient"
+        channels: Literal["luminance", "colour"] = Field(
+            "luminance",
+            description="gradient: of luminance, or at each pixel the largest of the gradients of red, green and blue, "
+            "which shows the outline of a thing that is as bright as what is behind it",
+        )
         smoothing: float = Field(
             0,
             ge=0,
@@ -43,6 +48,8 @@ class Edge(Proxy):
                 raise ValueError(f"method {self.method} has no {min(unused)}: remove it")
             if self.method != "gradient" and "smoothing" in self.model_fields_set:
                 raise ValueError(f"method {self.method} has no smoothing: set sigma")
+            if self.method != "gradient" and "channels" in self.model_fields_set:
+                raise ValueError(f"method {self.method} has no channels: it reads luminance, remove it")
             if self.low > self.high:
                 raise ValueError(f"low {self.low} is above high {self.high}: swap them")
             return self
@@ -108,13 +115,17 @@ def canny(grey: np.ndarray, sigma: float, low: float, high: float) -> np.ndarray
     return feature.canny(smooth, 0, low * largest, high * largest, mode="nearest")
 
 
-def _grey(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("L"), np.float64)
+def _gradient(image: Image.Image, options: Edge.Options) -> np.ndarray:
+    channels = image.convert("RGB").split() if options.channels == "colour" else [image.convert("L")]
+    smooth = (smoothed(np.asarray(channel, np.float64), options.smoothing) for channel in channels)
+    return np.max([sobel(channel) for channel in smooth], axis=0)
+
+
+def _canny(image: Image.Image, options: Edge.Options) -> np.ndarray:
+    grey = np.asarray(image.convert("L"), np.float64)
+    return canny(grey, options.sigma, options.low, options.high).astype(float)
 
 
 # From an RGB image and the options to edge strength, float (H, W), at least 0. To add a network such as HED, add an
 # entry, and its name to ``Options.method``.
-DETECTORS: dict[str, Callable[[Image.Image, Edge.Options], np.ndarray]] = {
-    "gradient": lambda image, options: sobel(smoothed(_grey(image), options.smoothing)),
-    "canny": lambda image, options: canny(_grey(image), options.sigma, options.low, options.high).astype(float),
-}
+DETECTORS: dict[str, Callable[[Image.Image, Edge.Options], np.ndarray]] = {"gradient": _gradient, "canny": _canny}
