@@ -60,8 +60,8 @@ dry-run: own-packages ## show what `make study` would do
 	@sgt check --quiet '$(STUDY)'
 	$(SNAKEMAKE) --dry-run --quiet rules
 
-pull: own-packages ## fetch base weights and results of this revision's study from DVC's remote, and have the workflow accept them
-	dvc pull
+pull: own-packages ## fetch base weights and what there is of this revision's results from DVC's remote, and have the workflow accept them
+	dvc pull --allow-missing
 	sgt adopt '$(STUDY)'
 
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sgt.atomic import write_json
+from sgt.atomic import write_text
 from sgt.errors import SgtError
-from sgt.json_files import read_json
+from sgt.json_files import indented, read_json
 
 Identity = dict[str, Any]
 # In place of the hash of something that is absent; equal to every hash.
@@ -52,7 +52,7 @@ def write_record(path: Path, record: dict) -> None:
     """Write the record of a result with a hash of itself, so that :func:`read_record` detects edits by hand."""
     # What JSON gives back: tuples become lists.
     plain = json.loads(json.dumps(record))
-    write_json(path, {**plain, SEAL: digest(plain)})
+    write_text(path, indented({**plain, SEAL: digest(plain)}) + "\n")
 
 
 def read_record(path: Path) -> dict:

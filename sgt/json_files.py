@@ -1,4 +1,4 @@
-"""JSON files that are read with one-line errors; :mod:`sgt.atomic` writes them."""
+"""JSON as it is written in records, and JSON files that are read with one-line errors."""
 
 import json
 from collections.abc import Iterator
@@ -7,6 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from sgt.errors import SgtError
+
+
+def indented(value: Any, margin: str = "") -> str:
+    """A value as indented JSON. Lists of numbers and texts take a line each, so that a column of thousands is one line.
+
+    Args:
+        value: what :mod:`json` can write.
+        margin: spaces before the lines that follow the first.
+    """
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        lines = [f"{json.dumps(key, ensure_ascii=False)}: {indented(each, inner)}" for key, each in value.items()]
+        first, last = "{}"
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        lines = [indented(each, inner) for each in value]
+        first, last = "[]"
+    else:
+        return json.dumps(value, ensure_ascii=False)
+    return f"{first}\n{inner}" + f",\n{inner}".join(lines) + f"\n{margin}{last}"
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:

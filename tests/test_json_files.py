@@ -1,9 +1,11 @@
 """Reading JSON files: one line names the file, what is wrong and what to do."""
 
+import json
+
 import pytest
 
 from sgt.errors import SgtError
-from sgt.json_files import json_fields, read_json
+from sgt.json_files import indented, json_fields, read_json
 
 
 @pytest.mark.parametrize(
@@ -44,3 +46,20 @@ def test_an_error_of_the_block_keeps_its_own_message(tmp_path):
     path.write_text("{}")
     with pytest.raises(SgtError, match="seed: is negative"), json_fields(path, "a record", "make it"):
         raise SgtError("seed", "is negative", "raise it")
+
+
+def test_indented_json_is_the_same_value_with_a_line_per_column():
+    value = {
+        "name": "é",
+        "none": {},
+        "columns": {"id": ["a", "b"], "right": [1.0, float("inf"), None]},
+        "pairs": [[1, 2], []],
+    }
+    text = indented(value)
+    assert json.loads(text) == value
+    assert text.splitlines()[4:8] == [
+        '    "id": ["a", "b"],',
+        '    "right": [1.0, Infinity, null]',
+        "  },",
+        '  "pairs": [',
+    ]

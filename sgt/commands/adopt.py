@@ -13,7 +13,7 @@ from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.study.load import load_study
 from sgt.study.reconcile import reconcile
-from sgt.study.results import MISSING, Result, Results
+from sgt.study.results import MISSING, Result, Results, cannot_be_compared
 
 log = logging.getLogger("sgt")
 
@@ -38,12 +38,15 @@ def run(args: argparse.Namespace) -> None:
         _see_that_it_is_whole(result)
         progress.add()
     faults = reconcile(study)
-    foreign = [result for result in there if result.record in faults]
+    alone = [result for result in there if cannot_be_compared(faults.get(result.record, ""))]
+    foreign = [result for result in there if result.record in faults and result not in alone]
     if foreign:
         problem = f"not of the study as it is ({len(foreign)} of {len(there)} results): {faults[foreign[0].record]}"
         raise SgtError(foreign[0].record, problem, f"`make study STUDY={study.path}` makes these again")
     missing = sum(fault == MISSING for fault in faults.values())
-    log.info("%d results are whole and of this study, %d are not there", len(there), missing)
+    log.info("%d results are whole and of this study, %d are not there", len(there) - len(alone), missing)
+    if alone:
+        log.info("%d are whole; what they are made from is not there to compare them with the study", len(alone))
 
 
 def _see_that_it_is_whole(result: Result) -> None:

@@ -308,6 +308,11 @@ class Results:
                 raise StaleInput(fault if fault.startswith(MADE_FROM) else f"{MADE_FROM} {result.record}: {fault}")
 
 
+def cannot_be_compared(fault: str) -> bool:
+    """Whether a fault says that a result is there and what it is made from is not."""
+    return fault.startswith(MADE_FROM) and fault.endswith(MISSING)
+
+
 def require_current(*results: Result) -> None:
     """Check that results are there, and those of the study as it is.
 

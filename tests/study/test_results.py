@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -209,6 +210,24 @@ def test_adopting_looks_at_content_and_needs_no_dvc(results, capsys):
     edit("micro.yaml", recipe__optimizer__lr=0.002)
     assert main(["adopt", "config/micro.yaml"]) == 1
     assert "recipe.optimizer.lr was 0.001 and is 0.002" in capsys.readouterr().err
+
+
+def test_small_results_without_the_runs_are_whole_but_cannot_be_compared(results, caplog, capsys):
+    with caplog.at_level("INFO", "sgt"):
+        assert main(["adopt", "config/micro.yaml"]) == 0
+    whole = int(re.search(r"(\d+) results are whole and of this study", caplog.text)[1])
+    for folder in ("runs", "predictions"):
+        shutil.rmtree(results / folder)
+    caplog.clear()
+    with caplog.at_level("INFO", "sgt"):
+        assert main(["adopt", "config/micro.yaml"]) == 0
+    compared, alone = (
+        int(re.search(rf"(\d+) {words}", caplog.text)[1]) for words in ("results are whole", "are whole;")
+    )
+    assert 0 < compared < whole and alone > 0
+    score = next((results / "scores").rglob("toyworld-qa.json"))
+    score.write_text(score.read_text().replace("accuracy", "acuracy", 1))
+    assert main(["adopt", "config/micro.yaml"]) == 1 and "edited since" in capsys.readouterr().err
 
 
 def test_identities_hold_no_resources_devices_times_or_paths(results):

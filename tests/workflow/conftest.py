@@ -67,7 +67,7 @@ def origin(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("origin")
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0"):
-        if name and not name.startswith(("store/", "tests/")) and (ROOT / name).exists():
+        if name and not name.startswith(("store/", "tests/", "dvc.lock")) and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, folder / name, follow_symlinks=False)
     write_study(folder, arms=ARMS, benchmarks=["toyworld-qa"], name="tiny", results=str(RESULTS))

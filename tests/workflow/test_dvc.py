@@ -61,6 +61,22 @@ def test_old_results_are_never_taken_for_those_of_an_edited_study(reproduced, tm
     assert "up to date" in here.run("dvc repro") and (here / "dvc.lock").read_text() == lock
 
 
+SMALL = ("scores", "analyses", "tables", "figures", "report", "evidence.json", "benchmarks")
+
+
+def test_a_clone_shows_small_results_without_a_run(reproduced, tmp_path):
+    reproduced.run("git add -A && git commit -qm 'Run the study' || true")
+    reproduced.run(f"dvc remote add --local small {tmp_path}/remote")
+    reproduced.run("dvc push --remote small " + " ".join(f"results/tiny/{name}" for name in SMALL))
+    here = clone(reproduced.folder, tmp_path / "sgt")
+    here.run(f"dvc remote add --local --default small {tmp_path}/remote")
+    assert "are whole; what they are made from is not there" in here.run("make pull")
+    assert (here / TABLE).read_bytes() == (reproduced / TABLE).read_bytes()
+    assert (here / "results/tiny/report/index.html").exists() and not (here / "results/tiny/runs").exists()
+    assert "didn't change, skipping" in here.run("dvc repro --allow-missing")
+    assert re.search(r"^train +2$", here.run("make dry-run"), re.M)
+
+
 def test_new_base_weights_make_again_what_starts_from_them_and_not_from_those_on_the_disk(reproduced, tmp_path):
     reproduced.run("dvc push -q && git add -A && git commit -qm 'Run the study' || true")
     here = clone(reproduced.folder, tmp_path / "sgt")
