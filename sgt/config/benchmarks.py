@@ -214,7 +214,6 @@ class ImageBenchmark(Benchmark):
     edits: ClassVar[bool] = False
     smallest_side: ClassVar[int] = 1
 
-    dataset: Name = Field(description="dataset of the study that the prompts come from")
     sampling: SamplingOptions
 
     @property
@@ -222,9 +221,36 @@ class ImageBenchmark(Benchmark):
         """That of the sampling."""
         return self.sampling.system
 
-    def image_side(self, dataset: Samples) -> int:
-        """Side of the square image that models are to make, pixels, before a model rounds it to what it can make."""
+    def image_side(self, dataset: Samples | None) -> int:
+        """Side of the square image that models are to make, pixels, before a model rounds it to what it can make.
+
+        Args:
+            dataset: that the prompts come from; None if they are fetched.
+        """
         raise NotImplementedError
+
+
+class FetchedImageBenchmark(ImageBenchmark):
+    """A published benchmark that models make images for. Its prompts are read where they were fetched.
+
+    Attributes:
+        published_prompts: how many there are, for estimates.
+    """
+
+    published_prompts: ClassVar[int]
+
+    download: Name = Field(description="entry of config/data/downloads.yaml that has the prompts")
+    size: Count = Field(1024, description="side of the square images, pixels, before a model rounds it")
+    images_per_prompt: Count = Field(1, description="how many images of a prompt are made, each from its own noise")
+
+    @property
+    def data_downloads(self) -> tuple[str, ...]:
+        """The one with the prompts."""
+        return (self.download,)
+
+    def image_side(self, dataset: Samples | None) -> int:
+        """As the file says."""
+        return self.size
 
 
 class TaskName(Strict):

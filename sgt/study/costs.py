@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgt.config.benchmarks import Benchmark, FetchedBenchmark, ImageBenchmark
+from sgt.config.benchmarks import Benchmark, FetchedBenchmark, FetchedImageBenchmark, ImageBenchmark
 from sgt.config.datasets import Samples, TypicalText
 from sgt.config.downloads import load_download
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
@@ -181,8 +181,9 @@ class Costs:
         for benchmark in study.benchmarks.values():
             count = benchmark.samples or _samples(study, benchmark)
             if isinstance(benchmark, ImageBenchmark):
-                dataset = study.study.datasets[benchmark.dataset]
-                side = rules_of(spec.family).target_side(spec, benchmark.image_side(dataset))
+                images = study.study.datasets[benchmark.dataset] if benchmark.dataset else None
+                side = rules_of(spec.family).target_side(spec, benchmark.image_side(images))
+                count *= benchmark.images_per_prompt if isinstance(benchmark, FetchedImageBenchmark) else 1
                 total += count * side**2 * DRAWN
             else:
                 total += count * ANSWERS
@@ -197,6 +198,8 @@ class Costs:
 def _samples(study: LoadedStudy, benchmark: Benchmark) -> int:
     if isinstance(benchmark, FetchedBenchmark):
         return benchmark.published_rows
+    if isinstance(benchmark, FetchedImageBenchmark):
+        return benchmark.published_prompts
     return study.study.datasets[str(benchmark.dataset)].count
 
 

@@ -248,6 +248,12 @@ class LoadedStudy:
         return next((each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark)), None)
 
     @property
+    def scene_benchmark(self) -> ImageBenchmark | None:
+        """The benchmark of images whose prompts describe images of a dataset; None if there is none."""
+        made = (each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark))
+        return next((each for each in made if each.dataset is not None), None)
+
+    @property
     def target_sampling(self) -> SamplingOptions:
         """How proxy arms draw their targets: as the benchmark of images samples, or by default, and without guidance.
 
