@@ -19,7 +19,7 @@ interval is Student's over seeds. Resampling seeds (a hierarchical bootstrap) wo
 three that a study has: its variance between seeds is (S - 1) / S of the right one, and its quantiles are not Student's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -192,3 +192,27 @@ def _standard_error(added: np.ndarray) -> tuple[float, float]:
     if a + b == 0:
         return 0.0, clusters - 1
     return float(np.sqrt(a + b)), float((a + b) ** 2 / (a**2 / (seeds - 1) + b**2 / (clusters - 1)))
+
+
+def linearised(columns: Mapping[str, ArrayLike], statistic: Callable[[Mapping[str, float]], float]) -> np.ndarray:
+    """Values of items whose mean is a statistic of their columns' sums, and whose spread is its spread.
+
+    Each is the statistic, and on top what a little more of this item would change (its influence, by central
+    differences), as for ratios in :mod:`sgt.evaluation.metrics`.
+
+    Args:
+        columns: what each item adds to each sum, (n,).
+        statistic: of the sums.
+
+    Returns:
+        fp64 (n,); NaN if the statistic is.
+    """
+    of_items = {name: np.asarray(values, float) for name, values in columns.items()}
+    sums = {name: float(values.sum()) for name, values in of_items.items()}
+    count = len(next(iter(of_items.values())))
+    values = np.full(count, statistic(sums), float)
+    for name, total in sums.items():
+        step = 1e-5 * max(abs(total), 1.0)
+        slope = (statistic({**sums, name: total + step}) - statistic({**sums, name: total - step})) / (2 * step)
+        values += slope * (count * of_items[name] - total)
+    return values

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -113,6 +113,34 @@ class Proxy(ABC):
         """
         pixels = np.asarray(made), np.asarray(target)
         return {PSNR: psnr(*pixels), SSIM: ssim(*pixels)}
+
+    def measured(self, sample: Sample, size: tuple[int, int]) -> Image.Image | None:
+        """What the target shows without its exact values, such as depth in millimetres, for :meth:`sums`.
+
+        Args:
+            sample: as for :meth:`render`.
+            size: (width, height) of the upright image.
+
+        Returns:
+            An upright image of this size that can be written as PNG; None, the default, if there is no such thing.
+
+        Raises:
+            SgtError: the sample lacks it, or has it in another size.
+        """
+        return None
+
+    def sums(self, made: Image.Image, target: Image.Image, measured: Image.Image | None) -> dict[str, float]:
+        """What one image adds to the sums that :meth:`dataset_fidelity` is worked out of; nothing by default.
+
+        Args:
+            made, target: as for :meth:`fidelity`.
+            measured: as :meth:`measured` gave it.
+        """
+        return {}
+
+    def dataset_fidelity(self, sums: Mapping[str, float]) -> dict[Measure, float]:
+        """Measures of a whole set of images, of sums over its images: always the same ones, NaN where there is none."""
+        return {}
 
     def displayed(self, made: Image.Image, target: Image.Image) -> Image.Image:
         """An image that a model made, as it is shown beside its true target. Override it where colours are arbitrary.

@@ -92,11 +92,11 @@ def matched_iou(made: np.ndarray, target: np.ndarray) -> float:
     """
     from scipy.optimize import linear_sum_assignment
 
-    overlaps = _overlaps(made, target)
-    if not overlaps.shape[0]:
+    of_pairs = overlaps(made, target)
+    if not of_pairs.shape[0]:
         return float("nan")
-    rows, columns = linear_sum_assignment(overlaps, maximize=True)
-    return float(overlaps[rows, columns].sum() / len(overlaps))
+    rows, columns = linear_sum_assignment(of_pairs, maximize=True)
+    return float(of_pairs[rows, columns].sum() / len(of_pairs))
 
 
 def class_iou(made: np.ndarray, target: np.ndarray) -> float:
@@ -156,8 +156,12 @@ def edge_f1(made: np.ndarray, target: np.ndarray) -> float:
     return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
 
 
-def _overlaps(made: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Intersection over union of every true with every made segment: (true segments, made segments)."""
+def overlaps(made: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Intersection over union of every true with every made segment: float64 (true segments, made segments).
+
+    Args:
+        made, target: int (H, W), 0 for the background, which is no segment.
+    """
     sizes = [np.unique(labels, return_inverse=True, return_counts=True) for labels in (target, made)]
     (true, true_at, true_size), (other, other_at, other_size) = sizes
     both = np.zeros((len(true), len(other)))

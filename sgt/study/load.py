@@ -251,7 +251,7 @@ class LoadedStudy:
     def scene_benchmark(self) -> ImageBenchmark | None:
         """The benchmark of images whose prompts describe images of a dataset; None if there is none."""
         made = (each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark))
-        return next((each for each in made if each.dataset is not None), None)
+        return next((each for each in made if each.needs == "captions"), None)
 
     @property
     def target_sampling(self) -> SamplingOptions:

@@ -1,6 +1,6 @@
 """Depth, near is bright (mid level)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -14,6 +14,7 @@ from sgt.data.images import decode_depth, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.base import Proxy
+from sgt.proxies.dataset_fidelity import depth_quality, depth_sums
 from sgt.proxies.fidelity import Measure, aligned, correlation, nearest_colours
 
 if TYPE_CHECKING:
@@ -103,6 +104,22 @@ class Depth(Proxy):
         errors = np.abs(aligned(values, true) - true)[near] / true[near]
         return {CORRELATION: correlation(values, true), ABS_REL: float(errors.mean()) if errors.size else np.nan}
 
+    def measured(self, sample: Sample, size: tuple[int, int]) -> Image.Image | None:
+        """Depth as the dataset has it, 16-bit; none of an estimate."""
+        if self.options.estimator != "dataset":
+            return None
+        return Image.fromarray(stored_depth(sample, size))
+
+    def sums(self, made: Image.Image, target: Image.Image, measured: Image.Image | None) -> dict[str, float]:
+        """Errors of depth where it was measured."""
+        if measured is None:
+            return depth_sums(np.zeros((1, 1)), np.zeros((1, 1), np.uint16))
+        return depth_sums(self._inverse(made), np.asarray(measured.resize(made.size, Image.Resampling.NEAREST)))
+
+    def dataset_fidelity(self, sums: Mapping[str, float]) -> dict[Measure, float]:
+        """Those of samples with a measured depth."""
+        return depth_quality(sums)
+
     def _inverse(self, image: Image.Image) -> np.ndarray:
         """Inverse depth as drawn, float64 (H, W) from 0 to 1."""
         if self.options.colours == "grey":
@@ -131,8 +148,8 @@ class Depth(Proxy):
         return Image.fromarray(np.where(known[:, :, None], _colour_map(self.options.colours)[grey], np.uint8(0)))
 
 
-def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
-    """1 / depth of a sample, float64 (H, W), upright; 0 where it is unknown.
+def stored_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
+    """Depth of a sample, uint16 (H, W), upright, in the dataset's unit; 0 where it is unknown.
 
     Args:
         sample: with ``depth.png``, in the orientation of the stored pixels.
@@ -145,6 +162,12 @@ def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
     depth = orientation_of_sample(sample).pixels(decode_depth(sample.get("depth.png"), where))
     if depth.shape[::-1] != size:
         raise SgtError(where, f"{depth.shape[1]}x{depth.shape[0]}, image {size}", "leave this sample out")
+    return depth
+
+
+def inverse_depth(sample: Sample, size: tuple[int, int]) -> np.ndarray:
+    """1 / depth of a sample, float64 (H, W); 0 where it is unknown. See :func:`stored_depth`."""
+    depth = stored_depth(sample, size)
     inverse = np.zeros(depth.shape)
     np.divide(1.0, depth, out=inverse, where=depth > 0)
     return inverse

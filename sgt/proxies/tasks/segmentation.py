@@ -1,6 +1,7 @@
 """Segmentation: each object, segment or category in its own colour (high level; the SGT proxy)."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.annotations import MAX_ANNOTATIONS, annotations
 from sgt.proxies.base import Proxy
+from sgt.proxies.dataset_fidelity import class_sums, mean_iou, panoptic_quality, panoptic_sums
 from sgt.proxies.fidelity import Measure, class_iou, matched_iou, nearest_colours, regions
 from sgt.proxies.masks import area, kind_without_area, mask_runs
 from sgt.proxies.painting import Labels, assign_colours, paint
@@ -117,21 +119,37 @@ class Segmentation(Proxy):
         segment is a connected region of one colour, matched with the region that overlaps it best
         (:func:`sgt.proxies.fidelity.matched_iou`). A category has to have its own colour.
         """
+        labels = self._labels(made, target)
+        return {CLASS_IOU: class_iou(*labels)} if self._of_categories else {MATCHED_IOU: matched_iou(*labels)}
+
+    def sums(self, made: Image.Image, target: Image.Image, measured: Image.Image | None) -> dict[str, float]:
+        """Of categories, pixels of each; else segments and their overlaps."""
+        drawn, true = self._labels(made, target)
+        return class_sums(drawn, true, len(self.palette) - 1) if self._of_categories else panoptic_sums(drawn, true)
+
+    def dataset_fidelity(self, sums: Mapping[str, float]) -> dict[Measure, float]:
+        """Of categories, mean IoU; else panoptic quality, where a segment is a connected region of one colour."""
+        return mean_iou(sums) if self._of_categories else panoptic_quality(sums)
+
+    def _labels(self, made: Image.Image, target: Image.Image) -> list[np.ndarray]:
+        """Categories, or numbers of segments, of two images: int64 (H, W), 0 for the background."""
         labels = [nearest_colours(image, np.array(self.palette)) for image in (made, target)]
-        if self.options.granularity in _OF_CATEGORIES:
-            return {CLASS_IOU: class_iou(*labels)}
-        return {MATCHED_IOU: matched_iou(*map(regions, labels))}
+        return labels if self._of_categories else [*map(regions, labels)]
+
+    @property
+    def _of_categories(self) -> bool:
+        return self.options.granularity in _OF_CATEGORIES
 
     def displayed(self, made: Image.Image, target: Image.Image) -> Image.Image:
         """Instances and panoptic segments in the target's colours, since any others would do as well."""
-        if self.options.granularity in _OF_CATEGORIES:
+        if self._of_categories:
             return made
         return permuted_colours(made, target, np.array(self.palette))
 
     @property
     def palette(self) -> tuple[tuple[int, int, int], ...]:
         """The colours of the target; the first is the background."""
-        if self.options.granularity in _OF_CATEGORIES:
+        if self._of_categories:
             return palette("distinct", MAX_CATEGORIES)
         return palette(self.options.palette, self.options.colours)
 
