@@ -33,7 +33,7 @@ from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
 from sgt.models.interface import Sampling
 from sgt.models.registry import describe_device, device_of, load_model, target_transform
-from sgt.models.requests import Decoding, Likelihood, RatedReply, Reply, Request
+from sgt.models.requests import Decoding, Request
 from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
 from sgt.revision import code_revision
@@ -143,16 +143,11 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
     def requests(rows: list[Row]) -> list[Request]:
         return [task.request(row, options.protocol) for row in rows]
 
-    def answer(rows: list[Row], given: DecodingOptions) -> list[Reply]:
-        return model.answer(requests(rows), Decoding(given.max_new_tokens, given.temperature, given.seed))
+    def decoding(given: DecodingOptions) -> Decoding:
+        return Decoding(given.max_new_tokens, given.temperature, given.seed)
 
-    def rate(rows: list[Row]) -> Sequence[Sequence[Likelihood]]:
-        continuations = [task.continuations(row, options.protocol) for row in rows]
-        return model.loglikelihood(requests(rows), continuations)
-
-    def answer_and_rate(rows: list[Row], given: DecodingOptions) -> list[RatedReply]:
-        pairs = zip(answer(rows, given), rate(rows), strict=True)
-        return [RatedReply(**vars(reply), likelihoods=rated) for reply, rated in pairs]
+    def continuations(rows: list[Row]) -> list[Sequence[str]]:
+        return [task.continuations(row, options.protocol) for row in rows]
 
     def generate(rows: list[Row], sampling: SamplingOptions, edits: bool) -> list[Image.Image]:
         images: list[Image.Image] = []
@@ -174,11 +169,11 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
 
     match options:
         case RatedAnswerBenchmark():
-            return lambda rows: answer_and_rate(rows, options.decoding)
+            return lambda rows: model.answer_and_rate(requests(rows), decoding(options.decoding), continuations(rows))
         case AnswerBenchmark():
-            return lambda rows: answer(rows, options.decoding)
+            return lambda rows: model.answer(requests(rows), decoding(options.decoding))
         case LikelihoodBenchmark():
-            return rate
+            return lambda rows: model.loglikelihood(requests(rows), continuations(rows))
         case ImageBenchmark():
             return lambda rows: generate(rows, options.sampling, options.edits)
     classes = ", ".join(each.__name__ for each in (AnswerBenchmark, LikelihoodBenchmark, ImageBenchmark))

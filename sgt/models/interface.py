@@ -15,7 +15,7 @@ from sgt.config.recipe import TimeShift
 from sgt.errors import SgtError
 from sgt.models.batching import BatchSizes
 from sgt.models.loaded import LoadedModel, inference
-from sgt.models.requests import Decoding, Likelihood, Reply, Request
+from sgt.models.requests import Decoding, Likelihood, RatedReply, Reply, Request
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,35 @@ class Answerer(Inference):
         found = iter(self.batch_sizes.run("loglikelihood", work, pairs, tokens))
         return [next(found) if texts else [] for texts in continuations]
 
+    @inference
+    def answer_and_rate(
+        self, requests: Sequence[Request], decoding: Decoding, continuations: Sequence[Sequence[str]]
+    ) -> list[RatedReply]:
+        """What :meth:`answer` and :meth:`loglikelihood` give, of requests that are read once.
+
+        Args:
+            requests, decoding: see :meth:`answer`.
+            continuations: at least one text per request.
+
+        Raises:
+            SgtError: as those do.
+        """
+        _check_same_number("requests", requests, "lists of continuations", continuations)
+        pairs = list(zip(requests, continuations, strict=True))
+        tokens = [
+            (1 + len(texts)) * self.request_tokens(request)
+            + decoding.max_new_tokens
+            + sum(self.request_tokens(Request((text,))) for text in texts)
+            for request, texts in pairs
+        ]
+
+        def work(some: Sequence[tuple[Request, Sequence[str]]]) -> list[RatedReply]:
+            batch, texts = [request for request, _ in some], [texts for _, texts in some]
+            replies, rated = self._answer_and_rate(batch, decoding, texts)
+            return [RatedReply(**vars(reply), likelihoods=found) for reply, found in zip(replies, rated, strict=True)]
+
+        return self.batch_sizes.run("answer and rate", work, pairs, tokens)
+
     @abstractmethod
     def _answer(self, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
         """See :meth:`answer`: at least one request."""
@@ -120,6 +149,12 @@ class Answerer(Inference):
         self, requests: Sequence[Request], continuations: Sequence[Sequence[str]]
     ) -> list[list[Likelihood]]:
         """See :meth:`loglikelihood`: at least one request, and at least one continuation of each."""
+
+    def _answer_and_rate(
+        self, requests: Sequence[Request], decoding: Decoding, continuations: Sequence[Sequence[str]]
+    ) -> tuple[list[Reply], list[list[Likelihood]]]:
+        """See :meth:`answer_and_rate`: a family that can read the requests once for both overrides it."""
+        return self._answer(requests, decoding), self._loglikelihood(requests, continuations)
 
 
 class Generator(Inference):

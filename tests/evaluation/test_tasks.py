@@ -202,20 +202,16 @@ def test_images_of_one_size_are_made_together_each_from_its_own_seed():
 def test_an_answer_is_given_and_continuations_are_rated_where_a_task_wants_both():
     calls = []
 
-    def answer(requests, decoding):
-        calls.append(("answer", [request.text for request in requests], decoding.max_new_tokens))
-        return [Reply("two", 1, "stop") for _ in requests]
-
-    def loglikelihood(requests, continuations):
-        calls.append(("rate", [request.text for request in requests], continuations))
-        return [[Likelihood(-0.5, 1, -0.25)] for _ in requests]
+    def answer_and_rate(requests, decoding, continuations):
+        calls.append(([request.text for request in requests], decoding.max_new_tokens, continuations))
+        return [RatedReply("two", 1, "stop", [Likelihood(-0.5, 1, -0.25)]) for _ in requests]
 
     options = ToyworldQA.Options(name="q", task="toyworld-qa", version=1, dataset="test")
     rows = [Row(name, f"{name} ?", "text", options=["one", "two"], answer="two") for name in ("a", "b")]
-    model = SimpleNamespace(answer=answer, loglikelihood=loglikelihood)
+    model = SimpleNamespace(answer_and_rate=answer_and_rate)
     replies = replier(model, Model.model_validate(MODEL), ToyworldQA(options))(rows)
     assert replies == [RatedReply("two", 1, "stop", [Likelihood(-0.5, 1, -0.25)])] * 2
-    assert calls == [("answer", ["a ?", "b ?"], 8), ("rate", ["a ?", "b ?"], [["two"], ["two"]])]
+    assert calls == [(["a ?", "b ?"], 8, [["two"], ["two"]])]
 
 
 def test_replies_are_read_as_they_were_written(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from sgt.models.examples import InputImage, QAPair
-from sgt.models.interface import Decoding, Request, Sampling
+from sgt.models.interface import Decoding, Reply, Request, Sampling
 from sgt.models.prefixes import shared_prefixes
 from tests.models.conftest import OF_OFFICIAL_CODE
 
@@ -83,6 +83,16 @@ def test_likelihoods_are_those_of_separate_calls(model):
             assert each.logprob == pytest.approx(alone.logprob, abs=1e-4)
             assert each.end_logprob == pytest.approx(alone.end_logprob, abs=1e-4)
     assert (together[3][1].tokens, together[3][1].logprob) == (0, 0.0)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_answers_and_likelihoods_of_requests_that_are_read_once_are_those_of_two_calls(model, temperature):
+    texts = [[f"{place} cubes", "a"][: 1 + place % 2] for place in range(len(requests()))]
+    decoding = Decoding(max_new_tokens=5, temperature=temperature)
+    both = model.answer_and_rate(requests(), decoding, texts)
+    assert [Reply(each.text, each.tokens, each.finish_reason) for each in both] == model.answer(requests(), decoding)
+    assert [each.likelihoods for each in both] == model.loglikelihood(requests(), texts)
+    assert model.answer_and_rate([], decoding, []) == []
 
 
 def test_the_likelihood_of_an_answer_is_its_training_loss(model):

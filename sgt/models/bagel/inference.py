@@ -23,19 +23,32 @@ class BagelInference(BagelBase, Answerer, Generator):
 
     def _answer(self, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
         """See :meth:`Answerer.answer`."""
-        context = self._read(requests)
-        draws = [seeded(decoding.seed, request.text) for request in requests]
-        found = generate_tokens(context, self.special.bos, self.special.eos, decoding, draws)
-        return [each.reply(self.tokenizer) for each in found]
+        return self._replies(self._read(requests), requests, decoding)
 
     def _loglikelihood(
         self, requests: Sequence[Request], continuations: Sequence[Sequence[str]]
     ) -> list[list[Likelihood]]:
         """See :meth:`Answerer.loglikelihood`."""
-        rows = [place for place, texts in enumerate(continuations) for _ in texts]
-        context = self._read(requests).select(rows)
-        texts = [self.ids(text) for texts in continuations for text in texts]
-        found = iter(likelihoods(context, self.special.bos, self.special.eos, texts))
+        return self._rated(self._read(requests), continuations)
+
+    def _answer_and_rate(
+        self, requests: Sequence[Request], decoding: Decoding, continuations: Sequence[Sequence[str]]
+    ) -> tuple[list[Reply], list[list[Likelihood]]]:
+        """See :meth:`Answerer.answer_and_rate`."""
+        context = self._read(requests)
+        # First what leaves the context as it is: answers are appended to it.
+        rated = self._rated(context, continuations)
+        return self._replies(context, requests, decoding), rated
+
+    def _replies(self, context: Context, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
+        draws = [seeded(decoding.seed, request.text) for request in requests]
+        found = generate_tokens(context, self.special.bos, self.special.eos, decoding, draws)
+        return [each.reply(self.tokenizer) for each in found]
+
+    def _rated(self, context: Context, continuations: Sequence[Sequence[str]]) -> list[list[Likelihood]]:
+        context = context.select([place for place, texts in enumerate(continuations) for _ in texts])
+        ids = [self.ids(text) for texts in continuations for text in texts]
+        found = iter(likelihoods(context, self.special.bos, self.special.eos, ids))
         return [[next(found) for _ in texts] for texts in continuations]
 
     def _read(self, requests: Sequence[Request]) -> Context:

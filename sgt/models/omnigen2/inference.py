@@ -27,16 +27,29 @@ class OmniGen2Inference(OmniGen2Base, Answerer, Generator):
 
     def _answer(self, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
         """See :meth:`Answerer.answer`."""
-        context, first = self._read(requests)
-        draws = [seeded(decoding.seed, request.text) for request in requests]
-        found = generate_tokens(context, first, self.chats.special.end, decoding, draws)
-        return [each.reply(self.tokenizer) for each in found]
+        return self._replies(*self._read(requests), requests, decoding)
 
     def _loglikelihood(
         self, requests: Sequence[Request], continuations: Sequence[Sequence[str]]
     ) -> list[list[Likelihood]]:
         """See :meth:`Answerer.loglikelihood`."""
+        return self._rated(*self._read(requests), continuations)
+
+    def _answer_and_rate(
+        self, requests: Sequence[Request], decoding: Decoding, continuations: Sequence[Sequence[str]]
+    ) -> tuple[list[Reply], list[list[Likelihood]]]:
+        """See :meth:`Answerer.answer_and_rate`."""
         context, first = self._read(requests)
+        # First what leaves the context as it is: answers are appended to it.
+        rated = self._rated(context, first, continuations)
+        return self._replies(context, first, requests, decoding), rated
+
+    def _replies(self, context: Context, first: int, requests: Sequence[Request], decoding: Decoding) -> list[Reply]:
+        draws = [seeded(decoding.seed, request.text) for request in requests]
+        found = generate_tokens(context, first, self.chats.special.end, decoding, draws)
+        return [each.reply(self.tokenizer) for each in found]
+
+    def _rated(self, context: Context, first: int, continuations: Sequence[Sequence[str]]) -> list[list[Likelihood]]:
         context = context.select([place for place, texts in enumerate(continuations) for _ in texts])
         ids = [self.chats.ids(text) for texts in continuations for text in texts]
         found = iter(likelihoods(context, first, self.chats.special.end, ids))
