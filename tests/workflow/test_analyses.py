@@ -8,6 +8,7 @@ from sgt.identity import read_record
 from tests.conftest import write_study
 from tests.workflow.test_workflow import planned, snakemake
 
+pytestmark = pytest.mark.slow
 PROBES = "results/analyses/micro/base/seed0/probe.json"
 
 

@@ -66,6 +66,7 @@ def test_lines_of_a_dry_run_are_short_too(prepared, tmp_path):
     assert max(map(len, lines)) <= 200 and any(line.endswith("…") for line in lines)
 
 
+@pytest.mark.slow
 def test_the_last_lines_of_a_failure_name_the_job_its_log_and_how_to_go_on(prepared, tmp_path):
     folder = prepare(tmp_path, prepared)
     weights = folder / "base/micro/ema.safetensors"

@@ -89,7 +89,15 @@ def test_there_are_commands_to_try():
     assert len(commands()) > 20 and "make study" in commands()
 
 
-@pytest.mark.parametrize("command", commands())
+def commands_and_marks() -> list:
+    """Each plan of a study takes seconds: those with options are slow tests."""
+    return [
+        pytest.param(command, marks=[pytest.mark.slow] if command.startswith("make study ") else [])
+        for command in commands()
+    ]
+
+
+@pytest.mark.parametrize("command", commands_and_marks())
 def test_a_command_of_the_docs_does_what_it_says(command, here):
     if command in ELSEWHERE:
         assert command in Path(__file__).with_name(ELSEWHERE[command]).read_text()

@@ -93,6 +93,7 @@ def test_sgt_and_snakemake_agree(change, said, tmp_path):
     assert [path for path in sorted(tmp_path.rglob("*")) if ".snakemake" not in path.parts] == before
 
 
+@pytest.mark.slow
 def test_options_of_a_new_proxy_are_known_to_all(tmp_path):
     shutil.copytree(ROOT / "sgt", tmp_path / "sgt", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(ROOT / "docs/templates/proxy.py", tmp_path / "sgt/proxies/tasks/contrast.py")

@@ -51,6 +51,7 @@ def test_the_archive_of_a_release_gets_its_base_weights_and_plans_its_study(arch
     assert "This was a dry-run" in archive.run("make dry-run")
 
 
+@pytest.mark.slow
 def test_every_model_gets_its_own_base_weights(origin, tmp_path):
     """Their rules are made in a loop, and commands are looked up after it."""
     here = clone(origin, tmp_path / "sgt")
