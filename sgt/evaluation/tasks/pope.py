@@ -19,6 +19,8 @@ from sgt.evaluation.metrics import Metric
 from sgt.evaluation.task import Parsed, Row
 
 SPLITS = ("random", "popular", "adversarial")
+# In place of 0, so that F1 of such rows alone is 0 and not unknown.
+_ALMOST_NOTHING = 1e-12
 
 
 class PopeRecord(Record):
@@ -101,7 +103,7 @@ class Pope(FetchedTask):
         """Besides accuracy the two sums whose ratio is F1, and whether the answer is yes.
 
         A reply without an answer counts as no where the question's answer is yes, and as yes where it is no: as wrong.
-        lmms-eval leaves it out of F1, and of F1 alone.
+        lmms-eval leaves it out of F1, and of F1 alone, which is 0 where nothing else is left.
         """
         scored = super().score(row, parsed)
         there, right = row.answer == "yes", scored["accuracy"] == 1
@@ -110,7 +112,7 @@ class Pope(FetchedTask):
         return {
             **scored,
             "twice_true_yes": 2.0 * (there and said_yes),
-            "yeses": 0.0 if left_out else float(there + said_yes),
+            "yeses": _ALMOST_NOTHING if left_out else float(there + said_yes),
             "said_yes": float(parsed.value == "yes"),
         }
 

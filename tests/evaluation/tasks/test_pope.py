@@ -75,6 +75,7 @@ def test_f1_of_lmms_eval_is_without_replies_that_are_neither(rows):
     assert lmms["accuracy"] == pytest.approx(0.5) and lmms["unread"] == pytest.approx(0.25)
     # Precision 1 of 1, recall 1 of 2; POPE's own rule reads the second as yes.
     assert lmms["f1"] == pytest.approx(2 / 3) and ours["f1"] == pytest.approx(1 / 2)
+    assert values(task("pope", "lmms-eval"), rows, ["I see none."] * 12)["f1"] == 0
 
 
 def test_questions_about_one_image_share_it(rows):
