@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-all test-conda test-slurm coverage golden lint types docs schema lock base
+.PHONY: help environment own-packages study dry-run pull test test-all test-conda test-slurm test-lmms-eval lmms-eval coverage golden lint types docs schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -70,8 +70,21 @@ test: own-packages ## run the tests but the slow ones
 	$(PYTEST) -m 'not slow'
 	@echo 'Left out: whole studies (DVC, kills, console, paper, benchmarks), the site, random kills, more ways to launch and to stop processes. They are marked slow: make test-all runs them too.'
 
-test-all: own-packages ## run all tests but those of conda and SLURM
+test-all: own-packages ## run all tests but those of conda, SLURM and lmms-eval
 	$(PYTEST)
+
+lmms-eval: build/lmms-eval/ready ## make an environment with lmms-eval, for `sgt lmms-eval`: build/lmms-eval/bin/sgt
+
+# Without dependencies: both files name all that is needed, and lmms-eval asks for more than it imports.
+build/lmms-eval/ready: requirements.lock requirements-lmms-eval.txt pyproject.toml
+	@$(or $(PYTHON),false) -c '$(SUPPORTED)'
+	$(PYTHON) -I -m venv build/lmms-eval
+	build/lmms-eval/bin/python -I -m pip install --quiet --no-deps -r requirements.lock -r requirements-lmms-eval.txt
+	build/lmms-eval/bin/python -I -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+test-lmms-eval: lmms-eval ## compare our scores with those of lmms-eval, on the same replies
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 build/lmms-eval/bin/python -m pytest tests/app/test_lmms_eval.py
 
 coverage: own-packages ## run the tests and report which lines of sgt they reach: build/coverage/index.html
 	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage

@@ -1,8 +1,8 @@
-"""The libraries that only an optional dependency of ``pyproject.toml`` installs, and the error where one is missing."""
+"""The libraries that are not always installed, and the error where one is missing."""
 
 from sgt.errors import SgtError
 
-# Top-level module -> extra.
+# Top-level module -> optional dependency of pyproject.toml that installs it.
 EXTRAS = {
     "dvc": "workflow",
     "dvc_data": "workflow",
@@ -14,11 +14,18 @@ EXTRAS = {
     "tensorboard": "dashboards",
     "wandb": "dashboards",
 }
+# Top-level module -> target of the Makefile that makes an environment with it, in build/TARGET. What these libraries
+# depend on excludes versions that an extra needs.
+SEPARATE = {"lmms_eval": "lmms-eval"}
 
 
 def missing_extra(error: ModuleNotFoundError) -> SgtError | None:
-    """The error to show instead of a failed import; None if the missing module belongs to no extra."""
+    """The error to show instead of a failed import; None if the missing module is none of these."""
     library = (error.name or "").partition(".")[0]
+    if library in SEPARATE:
+        target = SEPARATE[library]
+        remedy = f"it has an environment of its own: run `make {target}`, then this with build/{target}/bin/sgt"
+        return SgtError(library, "is not installed", remedy)
     extra = EXTRAS.get(library)
     if extra is None:
         return None

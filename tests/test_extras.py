@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sgt.extras import EXTRAS
+from sgt.extras import EXTRAS, SEPARATE
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -98,7 +98,7 @@ print(json.dumps(failed))
     done = run(code)
     assert done.returncode == 0, done.stderr
     failed = json.loads(done.stdout)
-    assert failed and set(failed.values()) <= EXTRAS.keys()
+    assert failed and set(failed.values()) <= {*EXTRAS, *SEPARATE}
     assert not [name for name in failed if name.split(".")[1] in CORE_ROOMS]
 
 
@@ -125,3 +125,12 @@ def test_a_command_whose_extra_is_missing_names_it_in_one_line(command, library)
     assert done.returncode == 1 and not done.stdout
     expected = f"sgt {command.split()[0]}: error: {library}: is not installed; install the extra {EXTRAS[library]} "
     assert done.stderr.startswith(expected) and done.stderr.count("\n") == 1
+
+
+def test_a_command_whose_library_has_an_environment_of_its_own_names_it_in_one_line():
+    command = "lmms-eval --model bagel-tiny --tasks mmstar --out out.json"
+    done = run(f"from sgt.commands.main import main\nsys.exit(main({command.split()!r}))")
+    assert done.returncode == 1 and not done.stdout
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("sgt lmms-eval: error: lmms_eval: is not installed; it has an environment of its own")
+    assert "`make lmms-eval`" in line

@@ -88,6 +88,10 @@ COMMANDS = {
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",
     ),
+    "lmms-eval": (
+        "run tasks of the harness lmms-eval with one of our models",
+        "sgt lmms-eval --model bagel-tiny --tasks mmstar --data mmstar=downloads/mmstar --out mmstar.json",
+    ),
     "probe": (
         "measure what linear probes read off each layer of a run's model",
         "sgt probe config/tiny.yaml --model bagel-tiny --arm depth --seed 0",

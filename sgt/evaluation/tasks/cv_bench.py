@@ -67,8 +67,7 @@ def _letter_directly(row: Row) -> str:
 
 
 def _only_a_letter(row: Row) -> str:
-    # The harness knows five letters, so a sixth choice is not among those that it names.
-    letters = ", ".join("ABCDE"[: len(row.options or ())])
+    letters = ", ".join(parsing.LETTERS[: len(row.options or ())])
     note = f"Note: You only need to respond with {letters} without providing any additional information."
     return f"{note}\n\n{row.extra['prompt']}"
 

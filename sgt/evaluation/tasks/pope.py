@@ -19,6 +19,8 @@ from sgt.evaluation.metrics import Metric
 from sgt.evaluation.task import Parsed, Row
 
 SPLITS = ("random", "popular", "adversarial")
+# In place of 0, so that F1 of such rows alone is 0 and not unknown.
+_ALMOST_NOTHING = 1e-12
 
 
 class PopeRecord(Record):
@@ -59,6 +61,8 @@ class Pope(FetchedTask):
         published_rows = 9000
         # Whether these are F1 or accuracy is not known.
         printed = (85.69, 88.32)
+        # 2: under lmms-eval, F1 is without replies that are neither yes nor no.
+        scoring_version = 2
 
         task: Literal["pope"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
@@ -99,12 +103,17 @@ class Pope(FetchedTask):
         """Besides accuracy the two sums whose ratio is F1, and whether the answer is yes.
 
         A reply without an answer counts as no where the question's answer is yes, and as yes where it is no: as wrong.
+        lmms-eval leaves it out of F1, and of F1 alone, which is 0 where nothing else is left.
         """
         scored = super().score(row, parsed)
         there, right = row.answer == "yes", scored["accuracy"] == 1
         said_yes = right if there else not right
-        return {**scored, "twice_true_yes": 2.0 * (there and said_yes), "yeses": float(there + said_yes)} | {
-            "said_yes": float(parsed.value == "yes")
+        left_out = parsed.value is None and self.options.protocol == "lmms-eval"
+        return {
+            **scored,
+            "twice_true_yes": 2.0 * (there and said_yes),
+            "yeses": _ALMOST_NOTHING if left_out else float(there + said_yes),
+            "said_yes": float(parsed.value == "yes"),
         }
 
     def metrics(self, rows: Sequence[Row]) -> list[Metric]:

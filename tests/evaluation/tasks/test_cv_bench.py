@@ -143,8 +143,7 @@ def test_each_protocol_asks_in_its_own_words(rows):
         "lmms-eval": f"{note}\n\n{published}",
         "vlmevalkit": published,
     }
-    # Its five letters are all that the harness names.
-    assert "with A, B, C, D, E without" in task("cv-bench", "lmms-eval").request(rows[8], "lmms-eval").content[-1]
+    assert "with A, B, C, D, E, F without" in task("cv-bench", "lmms-eval").request(rows[8], "lmms-eval").content[-1]
     assert task("cv-bench", "paper").other_protocols == ["official"]
 
 

@@ -68,6 +68,16 @@ def test_each_protocol_reads_by_its_own_rules(rows, reply, official, vlmevalkit,
     assert read(task("pope", "lmms-eval"), rows[0], reply) == lmms
 
 
+def test_f1_of_lmms_eval_is_without_replies_that_are_neither(rows):
+    # Of each split, whose answers are yes, no, yes, no: one is right, one is neither, one is wrong, one is right.
+    replies = [("yes", "I see none.", "no", "no")[int(row.id[-1]) % 4] for row in rows]
+    lmms, ours = (values(task("pope", protocol), rows, replies) for protocol in ("lmms-eval", "paper"))
+    assert lmms["accuracy"] == pytest.approx(0.5) and lmms["unread"] == pytest.approx(0.25)
+    # Precision 1 of 1, recall 1 of 2; POPE's own rule reads the second as yes.
+    assert lmms["f1"] == pytest.approx(2 / 3) and ours["f1"] == pytest.approx(1 / 2)
+    assert values(task("pope", "lmms-eval"), rows, ["I see none."] * 12)["f1"] == 0
+
+
 def test_questions_about_one_image_share_it(rows):
     assert len(rows) == 12 and len({id(row.images[0]) for row in rows}) == 1
     assert {row.groups["image"] for row in rows} == {"COCO_val2014_000000000000"}
