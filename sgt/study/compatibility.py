@@ -36,6 +36,8 @@ def check_compatibility(study: "LoadedStudy") -> None:
 
 def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
     if benchmark.dataset is None:
+        if isinstance(benchmark, ImageBenchmark):
+            _check_images_made(study, benchmark, None)
         return
     dataset = study.study.datasets.get(benchmark.dataset)
     if dataset is None:
@@ -64,7 +66,7 @@ def _check_analysis(study: "LoadedStudy", options: AnalysisOptions) -> None:
         raise SgtError(f"{where}.samples", problem, "lower it, or make the dataset larger")
 
 
-def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset: Samples) -> None:
+def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset: Samples | None) -> None:
     file, wanted = study.benchmark_file(benchmark.name), benchmark.image_side(dataset)
     for model in study.models.values():
         rules = rules_of(model.family)
@@ -73,7 +75,7 @@ def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset:
         if side < benchmark.smallest_side:
             problem = f"images of {wanted} pixels, which {model.name} makes {side} pixels wide"
             remedy = f"make them larger, or target_image in {study.model_file(model.name)}"
-            where = f"{study.path}: datasets.{benchmark.dataset}"
+            where = f"{study.path}: datasets.{benchmark.dataset}" if dataset else str(file)
             raise SgtError(where, f"{problem}; they are scored from {benchmark.smallest_side} pixels", remedy)
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from sgt.config.benchmarks import Benchmark, FetchedBenchmark, ImageBenchmark
+from sgt.config.benchmarks import Benchmark, FetchedBenchmark, FetchedImageBenchmark, ImageBenchmark
 from sgt.config.datasets import Samples, TypicalText
 from sgt.config.downloads import load_download
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
@@ -181,7 +181,7 @@ class Costs:
         for benchmark in study.benchmarks.values():
             count = benchmark.samples or _samples(study, benchmark)
             if isinstance(benchmark, ImageBenchmark):
-                dataset = study.study.datasets[benchmark.dataset]
+                dataset = study.study.datasets[benchmark.dataset] if benchmark.dataset else None
                 side = rules_of(spec.family).target_side(spec, benchmark.image_side(dataset))
                 total += count * side**2 * DRAWN
             else:
@@ -195,7 +195,7 @@ class Costs:
 
 
 def _samples(study: LoadedStudy, benchmark: Benchmark) -> int:
-    if isinstance(benchmark, FetchedBenchmark):
+    if isinstance(benchmark, FetchedBenchmark | FetchedImageBenchmark):
         return benchmark.published_rows
     return study.study.datasets[str(benchmark.dataset)].count
 

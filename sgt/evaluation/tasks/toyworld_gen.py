@@ -41,7 +41,7 @@ class ToyworldGen(Task[Image.Image]):
                 raise SgtError(where, "no list of objects in its scene", "leave this sample out")
             return [check_text(record.get("caption"), "caption", where)]
 
-        def image_side(self, dataset: Samples) -> int:
+        def image_side(self, dataset: Samples | None) -> int:
             """As large as the scenes are.
 
             Raises:
