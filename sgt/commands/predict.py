@@ -13,7 +13,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmark", required=True)
     parser.add_argument(
         "--shard",
-        type=_shard,
+        type=shard,
         metavar="I/N",
         help="predict the I-th of N shares alone; a call without it then joins them",
     )
@@ -25,7 +25,12 @@ def run(args: argparse.Namespace) -> None:
     predict_benchmark(study, run, study.benchmark(args.benchmark), args.command_line, args.shard)
 
 
-def _shard(text: str) -> Shard:
+def shard(text: str) -> Shard:
+    """A share of a job from its text, ``2/8`` for the second of eight.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
     match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
     if match is None or int(match[1]) > int(match[2]):
         raise argparse.ArgumentTypeError(f"{text!r} is no share: write 2/8 for the second of eight")
