@@ -1,11 +1,13 @@
 """``sgt judge``: what a benchmark's evaluator makes of the predictions of one run, or of all runs in turn."""
 
 import argparse
+import signal
+from types import FrameType
 
-from sgt.commands.arguments import add_study
-from sgt.commands.predict import shard
-from sgt.errors import SgtError
+from sgt.commands.arguments import add_study, shard
+from sgt.errors import Interrupted, SgtError
 from sgt.evaluation.judge import judge_benchmark
+from sgt.signals import STOP_SIGNALS, handled
 from sgt.study.load import load_study
 
 
@@ -40,4 +42,16 @@ def run(args: argparse.Namespace) -> None:
         runs = study.evaluated_runs
     else:
         raise SgtError("sgt judge", "a run has a model, an arm and a seed", "give all three, or none for all runs")
+    for number in handled(STOP_SIGNALS):
+        signal.signal(number, _stop)
     judge_benchmark(study, runs, study.benchmark(args.benchmark), args.command_line, args.shard)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the work, so that replies that are on their way are waited for and kept; a second signal ends it at once.
+
+    Raises:
+        Interrupted: always.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    raise Interrupted("sgt judge", f"stopped by {signal.Signals(number).name}", "the same command continues it")

@@ -17,8 +17,7 @@ from sgt.atomic import sha256, write_json
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.environment import environment
 from sgt.errors import SgtError
-from sgt.evaluation.predict import Shard
-from sgt.evaluation.predictions import join_predictions, read_judgements, read_predictions, write_judgements
+from sgt.evaluation.predictions import Shard, join_predictions, read_judgements, read_predictions, write_judgements
 from sgt.evaluation.task import AnyReply, Evaluator, Judgement, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, read_record, write_record

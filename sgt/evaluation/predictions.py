@@ -6,7 +6,7 @@ likelihoods and judgements are lines of JSON; images are a tar, each beside the 
 
 import json
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +17,14 @@ from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import ShardWriter, read_shard
 from sgt.evaluation.task import AnyReply, Judgement, Row
 from sgt.models.requests import Likelihood, RatedReply, Reply
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A share of the chunks: every ``of``-th, from the ``number``-th on, counted from 1."""
+
+    number: int
+    of: int
 
 
 def prediction_file(benchmark: Benchmark) -> str:

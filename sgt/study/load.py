@@ -22,6 +22,7 @@ from sgt.config.benchmarks import (
 )
 from sgt.config.datasets import Subset
 from sgt.config.files import first_fault, read_yaml
+from sgt.config.judges import JudgedImageBenchmark
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_TRAINING, NO_PROXY
@@ -402,7 +403,7 @@ def load_study(path: Path | str) -> LoadedStudy:
     path = Path(path)
     study = read_yaml(path, StudyFile)
     models = {name: load_model_spec(name, path.parent / "models") for name in study.models}
-    named = {name: _load_benchmark(path.parent / "benchmarks", name, study.limit) for name in study.benchmarks}
+    named = {name: _load_benchmark(path.parent / "benchmarks", name, study) for name in study.benchmarks}
     not_run = {name: reason for name, each in named.items() if (reason := each.not_run)}
     benchmarks = {name: each for name, each in named.items() if name not in not_run}
     if not benchmarks:
@@ -430,15 +431,18 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
     return spec
 
 
-def _load_benchmark(folder: Path, name: str, limit: int | None) -> Benchmark:
+def _load_benchmark(folder: Path, name: str, study: StudyFile) -> Benchmark:
     file = folder / f"{name}.yaml"
     task = read_yaml(file, TaskName).task
     import_module(TASKS)
     if task not in OPTIONS:
         raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {', '.join(OPTIONS)}")
     benchmark = _load_named(folder, name, OPTIONS[task])
-    limits = [each for each in (benchmark.samples, limit) if each is not None]
-    return benchmark.model_copy(update={"samples": min(limits, default=None)})
+    limits = [each for each in (benchmark.samples, study.limit) if each is not None]
+    of_study: dict[str, object] = {"samples": min(limits, default=None)}
+    if isinstance(benchmark, JudgedImageBenchmark):
+        of_study["judge"] = benchmark.judge or study.judge
+    return benchmark.model_copy(update=of_study)
 
 
 def _load_analyses(path: Path, entries: list[AnalysisEntry]) -> dict[str, AnalysisOptions]:

@@ -98,7 +98,7 @@ class GenEval(Task[Judgement]):
 
         task: Literal["geneval"]
         protocol: Literal["short", "long"]
-        images_per_prompt: Count = Field(1, description="how many images of a prompt are made, each from its own noise")
+        images: Count = Field(1, description="of each prompt, from seeds that follow each other")
         detector: Folder = Field(
             "downloads/mask2former-swin-small-coco", description="folder of the fetched model that finds objects"
         )
@@ -109,7 +109,7 @@ class GenEval(Task[Judgement]):
         @property
         def published_rows(self) -> int:  # type: ignore[override]
             """An image or several of each prompt."""
-            return PROMPTS * self.images_per_prompt
+            return PROMPTS * self.images
 
         @property
         def downloads(self) -> tuple[str, ...]:
@@ -140,7 +140,7 @@ class GenEval(Task[Judgement]):
         """A row per image; those of a prompt follow each other."""
         for sample in samples:
             wanted = sample.prompt.model_dump(mode="json", by_alias=True, exclude_none=True)
-            for repeat in range(self.options.images_per_prompt):
+            for repeat in range(self.options.images):
                 yield Row(
                     id=f"{sample.line:05d}-{repeat}",
                     question=wanted["prompt"],

@@ -96,7 +96,7 @@ def metrics_of(pairs: list[tuple[Row, list]]) -> dict[str, float]:
 def prompts(tmp_path) -> list[Row]:
     """A row of one image for each prompt."""
     write(tmp_path)
-    return rows_of(geneval(images_per_prompt=1), tmp_path)
+    return rows_of(geneval(images=1), tmp_path)
 
 
 @pytest.mark.parametrize("place", range(6), ids=[line["tag"] for line in LINES])
@@ -110,7 +110,7 @@ def test_an_image_of_each_kind_is_right_or_wrong(prompts, place):
 def test_kinds_weigh_alike_whatever_their_numbers_of_images(tmp_path):  # T-GE-6
     counts = [(1, 1), (9, 10), (1, 2), (4, 5), (2, 5), (3, 5)]
     write(tmp_path, [line for line, (_, of) in zip(LINES, counts, strict=True) for _ in range(of)])
-    rows = rows_of(geneval(images_per_prompt=1), tmp_path)
+    rows = rows_of(geneval(images=1), tmp_path)
     objects = [
         (RIGHT if number < right else WRONG)[place] for place, (right, of) in enumerate(counts) for number in range(of)
     ]
@@ -122,7 +122,7 @@ def test_kinds_weigh_alike_whatever_their_numbers_of_images(tmp_path):  # T-GE-6
 
 def test_images_of_a_prompt_are_resampled_together_and_any_may_be_right(tmp_path):
     write(tmp_path)
-    rows = rows_of(geneval(images_per_prompt=4), tmp_path)
+    rows = rows_of(geneval(images=4), tmp_path)
     assert [(row.id, row.repeat, row.groups["prompt"]) for row in rows[3:5]] == [
         ("00000-3", 3, "00000"),
         ("00001-0", 0, "00001"),
@@ -154,7 +154,7 @@ def test_what_was_not_judged_is_no_number(prompts):
 
 def test_long_prompts_ask_for_the_same(tmp_path):
     write(tmp_path, [{**LINES[0], "prompt": "A realistic wooden bench."}], "evaluation_metadata_long.jsonl")
-    (row,) = rows_of(geneval(protocol="long", images_per_prompt=1), tmp_path)
+    (row,) = rows_of(geneval(protocol="long", images=1), tmp_path)
     assert row.question == "A realistic wooden bench." and row.size == (1024, 1024)
     assert row.extra == {"include": LINES[0]["include"], "exclude": []}
 
@@ -230,7 +230,7 @@ def study(prepared, tmp_path, monkeypatch) -> Path:
     write_study(Path(), benchmarks=["geneval"], arms=["base"])
     Path("base").symlink_to(prepared / "base")
     file = yaml.safe_load((CONFIG / "geneval.yaml").read_text())
-    small = {"side": 48, "images_per_prompt": 2, "sampling": {"num_steps": 2}}
+    small = {"side": 48, "images": 2, "sampling": {"num_steps": 2}}
     Path("config/benchmarks/geneval.yaml").write_text(yaml.safe_dump({**file, **small}))
     write(Path("downloads/geneval"))
     write_detector(Path("downloads/mask2former-swin-small-coco"))
