@@ -33,7 +33,6 @@ from sgt.models.solvers import SOLVERS
 from sgt.models.unified import UnifiedModel
 from sgt.study.load import load_model_spec
 
-ROUNDS = 3
 THINGS = ("ball", "large box", "cone", "ring on the left", "tall thing at the top", "cube")
 COLOURS = ("red", "green", "blue", "yellow")
 
@@ -48,6 +47,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=48, help="of the square images, pixels")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--steps", type=int, default=24, help="of the sampler")
+    parser.add_argument("--rounds", type=int, default=3, help="of both ways; the fastest of each counts")
     args = parser.parse_args(words)
     torch.set_num_threads(args.threads)
     sampling = Sampling(num_steps=args.steps, cfg_text_scale=4.0, cfg_interval=(0.0, 1.0))
@@ -57,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
         model = load_model(spec, Path(spec.checkpoint))
         model.network.eval()
         width, height = target_transform(spec).size(args.side, args.side)
-        compare(name, model, sampling, requests(args.images), (height, width))
+        compare(name, model, sampling, requests(args.images), (height, width), args.rounds)
 
 
 def requests(count: int) -> list[Request]:
@@ -66,7 +66,9 @@ def requests(count: int) -> list[Request]:
     return [Request((f"A {colour} {thing}.",)) for thing, colour in itertools.islice(pairs, count)]
 
 
-def compare(name: str, model: UnifiedModel, sampling: Sampling, prompts: list[Request], size: tuple[int, int]) -> None:
+def compare(
+    name: str, model: UnifiedModel, sampling: Sampling, prompts: list[Request], size: tuple[int, int], rounds: int
+) -> None:
     """Time both ways alternately; the fastest round of each counts."""
     seeds = list(range(len(prompts)))
 
@@ -81,9 +83,9 @@ def compare(name: str, model: UnifiedModel, sampling: Sampling, prompts: list[Re
         ):
             return [model.generate([prompt], sampling, seeds=[seed], size=size)[0] for prompt, seed in pairs]
 
-    rounds = [(timed(together), timed(one_at_a_time)) for _ in range(ROUNDS)]
-    fast, slow = (min(seconds for seconds, _ in way) for way in zip(*rounds, strict=True))
-    (_, images), (_, alone) = rounds[0]
+    both = [(timed(together), timed(one_at_a_time)) for _ in range(rounds)]
+    fast, slow = (min(seconds for seconds, _ in way) for way in zip(*both, strict=True))
+    (_, images), (_, alone) = both[0]
     apart = [int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max()) for a, b in zip(images, alone, strict=True)]
     print(
         f"{name}, {len(prompts)} of {size[1]}x{size[0]}: {len(prompts) / fast:.3g} images/s, ratio {slow / fast:.2f};"

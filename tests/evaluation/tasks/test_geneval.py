@@ -223,20 +223,25 @@ class KnownDetection(Detection):
         object.__setattr__(self, "known", known)
 
 
+def install_small(root: Path) -> None:
+    """The benchmark with two small images of each prompt, and models of random weights, as if they had been fetched."""
+    file = yaml.safe_load((CONFIG / "geneval.yaml").read_text())
+    small = {"side": 48, "images": 2, "sampling": {"num_steps": 2}}
+    (root / "config/benchmarks/geneval.yaml").write_text(yaml.safe_dump({**file, **small}))
+    write(root / "downloads/geneval")
+    write_detector(root / "downloads/mask2former-swin-small-coco")
+    write_classifier(root / "downloads/clip-vit-large-patch14")
+    for folder in (root / "downloads").iterdir():
+        record_fetched(folder)
+
+
 @pytest.fixture
 def study(prepared, tmp_path, monkeypatch) -> Path:
     """A study of the base alone, whose images are predicted: two of each prompt."""
     monkeypatch.chdir(tmp_path)
     write_study(Path(), benchmarks=["geneval"], arms=["base"])
     Path("base").symlink_to(prepared / "base")
-    file = yaml.safe_load((CONFIG / "geneval.yaml").read_text())
-    small = {"side": 48, "images": 2, "sampling": {"num_steps": 2}}
-    Path("config/benchmarks/geneval.yaml").write_text(yaml.safe_dump({**file, **small}))
-    write(Path("downloads/geneval"))
-    write_detector(Path("downloads/mask2former-swin-small-coco"))
-    write_classifier(Path("downloads/clip-vit-large-patch14"))
-    for folder in Path("downloads").iterdir():
-        record_fetched(folder)
+    install_small(Path())
     sgt("train", *RUN)
     sgt("predict", *RUN, "--benchmark", "geneval")
     return tmp_path
@@ -281,7 +286,7 @@ def test_models_of_random_weights_are_refused_and_nothing_is_scored(study, prepa
     sgt("tables", "config/micro.yaml")
     table = Path("results/tables/main.md").read_text()
     assert "not scored" in table and "geneval was not scored: its evaluator failed its self-check." in table
-    for command in ("figures", "report"):
+    for command in ("figures", "evidence", "report"):
         sgt(command, "config/micro.yaml")
     assert "geneval was not scored" in Path("results/report/index.html").read_text()
 
