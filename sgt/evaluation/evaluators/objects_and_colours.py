@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("sgt")
 
-# Raise it when records change.
+# Raise it when records or the kit change.
 VERSION = 1
 # Shares of the kit's pictures, and of its colours, that must be read right before anything is scored. A detector with
 # wrong weights reads none, and a classifier that guesses one colour in ten. Drawings are no photographs: most may fail.
