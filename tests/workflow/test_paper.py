@@ -42,8 +42,10 @@ def test_the_whole_study_is_planned(tmp_path):
     # Five proxies of 27 tars; the panoptic maps of 142 thousands of images, and four more proxies of two of them.
     assert jobs["render"] == 5 * 27 + 142 + 4 * 2
     assert jobs["predict"] == jobs["score"] == len(study.benchmarks) * models * ((arms - 1) * seeds + 1)
-    # Three datasets, a model per family, the depth estimator, and nine benchmarks.
-    assert jobs["fetch"] == 4 + models + 9 and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
+    # A judge may drift, so that one job judges all runs on a benchmark.
+    assert jobs["judge_together"] == 5 and "judge" not in jobs
+    # Three datasets, a model per family, the depth estimator, nine benchmarks, and six downloads of those with a judge.
+    assert jobs["fetch"] == 4 + models + 9 + 6 and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
     assert jobs["treatment"] == models * len(study.proxy_arms) * seeds
 
 
