@@ -86,7 +86,7 @@ COMMANDS = {
     ),
     "judge": (
         "judge predictions of a benchmark that needs a detector or a judge",
-        "sgt judge config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-gen",
+        "sgt judge config/paper.yaml --benchmark dpg-bench",
     ),
     "score": (
         "metrics from predictions",

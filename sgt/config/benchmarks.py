@@ -63,6 +63,18 @@ class SamplingOptions(Strict):
         return self
 
 
+class EditSamplingOptions(SamplingOptions):
+    """How edits are sampled, which are guided by the image that is edited too."""
+
+    cfg_image_scale: float = Field(
+        1.0, ge=1, description="scale of classifier-free guidance by the image; 1: no guidance"
+    )
+    renorm: Literal["global", "channel", "text_channel"] = Field(
+        "global", description="how BAGEL rescales a guided velocity"
+    )
+    renorm_min: Probability = Field(0.0, description="lower bound of that rescaling; 1 switches it off")
+
+
 class Benchmark(Strict):
     """What every benchmark has; a task's ``Options`` derive from one of the four classes below.
 

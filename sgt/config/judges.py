@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from sgt.config.benchmarks import FetchedImageBenchmark
+from sgt.config.benchmarks import EditSamplingOptions, FetchedImageBenchmark
 from sgt.config.fields import Count, Folder, Name, Probability, Strict
 
 # What decides a judge's replies, besides what it is sent and the content of its weights.
@@ -106,3 +106,11 @@ class JudgedImageBenchmark(FetchedImageBenchmark):
     def judging_options(self) -> dict:
         """What decides the judge's replies, besides what it is sent."""
         return {"version": self.judging_version, "judge": self.judge.deciding if self.judge else None}
+
+
+class JudgedEditBenchmark(JudgedImageBenchmark):
+    """A published benchmark of edits, which a judge rates beside the images that they were made from."""
+
+    edits = True
+
+    sampling: EditSamplingOptions

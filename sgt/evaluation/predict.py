@@ -18,6 +18,7 @@ from sgt.config.benchmarks import (
     AnswerBenchmark,
     Benchmark,
     DecodingOptions,
+    EditSamplingOptions,
     ImageBenchmark,
     LikelihoodBenchmark,
     RatedAnswerBenchmark,
@@ -178,7 +179,10 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
 
 def sampling_of(options: SamplingOptions) -> Sampling:
     """How a benchmark samples images."""
+    edits = isinstance(options, EditSamplingOptions)
+    of_edits = options.model_dump(include={"cfg_image_scale", "renorm", "renorm_min"}) if edits else {}
     return Sampling(
+        **of_edits,
         num_steps=options.num_steps,
         shift=options.timestep_shift,
         cfg_text_scale=options.cfg_text_scale,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 from sgt.config.judges import Judge
@@ -18,6 +20,7 @@ from sgt.evaluation.evaluators import endpoint
 from sgt.evaluation.evaluators.judge_calls import Call, jpeg, png
 from sgt.evaluation.evaluators.vision_judge import VisionJudge
 from sgt.evaluation.task import Row
+from tests.conftest import sgt, write_study
 from tests.evaluation.judge_server import (
     DIE,
     KEY,
@@ -28,6 +31,7 @@ from tests.evaluation.judge_server import (
     question_number,
     serving,
 )
+from tests.evaluation.tasks.published import install
 
 IMAGE = Image.new("RGB", (8, 8), "red")
 
@@ -189,3 +193,47 @@ def test_what_was_answered_before_a_kill_is_never_asked_again(number, concurrenc
         answered = Counter(server.answered)
         assert len(answered) == 9 and set(answered.values()) == {1}
         assert len(server.log) == 9 + (number == signal.SIGKILL), "but for the one whose reply the kill cut off"
+
+
+def test_images_and_edits_are_predicted_judged_scored_and_put_into_tables(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names, run = ["dpg-bench", "gedit-bench"], ["--model", "micro", "--arm", "base", "--seed", "0"]
+
+    def behave(asked, number):
+        if "question" not in asked.text and len(asked.images) == 2:
+            return completion('{"score": [9, 8], "reasoning": "fine"}')
+        if "artefacts" in asked.text:
+            return completion('{"score": [2, 4], "reasoning": "blurred"}')
+        if "cup 3" in asked.text:
+            return completion(None, refusal=f"no, {asked.authorization}")
+        return completion("yes")
+
+    with serving(behave) as server:
+        judge = {"url": server.url, "model": "m", "key_variable": "JUDGE_KEY"}
+        write_study(Path(), benchmarks=names, arms=["base"], judge=judge)
+        Path("base").symlink_to(prepared / "base")
+        for name in names:
+            install(name, Path())
+            path = Path(f"config/benchmarks/{name}.yaml")
+            content = yaml.safe_load(path.read_text())
+            path.write_text(
+                yaml.safe_dump({**content, "side": 48, "sampling": {**content["sampling"], "num_steps": 2}})
+            )
+        sgt("train", "config/micro.yaml", *run)
+        for name in names:
+            sgt("predict", "config/micro.yaml", *run, "--benchmark", name)
+            sgt("judge", "config/micro.yaml", "--benchmark", name)
+            sgt("score", "config/micro.yaml", *run, "--benchmark", name)
+        asked = len(server.log)
+        shutil.rmtree("results/judgements/micro/base/seed0/dpg-bench")
+        sgt("judge", "config/micro.yaml", "--benchmark", "dpg-bench")
+        assert len(server.log) == asked, "every reply is kept"
+    dpg, gedit = (json.loads(Path(f"results/scores/micro/base/seed0/{name}.json").read_text()) for name in names)
+    assert dpg["statuses"] == {"refused": 2} and "dpg" not in dpg["metrics"]
+    assert dpg["metrics"]["refused"]["value"] == 1 and dpg["evaluator"]["self_check"]["right"] == 20
+    assert gedit["metrics"]["overall"]["value"] == pytest.approx(4) and gedit["statuses"] == {"ok": 3}
+    sgt("tables", "config/micro.yaml")
+    table = Path("results/tables/main.md").read_text()
+    assert "GEdit (m)" in table and "4.000" in table
+    everything = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(KEY.encode() in path.read_bytes() for path in everything)
