@@ -1,9 +1,11 @@
 """Arguments that several commands share."""
 
 import argparse
+import re
 from pathlib import Path
 
 from sgt.errors import SgtError
+from sgt.evaluation.predictions import Shard
 from sgt.reporting.evidence.read import find_cell, read_evidence
 from sgt.reporting.evidence.schema import Cell, Evidence
 from sgt.study.load import LoadedStudy, Run, load_study
@@ -70,3 +72,15 @@ def require_positive(args: argparse.Namespace, *names: str) -> None:
     for name in names:
         if (value := getattr(args, name)) < 1:
             raise SgtError(f"--{name}", f"must be at least 1, got {value}", f"see `sgt {args.command} --help`")
+
+
+def shard(text: str) -> Shard:
+    """A share of a job from its text, ``2/8`` for the second of eight.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if match is None or int(match[1]) > int(match[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 2/8 for the second of eight")
+    return Shard(int(match[1]), int(match[2]))

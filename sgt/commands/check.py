@@ -47,6 +47,7 @@ def describe(study: LoadedStudy) -> list[str]:
         protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
         rows = benchmark.dataset or ", ".join(benchmark.data_downloads)
         lines.append(f"benchmark {name} v{benchmark.version}: {protocol}, on {rows}")
+    lines += [f"benchmark {name}: not run, {reason}" for name, reason in study.not_run.items()]
     lines += power_lines(study)
     lines += Costs(study).lines()
     for run in study.runs:
@@ -69,6 +70,14 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
         "train": len(trained),
         **({"transplant": len(study.transplant_runs)} if study.transplant_runs else {}),
         "predict": evaluations,
+        **_judge_jobs(study),
         "score": evaluations,
         **({"analyse": len(study.runs) * len(study.analyses)} if study.analyses else {}),
     }
+
+
+def _judge_jobs(study: LoadedStudy) -> dict[str, int]:
+    """How many jobs judge predictions; empty if none does."""
+    judged = [each for each in study.benchmarks.values() if each.judged]
+    count = sum(1 if each.judged_together else len(study.evaluated_runs) for each in judged)
+    return {"judge": count} if count else {}

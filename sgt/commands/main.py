@@ -84,6 +84,10 @@ COMMANDS = {
         "measure whether a proxy arm learned its proxy",
         "sgt treatment config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
     ),
+    "judge": (
+        "judge predictions of a benchmark that needs a detector or a judge",
+        "sgt judge config/paper.yaml --benchmark dpg-bench",
+    ),
     "score": (
         "metrics from predictions",
         "sgt score config/tiny.yaml --model bagel-tiny --arm depth --seed 0 --benchmark toyworld-qa",

@@ -63,6 +63,18 @@ class SamplingOptions(Strict):
         return self
 
 
+class EditSamplingOptions(SamplingOptions):
+    """How edits are sampled, which are guided by the image that is edited too."""
+
+    cfg_image_scale: float = Field(
+        1.0, ge=1, description="scale of classifier-free guidance by the image; 1: no guidance"
+    )
+    renorm: Literal["global", "channel", "text_channel"] = Field(
+        "global", description="how BAGEL rescales a guided velocity"
+    )
+    renorm_min: Probability = Field(0.0, description="lower bound of that rescaling; 1 switches it off")
+
+
 class Benchmark(Strict):
     """What every benchmark has; a task's ``Options`` derive from one of the four classes below.
 
@@ -72,11 +84,18 @@ class Benchmark(Strict):
         scoring_version: raised by whoever changes how the task parses replies, scores them or sums them up.
             Predictions stay, scores are made anew.
         scoring_fields: names of the fields that change scores alone, not what the model is given.
+        judged: an evaluator judges predictions in a stage of its own before they are scored.
+        judging_version: of a judged task, raised by whoever changes what its evaluator is given or what it records.
+            Predictions stay, judgements are made anew.
+        judging_fields: names of the fields that change judgements, not what the model is given.
     """
 
     needs: ClassVar[str | None] = None
     scoring_version: ClassVar[int] = 1
     scoring_fields: ClassVar[frozenset[str]] = frozenset()
+    judged: ClassVar[bool] = False
+    judging_version: ClassVar[int] = 1
+    judging_fields: ClassVar[frozenset[str]] = frozenset()
 
     name: Name = Field(description="as in the file's name")
     task: Name = Field(description="file of sgt/evaluation/tasks, written with dashes")
@@ -121,10 +140,26 @@ class Benchmark(Strict):
         return ()
 
     @property
+    def not_run(self) -> str | None:
+        """Why the benchmark cannot be run as it is configured, such as without a judge; None if it can."""
+        return None
+
+    @property
+    def judged_together(self) -> bool:
+        """Whether one job judges the predictions of all runs, row by row in turn, because a judge may drift."""
+        return False
+
+    @property
     def prediction_options(self) -> dict:
         """What decides, besides version and data, what models are given, as JSON."""
-        scoring = {"name", "version", "dataset", *self.scoring_fields, *self._folders}
+        scoring = {"name", "version", "dataset", *self.scoring_fields, *self.judging_fields, *self._folders}
         return self.model_dump(mode="json", exclude=scoring)
+
+    @property
+    def judging_options(self) -> dict:
+        """What decides how predictions are judged, besides the content of downloads, as JSON."""
+        fields = set(self.judging_fields) - self._folders
+        return {"version": self.judging_version, **self.model_dump(mode="json", include=fields)}
 
     @property
     def scoring_options(self) -> dict:
@@ -225,23 +260,22 @@ class ImageBenchmark(Benchmark):
         """Side of the square image that models are to make, pixels, before a model rounds it to what it can make.
 
         Args:
-            dataset: that the prompts come from; None if they are fetched.
+            dataset: that the prompts come from; None if they were fetched.
         """
         raise NotImplementedError
 
 
 class FetchedImageBenchmark(ImageBenchmark):
-    """A published benchmark that models make images for. Its prompts are read where they were fetched.
+    """A published benchmark that the model makes images for. Its prompts are read where they were fetched.
 
     Attributes:
-        published_prompts: how many there are, for estimates.
+        published_rows: how many images are to be made, for estimates.
     """
 
-    published_prompts: ClassVar[int]
+    published_rows: ClassVar[int]
 
     download: Name = Field(description="entry of config/data/downloads.yaml that has the prompts")
-    size: Count = Field(1024, description="side of the square images, pixels, before a model rounds it")
-    images_per_prompt: Count = Field(1, description="how many images of a prompt are made, each from its own noise")
+    side: Count = Field(1024, description="of the square images, pixels; of edited ones, about as much as this")
 
     @property
     def data_downloads(self) -> tuple[str, ...]:
@@ -250,7 +284,7 @@ class FetchedImageBenchmark(ImageBenchmark):
 
     def image_side(self, dataset: Samples | None) -> int:
         """As the file says."""
-        return self.size
+        return self.side
 
 
 class TaskName(Strict):

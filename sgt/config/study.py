@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from sgt.config.analyses import AnalysisEntry
 from sgt.config.datasets import Data, Dataset, Subset
 from sgt.config.fields import Count, Folder, Name, Seed, Strict
+from sgt.config.judges import Judge
 from sgt.config.logging import Logging
 from sgt.config.proxies import ProxyOptions
 from sgt.config.recipe import Recipe
@@ -49,6 +50,9 @@ class Study(Strict):
     datasets: dict[Name, Dataset] = Field(description="by a name for `data`, models and benchmarks")
     data: Data = Field(description="which dataset is used for what")
     benchmarks: Annotated[list[Name], Field(min_length=1)] = Field(description="files of config/benchmarks")
+    judge: Judge | None = Field(
+        None, description="of the benchmarks that need one and whose file names none; without it they are not run"
+    )
     analyses: list[AnalysisEntry] = Field(
         [], description="measurements of the insides of every run's model; see the files of sgt/analysis/analyses"
     )

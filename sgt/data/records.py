@@ -52,7 +52,7 @@ def checked(schema: type[AnyRecord], content: Mapping[str, Any], where: str) -> 
 
 
 class ParquetTable(Sequence[AnyRecord], Generic[AnyRecord]):
-    """Parquet files of one schema.
+    """Parquet files of one schema, or files of Arrow streams (``.arrow``), which `datasets` writes.
 
     Args:
         paths: in order.
@@ -114,23 +114,41 @@ class ParquetTable(Sequence[AnyRecord], Generic[AnyRecord]):
 
 def _parquet_rows(path: Path, schema: type[Record], image_column: str | None) -> list[dict]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        names = pq.read_schema(path).names
+        names = _column_names(path)
         required = [*_required(schema), *([] if image_column is None else [image_column])]
         if missing := [name for name in required if name not in names]:
             raise SgtError(path, f"no column {missing[0]!r} (there are {', '.join(names)})", REMEDY)
-        return pq.read_table(path, columns=[name for name in schema.model_fields if name in names]).to_pylist()
+        return _columns(path, [name for name in schema.model_fields if name in names]).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise SgtError(path, f"not readable as parquet ({' '.join(str(error).split())[:200]})", REMEDY) from None
 
 
 @lru_cache(maxsize=1)
 def _parquet_column(path: Path, column: str):
+    return _columns(path, [column]).column(0)
+
+
+def _column_names(path: Path) -> list[str]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(path, columns=[column]).column(0)
+    if path.suffix != ".arrow":
+        return pq.read_schema(path).names
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        return reader.schema.names
+
+
+def _columns(path: Path, names: list[str]):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if path.suffix != ".arrow":
+        return pq.read_table(path, columns=names)
+    # Mapped, so that columns which are not read stay on disk.
+    with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
+        return reader.read_all().select(names)
 
 
 def read_rows(path: Path, required: Sequence[str], delimiter: str = ",") -> Iterator[dict[str, str]]:

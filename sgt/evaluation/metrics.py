@@ -139,6 +139,32 @@ def _with_influence(
     return (share * ratios).sum() + len(above) * influence
 
 
+def repeated(column: str, number: int) -> str:
+    """Name of the column with the values of one repeat, from 1, of what a judge rates several times."""
+    return f"{column}@{number}"
+
+
+def repeats_of(metric: Metric, columns: Columns) -> list[Metric]:
+    """The metric over the values of each repeat; none if there is one value of each item."""
+    found = []
+    while (column := repeated(metric.column, len(found) + 1)) in columns:
+        over = metric.over and repeated(metric.over, len(found) + 1)
+        found.append(replace(metric, column=column, over=over if over in columns else metric.over))
+    return found
+
+
+def items_by_repeat(metric: Metric, columns: Columns) -> Items:
+    """The items of a metric; their values are repeats × items where a judge rated each several times.
+
+    Repeats and items are crossed, as training seeds and items are, so that what repeats differ by is a level of the
+    interval.
+    """
+    repeats = [items_of(each, columns) for each in repeats_of(metric, columns)]
+    if not repeats:
+        return items_of(metric, columns)
+    return replace(repeats[0], values=np.stack([each.values for each in repeats]))
+
+
 def shared_items(items: Sequence[Items]) -> list[Items]:
     """Each cut to the items that all of them have, in the first one's order.
 
@@ -199,7 +225,7 @@ def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
     values = items.values if metric.over is None and metric.strata is None else items.values.mean()
     if ((values < least - _ROUNDING) | (values > most + _ROUNDING)).any():
         raise SgtError(where, f"a value is outside [{least}, {most}]", remedy)
-    summed = vars(metric.estimate(items.values, items.clusters))
+    summed = vars(metric.estimate(items_by_repeat(metric, columns).values, items.clusters))
     if metric.chance is None:
         return summed
     # Guesses at the members of a group are independent of each other.

@@ -6,7 +6,6 @@ random draws depend on the benchmark alone, so the files are the same however of
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +18,7 @@ from sgt.config.benchmarks import (
     AnswerBenchmark,
     Benchmark,
     DecodingOptions,
+    EditSamplingOptions,
     ImageBenchmark,
     LikelihoodBenchmark,
     RatedAnswerBenchmark,
@@ -27,7 +27,7 @@ from sgt.config.benchmarks import (
 from sgt.config.models import Model
 from sgt.environment import environment
 from sgt.errors import SgtError
-from sgt.evaluation.predictions import join_predictions, prediction_file, write_predictions
+from sgt.evaluation.predictions import Shard, join_predictions, prediction_file, write_predictions
 from sgt.evaluation.task import AnyReply, Row, Samples, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
@@ -44,14 +44,6 @@ from sgt.study.results import Results, require_current
 from sgt.training.screening import check_items
 
 SAMPLES_PER_CHUNK = 20
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A share of the chunks: every ``of``-th, from the ``number``-th on, counted from 1."""
-
-    number: int
-    of: int
 
 
 def predict_benchmark(
@@ -182,7 +174,10 @@ def replier(model: UnifiedModel, spec: Model, task: Task) -> Callable[[list[Row]
 
 def sampling_of(options: SamplingOptions) -> Sampling:
     """How a benchmark samples images."""
+    edits = isinstance(options, EditSamplingOptions)
+    of_edits = options.model_dump(include={"cfg_image_scale", "renorm", "renorm_min"}) if edits else {}
     return Sampling(
+        **of_edits,
         num_steps=options.num_steps,
         shift=options.timestep_shift,
         cfg_text_scale=options.cfg_text_scale,

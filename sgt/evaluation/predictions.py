@@ -1,11 +1,12 @@
 """Prediction files: every row of a benchmark with the reply to it, complete in themselves for scoring.
 
-Replies in words and likelihoods are lines of JSON; images are a tar, each beside the JSON of its row.
+So are files of judgements, which have what an evaluator recorded of each row in place of the reply. Replies in words,
+likelihoods and judgements are lines of JSON; images are a tar, each beside the JSON of its row.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -14,8 +15,16 @@ from sgt.atomic import write_text
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import ShardWriter, read_shard
-from sgt.evaluation.task import AnyReply, Row
+from sgt.evaluation.task import AnyReply, Judgement, Row
 from sgt.models.requests import Likelihood, RatedReply, Reply
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A share of the chunks: every ``of``-th, from the ``number``-th on, counted from 1."""
+
+    number: int
+    of: int
 
 
 def prediction_file(benchmark: Benchmark) -> str:
@@ -51,19 +60,39 @@ def join_predictions(parts: Sequence[Path], path: Path) -> int:
     return text.count("\n")
 
 
-def read_predictions(path: Path) -> Iterator[tuple[Row, AnyReply]]:
+def read_predictions(path: Path, places: Container[int] | None = None) -> Iterator[tuple[Row, AnyReply]]:
     """Rows with their replies, one at a time.
+
+    Args:
+        path: the file.
+        places: of the rows to read, from 0; all if left out. The others' images are not decoded.
 
     Raises:
         SgtError: an image is damaged.
     """
     if path.suffix == ".tar":
-        for sample in read_shard(path):
-            yield Row(**sample.json()), decode_image(sample.get("png"), f"{path}: {sample.key}.png")
+        for place, sample in enumerate(read_shard(path)):
+            if places is None or place in places:
+                yield Row(**sample.json()), decode_image(sample.get("png"), f"{path}: {sample.key}.png")
         return
     with open(path, encoding="utf-8") as lines:
+        for place, text in enumerate(lines):
+            if places is None or place in places:
+                line = json.loads(text)
+                yield Row(**line["row"]), _reply(line["reply"])
+
+
+def write_judgements(path: Path, rows: Sequence[Row], records: Sequence[Judgement]) -> None:
+    """Write rows with what an evaluator recorded of each, whole or not at all."""
+    lines = [{"row": row.record(), "record": record} for row, record in zip(rows, records, strict=True)]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_judgements(path: Path) -> Iterator[tuple[Row, Judgement]]:
+    """Rows with what an evaluator recorded of each, one at a time."""
+    with open(path, encoding="utf-8") as lines:
         for line in map(json.loads, lines):
-            yield Row(**line["row"]), _reply(line["reply"])
+            yield Row(**line["row"]), line["record"]
 
 
 def _reply(content: dict | list[dict]) -> AnyReply:

@@ -1,4 +1,4 @@
-"""Scoring: metrics from the prediction files alone, whatever the task."""
+"""Scoring: metrics from the files of predictions, or of their judgements, alone, whatever the task."""
 
 import logging
 from collections import Counter
@@ -13,8 +13,8 @@ from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import summary
 from sgt.evaluation.overlap import overlap, trained_on
-from sgt.evaluation.predictions import read_predictions
-from sgt.evaluation.task import AnyReply, Row, Task
+from sgt.evaluation.predictions import read_judgements, read_predictions
+from sgt.evaluation.task import AnyReply, Judgement, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import read_record, write_record
 from sgt.revision import code_revision
@@ -52,22 +52,25 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
         command: the command line, for the record.
 
     Raises:
-        SgtError: the predictions are unfinished, damaged, or of another version of the benchmark.
+        SgtError: the predictions or their judgements are unfinished, damaged, or of another version of the benchmark.
     """
-    folder = study.prediction_dir(run, benchmark.name)
-    require_current(Results(study).prediction(run, benchmark))
-    meta = read_record(folder / "meta.json")
-    file = folder / meta["file"]
-    if sha256(file) != meta["predictions_sha256"]:
-        raise SgtError(file, "changed since it was made", "run `sgt predict` again")
+    results = Results(study)
+    require_current(results.judgement(run, benchmark) if benchmark.judged else results.prediction(run, benchmark))
+    meta = read_record(study.prediction_dir(run, benchmark.name) / "meta.json")
+    judged = _judgements(study, run, benchmark)
+    made, file = judged or (meta, study.prediction_dir(run, benchmark.name) / meta["file"])
+    command_of = "judge" if judged else "predict"
+    if sha256(file) != made["judgements_sha256" if judged else "predictions_sha256"]:
+        raise SgtError(file, "changed since it was made", f"run `sgt {command_of}` again")
     task = make_task(benchmark)
-    scored = score_predictions(task, read_predictions(file))
+    scored = score_predictions(task, read_judgements(file) if judged else read_predictions(file))
     count = len(scored.items["id"])
-    if count != meta["count"]:
-        raise SgtError(file, f"{count} predictions, meta.json has {meta['count']}", "run `sgt predict` again")
+    if count != made["count"]:
+        raise SgtError(file, f"{count} rows, meta.json has {made['count']}", f"run `sgt {command_of}` again")
+    stages = {"predict": meta, **({"judge": made} if judged else {})}
     result = {
         "schema": SCORE_SCHEMA,
-        "identity": score_identity(benchmark, meta),
+        "identity": score_identity(benchmark, made),
         "run": meta["run"],
         "benchmark": benchmark.name,
         "version": benchmark.version,
@@ -75,24 +78,34 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
         "counts": {"predicted": meta["count"], "scored": count},
         "statuses": scored.statuses,
         "metrics": scored.metrics,
-        "other_protocols": _other_protocols(task, file),
+        "other_protocols": {} if judged else _other_protocols(task, file),
         "overlap": overlap(task, scored.rows, trained_on(study, run)),
         "chance_definition": task.chance_definition,
-        "evaluator": task.evaluator,
+        "evaluator": made["evaluator"] if judged else task.evaluator,
         "hashes": {
             "predictions": meta["predictions_sha256"],
+            **({"judgements": made["judgements_sha256"]} if judged else {}),
             "data": meta["data_sha256"],
             "checkpoint": meta["checkpoint_sha256"],
         },
-        "code": {"predict": meta["code"], "score": code_revision()},
-        "environment": {"predict": meta.get("environment"), "score": environment()},
-        "commands": [meta["command"], command],
+        "code": {name: each["code"] for name, each in stages.items()} | {"score": code_revision()},
+        "environment": {name: each.get("environment") for name, each in stages.items()} | {"score": environment()},
+        "commands": [*(each["command"] for each in stages.values()), command],
         "items": scored.items,
     }
     write_record(study.score_file(run, benchmark.name), result)
     for name, metric in scored.metrics.items():
         chance = f"  chance {metric['chance']:.3f}" if "chance" in metric else ""
         log.info("%-24s %.3f  [%.3f, %.3f]  n %d%s", name, *(metric[k] for k in ("value", "low", "high", "n")), chance)
+
+
+def _judgements(study: LoadedStudy, run: Run, benchmark: Benchmark) -> tuple[dict[str, Any], Path] | None:
+    """The record and the file of the judgements of a run's predictions; None if the benchmark has none."""
+    if not benchmark.judged:
+        return None
+    folder = study.judgement_dir(run, benchmark.name)
+    record = read_record(folder / "meta.json")
+    return record, folder / record["file"]
 
 
 def _other_protocols(task: Task, predictions: Path) -> dict[str, dict]:
@@ -105,7 +118,7 @@ def _other_protocols(task: Task, predictions: Path) -> dict[str, dict]:
     return found
 
 
-def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply]]) -> Scored:
+def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply | Judgement]]) -> Scored:
     """Parse and score predictions one by one, so that no more than one image is held, and sum them up.
 
     Raises:

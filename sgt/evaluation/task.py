@@ -19,8 +19,13 @@ from sgt.models.requests import Likelihood, RatedReply, Reply, Request
 
 Kind = Literal["mcq", "yesno", "number", "text", "list", "image"]
 # How a value was found in a reply: it is the whole reply, follows a cue such as "the answer is", stands in a text, is
-# one of several that were found, or is not there.
-Status = Literal["direct", "cue", "text", "ambiguous", "none"]
+# one of several that were found, or is not there. Below, how judging a row ended: only ``ok`` gives numbers.
+Status = Literal[
+    "direct", "cue", "text", "ambiguous", "none",
+    "ok", "refused", "unparsable", "timeout", "error",
+]  # fmt: skip
+# What an evaluator records of one row, as JSON, with its ``status``.
+Judgement = dict[str, Any]
 # Of a task that is answered in words (a RatedReply, if continuations are rated too), of one that only rates
 # continuations, and of one whose images are made.
 AnyReply = Reply | Sequence[Likelihood] | Image.Image
@@ -34,7 +39,7 @@ class Samples(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-OneReply = TypeVar("OneReply", Reply, RatedReply, Sequence[Likelihood], Image.Image)
+OneReply = TypeVar("OneReply", Reply, RatedReply, Sequence[Likelihood], Image.Image, Judgement)
 
 
 @dataclass(frozen=True)
@@ -86,11 +91,55 @@ class Parsed:
     status: Status
 
 
+class Evaluator(ABC):
+    """What judges predictions before they are scored: a detector, a classifier, a judge behind an endpoint.
+
+    It is made once in a process, and what it loads is loaded when it is used first.
+
+    Attributes:
+        name: for score files.
+    """
+
+    name: str
+
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides its output, as JSON: hashes of models, versions, thresholds. Nothing is loaded for it.
+
+        Judgements of an interrupted job are only continued by an evaluator with the same identity. Whether finished
+        ones are current follows from the benchmark's ``judging_options`` and downloads.
+        """
+
+    @abstractmethod
+    def prove(self) -> dict[str, Any]:
+        """Check on known input that the evaluator works, before anything is judged.
+
+        Returns:
+            What was checked and how it went, as JSON, for the score file.
+
+        Raises:
+            SgtError: it passes less than it must.
+        """
+
+    @abstractmethod
+    def judge(self, rows: Sequence[Row], replies: Sequence[AnyReply]) -> Sequence[Judgement]:
+        """A record of each row, in order, with its ``status``; a failure is a status and never a number.
+
+        Args:
+            rows: from the prediction file; with their images if the benchmark's model edits images.
+            replies: what a model made of each, such as an image. They may be of several runs in turn.
+
+        Raises:
+            SgtError: nothing can be judged, such as without a valid key.
+        """
+
+
 class Task(ABC, Generic[OneReply]):
     """A benchmark as code.
 
     A task is made for one benchmark's file, and used from one process at a time. Its base class names the type of its
-    replies: ``Task[Reply]``, ``Task[RatedReply]``, ``Task[Sequence[Likelihood]]`` or ``Task[Image.Image]``.
+    replies: ``Task[Reply]``, ``Task[RatedReply]``, ``Task[Sequence[Likelihood]]`` or ``Task[Image.Image]``; of a judged
+    task, ``Task[Judgement]``.
 
     Attributes:
         name: what a benchmark's file calls it: its own file's name, with dashes.
@@ -151,7 +200,8 @@ class Task(ABC, Generic[OneReply]):
         Args:
             row: from the prediction file, so without images.
             reply: a :class:`~sgt.models.requests.Reply`, with the likelihood of each continuation a ``RatedReply``; of
-                a likelihood task one ``Likelihood`` per continuation; of an image task the image.
+                a likelihood task one ``Likelihood`` per continuation; of an image task the image; of a judged task what
+                the evaluator recorded of the row.
             protocol: whose rules are used.
 
         Raises:
@@ -191,7 +241,18 @@ class Task(ABC, Generic[OneReply]):
         """Protocols that ask what this one's asks, so that the same replies are also read by their rules."""
         return ()
 
+    def make_evaluator(self, replies: Path) -> Evaluator:
+        """Of a judged task, whose ``Options`` have ``judged``: what judges predictions.
+
+        Args:
+            replies: folder in which it may keep what is not to be computed or paid twice, of all runs and benchmarks.
+        """
+        raise NotImplementedError(f"task {self.name} has no evaluator")
+
     @property
-    @abstractmethod
     def evaluator(self) -> dict[str, Any]:
-        """What read the replies, for the score file: its ``name``, and after scoring how its self-check went."""
+        """What read the replies, for the score file: its ``name``, and after scoring how its self-check went.
+
+        Of a judged task the record of the evaluator is taken in its place.
+        """
+        raise NotImplementedError(f"task {self.name} does not name its evaluator")

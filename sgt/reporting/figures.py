@@ -142,6 +142,14 @@ def training(study: LoadedStudy) -> Figure:
     return figure
 
 
+def _words(text: str) -> Figure:
+    """A text in the place of a figure that has nothing to show."""
+    figure, axis = plt.subplots(figsize=(5.5, 0.8), layout="constrained")
+    axis.axis("off")
+    axis.text(0, 0.5, text, fontsize=8, va="center")
+    return figure
+
+
 def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zero: bool) -> Figure:
     """A row of panels per unit of the metrics, a panel per model.
 
@@ -152,6 +160,8 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
         label: of the horizontal axes, with ``{unit}`` for the unit.
         zero: whether zero has a line.
     """
+    if cells.empty:
+        return _words("\n".join(f"{name}: {reason}" for name, reason in scores.not_scored.items()))
     pairs = list(zip(cells["benchmark"], cells["metric"], strict=True))
     titles = scores.titles(pairs)
     cells = cells.assign(row=[titles[pair] for pair in pairs], unit=[scores.metric(*pair).unit for pair in pairs])

@@ -172,7 +172,7 @@ def _proxy(study: LoadedStudy, arm: str) -> dict[str, str]:
 def _figures(study: LoadedStudy) -> dict[str, dict[str, Any]]:
     figures = {}
     # The sheet of scenes shows those of a benchmark.
-    hidden = {"scenes"} if study.scene_benchmark and not may_be_shown(study.scene_benchmark) else set()
+    hidden = {"scenes"} if study.sampling_benchmark and not may_be_shown(study.sampling_benchmark) else set()
     for name in [name for name in (*figures_of(study), "proxies") if name not in hidden]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():

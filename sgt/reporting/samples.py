@@ -59,8 +59,8 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
 
 def generated_sheet(study: LoadedStudy) -> Image.Image:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
-    benchmark, dataset = _benchmark(study)
-    name, scenes = benchmark.name, open_dataset(study.dataset_dir(dataset))
+    benchmark = _benchmark(study)
+    name, scenes = benchmark.name, open_dataset(study.dataset_dir(str(benchmark.dataset)))
     count = min(ROWS, benchmark.samples or len(scenes), len(scenes))
 
     def columns(rows: Rows, run: Run) -> None:
@@ -89,16 +89,15 @@ def _sheet(
     return whole
 
 
-def _benchmark(study: LoadedStudy) -> tuple[ImageBenchmark, str]:
-    """The benchmark whose scenes the sheets show, and its dataset.
+def _benchmark(study: LoadedStudy) -> ImageBenchmark:
+    """The benchmark whose scenes the sheets show.
 
     Raises:
         SgtError: the study has none.
     """
-    benchmark = study.scene_benchmark
-    if benchmark is None or benchmark.dataset is None:
+    if study.sampling_benchmark is None:
         raise SgtError(study.path, "no benchmark of images", "add one: the sheets show its scenes")
-    return benchmark, benchmark.dataset
+    return study.sampling_benchmark
 
 
 def _beside(rows: Rows, path: Path) -> list[tuple[dict[str, Image.Image], Sample]]:

@@ -41,6 +41,16 @@ class Scores:
         self.treatments = read_treatments(study)
         self._items: dict[tuple[str, str, str, str], Items] = {}
 
+    @property
+    def not_scored(self) -> dict[str, str]:
+        """Benchmarks without any metric, and why: not run as configured, or nothing of them could be judged."""
+        reasons = dict(self.study.not_run)
+        for name in (name for name, metrics in self._metrics.items() if not metrics):
+            check = self.files[self.study.runs[0], name]["evaluator"].get("self_check", {})
+            failed = check.get("passed") is False
+            reasons[name] = "its evaluator failed its self-check" if failed else "nothing of it could be judged"
+        return reasons
+
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm or of a transplant, by seed."""
         return [run for run in self.study.evaluated_runs if (run.model, run.arm) == (model, arm)]
@@ -108,12 +118,18 @@ class Scores:
         ``seeds`` (how many), ``benchmark``, ``metric`` (name); ``value``, ``low``, ``high`` (95%), ``n`` (items),
         ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the control and ``detectable``, the smallest gain that
         would be seen; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
+
+        Raises:
+            SgtError: there is none.
         """
         rows = []
         for model in self.study.study.models:
             for arm in self.study.study.arms:
                 for benchmark in self.study.benchmarks:
                     rows += [self._cell(model, arm, benchmark, metric) for metric in self.metrics(benchmark)]
+        if not rows:
+            why = "; ".join(f"{name}: {reason}" for name, reason in self.not_scored.items())
+            raise SgtError(self.study.path, f"no benchmark has a number ({why})", "add another, or correct these")
         return pd.DataFrame(rows)
 
     def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:

@@ -75,7 +75,7 @@ def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset:
         if side < benchmark.smallest_side:
             problem = f"images of {wanted} pixels, which {model.name} makes {side} pixels wide"
             remedy = f"make them larger, or target_image in {study.model_file(model.name)}"
-            where = f"{file}: size" if dataset is None else f"{study.path}: datasets.{benchmark.dataset}"
+            where = f"{study.path}: datasets.{benchmark.dataset}" if dataset else str(file)
             raise SgtError(where, f"{problem}; they are scored from {benchmark.smallest_side} pixels", remedy)
 
 

@@ -181,9 +181,8 @@ class Costs:
         for benchmark in study.benchmarks.values():
             count = benchmark.samples or _samples(study, benchmark)
             if isinstance(benchmark, ImageBenchmark):
-                images = study.study.datasets[benchmark.dataset] if benchmark.dataset else None
-                side = rules_of(spec.family).target_side(spec, benchmark.image_side(images))
-                count *= benchmark.images_per_prompt if isinstance(benchmark, FetchedImageBenchmark) else 1
+                dataset = study.study.datasets[benchmark.dataset] if benchmark.dataset else None
+                side = rules_of(spec.family).target_side(spec, benchmark.image_side(dataset))
                 total += count * side**2 * DRAWN
             else:
                 total += count * ANSWERS
@@ -196,10 +195,8 @@ class Costs:
 
 
 def _samples(study: LoadedStudy, benchmark: Benchmark) -> int:
-    if isinstance(benchmark, FetchedBenchmark):
+    if isinstance(benchmark, FetchedBenchmark | FetchedImageBenchmark):
         return benchmark.published_rows
-    if isinstance(benchmark, FetchedImageBenchmark):
-        return benchmark.published_prompts
     return study.study.datasets[str(benchmark.dataset)].count
 
 

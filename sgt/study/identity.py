@@ -30,8 +30,9 @@ READ, NOT_READ = {".safetensors", ".json", ".txt"}, {"run.json", ACCEPTANCE, FET
 TRAINER_VERSION = 1
 # Raise it when the weights that a transplant has change.
 TRANSPLANT_VERSION = 1
-# Raise them when the layout of prediction files, or the contents of score files change.
+# Raise them when the layout of prediction files or of judgements, or the contents of score files change.
 PREDICTION_SCHEMA = 2
+JUDGEMENT_SCHEMA = 1
 SCORE_SCHEMA = 4
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
@@ -120,16 +121,39 @@ def analysis_identity(study: LoadedStudy, run: Run, options: AnalysisOptions, ch
     }
 
 
-def score_identity(benchmark: Benchmark, predictions: dict) -> Identity:
-    """What decides a score.
+def judgement_identity(benchmark: Benchmark, predictions: dict) -> Identity:
+    """What decides judgements.
 
     Args:
-        benchmark: says how they are scored.
+        benchmark: says how predictions are judged.
         predictions: their record, ``meta.json``.
     """
     return {
         "predictions": predictions["predictions_sha256"],
         "of": predictions["identity"],
+        "judging": benchmark.judging_options,
+        "evaluators": [fetched_content(Path(folder)) for folder in benchmark.downloads],
+        "schema": JUDGEMENT_SCHEMA,
+    }
+
+
+def score_identity(benchmark: Benchmark, made: dict) -> Identity:
+    """What decides a score.
+
+    Args:
+        benchmark: says how they are scored.
+        made: what is scored, by its record ``meta.json``: judgements of a judged benchmark, else predictions.
+    """
+    if benchmark.judged:
+        return {
+            "judgements": made["judgements_sha256"],
+            "of": made["identity"],
+            "scoring": benchmark.scoring_options,
+            "schema": SCORE_SCHEMA,
+        }
+    return {
+        "predictions": made["predictions_sha256"],
+        "of": made["identity"],
         "scoring": benchmark.scoring_options,
         "evaluators": [fetched_content(Path(folder)) for folder in benchmark.downloads],
         "schema": SCORE_SCHEMA,

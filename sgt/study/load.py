@@ -22,6 +22,7 @@ from sgt.config.benchmarks import (
 )
 from sgt.config.datasets import Subset
 from sgt.config.files import first_fault, read_yaml
+from sgt.config.judges import JudgedImageBenchmark
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.study import ARM_WITHOUT_TRAINING, NO_PROXY
@@ -39,6 +40,7 @@ Named = TypeVar("Named", bound=Model | Benchmark)
 Part = TypeVar("Part")
 # Of the sampler that proxy arms draw with, in a study without a benchmark of images.
 DEFAULT_STEPS = 24
+JUDGEMENTS = "judgements"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class LoadedStudy:
     models: dict[str, Model]
     benchmarks: dict[str, Benchmark]
     analyses: dict[str, AnalysisOptions] = field(default_factory=dict)
+    # Benchmarks that the study names and cannot run as it is configured, and why; they are not among ``benchmarks``.
+    not_run: dict[str, str] = field(default_factory=dict)
 
     def model_file(self, name: str) -> Path:
         """The file of one of the study's models."""
@@ -143,8 +147,10 @@ class LoadedStudy:
         """One of the study's benchmarks.
 
         Raises:
-            SgtError: it has none of this name.
+            SgtError: it has none of this name, or cannot run it as it is configured.
         """
+        if name in self.not_run:
+            raise SgtError(self.benchmark_file(name), f"not run: {self.not_run[name]}", "see docs/benchmarks.md")
         return self._named("benchmark", self.benchmarks, name)
 
     def analysis(self, name: str) -> AnalysisOptions:
@@ -244,12 +250,7 @@ class LoadedStudy:
 
     @property
     def sampling_benchmark(self) -> ImageBenchmark | None:
-        """The benchmark whose sampler proxy arms draw with; None if none generates images."""
-        return next((each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark)), None)
-
-    @property
-    def scene_benchmark(self) -> ImageBenchmark | None:
-        """The benchmark of images whose prompts describe images of a dataset; None if there is none."""
+        """The benchmark whose sampler proxy arms draw with: images for a dataset's captions; None if there is none."""
         made = (each for each in self.benchmarks.values() if isinstance(each, ImageBenchmark))
         return next((each for each in made if each.needs == "captions"), None)
 
@@ -360,6 +361,15 @@ class LoadedStudy:
         """Folder of a run's predictions on a benchmark."""
         return self.results / "predictions" / run.id / benchmark
 
+    def judgement_dir(self, run: Run, benchmark: str) -> Path:
+        """Folder of what a judged benchmark's evaluator made of a run's predictions."""
+        return self.results / JUDGEMENTS / run.id / benchmark
+
+    @property
+    def replies_dir(self) -> Path:
+        """Folder of the replies of judges, each in a file of its own, which no call is ever repeated for."""
+        return self.results / JUDGEMENTS / "replies"
+
     def score_file(self, run: Run, benchmark: str) -> Path:
         """Metrics of a run on a benchmark."""
         return self.results / "scores" / run.id / f"{benchmark}.json"
@@ -393,8 +403,13 @@ def load_study(path: Path | str) -> LoadedStudy:
     path = Path(path)
     study = read_yaml(path, StudyFile)
     models = {name: load_model_spec(name, path.parent / "models") for name in study.models}
-    benchmarks = {name: _load_benchmark(path.parent / "benchmarks", name, study.limit) for name in study.benchmarks}
-    loaded = LoadedStudy(path, study, models, benchmarks, _load_analyses(path, study.analyses))
+    named = {name: _load_benchmark(path.parent / "benchmarks", name, study) for name in study.benchmarks}
+    not_run = {name: reason for name, each in named.items() if (reason := each.not_run)}
+    benchmarks = {name: each for name, each in named.items() if name not in not_run}
+    if not benchmarks:
+        name, reason = next(iter(not_run.items()))
+        raise SgtError(f"{path}: benchmarks", f"none can be run ({name}: {reason})", "configure one, or add another")
+    loaded = LoadedStudy(path, study, models, benchmarks, _load_analyses(path, study.analyses), not_run)
     require_own_results(loaded)
     require_versionable(loaded)
     check_compatibility(loaded)
@@ -416,15 +431,18 @@ def load_model_spec(name: str, folder: Path = Path("config/models")) -> Model:
     return spec
 
 
-def _load_benchmark(folder: Path, name: str, limit: int | None) -> Benchmark:
+def _load_benchmark(folder: Path, name: str, study: StudyFile) -> Benchmark:
     file = folder / f"{name}.yaml"
     task = read_yaml(file, TaskName).task
     import_module(TASKS)
     if task not in OPTIONS:
         raise SgtError(f"{file}: task", f"no task {task!r}", f"use one of {', '.join(OPTIONS)}")
     benchmark = _load_named(folder, name, OPTIONS[task])
-    limits = [each for each in (benchmark.samples, limit) if each is not None]
-    return benchmark.model_copy(update={"samples": min(limits, default=None)})
+    limits = [each for each in (benchmark.samples, study.limit) if each is not None]
+    of_study: dict[str, object] = {"samples": min(limits, default=None)}
+    if isinstance(benchmark, JudgedImageBenchmark):
+        of_study["judge"] = benchmark.judge or study.judge
+    return benchmark.model_copy(update=of_study)
 
 
 def _load_analyses(path: Path, entries: list[AnalysisEntry]) -> dict[str, AnalysisOptions]:

@@ -71,6 +71,12 @@ def predictions_record(path: Path) -> Recorded:
     return identity_in(path, meta), {path.parent / meta["file"]: meta["predictions_sha256"]}
 
 
+def judgements_record(path: Path) -> Recorded:
+    """Of judgements, by their ``meta.json``."""
+    meta = read_record(path)
+    return identity_in(path, meta), {path.parent / meta["file"]: meta["judgements_sha256"]}
+
+
 def treatment_record(path: Path, images: Path) -> Recorded:
     """Of the check of a proxy arm, with what the arm made."""
     record = read_record(path)

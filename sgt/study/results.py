@@ -22,6 +22,7 @@ from sgt.proxies.render import targets_identity
 from sgt.study.identity import (
     analysis_identity,
     evidence_identity,
+    judgement_identity,
     page_identity,
     prediction_identity,
     run_identity,
@@ -33,6 +34,7 @@ from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import (
     Recorded,
     identity_in,
+    judgements_record,
     manifest_record,
     predictions_record,
     run_record,
@@ -137,6 +139,8 @@ class Results:
             yield [self.run(run) for run in study.transplant_runs]
         treatments = [self.treatment(run) for run in study.proxy_runs]
         yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
+        if judged := [each for each in pairs if each[1].judged]:
+            yield [self.judgement(*each) for each in judged]
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.evidence()]
@@ -159,7 +163,8 @@ class Results:
         """What decides evidence. Data and targets may be gone: what was made from them has their hashes."""
         runs, benchmarks = self.study.evaluated_runs, self.study.benchmarks.values()
         predictions = [self.prediction(run, benchmark) for run in runs for benchmark in benchmarks]
-        return [*(self.run(run) for run in runs), *predictions, *self.reported]
+        judgements = [self.judgement(run, benchmark) for run in runs for benchmark in benchmarks if benchmark.judged]
+        return [*(self.run(run) for run in runs), *predictions, *judgements, *self.reported]
 
     def dataset(self, name: str) -> Result:
         """A dataset of shards."""
@@ -226,6 +231,18 @@ class Results:
             command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
         )
 
+    def judgement(self, run: Run, benchmark: Benchmark) -> Result:
+        """What a judged benchmark's evaluator makes of a run's predictions."""
+        prediction = self.prediction(run, benchmark)
+
+        def wanted() -> Identity:
+            self._require(prediction)
+            return judgement_identity(benchmark, read_record(prediction.record))
+
+        path = self.study.judgement_dir(run, benchmark.name) / "meta.json"
+        command = f"{self._command('judge', run)} --benchmark {benchmark.name}"
+        return Result(path, wanted, lambda: judgements_record(path), command=command)
+
     def treatment(self, run: Run) -> Result:
         """Whether a proxy arm learned its proxy, and what it made of held-out images."""
         path = self.study.treatment_file(run)
@@ -249,11 +266,11 @@ class Results:
 
     def score(self, run: Run, benchmark: Benchmark) -> Result:
         """The metrics of a run on a benchmark."""
-        prediction = self.prediction(run, benchmark)
+        made = self.judgement(run, benchmark) if benchmark.judged else self.prediction(run, benchmark)
 
         def wanted() -> Identity:
-            self._require(prediction)
-            return score_identity(benchmark, read_record(prediction.record))
+            self._require(made)
+            return score_identity(benchmark, read_record(made.record))
 
         path = self.study.score_file(run, benchmark.name)
         command = f"{self._command('score', run)} --benchmark {benchmark.name}"

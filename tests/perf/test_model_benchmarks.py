@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from perf import block_mask, generate, multiple_choice, train_step
+from perf import block_mask, generate, multiple_choice, sampling, train_step
 from perf.random_bagel import pack, random_networks, random_samples, spec_of, tokens_of
+from tests.conftest import MICRO
 
 
 def test_the_training_step_and_its_reference_have_the_same_loss(capsys):
@@ -28,6 +29,16 @@ def test_generation_and_answers_are_timed(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(",")[0] for line in lines[1:]] == ["16x16", "48x48", "answers of 8 tokens"]
     assert all(re.search(r"[\d.e+-]+ (images|questions)/s, ratio [\d.]+$", line) for line in lines[1:])
+
+
+@pytest.mark.parametrize("family", ["bagel", pytest.param("omnigen2", marks=pytest.mark.slow)])
+def test_images_made_together_and_one_at_a_time_are_the_same(family, prepared_for, monkeypatch, capsys):
+    monkeypatch.chdir(prepared_for(family))
+    name = MICRO[family]["name"]
+    sampling.main(["--model", name, "--images", "3", "--steps", "3", "--rounds", "1", "--device", "cpu"])
+    (line,) = capsys.readouterr().out.splitlines()[1:]
+    found = re.fullmatch(rf"{name}, 3 of \d+x\d+: \S+ images/s, ratio \S+; pixels differ by at most (\d+) of 255", line)
+    assert found is not None and int(found[1]) <= 1
 
 
 def test_multiple_choice_together_and_alone_is_answered_alike(prepared, monkeypatch, capsys):

@@ -9,6 +9,7 @@ import yaml
 
 from tests.conftest import MICRO, write_study
 from tests.evaluation.tasks.published import FETCHED_BENCHMARKS, install
+from tests.evaluation.tasks.test_geneval import install_small
 from tests.workflow.test_workflow import planned, snakemake
 
 pytestmark = pytest.mark.slow
@@ -47,3 +48,14 @@ def test_two_jobs_share_a_prediction(prepared, tmp_path):
     for number in (1, 2):
         log = tmp_path / f"results/logs/predict/micro/base/seed0/mmvp-{number}-of-2.log"
         assert f"--shard {number}/2" in log.read_text()
+
+
+def test_images_are_judged_between_prediction_and_score(prepared, tmp_path):
+    write_study(tmp_path, arms=["base"], benchmarks=["geneval"])
+    shutil.copytree(prepared / "base", tmp_path / "base")
+    install_small(tmp_path)
+    target = "results/scores/micro/base/seed0/geneval.json"
+    snakemake(tmp_path, "--", target)
+    score = json.loads((tmp_path / target).read_text())
+    assert score["statuses"] == {"error": 12} and not score["evaluator"]["self_check"]["passed"]
+    assert "Nothing to be done" in snakemake(tmp_path, "--", target)

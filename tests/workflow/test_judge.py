@@ -173,6 +173,10 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
         text["datasets"][name].update(changes)
     text["proxies"]["depth"]["model"] = f"{downloads}/depth-anything-v2-large"
     path.write_text(yaml.safe_dump(text))
+    for name in ("geneval-short", "geneval-long"):
+        models = {"detector": "mask2former-swin-small-coco", "classifier": "clip-vit-large-patch14"}
+        with open(tmp_path / f"config/benchmarks/{name}.yaml", "a") as file:
+            file.writelines(f"{field}: {downloads}/{model}\n" for field, model in models.items())
     for name in ("bagel-7b", "omnigen2"):
         edit(f"config/models/{name}.yaml", "checkpoint: downloads", f"checkpoint: {downloads}")(tmp_path)
     edit("config/models/bagel-tiny.yaml", "checkpoint: data/base", "checkpoint: base/our own")(tmp_path)
@@ -188,7 +192,7 @@ def test_every_command_takes_folders_of_any_name(tmp_path):
         parse(start, tmp_path)
     assert started == {
         "fetch", "shards", "toyworld", "render", "preview", "screen", "base", "pretrain", "train", "launch", "predict",
-        "score", "treatment", "tables", "figures", "evidence", "report",
+        "judge", "score", "treatment", "tables", "figures", "evidence", "report",
     }  # fmt: skip
 
 

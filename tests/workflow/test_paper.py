@@ -42,8 +42,12 @@ def test_the_whole_study_is_planned(tmp_path):
     # Five proxies of 27 tars; the panoptic maps of 142 thousands of images, and four more proxies of two of them.
     assert jobs["render"] == 5 * 27 + 142 + 4 * 2
     assert jobs["predict"] == jobs["score"] == len(study.benchmarks) * models * ((arms - 1) * seeds + 1)
-    # Three datasets, a model per family, the depth estimator, and nine benchmarks.
-    assert jobs["fetch"] == 4 + models + 9 and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
+    # A judge may drift, so that one job judges all runs on a benchmark; GenEval's detector judges each on its own.
+    assert jobs["judge_together"] == 5 and jobs["judge"] == 2 * jobs["score"] / len(study.benchmarks)
+    # Three datasets, a model per family, the depth estimator, eleven benchmarks with two models that read images, and
+    # six downloads of those with a judge.
+    fetched = 4 + models + 11 + 2 + 6
+    assert jobs["fetch"] == fetched and sum(jobs[name] for name in jobs if name.startswith("shards_")) == 7
     assert jobs["treatment"] == models * len(study.proxy_arms) * seeds
 
 

@@ -78,8 +78,9 @@ class StudyLock:
             if self._refused:
                 raise self._refused
             claim_results(STUDY)
-            # DVC versions this folder whether the study has analyses or not, and cannot where it is not there.
-            (RESULTS / "analyses").mkdir(exist_ok=True)
+            # DVC versions these folders whether the study has such results or not, and cannot where they are not there.
+            for folder in ("analyses", "judgements"):
+                (RESULTS / folder).mkdir(exist_ok=True)
         except SgtError as error:
             sys.exit(f"snakemake: error: {error}")
 
@@ -104,7 +105,11 @@ TIMES = RESULTS / "benchmarks"
 BASE_DATA = Path("data.dvc")
 RUN = Run("{model}", "{arm}", "{seed}")
 PREDICTIONS = RESULTS / "predictions" / RUN.id
+JUDGEMENTS = RESULTS / "judgements" / RUN.id
 SCORES = RESULTS / "scores" / RUN.id
+# Benchmarks whose predictions are judged before they are scored: of each run alone, or of all runs in turn.
+JUDGED_TOGETHER = [name for name, each in STUDY.benchmarks.items() if each.judged and each.judged_together]
+JUDGED_ALONE = [name for name, each in STUDY.benchmarks.items() if each.judged and not each.judged_together]
 # Newer than everything where some result is out of date: an input of the jobs that make it again. Snakemake compares
 # the contents of small files, so this one never has the same twice.
 CHANGED = Path(".snakemake/changed")
@@ -260,16 +265,35 @@ def models_to_score(wildcards) -> list[Path]:
     return [fetched(folder) for folder in STUDY.benchmarks[wildcards.benchmark].downloads]
 
 
+def what_is_scored(wildcards) -> Path:
+    """The record of a run's predictions on a benchmark, or of the judgements of them if it is judged."""
+    run = Run(wildcards.model, wildcards.arm, wildcards.seed)
+    folder = STUDY.judgement_dir if STUDY.benchmarks[wildcards.benchmark].judged else STUDY.prediction_dir
+    return folder(run, wildcards.benchmark) / "meta.json"
+
+
+def of_every_run(kind: str) -> list[Path]:
+    """The records of predictions or judgements of every run on a benchmark, whose name is left open."""
+    return [RESULTS / kind / run.id / "{benchmark}" / "meta.json" for run in STUDY.evaluated_runs]
+
+
+def one_of(names: list[str]) -> str:
+    """A pattern that these names match, and no other text."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def scores() -> list[Path]:
     """The score files of every run on every benchmark."""
     return [RESULTS / "scores" / run.id / f"{name}.json" for run in STUDY.evaluated_runs for name in STUDY.benchmarks]
 
 
 def records() -> list[Path]:
-    """The records of every run and of its predictions."""
+    """The records of every run, of its predictions, and of the judgements of them."""
     folders = [STUDY.run_dir(run) for run in STUDY.evaluated_runs]
-    predictions = [STUDY.prediction_dir(run, name) for run in STUDY.evaluated_runs for name in STUDY.benchmarks]
-    return [folder / "run.json" for folder in folders] + [folder / "meta.json" for folder in predictions]
+    made = [STUDY.prediction_dir(run, name) for run in STUDY.evaluated_runs for name in STUDY.benchmarks]
+    judged = [*JUDGED_ALONE, *JUDGED_TOGETHER]
+    made += [STUDY.judgement_dir(run, name) for run in STUDY.evaluated_runs for name in judged]
+    return [folder / "run.json" for folder in folders] + [folder / "meta.json" for folder in made]
 
 
 def treatments() -> list[Path]:

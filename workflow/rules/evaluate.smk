@@ -58,10 +58,67 @@ rule predict:
         " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
+# What a detector or a local model makes of one run's predictions.
+rule judge:
+    input:
+        models=models_to_score,
+        predictions=PREDICTIONS / "{benchmark}" / "meta.json",
+        changed=unless_current(JUDGEMENTS / "{benchmark}" / "meta.json"),
+    output:
+        JUDGEMENTS / "{benchmark}" / "meta.json",
+    log:
+        LOGS / "judge" / RUN.id / "{benchmark}.log",
+    benchmark:
+        TIMES / "judge" / RUN.id / "{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark=one_of(JUDGED_ALONE),
+    conda:
+        "../envs/sgt.yaml"
+    threads: needs("predict", "threads")
+    resources:
+        gpu=needs("predict", "gpu"),
+        mem_mb=needs("predict", "mem_mb"),
+        runtime=needs("predict", "runtime"),
+    params:
+        study=STUDY.path,
+    message:
+        "Judge {wildcards.benchmark} of {wildcards.model}, {wildcards.arm}, seed {wildcards.seed}"
+    shell:
+        "sgt judge {params.study:q} --model {wildcards.model} --arm {wildcards.arm} --seed {wildcards.seed}"
+        " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
+
+
+# What the judge behind an endpoint makes of the predictions of all runs, row by row in turn, since it may drift.
+rule judge_together:
+    input:
+        predictions=of_every_run("predictions"),
+        changed=unless_current(*of_every_run("judgements")),
+    output:
+        of_every_run("judgements"),
+    log:
+        LOGS / "judge" / "{benchmark}.log",
+    benchmark:
+        TIMES / "judge" / "{benchmark}.tsv"
+    wildcard_constraints:
+        benchmark=one_of(JUDGED_TOGETHER),
+    conda:
+        "../envs/sgt.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=1440,
+    params:
+        study=STUDY.path,
+    message:
+        "Judge {wildcards.benchmark} of all runs"
+    shell:
+        "sgt judge {params.study:q} --benchmark {wildcards.benchmark} > {log:q} 2>&1"
+
+
 rule score:
     input:
         models_to_score,
-        PREDICTIONS / "{benchmark}" / "meta.json",
+        what_is_scored,
         unless_current(SCORES / "{benchmark}.json"),
     output:
         SCORES / "{benchmark}.json",

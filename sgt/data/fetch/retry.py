@@ -1,6 +1,7 @@
 """When to repeat a request, and the error message when that is no use."""
 
 import logging
+import math
 import random
 import re
 import threading
@@ -50,7 +51,8 @@ class Retry:
         status = response.status_code
         if status not in BUSY:
             raise SgtError(self.where, f"the server answered {status}", _REMEDIES.get(status, "check the table"))
-        self.after(f"the server answered {status}", _retry_after(response.headers.get("Retry-After")))
+        demanded = retry_after(response.headers.get("Retry-After"))
+        self.after(f"the server answered {status}", None if demanded is None else min(demanded, LONGEST_WAIT))
 
     def after(self, problem: object, wait: float | None = None) -> None:
         """Wait after a failure.
@@ -74,8 +76,8 @@ class Retry:
         self.stop.wait(wait)
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds of a Retry-After header, which holds a number or a date; at most ``LONGEST_WAIT``."""
+def retry_after(value: str | None) -> float | None:
+    """Seconds of a Retry-After header, which holds a number or a date; None if it holds neither."""
     if not value:
         return None
     try:
@@ -85,4 +87,4 @@ def _retry_after(value: str | None) -> float | None:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except ValueError:
             return None
-    return min(max(seconds, 0.0), LONGEST_WAIT)
+    return None if math.isnan(seconds) else max(seconds, 0.0)

@@ -1,5 +1,6 @@
 """GenEval's evaluator: a detector, and a classifier of the colours of what it found."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +11,15 @@ from PIL import Image
 from sgt.data.identity import fetched_content
 from sgt.evaluation.evaluators.coco_classes import CLASSES
 from sgt.evaluation.geneval_rules import THRESHOLD, is_right, kept, threshold_of
-from sgt.evaluation.task import Row
+from sgt.evaluation.task import Evaluator, Judgement, Row
 
 if TYPE_CHECKING:
     from sgt.evaluation.evaluators.geneval_kit import Box, Picture
     from sgt.evaluation.evaluators.instances import Detection
 
-# Raise it when records change.
+log = logging.getLogger("sgt")
+
+# Raise it when records or the kit change.
 VERSION = 1
 # Shares of the kit's pictures, and of its colours, that must be read right before anything is scored. A detector with
 # wrong weights reads none, and a classifier that guesses one colour in ten. Drawings are no photographs: most may fail.
@@ -41,7 +44,7 @@ class Colours(Protocol):
         ...
 
 
-class ObjectsAndColours:
+class ObjectsAndColours(Evaluator):
     """Lists the objects in images, with the colours that a row asks for.
 
     Args:
@@ -70,30 +73,43 @@ class ObjectsAndColours:
     def identity(self) -> dict[str, Any]:
         """What decides its records: its version and the contents of both models."""
         models = {part: fetched_content(folder) for part, folder in self.folders.items()}
-        return {"name": self.name, "version": VERSION, **models}
+        return {"version": VERSION, **models}
 
-    def judge(self, rows: Sequence[Row], images: Sequence[Image.Image]) -> list[dict[str, Any]]:
+    def judge(self, rows: Sequence[Row], images: Sequence[Any]) -> list[Judgement]:
         """What is in each image, as ``objects``: class, score and box of each, best first, and colours that are needed.
+
+        After a failed self-check each record has the status ``error``, and no image is read.
 
         Args:
             rows: what each image must show; ``extra`` as in GenEval's metadata.
             images: RGB.
         """
+        if not self.prove()["passed"]:
+            return [{"status": "error", "problem": "the evaluator failed its self-check"} for _ in rows]
         found = self.detector.detect(images, THRESHOLD)
         records = [[each.record() for each in objects] for objects in found]
         coloured = [(image, place) for image, row in enumerate(rows) for place in _to_be_coloured(row, records[image])]
         crops = [(images[image], found[image][place]) for image, place in coloured]
         for (image, place), colour in zip(coloured, self.classifier.colours(crops) if crops else [], strict=True):
             records[image][place]["colour"] = colour
-        return [{"size": image.size, "objects": objects} for image, objects in zip(images, records, strict=True)]
+        return [
+            {"status": "ok", "size": list(image.size), "objects": objects}
+            for image, objects in zip(images, records, strict=True)
+        ]
 
     def prove(self) -> dict[str, Any]:
-        """How much of its kit it reads right.
+        """How much of its kit it reads right; the kit is read once in a process.
+
+        Below what is required it raises nothing, so that the score file says what was read and what was not.
 
         Returns:
             ``kit``, its version; ``passed``; by part of the kit ``right``, ``of`` and the ``required`` share; and what
             it did not read, ``missed``.
         """
+        return self._self_check
+
+    @cached_property
+    def _self_check(self) -> dict[str, Any]:
         from sgt.evaluation.evaluators import geneval_kit as kit
 
         parts: dict[str, list[tuple[str, bool]]] = {}
@@ -109,12 +125,12 @@ class ObjectsAndColours:
             part: {"right": sum(right for _, right in results), "of": len(results), "required": REQUIRED[part]}
             for part, results in parts.items()
         }
-        return {
-            "kit": kit.KIT_VERSION,
-            "passed": all(each["right"] >= each["required"] * each["of"] for each in counts.values()),
-            **counts,
-            "missed": [name for results in parts.values() for name, right in results if not right],
-        }
+        passed = all(each["right"] >= each["required"] * each["of"] for each in counts.values())
+        if not passed:
+            shares = ", ".join(f"{each['right']} of {each['of']} {part}" for part, each in counts.items())
+            log.warning("warning: %s reads only %s of its kit: nothing is scored with it", self.name, shares)
+        missed = [name for results in parts.values() for name, right in results if not right]
+        return {"kit": kit.KIT_VERSION, "passed": passed, **counts, "missed": missed}
 
     def _reads(self, picture: "Picture") -> bool:
         """Whether everything is found at its place, and the rules hold."""

@@ -54,14 +54,13 @@ class BSDS500(Task[Image.Image]):
     class Options(FetchedImageBenchmark):
         """How images are sampled."""
 
-        published_prompts = IMAGES
+        published_rows = IMAGES
 
         task: Literal["bsds500"]
         protocol: Literal["official"] = "official"
         download: Name = "bsds500"
-        # Each drawing is as large as its photograph, and there is one of each.
-        size: Literal[481] = 481
-        images_per_prompt: Literal[1] = 1
+        # Each drawing is as large as its photograph, whose longer side this is.
+        side: Literal[481] = 481
 
     name = "bsds500"
     redistributable = False

@@ -26,6 +26,7 @@ from sgt.reporting.evidence.schema import (
     Dataset,
     Evaluation,
     Evidence,
+    Judgements,
     MetricAbout,
     Predictions,
     Record,
@@ -202,6 +203,7 @@ def _evaluation(study: LoadedStudy, run: Run, benchmark: Benchmark) -> Evaluatio
             count=meta["count"],
             work=work_of(meta, _sum(job_seconds(job) for job in jobs)),
         ),
+        judgements=_judgements(study, run, name) if benchmark.judged else None,
         scores=ScoreFile(
             record=_record(scored),
             count=score["counts"]["scored"],
@@ -217,6 +219,20 @@ def _evaluation(study: LoadedStudy, run: Run, benchmark: Benchmark) -> Evaluatio
                 job_seconds(times / "score" / run.id / f"{name}.tsv"),
             ),
         ),
+    )
+
+
+def _judgements(study: LoadedStudy, run: Run, benchmark: str) -> Judgements:
+    path, times = study.judgement_dir(run, benchmark) / "meta.json", study.results / "benchmarks" / "judge"
+    meta = read_record(path)
+    # Of a job that judged all runs, no run has a time of its own.
+    return Judgements(
+        record=_record(path),
+        path=str(path.parent / meta["file"]),
+        sha256=meta["judgements_sha256"],
+        count=meta["count"],
+        statuses=meta["statuses"],
+        work=work_of(meta, job_seconds(times / run.id / f"{benchmark}.tsv")),
     )
 
 

@@ -88,4 +88,4 @@ def _predicted(path: Path) -> Iterator[tuple[str, Any]]:
         return
     with open(path, encoding="utf-8") as lines:
         for line in map(json.loads, lines):
-            yield line["row"]["id"], line["reply"]
+            yield line["row"]["id"], line.get("reply", line.get("record"))

@@ -25,7 +25,7 @@ def copy_study(study: LoadedStudy, folder: Path) -> LoadedStudy:
     (config / "benchmarks").mkdir(exist_ok=True)
     for name in study.models:
         shutil.copyfile(study.model_file(name), config / "models" / f"{name}.yaml")
-    for name in study.benchmarks:
+    for name in study.study.benchmarks:
         shutil.copyfile(study.benchmark_file(name), config / "benchmarks" / f"{name}.yaml")
     content = {**load_yaml(study.path), "results": str(folder)}
     # Dashboards would show a run twice.
@@ -48,6 +48,12 @@ def link_run(study: LoadedStudy, copy: LoadedStudy, run: Run) -> None:
 def link_predictions(study: LoadedStudy, copy: LoadedStudy, run: Run, benchmark: str) -> None:
     """Let the copy have a run's predictions on a benchmark."""
     link_files(study.prediction_dir(run, benchmark), copy.prediction_dir(run, benchmark))
+
+
+def copy_replies(study: LoadedStudy, copy: LoadedStudy) -> None:
+    """Let the copy have copies of the replies of judges, so that no call is paid twice; new ones stay in the copy."""
+    if study.replies_dir.exists():
+        shutil.copytree(study.replies_dir, copy.replies_dir, dirs_exist_ok=True)
 
 
 def link_files(source: Path, to: Path) -> None:

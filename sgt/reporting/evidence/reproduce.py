@@ -18,7 +18,7 @@ from sgt.reporting.evidence.compare import (
     record_difference,
     training_difference,
 )
-from sgt.reporting.evidence.copy import copy_study, link_file, link_predictions, link_run, narrowed
+from sgt.reporting.evidence.copy import copy_replies, copy_study, link_file, link_predictions, link_run, narrowed
 from sgt.reporting.evidence.schema import Cell, Evidence, Value
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import read_treatments
@@ -171,6 +171,13 @@ class _Again:
         file = self.copy.prediction_dir(run, benchmark) / Path(predictions.path).name
         found = predictions_difference(predictions.sha256, Path(predictions.path), file)
         self.made.steps.append(Step(f"predictions of {run.id}", found))
+        if recorded.judgements:
+            copy_replies(self.study, self.copy)
+            self._command("judge", run=run, benchmark=benchmark)
+            original_judgements = Path(recorded.judgements.path)
+            file = self.copy.judgement_dir(run, benchmark) / original_judgements.name
+            found = predictions_difference(recorded.judgements.sha256, original_judgements, file)
+            self.made.steps.append(Step(f"judgements of {run.id}", found))
         self._command("score", run=run, benchmark=benchmark)
         self.made.steps.append(Step(f"scores of {run.id}", record_difference(original, scored, SCORED)))
 

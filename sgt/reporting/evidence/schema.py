@@ -135,6 +135,17 @@ class Predictions(Strict):
     work: Work
 
 
+class Judgements(Strict):
+    """What an evaluator made of predictions."""
+
+    record: Record
+    path: str
+    sha256: Sha256
+    count: int
+    statuses: dict[str, int] = Field(description="how many rows were judged with each status; only `ok` gives numbers")
+    work: Work
+
+
 class ScoreFile(Strict):
     """What the predictions were scored as."""
 
@@ -157,6 +168,7 @@ class Evaluation(Strict):
     options: dict[str, Any]
     data: Data
     predictions: Predictions
+    judgements: Judgements | None = Field(None, description="null where predictions are scored as they are")
     scores: ScoreFile
 
 

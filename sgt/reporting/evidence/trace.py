@@ -94,7 +94,11 @@ class _Tree:
         of_predictions = Node(f"predictions {_file(predictions.path, predictions.sha256)}, {predictions.count}", below)
         parts = [Node(f"$ {scores.work.command}"), _made(scores.work)]
         parts += [self.download(folder) for folder in scores.downloads]
-        return Node(f"scores {_file(scores.record.path, scores.record.sha256)}", [*parts, of_predictions])
+        scored = of_predictions
+        if judged := evaluation.judgements:
+            how = [Node(f"$ {judged.work.command}"), _made(judged.work), of_predictions]
+            scored = Node(f"judgements {_file(judged.path, judged.sha256)}, {judged.count}", how)
+        return Node(f"scores {_file(scores.record.path, scores.record.sha256)}", [*parts, scored])
 
     def treatment(self, treatment: TreatmentEvidence) -> Node:
         below = [
