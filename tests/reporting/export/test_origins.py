@@ -26,7 +26,7 @@ def test_everything_that_a_run_was_made_from_is_listed_with_its_licence(study):
     assert listed["targets rendered with", "depth-anything-v2-large"].licence == "CC-BY-NC-4.0"
     assert listed["measured on", "toyworld"].licence == "Apache-2.0"
     coco = {origin.about for origin in origins if (origin.use, origin.name) == ("measured on", "coco-2017")}
-    assert coco == {"held-out images: 100 images", "vsr"}
+    assert coco == {"held-out images: 100 images", "coco-panoptic: 100 images", "vsr"}
     assert ("trained on", "sam-sgt") not in listed
 
 
