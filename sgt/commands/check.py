@@ -70,5 +70,5 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
         **({"transplant": len(study.transplant_runs)} if study.transplant_runs else {}),
         "predict": evaluations,
         "score": evaluations,
-        **({"analyse": len(study.runs) * len(study.analyses)} if study.analyses else {}),
+        **({"analyse": len(study.analysed)} if study.analyses else {}),
     }

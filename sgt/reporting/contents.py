@@ -24,6 +24,10 @@ CAPTIONS = {
     "image, layer by layer, in the weights that the model used and in the form that the released code computes (its "
     "queries lack norms, bias and rotation, and no mask is causal); and, while drawing, how the attention of latents "
     "to keywords is divided among objects, colours, positions and others. Hollow: not administered.",
+    "ablations": "Does a gain go with the layers in which attention to the image moved? Squares: the gain over the "
+    "control. Coloured points: how much smaller it is when what text reads from the image is replaced by its mean in "
+    "these layers, in the arm and in the control alike. Grey: the same for as many other layers, drawn at random. "
+    "Intervals are 95%, over the same questions.",
     "training": "Losses of every trained run of the first seed, averaged over 20 steps.",
     "proxies": "The proxies: inputs and the targets rendered from them.",
 }
@@ -41,6 +45,7 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "scenes": any(makes_images),
         "probes": bool(analyses_of(study, "probe")),
         "attention": bool(analyses_of(study, "attend")) and len(study.study.arms) > 1,
+        "ablations": bool(analyses_of(study, "ablate")),
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }
     return [name for name, included in has.items() if included]
@@ -56,6 +61,7 @@ def table_files(study: LoadedStudy) -> list[str]:
         "outcomes.csv": bool(compared_arms(study)),
         "probes.csv": bool(analyses_of(study, "probe")),
         "attention.csv": bool(analyses_of(study, "attend")),
+        "ablations.csv": bool(analyses_of(study, "ablate")),
         "transplants.csv": bool(study.study.transplants),
     }
     return [*files, *(name for name, included in more.items() if included), "metrics.json", "gains.csv"]
