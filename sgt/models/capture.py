@@ -131,6 +131,19 @@ class Capturer(Inference):
         tokens = [self.request_tokens(request, size) for request, size in zip(requests, sizes, strict=True)]
         return self.batch_sizes.run("capture", work, range(len(requests)), tokens)
 
+    @inference
+    def capture_conditioning(self, images: Sequence[Image.Image]) -> list[list[Tensor]]:
+        """States of images where a part of its own, beside the language model, reads what it is conditioned on.
+
+        Args:
+            images: each is what an image is generated from, without a text.
+
+        Returns:
+            Per image, after each step of reading, fp32 (tokens of the image, width) on the CPU. No steps by default:
+            where the language model itself predicts velocities, its layers are all that there is.
+        """
+        return [[] for _ in images]
+
     def reading_vision(self, reads: "VisionReads") -> AbstractContextManager[None]:
         """Within the context, answer with the attention of some layers of the language model changed or observed.
 

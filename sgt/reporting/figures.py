@@ -21,6 +21,7 @@ from sgt.reporting.ablations import ablations_of
 from sgt.reporting.attention import attention_of
 from sgt.reporting.attention_figure import attention_figure
 from sgt.reporting.contents import analyses_of, compared_arms, figures_of
+from sgt.reporting.embeddings import embeddings_figure
 from sgt.reporting.matrix import matrix
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.samples import generated_sheet, target_sheet
@@ -62,6 +63,8 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(generation(scores), folder / "generation.png")
             case "probes":
                 _save(probes_figure(study, COLOURS), folder / "probes.png")
+            case "embeddings":
+                _save(embeddings_figure(study), folder / "embeddings.png")
             case "attention":
                 rows = attention_of(scores)
                 first = rows[rows["analysis"] == analyses_of(study, "attend")[0]]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -15,6 +16,7 @@ from sgt.models import flow
 from sgt.models.capture import Captured, Capturer, NoisyTarget, Selection
 from sgt.models.decoding import seeded
 from sgt.models.interface import Request
+from sgt.models.loaded import inference
 from sgt.models.omnigen2.base import OmniGen2Base, refuse_system_text
 from sgt.models.omnigen2.language import hidden_states
 from sgt.models.omnigen2.names import NamedParts, answering, generating, named_chat
@@ -49,6 +51,23 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
         with recording_language_model(recorder, self.network.mllm.model.language_model):
             hidden_states(self.network.mllm, collate([chat for chat, _ in chats]).to(self.device))
         return recorder.captured()
+
+    @inference
+    def capture_conditioning(self, images: Sequence[Image.Image]) -> list[list[Tensor]]:
+        """See :meth:`Capturer.capture_conditioning`: the transformer's caption embedder, then each context refiner."""
+        named = [named_chat(self.chats, generating(Request((image,))), [image]) for image in images]
+        features, lengths = self.network.features(collate([chat for chat, _ in named]).to(self.device))
+        transformer, steps = self.network.transformer, list[Tensor]()
+        read = [transformer.time_caption_embed.caption_embedder, *transformer.context_refiner]
+        handles = [each.register_forward_hook(lambda module, given, output: steps.append(output)) for each in read]
+        try:
+            transformer.read_text(features, lengths)
+        finally:
+            for handle in handles:
+                handle.remove()
+        of_image = [torch.tensor([name == "image.0" for name in names]) for _, names in named]
+        by_step = [step.float().cpu().split(lengths) for step in steps]
+        return [[step[place][inside] for step in by_step] for place, inside in enumerate(of_image)]
 
     @contextmanager
     def reading_vision(self, reads: VisionReads) -> Iterator[None]:
