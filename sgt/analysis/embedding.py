@@ -29,7 +29,7 @@ def embed_pair(
         pair: the classes.
         which: int (items,): the class of each object of either.
         items: their indexes among the objects.
-        seed: of t-SNE.
+        seed: of t-SNE, which begins with principal components; it matters where these are approximated.
 
     Returns:
         ``classes``; ``which`` of them each object is, and the ``image`` that it is in; and by layer ``x`` and ``y``.

@@ -1,6 +1,6 @@
 """Two classes that look alike, in two dimensions, beside how well a linear probe tells them apart."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -40,27 +40,22 @@ def _rows(study: LoadedStudy) -> Iterator[dict]:
 
 
 def embeddings_figure(study: LoadedStudy) -> Figure:
-    """Of the first analysis with a pair and the first seed: a row per model and arm, a column per part of the model."""
+    """Of the first analysis with a pair and the first seed: a row per model and layer, a column per arm."""
     rows = embedding_rows(study)
-    rows = rows[rows["analysis"] == rows["analysis"].iloc[0]]
+    rows = rows[(rows["analysis"] == rows["analysis"].iloc[0]) & (rows["seed"] == study.study.seeds[0])]
     probes = probe_rows(study)
     probes = probes[(probes["analysis"] == rows["analysis"].iloc[0]) & (probes["target"] == PAIR)]
-    accuracy = {(row.model, row.arm, row.layer): row for row in probes.itertuples()}
-    shown = list(rows.groupby(["model", "arm"], sort=False))
-    columns = max(of_run["layer"].nunique() for _, of_run in shown)
-    size = 2.4 * columns, 0.5 + 2.4 * len(shown)
-    figure, axes = plt.subplots(len(shown), columns, figsize=size, squeeze=False, layout="constrained")
-    for ((model, arm), of_arm), of_row in zip(shown, axes, strict=True):
-        first = of_arm[of_arm["seed"] == of_arm["seed"].iloc[0]]
-        layers = list(first.groupby("layer", sort=False))
-        for (layer, points), axis in zip(layers, of_row, strict=False):
-            probe = accuracy[model, arm, layer]
-            _draw(axis, points)
-            told_apart = f"{probe.value:.2f} [{probe.low:.2f}, {probe.high:.2f}]"
+    probes = probes.set_index(["model", "layer", "arm"])
+    places, arms = list(rows.groupby(["model", "layer"], sort=False)), study.study.arms
+    size = 2.2 * len(arms), 0.5 + 2.4 * len(places)
+    figure, axes = plt.subplots(len(places), len(arms), figsize=size, squeeze=False, layout="constrained")
+    for ((model, layer), of_layer), of_row in zip(places, axes, strict=True):
+        for arm, axis in zip(arms, of_row, strict=True):
+            probe = probes.loc[model, layer, arm]
+            _draw(axis, of_layer[of_layer["arm"] == arm])
+            told_apart = f"{probe['value']:.2f} [{probe['low']:.2f}, {probe['high']:.2f}]"
             axis.set_title(f"{model}, {arm}\n{layer}: {told_apart}", fontsize=7)
-        for axis in of_row[len(layers) :]:
-            axis.set_axis_off()
-    handles: Mapping = dict(zip(*reversed(axes[0][0].get_legend_handles_labels()), strict=True))
+    handles = dict(zip(*reversed(axes[0][0].get_legend_handles_labels()), strict=True))
     figure.legend(handles.values(), handles, ncols=2, frameon=False, fontsize=8, loc="outside lower center")
     return figure
 
