@@ -16,10 +16,10 @@ CAPTIONS = {
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
     "scenes": "Images made from captions of held-out images, beside the image that each caption describes.",
-    "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c) and the decoder "
-    "(d): of objects, from the mean over their mask, class, colour, size, place and depth; of images, from the mean "
-    "over all of them, which classes there are and how many objects. Grey: from the lowest to the highest of the "
-    "arms' controls, the same probes with shuffled labels.",
+    "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c), the decoder (d) "
+    "and what a diffusion transformer is conditioned on (t): of objects, from the mean over their mask, class, colour, "
+    "size, place and depth; of images, from the mean over all of them, which classes there are and how many objects. "
+    "Grey: from the lowest to the highest of the arms' controls, the same probes with shuffled labels.",
     "embeddings": "Two classes that look alike, in two dimensions: t-SNE of the features of their objects in the last "
     "layer of each part of the model, with the accuracy of the linear probe that tells them apart and its 95% "
     "interval. Distances between clusters and their sizes have no meaning in such a picture; the probe's number has.",
