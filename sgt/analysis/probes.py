@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from sgt.analysis.embedding import embed_pair
 from sgt.analysis.features import Features
 from sgt.analysis.probe_record import ACCURACY, R2, line
 from sgt.analysis.probing import TEST, Target, fit_probe, shuffled, split_of
@@ -32,6 +31,9 @@ def probe_layers(features: Features, shuffles: int, seed: int, pair: Sequence[st
     if pair is not None:
         of_pair, items = pair_target(features, parts, pair)
         targets.append((of_pair, features.objects, items))
+        # Imported here: it takes a tenth of a second more, which matters to many short jobs.
+        from sgt.analysis.embedding import embed_pair
+
         embeddings = {"pair": embed_pair(features, pair, of_pair.labels[:, 0], items, seed)}
     images = np.arange(len(features.keys))
     targets += [(target, features.images, images) for target in image_targets(features, parts)]
