@@ -4,7 +4,7 @@ The picture shows which features are near each other, and no more: distances bet
 meaning in it. Whether a linear map tells the classes apart is the probe's number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def embed_pair(
     }
 
 
-def last_layers(layers: Sequence[str]) -> list[str]:
+def last_layers(layers: Iterable[str]) -> list[str]:
     """Of each part of the model (``vision``, …), the last layer there is."""
     return list({layer.partition(".")[0]: layer for layer in layers}.values())
 

@@ -47,14 +47,14 @@ def _draw(axis: Axes, rows: pd.DataFrame, place: int, colour: str | None) -> Non
     moved, others = rows[rows["set"] == MOVED], rows[rows["set"] == OTHER]
     places = [place + SPREAD * ((number + 0.5) / (2 + len(others)) - 0.5) for number in range(2 + len(others))]
     points = (
-        (moved, "gain", places[:1], {"color": colour or "C0", "fmt": "s"}, "gain over the control"),
-        (moved, "lost", places[1:2], {"color": colour or "C0", "fmt": "o"}, "lost with the layers that moved most"),
-        (others, "lost", places[2:], {"color": GREY, "fmt": "o"}, "lost with as many others"),
+        (moved, "gain", places[:1], colour or "C0", "s", "gain over the control"),
+        (moved, "lost", places[1:2], colour or "C0", "o", "lost with the layers that moved most"),
+        (others, "lost", places[2:], GREY, "o", "lost with as many others"),
     )
-    for chosen, column, at, style, label in points:
+    for chosen, column, at, own, mark, label in points:
         value = chosen[column]
         errors = [value - chosen[f"{column}_low"], chosen[f"{column}_high"] - value]
-        axis.errorbar(at, value, yerr=errors, ms=4, lw=1.1, label=label, **style)
+        axis.errorbar(at, value, yerr=errors, ms=4, lw=1.1, label=label, color=own, fmt=mark)
     if (moved["note"] == NO_GAIN).all():
         where = axis.get_xaxis_transform()
         axis.text(place, 0.99, NO_GAIN.replace(" to ", "\nto "), transform=where, ha="center", va="top", fontsize=7)

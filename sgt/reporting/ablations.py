@@ -12,6 +12,7 @@ import pandas as pd
 from sgt.analysis.ablation import INTACT, name_of
 from sgt.analysis.ablation_record import items_in
 from sgt.analysis.analyse import read_findings
+from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.reporting.comparisons import have_intervals, helped
@@ -46,14 +47,14 @@ def ablations_of(scores: Scores) -> pd.DataFrame:
 
 
 def _rows(scores: Scores, name: str, model: str, arm: str) -> Iterator[dict]:
-    study, options = scores.study, scores.study.analyses[name]
+    study, benchmark = scores.study, scores.study.analyses[name].asks or ""
     of_arm, of_control = (
-        [read_findings(study, run, name) for run in scores.runs(model, each)] for each in (arm, options.reference)
+        [read_findings(study, run, name) for run in scores.runs(model, each)] for each in (arm, ARM_WITHOUT_PROXY)
     )
     sets = of_arm[0]["sets"][arm]
     moved, others = name_of(sets["moved"]), [name_of(layers) for layers in sets["others"]]
-    about = {"administered": scores.administered(model, arm), "benchmark": options.asks}
-    for metric in scores.metrics(options.asks):
+    about = {"administered": scores.administered(model, arm), "benchmark": benchmark}
+    for metric in scores.metrics(benchmark):
         conditions = [INTACT, moved, *others]
         items = shared_items(
             [_items(metric, findings, each) for findings in (of_arm, of_control) for each in conditions]
