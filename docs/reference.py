@@ -24,6 +24,7 @@ FILES = {
     "Benchmark": "A benchmark: config/benchmarks/NAME.yaml",
     "LinearProbes.Options": "An analysis `probe`: an entry of a study's `analyses`",
     "Attend.Options": "An analysis `attend`: an entry of a study's `analyses`",
+    "MeanAblations.Options": "An analysis `ablate`: an entry of a study's `analyses`",
     "Downloads": "The table of downloads: config/data/downloads.yaml",
 }
 BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}

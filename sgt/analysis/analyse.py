@@ -38,13 +38,22 @@ def analyse(study: LoadedStudy, run: Run, kind: str, name: str, command: str) ->
         raise SgtError(f"{study.path}: analyses.{name}", problem, remedy)
     torch.set_num_threads(spec.predict.threads)
     results = Results(study)
-    require_current(results.dataset(options.dataset), results.run(run))
+    if (run, name) not in study.analysed:
+        remedy = f"name an arm that is compared with {options.reference}"
+        raise SgtError(run.id, f"analysis {name} is not made of arm {run.arm!r}", remedy)
+    others = study.read_by_analysis(run, name)
+    rows = results.rows_of(study.benchmarks[options.asks]) if options.asks else []
+    require_current(results.dataset(options.dataset), results.run(run), *rows)
+    require_current(*(results.analysis(*each) for each in others))
     checkpoint = read_run(study, run)["checkpoint_sha256"]
-    identity = analysis_identity(study, run, options, checkpoint)
+    read = {each.id: read_findings(study, each, other) for each, other in others}
+    identity = analysis_identity(study, run, options, checkpoint, read)
+    analysis = make_analysis(options)
+    analysis.prepare(study, run)
     model = load_model(spec, checkpoint_of(study, run))
     model.network.eval()
     dataset = open_dataset(study.dataset_dir(options.dataset)).first(options.samples)
-    findings = make_analysis(options).measure(model, dataset)
+    findings = analysis.measure(model, dataset)
     record = {
         "identity": identity,
         "run": {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed},

@@ -9,6 +9,7 @@ from sgt.config.analyses import AnalysisOptions
 if TYPE_CHECKING:
     from sgt.data.dataset import ShardDataset
     from sgt.models.unified import UnifiedModel
+    from sgt.study.load import LoadedStudy, Run
 
 
 class Analysis(ABC):
@@ -24,6 +25,16 @@ class Analysis(ABC):
 
     def __init__(self, options: AnalysisOptions) -> None:
         self.options = options
+
+    def prepare(self, study: "LoadedStudy", run: "Run") -> None:  # noqa: B027 - most need nothing
+        """Look up what :meth:`measure` takes from elsewhere in the study: by default nothing.
+
+        It is called once, before the model is loaded. What an analysis reads is named by its ``Options`` (``reads``,
+        ``asks``), is there by then, and is part of the identity.
+
+        Raises:
+            SgtError: what it finds there is such that nothing can be measured.
+        """
 
     @abstractmethod
     def measure(self, model: "UnifiedModel", dataset: "ShardDataset") -> dict[str, Any]:

@@ -98,6 +98,16 @@ def question_of(sample: Sample) -> str | None:
     return next(asked, "").replace(IMAGE_MARK, "").strip() or None
 
 
+def questions_of(sample: Sample) -> list[tuple[str, str]]:
+    """The questions about a sample's image with their right answers; of a conversation the first alone."""
+    record = sample.json()
+    if questions := record.get("questions"):
+        return [(each["question"], each["answer"]) for each in questions]
+    turns = [turn["value"] for turn in record.get("conversations", ())]
+    question = question_of(sample)
+    return [(question, turns[1])] if question and len(turns) > 1 else []
+
+
 def caption_of(sample: Sample) -> str | None:
     """What a sample's image is described as; None if it has no caption."""
     return sample.json().get("caption")

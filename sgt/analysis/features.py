@@ -19,7 +19,7 @@ from sgt.progress import Progress
 log = logging.getLogger("sgt")
 # The layers' states of images of so many tokens are held at once: 3 GB of a 7B model.
 TOKENS_AT_ONCE = 4096
-VISION, CONNECTOR, DECODER = "vision", "connector", "decoder"
+VISION, CONNECTOR, DECODER, CONDITIONING = "vision", "connector", "decoder", "conditioning"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Features:
 
     Attributes:
         images: name of a layer → fp32 (images, channels): the mean over the image. Layers are ``vision.0``, …,
-            ``connector``, ``decoder.0``, …, in the order in which a model computes them.
+            ``connector``, ``decoder.0``, …, in the order in which a model computes them. Where the decoder's last
+            states condition a diffusion transformer, ``conditioning.0``, … are these as it reads them.
         objects: name of a layer → fp32 (objects, channels): the mean over an object's mask.
         keys: of the images.
         image_of: int (objects,): index of each object's image.
@@ -120,11 +121,13 @@ def _states(model: UnifiedModel, images: Sequence[Image.Image], every: int) -> I
     if model.tower is None:
         raise SgtError("model", "has no vision encoder of its own, whose layers could be probed", "leave it out")
     captured = model.capture([Request((image,)) for image in images], None, ["image"])
-    for encoded, read in zip(model.tower.capture(images), captured, strict=True):
+    conditioning = model.capture_conditioning(images)
+    for encoded, read, steps in zip(model.tower.capture(images), captured, conditioning, strict=True):
         grid = encoded.connected.shape[:2]
         decoder = [read.states[layer]["image"].unflatten(0, grid) for layer in sorted(read.states)]
         vision, spaced = _every(VISION, encoded.layers, every), _every(DECODER, decoder, every)
-        yield {**vision, CONNECTOR: encoded.connected, **spaced}
+        conditions = _every(CONDITIONING, [step.unflatten(0, grid) for step in steps], every)
+        yield {**vision, CONNECTOR: encoded.connected, **spaced, **conditions}
 
 
 def _every(group: str, layers: Sequence[Tensor], every: int) -> dict[str, Tensor]:

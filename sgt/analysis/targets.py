@@ -1,15 +1,17 @@
 """What probes are to find: of objects class, colour, size, place and depth; of images how many and which there are."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from sgt.analysis.features import Features
-from sgt.analysis.probing import TRAIN, Target
+from sgt.analysis.probing import TEST, TRAIN, VALIDATION, Target
+from sgt.errors import SgtError
 
 # By name: whether labels are numbers.
 OF_OBJECTS = {"class": False, "colour": False, "size": False, "column": False, "row": False, "depth": True}
-COUNT, EXISTENCE = "count", "existence"
+COUNT, EXISTENCE, PAIR = "count", "existence", "pair"
 # Of a class, and of images with and without it, so that a probe can learn to tell.
 FEWEST = 5
 
@@ -32,6 +34,24 @@ def object_targets(features: Features, parts: np.ndarray) -> list[tuple[Target, 
         encoded = labels if numeric else np.unique(labels, return_inverse=True)[1]
         found.append((Target(name, numeric, encoded[:, None], features.image_of[known]), np.array(known)))
     return found
+
+
+def pair_target(features: Features, parts: np.ndarray, pair: Sequence[str]) -> tuple[Target, np.ndarray]:
+    """Which of two classes an object has, with the indexes of the objects of either.
+
+    Raises:
+        SgtError: fewer than :data:`FEWEST` objects of one of them are in the training images, or none in the others.
+    """
+    names = [labels["class"] for labels in features.labels]
+    chosen = np.array([index for index, name in enumerate(names) if name in pair], int)
+    which = np.array([list(pair).index(names[index]) for index in chosen], int)
+    part = parts[features.image_of[chosen]]
+    for place, name in enumerate(pair):
+        counts = [int(((which == place) & (part == each)).sum()) for each in (TRAIN, VALIDATION, TEST)]
+        if counts[0] < FEWEST or not min(counts):
+            problem = f"{sum(counts)} objects are {name!r}, {counts[0]} of them in the images to train on"
+            raise SgtError("pair", problem, "name other classes, or use more samples")
+    return Target(PAIR, False, which[:, None], features.image_of[chosen]), chosen
 
 
 def image_targets(features: Features, parts: np.ndarray) -> list[Target]:

@@ -72,7 +72,7 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
         "predict": evaluations,
         **_judge_jobs(study),
         "score": evaluations,
-        **({"analyse": len(study.runs) * len(study.analyses)} if study.analyses else {}),
+        **({"analyse": len(study.analysed)} if study.analyses else {}),
     }
 
 

@@ -108,6 +108,10 @@ COMMANDS = {
         "measure what a run's model attends to, layer by layer",
         "sgt attend config/tiny.yaml --model bagel-tiny --arm depth --seed 0",
     ),
+    "ablate": (
+        "ask questions with what text reads from images ablated in some layers",
+        "sgt ablate config/small.yaml --model bagel-tiny --arm depth --seed 0",
+    ),
     "tables": (
         "tables from score files",
         "sgt tables config/tiny.yaml",

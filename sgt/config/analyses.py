@@ -40,6 +40,21 @@ class AnalysisOptions(Strict):
         """What decides, besides model and data, what the analysis finds, as JSON."""
         return {"version": self.version, **self.model_dump(mode="json", exclude={"name", "dataset"})}
 
+    @property
+    def reads(self) -> dict[str, tuple[str, str]]:
+        """Other analyses of the study whose findings it reads: kind and name, by the field that gives the name."""
+        return {}
+
+    @property
+    def asks(self) -> str | None:
+        """The benchmark of the study whose questions it asks, if it does."""
+        return None
+
+    @property
+    def reference(self) -> str | None:
+        """The arm that it compares every run with, if it does: it is made for this one, and for every trained arm."""
+        return None
+
     def missing_from(self, dataset: Samples) -> str | None:
         """What the analysis reads of a sample and the samples of a dataset lack; None if they have everything."""
         return None

@@ -238,8 +238,44 @@ class LlavaOneVision(Download):
         return f"{self.samples} conversations"
 
 
+class ImageFolder(Download):
+    """Images of one thing each, in a folder per class, as ImageNet has them (``n03452741/n03452741_10048.JPEG``)."""
+
+    classes = True
+    sample_bytes: ClassVar[int] = 110_000
+    sample_pixels: ClassVar[int] = 500 * 375
+    source: Literal["image-folder"]
+    folders: Annotated[dict[str, str], Field(min_length=1)] = Field(
+        description="name of a class by its folder in the download: `n03452741: grand piano`"
+    )
+    per_class: Count = Field(description="images of each class")
+    per_shard: Count = Field(1000, description="images per shard")
+    seed: Seed = Field(0, description="of the draw of images")
+
+    @model_validator(mode="after")
+    def _named_once(self) -> "ImageFolder":
+        if len(set(self.folders.values())) < len(self.folders):
+            raise ValueError("folders: two have the same class: name each differently")
+        return self
+
+    @property
+    def count(self) -> int:
+        """As many of each class."""
+        return self.per_class * len(self.folders)
+
+    @property
+    def shards(self) -> int:
+        """How many shards the images fill."""
+        return -(-self.count // self.per_shard)
+
+    @property
+    def summary(self) -> str:
+        """Its size, for messages."""
+        return f"{self.count} images of {len(self.folders)} classes"
+
+
 # What `sgt shards` makes from a download.
-DownloadedDataset = SamSgt | Coco | LlavaOneVision
+DownloadedDataset = SamSgt | Coco | LlavaOneVision | ImageFolder
 Dataset = Annotated[Toyworld | DownloadedDataset, Field(discriminator="source")]
 
 

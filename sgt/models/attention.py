@@ -24,12 +24,14 @@ class Block:
         token: int64 (B·L,), the packed token in each place; padding points at some token and is never attended to.
         mask: bool (B, 1, L, K), true where a query may attend a key; the last L of the K keys are these tokens,
             the first K − L a cache. None if every query attends to every key.
+        kinds: uint8 (B, K), what each key is, if that is known; see :mod:`sgt.models.vision_reads`.
     """
 
     rows: int
     width: int
     token: Tensor
     mask: Tensor | None
+    kinds: Tensor | None = None
 
     def pad(self, x: Tensor) -> Tensor:
         """Packed (N, H, D) → (B, H, L, D)."""
@@ -49,19 +51,21 @@ class Layout:
     slot: Tensor
 
 
-def make_layout(row: Tensor, column: Tensor, lengths: list[int], mask: Tensor | None) -> Layout:
+def make_layout(
+    row: Tensor, column: Tensor, lengths: list[int], mask: Tensor | None, kinds: Tensor | None = None
+) -> Layout:
     """One block of all sequences.
 
     Args:
         row, column: int64 (N,), the sequence of each packed token and its place in it.
         lengths: tokens per sequence.
-        mask: see :class:`Block`.
+        mask, kinds: see :class:`Block`.
     """
     rows, width = len(lengths), max(lengths, default=1)
     slot = row * width + column
     token = torch.zeros(rows * width, dtype=torch.int64, device=slot.device)
     token[slot] = torch.arange(len(slot), device=slot.device)
-    return Layout([Block(rows, width, token, mask)], slot)
+    return Layout([Block(rows, width, token, mask, kinds)], slot)
 
 
 def full_layout(lengths: list[int], device: torch.device) -> Layout:

@@ -3,7 +3,9 @@
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from torch import Tensor
@@ -12,6 +14,9 @@ from sgt.errors import SgtError
 from sgt.models.interface import Inference, Request
 from sgt.models.keywords import KeywordFinder
 from sgt.models.loaded import inference
+
+if TYPE_CHECKING:
+    from sgt.models.vision_reads import VisionReads
 
 SPAN = re.compile(
     r"(system|template|frame|tail|answer|target)|(text|image)(\.[0-9]+)?|text(\.[0-9]+)?\.(?!frame$|tail$)[a-z]+"
@@ -125,6 +130,30 @@ class Capturer(Inference):
         sizes = [image.size[::-1] for image in target.images] if target else [None] * len(requests)
         tokens = [self.request_tokens(request, size) for request, size in zip(requests, sizes, strict=True)]
         return self.batch_sizes.run("capture", work, range(len(requests)), tokens)
+
+    @inference
+    def capture_conditioning(self, images: Sequence[Image.Image]) -> list[list[Tensor]]:
+        """States of images where a part of its own, beside the language model, reads what it is conditioned on.
+
+        Args:
+            images: each is what an image is generated from, without a text.
+
+        Returns:
+            Per image, after each step of reading, fp32 (tokens of the image, width) on the CPU. No steps by default:
+            where the language model itself predicts velocities, its layers are all that there is.
+        """
+        return [[] for _ in images]
+
+    def reading_vision(self, reads: "VisionReads") -> AbstractContextManager[None]:
+        """Within the context, answer with the attention of some layers of the language model changed or observed.
+
+        Args:
+            reads: their attention.
+
+        Raises:
+            SgtError: the family does not mark which tokens of a context are those of images.
+        """
+        raise SgtError("model", "its family does not mark the tokens of images in a context", "leave it out")
 
     @abstractmethod
     def _captured_layers(self, generating: bool) -> int:

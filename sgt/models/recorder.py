@@ -11,8 +11,27 @@ from torch import Tensor, nn
 from sgt.models.attention import KVCache, Layout
 from sgt.models.capture import Captured, Selection
 
+# Queries, keys, values and mask as of :func:`sgt.models.attention.dense_attention`, and the kinds of the keys.
+EagerAttention = Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor | None], Tensor]
 # Elements of a matrix of queries by keys, over rows and heads, that are held at once.
 SCORES = 2**26
+
+
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
+    """Softmax weights (B, H, l, K), fp32, of some queries at a time, and which these are.
+
+    Args:
+        query, key, mask: see :func:`sgt.models.attention.dense_attention`. Weights of a query without keys are nan.
+    """
+    rows, heads, length = query.shape[:3]
+    key = key.repeat_interleave(heads // key.shape[1], dim=1)
+    at_once = max(1, SCORES // (rows * heads * key.shape[2]))
+    for start in range(0, length, at_once):
+        part = slice(start, start + at_once)
+        scores = (query[:, :, part] @ key.transpose(2, 3)).float() * query.shape[3] ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, :, part], -torch.inf)
+        yield part, scores.softmax(-1)
 
 
 class Recorder:
@@ -87,12 +106,16 @@ class Recorder:
         out = torch.empty_like(query)
         mass = self._zeros(query)
         value = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
-        for part, weights in self._weights(query, key, mask):
+        for part, weights in attention_weights(query, key, mask):
             out[:, :, part] = weights.to(value.dtype) @ value
             # A padded query may attend to nothing: its weights are nan, and belong to no span.
             mass += self._reduced(weights.nan_to_num(), part, self._keys)
         self._mass[layer] = self._mass.get(layer, 0) + mass
         return out
+
+    def attention_of(self, layer: int) -> EagerAttention:
+        """The :meth:`attention` of one layer."""
+        return lambda query, key, value, mask, kinds: self.attention(layer, query, key, value, mask)
 
     def record_released(self, layer: int, query: Tensor) -> None:
         """Reduce the released code's attention of the tokens of this call, whose :meth:`attention` was computed before.
@@ -103,21 +126,9 @@ class Recorder:
         """
         key, mass = self._key[:, :, : self._filled.shape[1]], self._zeros(query)
         mask = self._filled[:, None, None].expand(-1, 1, query.shape[2], -1)
-        for part, weights in self._weights(query, key, mask):
+        for part, weights in attention_weights(query, key, mask):
             mass += self._reduced(weights, part, self._cached)
         self._released[layer] = self._released.get(layer, 0) + mass
-
-    def _weights(self, query: Tensor, key: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-        """Softmax weights (B, H, l, K) of some queries at a time, and which these are."""
-        heads, length = query.shape[1:3]
-        key = key.repeat_interleave(heads // key.shape[1], dim=1)
-        at_once = max(1, SCORES // (self.rows * heads * key.shape[2]))
-        for start in range(0, length, at_once):
-            part = slice(start, start + at_once)
-            scores = (query[:, :, part] @ key.transpose(2, 3)).float() * query.shape[3] ** -0.5
-            if mask is not None:
-                scores = scores.masked_fill(~mask[:, :, part], -torch.inf)
-            yield part, scores.softmax(-1)
 
     def _reduced(self, weights: Tensor, part: slice, keys: Tensor) -> Tensor:
         """Weights (B, H, l, K) of some queries, summed over the tokens of spans: (B, H, spans, spans)."""
@@ -172,7 +183,7 @@ def recording(
     try:
         for index, layer in layers.items():
             handles.append(layer.register_forward_hook(partial(keep, index)))
-            getattr(layer, attention).attend = partial(_attend, recorder, index)
+            getattr(layer, attention).attend = partial(eager_attend, recorder.attention_of(index))
         yield
     finally:
         for handle in handles:
@@ -181,13 +192,13 @@ def recording(
             vars(getattr(layer, attention)).pop("attend", None)
 
 
-def _attend(
-    recorder: Recorder, index: int, q: Tensor, k: Tensor, v: Tensor, layout: Layout, cache: KVCache | None = None
+def eager_attend(
+    attention: EagerAttention, q: Tensor, k: Tensor, v: Tensor, layout: Layout, cache: KVCache | None = None
 ) -> Tensor:
-    """See :func:`sgt.models.attention.attend`."""
+    """:func:`sgt.models.attention.attend` with another attention, over layouts of one block."""
     (block,) = layout.blocks
     query, key, value = block.pad(q), block.pad(k), block.pad(v)
     if cache is not None:
         key, value = cache.join(key, value)
-    out = recorder.attention(index, query, key, value, block.mask)
+    out = attention(query, key, value, block.mask, block.kinds)
     return out.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, layout.slot)

@@ -16,14 +16,21 @@ CAPTIONS = {
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
     "scenes": "Images made from captions of held-out images, beside the image that each caption describes.",
-    "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c) and the decoder "
-    "(d): of objects, from the mean over their mask, class, colour, size, place and depth; of images, from the mean "
-    "over all of them, which classes there are and how many objects. Grey: from the lowest to the highest of the "
-    "arms' controls, the same probes with shuffled labels.",
+    "probes": "What linear probes read off each layer of the vision encoder (v), the connector (c), the decoder (d) "
+    "and what a diffusion transformer is conditioned on (t): of objects, from the mean over their mask, class, colour, "
+    "size, place and depth; of images, from the mean over all of them, which classes there are and how many objects. "
+    "Grey: from the lowest to the highest of the arms' controls, the same probes with shuffled labels.",
+    "embeddings": "Two classes that look alike, in two dimensions: t-SNE of the features of their objects in the last "
+    "layer of each part of the model, with the accuracy of the linear probe that tells them apart and its 95% "
+    "interval. Distances between clusters and their sizes have no meaning in such a picture; the probe's number has.",
     "attention": "What changed in how attention is shared out, with 95% intervals: from the words of questions to the "
     "image, layer by layer, in the weights that the model used and in the form that the released code computes (its "
     "queries lack norms, bias and rotation, and no mask is causal); and, while drawing, how the attention of latents "
     "to keywords is divided among objects, colours, positions and others. Hollow: not administered.",
+    "ablations": "Does a gain go with the layers in which attention to the image moved? Squares: the gain over the "
+    "control. Coloured points: how much smaller it is when what text reads from the image is replaced by its mean in "
+    "these layers, in the arm and in the control alike. Grey: the same for as many other layers, drawn at random. "
+    "Intervals are 95%, over the same questions.",
     "training": "Losses of every trained run of the first seed, averaged over 20 steps.",
     "proxies": "The proxies: inputs and the targets rendered from them.",
 }
@@ -40,7 +47,9 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "generation": any(makes_images),
         "scenes": study.sampling_benchmark is not None,
         "probes": bool(analyses_of(study, "probe")),
+        "embeddings": bool(embedding_analyses(study)),
         "attention": bool(analyses_of(study, "attend")) and len(study.study.arms) > 1,
+        "ablations": bool(analyses_of(study, "ablate")),
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }
     return [name for name, included in has.items() if included]
@@ -55,7 +64,9 @@ def table_files(study: LoadedStudy) -> list[str]:
         "overlap.csv": fetched,
         "outcomes.csv": bool(compared_arms(study)),
         "probes.csv": bool(analyses_of(study, "probe")),
+        "embeddings.csv": bool(embedding_analyses(study)),
         "attention.csv": bool(analyses_of(study, "attend")),
+        "ablations.csv": bool(analyses_of(study, "ablate")),
         "transplants.csv": bool(study.study.transplants),
     }
     return [*files, *(name for name, included in more.items() if included), "metrics.json", "gains.csv"]
@@ -64,6 +75,11 @@ def table_files(study: LoadedStudy) -> list[str]:
 def analyses_of(study: LoadedStudy, kind: str) -> list[str]:
     """Names of a study's analyses of one kind."""
     return [name for name, options in study.analyses.items() if options.analysis == kind]
+
+
+def embedding_analyses(study: LoadedStudy) -> list[str]:
+    """Names of a study's probes that embed a pair of classes."""
+    return [name for name in analyses_of(study, "probe") if getattr(study.analyses[name], "pair", None)]
 
 
 def compared_arms(study: LoadedStudy) -> list[str]:

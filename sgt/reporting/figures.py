@@ -16,9 +16,12 @@ from matplotlib.lines import Line2D
 from sgt.atomic import atomic_path
 from sgt.config.benchmarks import ImageBenchmark
 from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.ablation_figure import ablation_figure
+from sgt.reporting.ablations import ablations_of
 from sgt.reporting.attention import attention_of
 from sgt.reporting.attention_figure import attention_figure
 from sgt.reporting.contents import analyses_of, compared_arms, figures_of
+from sgt.reporting.embeddings import embeddings_figure
 from sgt.reporting.matrix import matrix
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.samples import generated_sheet, target_sheet
@@ -60,12 +63,26 @@ def write_figures(study: LoadedStudy) -> None:
                 _save(generation(scores), folder / "generation.png")
             case "probes":
                 _save(probes_figure(study, COLOURS), folder / "probes.png")
+            case "embeddings":
+                _save(embeddings_figure(study), folder / "embeddings.png")
             case "attention":
                 rows = attention_of(scores)
                 first = rows[rows["analysis"] == analyses_of(study, "attend")[0]]
                 _save(attention_figure(first, COLOURS), folder / "attention.png")
+            case "ablations":
+                _save(ablations(scores), folder / "ablations.png")
             case "training":
                 _save(training(study), folder / "training.png")
+
+
+def ablations(scores: Scores) -> Figure:
+    """Gains, and what is lost of them under ablation, of the first such analysis: accuracies, and log-probability."""
+    rows = ablations_of(scores)
+    first = rows[rows["analysis"] == analyses_of(scores.study, "ablate")[0]]
+    benchmark = first["benchmark"].iloc[0]
+    shown = [metric for metric in scores.metrics(benchmark) if metric.headline or metric.name == "logprob"]
+    titles = {metric.name: metric.title for metric in shown}
+    return ablation_figure(first[first["metric"].isin(titles)], titles, COLOURS)
 
 
 def treatment(scores: Scores) -> Figure:

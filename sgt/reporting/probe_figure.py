@@ -54,7 +54,8 @@ def _draw(axis: plt.Axes, panel: pd.DataFrame, colours: Mapping[str, str]) -> No
     axis.fill_between(places, controls["min"], controls["max"], color="#dddddd", label="control")
     # How far below zero an R² is says nothing, and would flatten the rest.
     axis.set_ylim(bottom=max(min(panel["low"].min(), controls["min"].min()), LOWEST) - 0.02)
-    names = [layer.replace("vision.", "v").replace("decoder.", "d").replace("connector", "c") for layer in layers]
+    short = {"vision": "v", "connector": "c", "decoder": "d", "conditioning": "t"}
+    names = [short[layer.partition(".")[0]] + layer.partition(".")[2] for layer in layers]
     shown = max(1, len(layers) // 14)
     axis.set_xticks(places[::shown], names[::shown], fontsize=7)
     axis.tick_params(axis="y", labelsize=7)

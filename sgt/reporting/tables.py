@@ -15,8 +15,10 @@ import pandas as pd
 from sgt.atomic import write_json, write_text
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
+from sgt.reporting.ablations import ablations_of
 from sgt.reporting.attention import attention_of
-from sgt.reporting.contents import analyses_of, compared_arms
+from sgt.reporting.contents import analyses_of, compared_arms, embedding_analyses
+from sgt.reporting.embeddings import embedding_rows
 from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.probes import probe_rows
 from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
@@ -91,6 +93,10 @@ def write_tables(study: LoadedStudy) -> None:
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
     if analyses_of(study, "probe"):
         write_text(folder / "probes.csv", probe_rows(study).to_csv(index=False, float_format="%.6f"))
+    if embedding_analyses(study):
+        write_text(folder / "embeddings.csv", embedding_rows(study).to_csv(index=False, float_format="%.6g"))
+    if analyses_of(study, "ablate"):
+        write_text(folder / "ablations.csv", ablations_of(scores).to_csv(index=False, float_format="%.6f"))
     if analyses_of(study, "attend"):
         write_text(folder / "attention.csv", attention_of(scores).to_csv(index=False, float_format="%.6f"))
     if study.study.transplants:

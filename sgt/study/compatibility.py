@@ -64,6 +64,19 @@ def _check_analysis(study: "LoadedStudy", options: AnalysisOptions) -> None:
     if options.samples is not None and dataset.counted and dataset.count < options.samples:
         problem = f"{options.samples}, and {options.dataset!r} has {dataset.count}"
         raise SgtError(f"{where}.samples", problem, "lower it, or make the dataset larger")
+    for field, (kind, name) in options.reads.items():
+        names = [each for each, other in study.analyses.items() if other.analysis == kind]
+        if name not in names:
+            remedy = f"use one of {', '.join(names)}" if names else f"add an analysis {kind} to the study"
+            raise SgtError(f"{where}.{field}", f"no analysis {name!r} of the kind {kind}", remedy)
+    if options.asks is not None and options.asks not in study.benchmarks:
+        remedy = f"use one of {', '.join(study.benchmarks)}"
+        raise SgtError(f"{where}.benchmark", f"no benchmark {options.asks!r} in the study", remedy)
+    if options.asks is not None and isinstance(study.benchmarks[options.asks], ImageBenchmark):
+        raise SgtError(f"{where}.benchmark", f"{options.asks!r} asks nothing, it makes images", "name another")
+    if options.reference is not None and not study.compared_arms(options):
+        problem = f"it compares trained arms with {options.reference!r}, and there is none"
+        raise SgtError(where, problem, "add an arm, or leave the analysis out")
 
 
 def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset: Samples | None) -> None:

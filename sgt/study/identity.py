@@ -5,9 +5,10 @@ evidence shows them. Those of datasets and targets, which can also be made witho
 :mod:`sgt.data.identity` and :mod:`sgt.proxies.render`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from sgt.atomic import sha256
 from sgt.config.analyses import AnalysisOptions
@@ -110,15 +111,35 @@ def treatment_identity(study: LoadedStudy, run: Run, checkpoint_sha256: str) -> 
     }
 
 
-def analysis_identity(study: LoadedStudy, run: Run, options: AnalysisOptions, checkpoint_sha256: str) -> Identity:
-    """What decides what an analysis finds in a run's model with these weights."""
-    return {
+def analysis_identity(
+    study: LoadedStudy, run: Run, options: AnalysisOptions, checkpoint_sha256: str, read: Mapping[str, Any]
+) -> Identity:
+    """What decides what an analysis finds in a run's model with these weights.
+
+    Args:
+        study, run: whose model.
+        options: of the analysis.
+        checkpoint_sha256: of the run's weights.
+        read: findings of other analyses that it reads, by the run's id.
+    """
+    identity = {
         "checkpoint": checkpoint_sha256,
         "model": _inference_settings(study, run),
         "options": options.identity,
         "data": _dataset(study, options.dataset),
         "schema": ANALYSIS_SCHEMA,
     }
+    if read:
+        identity["read"] = {run_id: digest(findings) for run_id, findings in read.items()}
+    if options.asks is not None:
+        benchmark = study.benchmarks[options.asks]
+        identity["benchmark"] = {
+            "options": benchmark.prediction_options,
+            "scoring": benchmark.scoring_options,
+            "version": benchmark.version,
+            "data": _rows(study, benchmark),
+        }
+    return identity
 
 
 def judgement_identity(benchmark: Benchmark, predictions: dict) -> Identity:

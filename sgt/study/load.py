@@ -382,6 +382,32 @@ class LoadedStudy:
         """Whether a run of a proxy arm learned its proxy."""
         return self.results / "scores" / run.id / f"{TREATMENT}.json"
 
+    @cached_property
+    def analysed(self) -> list[tuple[Run, str]]:
+        """Every run with the name of every analysis that is made of it."""
+        return [
+            (run, name)
+            for run in self.runs
+            for name, options in self.analyses.items()
+            if options.reference is None or run.arm != ARM_WITHOUT_TRAINING
+        ]
+
+    def compared_arms(self, options: AnalysisOptions) -> list[str]:
+        """The arms that an analysis compares with its reference: all trained ones."""
+        return [arm for arm in self.study.arms if arm not in (ARM_WITHOUT_TRAINING, options.reference)]
+
+    def read_by_analysis(self, run: Run, name: str) -> list[tuple[Run, str]]:
+        """The analyses whose findings an analysis of a run reads: those of its arm and of the reference, of all seeds.
+
+        Of the reference itself, those of every arm that is compared with it.
+        """
+        options = self.analyses[name]
+        arms = {run.arm, options.reference}
+        if run.arm == options.reference:
+            arms.update(self.compared_arms(options))
+        runs = [each for each in self.runs if each.model == run.model and each.arm in arms]
+        return [(each, read) for _, read in options.reads.values() for each in runs]
+
     def analysis_file(self, run: Run, name: str) -> Path:
         """What an analysis found in a run's model."""
         return self.results / "analyses" / run.id / f"{name}.json"

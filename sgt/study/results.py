@@ -138,7 +138,10 @@ class Results:
         if study.transplant_runs:
             yield [self.run(run) for run in study.transplant_runs]
         treatments = [self.treatment(run) for run in study.proxy_runs]
-        yield [self.prediction(*each) for each in pairs] + treatments + self.analyses
+        first, then = self._analyses_in_order
+        yield [self.prediction(*each) for each in pairs] + treatments + first
+        if then:
+            yield then
         if judged := [each for each in pairs if each[1].judged]:
             yield [self.judgement(*each) for each in judged]
         yield [self.score(*each) for each in pairs]
@@ -156,7 +159,14 @@ class Results:
     @cached_property
     def analyses(self) -> list[Result]:
         """Every analysis of every run."""
-        return [self.analysis(run, name) for run in self.study.runs for name in self.study.analyses]
+        return [self.analysis(*each) for each in self.study.analysed]
+
+    @property
+    def _analyses_in_order(self) -> tuple[list[Result], list[Result]]:
+        """The analyses that read no other, and those that do."""
+        reads = [bool(self.study.analyses[name].reads) for _, name in self.study.analysed]
+        pairs = list(zip(reads, self.analyses, strict=True))
+        return [each for reading, each in pairs if not reading], [each for reading, each in pairs if reading]
 
     @cached_property
     def evidenced(self) -> list[Result]:
@@ -259,7 +269,12 @@ class Results:
 
         def wanted() -> Identity:
             self._require(self.dataset(options.dataset))
-            return analysis_identity(self.study, run, options, self._checkpoint(run))
+            if options.asks is not None:
+                self._require(*self.rows_of(self.study.benchmarks[options.asks]))
+            others = [(each, self.analysis(each, read)) for each, read in self.study.read_by_analysis(run, name)]
+            self._require(*(result for _, result in others))
+            read = {each.id: read_record(result.record)["findings"] for each, result in others}
+            return analysis_identity(self.study, run, options, self._checkpoint(run), read)
 
         command = self.study.analysis_command(run, name)
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)

@@ -60,7 +60,10 @@ def test_features_are_means_of_the_states_of_every_layer(family, study_of):
     dataset = open_dataset(Path("results/shards/test")).first(5)
     features = pooled_features(model, dataset)
     depth = len(model.tower.layers)
+    conditions = model.capture_conditioning([annotated_image(dataset[2]).image])[0]
+    assert len(conditions) == (2 if family == "omnigen2" else 0)
     names = [*(f"vision.{index}" for index in range(depth)), "connector", "decoder.0", "decoder.1"]
+    names += [f"conditioning.{index}" for index in range(len(conditions))]
     assert list(features.images) == list(features.objects) == names and features.left_out == []
     assert features.keys == dataset.keys
     third = annotated_image(dataset[2])
@@ -74,6 +77,7 @@ def test_features_are_means_of_the_states_of_every_layer(family, study_of):
         ("vision.0", encoded.layers[0]),
         ("connector", encoded.connected),
         ("decoder.1", read.states[1]["image"].unflatten(0, places)),
+        *((f"conditioning.{index}", each.unflatten(0, places)) for index, each in enumerate(conditions)),
     ):
         height, width = states.shape[:2]
         cells = mask.unflatten(0, (height, -1)).unflatten(2, (width, -1)).mean((1, 3))
@@ -84,4 +88,19 @@ def test_features_are_means_of_the_states_of_every_layer(family, study_of):
         *(f"vision.{index}" for index in range((depth - 1) % 2, depth, 2)),
         "connector",
         "decoder.1",
+        *(["conditioning.1"] if conditions else []),
     ]
+
+
+@torch.no_grad()
+def test_conditioning_is_what_the_diffusion_transformer_reads(study_omnigen2):
+    model = load_micro("omnigen2", study_omnigen2)
+    image = annotated_image(open_dataset(Path("results/shards/test"))[0]).image
+    (first, last) = model.capture_conditioning([image])[0]
+    (features,) = model._features([None], [[image]])
+    transformer = model.network.transformer
+    whole = transformer.read_text(features, [len(features)])
+    ids = model.chats.instruction(None, [image]).ids
+    of_image = torch.tensor(ids) == model.network.mllm.config.image_token_id
+    torch.testing.assert_close(last, whole[of_image])
+    torch.testing.assert_close(first, transformer.time_caption_embed.caption_embedder(features)[of_image])

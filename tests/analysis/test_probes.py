@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from sgt.analysis.embedding import embedded
 from sgt.analysis.features import Features
-from sgt.analysis.probe_record import probed_items
+from sgt.analysis.probe_record import numbers, probed_items
 from sgt.analysis.probes import probe_layers
 from sgt.analysis.probing import SHARES, TEST, TRAIN, VALIDATION, split_of
 from sgt.errors import SgtError
@@ -90,6 +91,45 @@ def test_what_an_image_has_is_found_where_it_was_planted(findings):
     assert planted.control.mean() == pytest.approx(1 - (3 / 4) ** 3, abs=0.06)
     # Every image has as many objects, which leaves nothing to count; and nothing has a colour.
     assert findings["targets"].keys() == {"class", "depth", "existence"}
+
+
+@pytest.fixture(scope="module")
+def pianos() -> dict:
+    """Two classes and a third; the pair is told apart in the decoder and not in the vision encoder."""
+    rng = np.random.default_rng(1)
+    names = np.array(["grand piano", "upright piano", "organ"])[np.arange(240) % 3]
+    shift = np.where(names == "grand piano", 4.0, 0.0)[:, None] * np.ones(WIDTH)
+    noise, apart = (rng.normal(size=(240, WIDTH)).astype(np.float32) for _ in range(2))
+    layers = {"vision.0": noise[::-1], "vision.1": noise, "decoder.0": noise, "decoder.1": apart + shift}
+    images = np.arange(240)
+    features = Features(layers, layers, keys(240), images, [{"class": name} for name in names], [])
+    return probe_layers(features, shuffles=1, seed=0, pair=["grand piano", "upright piano"])
+
+
+def test_a_pair_is_told_apart_and_embedded_where_it_was_planted(pianos):
+    noise, planted = (scores(pianos, "pair", layer) for layer in ("vision.1", "decoder.1"))
+    assert planted.scores.mean() == 1 and noise.scores.mean() == pytest.approx(0.5, abs=0.2)
+    assert all(int(image[-4:]) % 3 < 2 for image in planted.images)
+    found = pianos["pair"]
+    assert list(found["layers"]) == ["vision.1", "decoder.1"] and found["classes"] == ["grand piano", "upright piano"]
+    which = numbers(found["which"])
+    assert len(which) == len(found["image"]) == 160 and which.mean() == 0.5
+
+    def nearest_alike(layer: str) -> float:
+        """How often the nearest object in the picture is of the same class."""
+        points = np.column_stack([numbers(found["layers"][layer][axis]) for axis in "xy"])
+        apart = np.linalg.norm(points[:, None] - points, axis=2) + np.diag(np.full(len(points), np.inf))
+        return float((which[apart.argmin(1)] == which).mean())
+
+    assert nearest_alike("decoder.1") > 0.97 and nearest_alike("vision.1") == pytest.approx(0.5, abs=0.15)
+    points = np.random.default_rng(2).normal(size=(20, 5))
+    assert (embedded(points, 0) == embedded(points, 0)).all()
+
+
+def test_a_pair_that_is_not_there_is_refused():
+    features = Features({}, {}, keys(40), np.arange(40), [{"class": "organ"}] * 40, [])
+    with pytest.raises(SgtError, match="pair: 0 objects are 'grand piano', 0 of them in the images to train on"):
+        probe_layers(features, shuffles=1, seed=0, pair=["grand piano", "organ"])
 
 
 def test_images_are_split_by_their_keys_alone():

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from sgt.errors import SgtError
-from sgt.models.attention import dense_attention, dense_layout, split_mask
+from sgt.models.attention import Layout, attend, dense_attention, dense_layout, make_layout, split_mask
 from sgt.models.bagel.model import Bagel
 from sgt.models.capture import NoisyTarget, Selection
 from sgt.models.flex import flex_attend, flex_layout
 from sgt.models.interface import Request
-from sgt.models.recorder import Recorder
+from sgt.models.recorder import Recorder, recording
 from tests.models.conftest import OF_OFFICIAL_CODE, load_micro
 
 LAYERS = (0, 1)
@@ -95,6 +96,58 @@ def test_attention_is_reduced_as_the_whole_matrix_would_be(monkeypatch):
             [torch.stack([weights[:, a][..., b].sum(-1).mean(1) for b in places], -1) for a in places], 1
         )
         torch.testing.assert_close(found.attention[0], want, equal_nan=True)
+
+
+class Swap(nn.Module):
+    """A layer whose queries, keys and values are its tokens, of a width of 2, and whose output adds what is attended.
+
+    Its attention is that of one head; before it, the two numbers of each token change places.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.self_attn = nn.Module()
+        self.self_attn.attend = attend
+
+    def forward(self, tokens: torch.Tensor, layout: Layout) -> torch.Tensor:
+        given = tokens.flip(1)[:, None]
+        return tokens + self.self_attn.attend(given, given, given, layout)
+
+
+def test_two_layers_made_by_hand():
+    """Two tokens of an image that see each other, then two words that see what is before them."""
+    tokens = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [3.0, -1.0]])
+    sees = np.array([[1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]], bool)
+    want = []
+    for _ in range(2):
+        swapped = tokens[:, ::-1]
+        weights = np.zeros((4, 4))
+        for query in range(4):
+            scores = [np.exp(swapped[query] @ swapped[key] / np.sqrt(2)) * sees[query, key] for key in range(4)]
+            weights[query] = np.array(scores) / sum(scores)
+        tokens = tokens + weights @ swapped
+        want.append((weights, tokens))
+    layers = {index: Swap() for index in range(2)}
+    spans = ("image", "text.0", "text")
+    recorder = Recorder(Selection([0, 1], spans), 1, torch.device("cpu"))
+    recorder.begin([["image.0", "image.0", "text.0", "text.1"]])
+    layout = make_layout(torch.zeros(4, dtype=torch.int64), torch.arange(4), [4], torch.tensor(sees)[None, None])
+    given = torch.tensor([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [3.0, -1.0]])
+    with recording(recorder, layers, "self_attn"):
+        layers[1](layers[0](given, layout), layout)
+    (found,) = recorder.captured()
+    for index, (weights, after) in enumerate(want):
+        image, words = weights[:, :2].sum(1), weights[:, 2:].sum(1)
+        expected = [
+            [image[:2].mean(), weights[:2, 2].mean(), words[:2].mean()],
+            [image[2], weights[2, 2], words[2]],
+            [image[2:].mean(), weights[2:, 2].mean(), words[2:].mean()],
+        ]
+        np.testing.assert_allclose(found.attention[index], expected, rtol=1e-5)
+        np.testing.assert_allclose(found.states[index]["text"], after[2:], rtol=1e-5)
+        np.testing.assert_allclose(found.attention[index][:, [0, 2]].sum(1), 1, rtol=1e-5)
+    # Words look at the image differently in the two layers, so that a mix-up would be seen.
+    assert abs(want[0][0][2:, :2].sum() - want[1][0][2:, :2].sum()) > 0.1
 
 
 @pytest.mark.parametrize("generating", [False, True])

@@ -9,6 +9,7 @@ from sgt.analysis.probe_record import line
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.reporting.contents import figures_of, table_files
+from sgt.reporting.embeddings import embedding_rows, embeddings_figure
 from sgt.reporting.figures import COLOURS
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.probes import COLUMNS, probe_rows
@@ -100,6 +101,30 @@ def test_only_a_study_with_probes_has_their_table_and_figure(probed):
     assert "probes.csv" in table_files(probed) and "probes" in figures_of(probed)
     without = load_study(write_study(Path()))
     assert "probes.csv" not in table_files(without) and "probes" not in figures_of(without)
+
+
+def test_a_pair_is_drawn_beside_the_number_of_its_probe(probed):
+    entry = {"analysis": "probe", "dataset": "test", "pair": ["cube", "cone"]}
+    study = load_study(write_study(Path(), arms=list(SKILL), seeds=[0, 1], analyses=[entry]))
+    assert "embeddings.csv" in table_files(study) and "embeddings" in figures_of(study)
+    assert "embeddings.csv" not in table_files(probed) and "embeddings" not in figures_of(probed)
+    rng = np.random.default_rng(0)
+    points = {layer: {axis: line(rng.normal(size=6)) for axis in "xy"} for layer in LAYERS[1:]}
+    for run in study.runs:
+        found = findings(run.arm, run.seed)
+        found["targets"]["pair"] = found["targets"].pop("class")
+        which, images = line(np.arange(6) % 2), [f"scene-{index}" for index in range(6)]
+        found["pair"] = {"classes": ["cube", "cone"], "which": which, "image": images, "layers": points}
+        write_record(study.analysis_file(run, "probe"), {"findings": found})
+    rows = embedding_rows(study)
+    assert len(rows) == 5 * 2 * 6 and rows["class"].tolist()[:3] == ["cube", "cone", "cube"]
+    assert rows["x"].iloc[2] == pytest.approx(float(points["connector"]["x"].split()[2]))
+    figure = embeddings_figure(study)
+    assert len(figure.axes) == 2 * len(SKILL)
+    cell = probe_rows(study).set_index(["target", "layer", "arm"]).loc["pair", "decoder.0", "edge"]
+    title = f"micro, edge\ndecoder.0: {cell['value']:.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
+    assert figure.axes[-1].get_title() == title
+    assert [len(each.get_offsets()) for each in figure.axes[-1].collections] == [3, 3]
 
 
 def test_runs_that_were_probed_on_other_items_are_not_compared(probed):

@@ -2,6 +2,7 @@ rule analyse:
     input:
         run=trained_run,
         data=lambda wildcards: dataset(STUDY.analyses[wildcards.analysis].dataset),
+        read=read_by_analysis,
         changed=unless_current(STUDY.analysis_file(RUN, "{analysis}")),
     output:
         STUDY.analysis_file(RUN, "{analysis}"),

@@ -246,8 +246,13 @@ def transplanted_runs(wildcards) -> list[Path]:
 
 
 def benchmark_data(wildcards) -> list[Path]:
+    """What a benchmark's predictions are made of."""
+    return rows_of_benchmark(wildcards.benchmark)
+
+
+def rows_of_benchmark(name: str) -> list[Path]:
     """The dataset of a benchmark and the record of its screening, or the records of what its rows are read from."""
-    benchmark = STUDY.benchmarks[wildcards.benchmark]
+    benchmark = STUDY.benchmarks[name]
     if benchmark.dataset is None:
         return [fetched(folder) for folder in STUDY.rows_dirs(benchmark)]
     return [*dataset(benchmark.dataset), *screened(benchmark.dataset)]
@@ -302,8 +307,16 @@ def treatments() -> list[Path]:
 
 
 def analyses() -> list[Path]:
-    """The analyses of every run."""
-    return [STUDY.analysis_file(run, name) for run in STUDY.runs for name in STUDY.analyses]
+    """Every analysis of every run."""
+    return [STUDY.analysis_file(run, name) for run, name in STUDY.analysed]
+
+
+def read_by_analysis(wildcards) -> list[Path]:
+    """What an analysis reads besides a model and its dataset: other analyses, and the data of a benchmark."""
+    run = Run(wildcards.model, wildcards.arm, int(wildcards.seed))
+    files = [STUDY.analysis_file(each, name) for each, name in STUDY.read_by_analysis(run, wildcards.analysis)]
+    asked = STUDY.analyses[wildcards.analysis].asks
+    return [*files, *(rows_of_benchmark(asked) if asked else [])]
 
 
 def figure(name: str) -> Path:

@@ -1,6 +1,6 @@
 """Linear probes of every layer of the vision encoder, the connector and the decoder."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -18,14 +18,19 @@ class LinearProbes(Analysis):
     """How well class, colour, size, place, depth, number and existence of objects can be read off each layer."""
 
     class Options(AnalysisOptions):
-        """Which layers are probed, and the control."""
+        """Which layers are probed, the control, and a pair of classes."""
+
+        version = 2
 
         analysis: Literal["probe"]
         every: Count = Field(
             1, description="probe the last layer of the vision encoder and of the decoder, and every so many-th before"
         )
         shuffles: Count = Field(1, description="orders of shuffled labels that the control is the mean of")
-        seed: Seed = Field(0, description="of these orders")
+        seed: Seed = Field(0, description="of these orders, and of the embedding")
+        pair: Annotated[list[str], Field(min_length=2, max_length=2)] | None = Field(
+            None, description="two classes that look alike, to tell apart and to embed in two dimensions"
+        )
 
         def missing_from(self, dataset: Samples) -> str | None:
             """Annotations that name classes, unless the dataset has some."""
@@ -41,4 +46,4 @@ class LinearProbes(Analysis):
         from sgt.analysis.probes import probe_layers
 
         features = pooled_features(model, dataset, self.options.every)
-        return probe_layers(features, self.options.shuffles, self.options.seed)
+        return probe_layers(features, self.options.shuffles, self.options.seed, self.options.pair)

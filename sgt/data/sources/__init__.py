@@ -4,11 +4,13 @@ class in ``sgt/config/datasets.py``.
 
 from sgt.data.sources.base import Source
 from sgt.data.sources.coco import CocoSource
+from sgt.data.sources.image_folder import ImageFolderSource
 from sgt.data.sources.llava_onevision import LlavaOneVisionSource
 from sgt.data.sources.sam_sgt import SamSgtSource
 
 SOURCES: dict[str, type[Source]] = {
     "coco": CocoSource,
+    "image-folder": ImageFolderSource,
     "llava-onevision": LlavaOneVisionSource,
     "sam-sgt": SamSgtSource,
 }

@@ -1,7 +1,9 @@
 """States and attention of a BAGEL, while it reads a request and then answers or generates."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +18,9 @@ from sgt.models.capture import Captured, Capturer, NoisyTarget, Selection
 from sgt.models.decoding import seeded
 from sgt.models.interface import Request
 from sgt.models.keywords import token_names
-from sgt.models.recorder import Recorder, recording
+from sgt.models.recorder import Recorder, eager_attend, recording
 from sgt.models.transforms import ImageTransform
+from sgt.models.vision_reads import VisionReads
 
 
 class BagelCapture(BagelBase, Capturer):
@@ -49,6 +52,19 @@ class BagelCapture(BagelBase, Capturer):
                     context.velocity(noisy, target.time, shapes)
             found |= zip(places, recorder.captured(), strict=True)
         return [found[place] for place in range(len(requests))]
+
+    @contextmanager
+    def reading_vision(self, reads: VisionReads) -> Iterator[None]:
+        """See :meth:`Capturer.reading_vision`."""
+        decoder = self.network.language_model.model.layers
+        attentions = {index: vars(decoder[index].get_submodule("self_attn")) for index in reads.layers}
+        try:
+            for index, attention in attentions.items():
+                attention["attend"] = partial(eager_attend, partial(reads.attention, index))
+            yield
+        finally:
+            for attention in attentions.values():
+                attention.pop("attend", None)
 
     def _read_recorded(self, requests: Sequence[Request], recorder: Recorder, transform: ImageTransform) -> Context:
         """A context of requests with the same kinds of parts in the same order."""

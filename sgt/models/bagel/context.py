@@ -10,13 +10,14 @@ from sgt.models.bagel.items import SpecialTokens
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import check_positions, patch_ids
 from sgt.models.transforms import patches
+from sgt.models.vision_reads import ANSWER, EMPTY, TEXT, VISION
 
 
 class Context:
-    """B rows of cached tokens. Rows may differ in length; ``valid`` marks the cache's filled places.
+    """B rows of cached tokens. Rows may differ in length.
 
     Attributes:
-        valid: bool (B, C).
+        kinds: uint8 (B, C), what each place of the cache holds; see :mod:`sgt.models.vision_reads`.
         position: int64 (B,), the rotary position of the next token of each row.
     """
 
@@ -24,8 +25,13 @@ class Context:
         self.network, self.special = network, special
         self.device = network.device
         self.caches = [KVCache() for _ in network.language_model.model.layers]
-        self.valid = torch.zeros(rows, 0, dtype=torch.bool, device=self.device)
+        self.kinds = torch.zeros(rows, 0, dtype=torch.uint8, device=self.device)
         self.position = torch.zeros(rows, dtype=torch.int64, device=self.device)
+
+    @property
+    def valid(self) -> Tensor:
+        """Bool (B, C): which places of the cache are filled."""
+        return self.kinds > EMPTY
 
     @property
     def rows(self) -> int:
@@ -41,7 +47,7 @@ class Context:
         """A new context of these rows, which may repeat: questions that share an image's prefix."""
         chosen = Context(self.network, self.special, 0)
         index = torch.tensor(rows, device=self.device)
-        chosen.valid, chosen.position = self.valid[index], self.position[index]
+        chosen.kinds, chosen.position = self.kinds[index], self.position[index]
         for new, old in zip(chosen.caches, self.caches, strict=True):
             if old.keys is not None and old.values is not None:
                 new.keys, new.values = old.keys[index], old.values[index]
@@ -52,8 +58,8 @@ class Context:
         """The rows of several contexts as one batch, shorter caches padded."""
         first = contexts[0]
         stacked = Context(first.network, first.special, 0)
-        width = max(c.valid.shape[1] for c in contexts)
-        stacked.valid = torch.cat([_widen(c.valid[:, None, :, None], width)[:, 0, :, 0] for c in contexts])
+        width = max(c.kinds.shape[1] for c in contexts)
+        stacked.kinds = torch.cat([_widen(c.kinds[:, None, :, None], width)[:, 0, :, 0] for c in contexts])
         stacked.position = torch.cat([c.position for c in contexts])
         for layer, cache in enumerate(stacked.caches):
             parts = [c.caches[layer] for c in contexts]
@@ -77,15 +83,16 @@ class Context:
             self._append([[token for text in row for token in (bos, *text, eos)] for row in texts])
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Append just these ids, one sequence per row; returns their (tokens, vocabulary) logits, row by row."""
-        return self.network.logits(self._append(ids))
+        """Append token ids of an answer, one sequence per row; returns (tokens, vocabulary) logits, row by row."""
+        return self.network.logits(self._append(ids, ANSWER))
 
-    def _append(self, ids: Sequence[Sequence[int]]) -> Tensor:
+    def _append(self, ids: Sequence[Sequence[int]], kind: int = TEXT) -> Tensor:
         """Append these ids; returns their hidden states (tokens, width), row by row."""
         lengths = [len(row) for row in ids]
         row, column = grid(lengths)
         flat = torch.tensor([token for row_ids in ids for token in row_ids], device=self.device)
-        und, _ = self._run(self.network.embed_text(flat), None, row, column, lengths, "causal")
+        kinds = torch.full((len(flat),), kind, dtype=torch.uint8)
+        und, _ = self._run(self.network.embed_text(flat), None, row, column, kinds, lengths, "causal")
         self.position = self.position + torch.tensor(lengths, device=self.device)
         return und
 
@@ -96,9 +103,9 @@ class Context:
         ids = torch.cat([patch_ids(h, w, side, "ViT image") for h, w in grids]).to(self.device)
         counts = [h * w for h, w in grids]
         pixels = torch.cat([patches(i, size) for i in images]).to(self.device)
-        markers, row, column, lengths = self._framed(counts)
+        markers, row, column, kinds, lengths = self._framed(counts)
         und = torch.cat([markers, self.network.embed_patches(pixels, ids, counts)])
-        self._run(und, None, row, column, lengths, "full")
+        self._run(und, None, row, column, kinds, lengths, "full")
         self.position = self.position + 1
 
     def add_latents(self, latents: Sequence[Tensor]) -> None:
@@ -132,20 +139,21 @@ class Context:
         return tokens, ids, [h * w for h, w in grids]
 
     def _latents(self, tokens: Tensor, t: Tensor, ids: Tensor, counts: list[int], keep: bool) -> Tensor:
-        markers, row, column, lengths = self._framed(counts)
+        markers, row, column, kinds, lengths = self._framed(counts)
         gen = self.network.embed_latents(tokens, t, ids)
-        return self._run(markers, gen, row, column, lengths, "full", keep)[1]
+        return self._run(markers, gen, row, column, kinds, lengths, "full", keep)[1]
 
-    def _framed(self, counts: list[int]) -> tuple[Tensor, Tensor, Tensor, list[int]]:
-        """Markers around ``counts`` image tokens per row, and where markers, then image tokens, stand."""
+    def _framed(self, counts: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor, list[int]]:
+        """Markers around ``counts`` image tokens per row; where markers, then image tokens, stand; and their kinds."""
         rows = torch.arange(len(counts))
         inside = torch.tensor(counts)
         row, column = grid(counts)
         marker_ids = torch.tensor([self.special.start_of_image, self.special.end_of_image], device=self.device)
         markers = self.network.embed_text(marker_ids.repeat(len(counts)))
         marker_columns = torch.stack([torch.zeros_like(inside), inside + 1], dim=1).flatten()
-        row = torch.cat([rows.repeat_interleave(2), row])
-        return markers, row, torch.cat([marker_columns, column + 1]), [count + 2 for count in counts]
+        kinds = torch.tensor([TEXT] * 2 * len(counts) + [VISION] * len(row), dtype=torch.uint8)
+        row, column = torch.cat([rows.repeat_interleave(2), row]), torch.cat([marker_columns, column + 1])
+        return markers, row, column, kinds, [count + 2 for count in counts]
 
     def _run(
         self,
@@ -153,6 +161,7 @@ class Context:
         gen: Tensor | None,
         row: Tensor,
         column: Tensor,
+        kinds: Tensor,
         lengths: list[int],
         mode: str,
         keep: bool = True,
@@ -163,21 +172,23 @@ class Context:
         gen = und.new_zeros(0, und.shape[1]) if gen is None else gen
         width = max(lengths)
         row, column = row.to(self.device), column.to(self.device)
-        filled = torch.arange(width, device=self.device) < torch.tensor(lengths, device=self.device)[:, None]
-        valid = torch.cat([self.valid, filled], dim=1)
+        own = torch.zeros(len(lengths), width, dtype=torch.uint8, device=self.device)
+        own[row, column] = kinds.to(self.device)
+        kinds = torch.cat([self.kinds, own], dim=1)
+        valid = kinds > EMPTY
         mask = None
         if mode == "causal" or not valid.all():
             mask = valid[:, None, :].repeat(1, width, 1)
             if mode == "causal":
                 mask[:, :, -width:] &= torch.ones(width, width, dtype=torch.bool, device=self.device).tril()
             mask = mask[:, None]
-        layout = make_layout(row, column, lengths, mask)
+        layout = make_layout(row, column, lengths, mask, kinds)
         offset = column if mode == "causal" else torch.zeros_like(column)
         for cache in self.caches:
             cache.frozen = not keep
         hidden = self.network.language_model.model((und, gen), self.position[row] + offset, layout, self.caches)
         if keep:
-            self.valid = valid
+            self.kinds = kinds
         return hidden
 
 

@@ -10,17 +10,18 @@ from sgt.models.attention import grid
 from sgt.models.omnigen2.language import embed, empty_cache, run, select_cache
 from sgt.models.omnigen2.network import OmniGen2Network
 from sgt.models.omnigen2.rows import Chat, collate
+from sgt.models.vision_reads import ANSWER, EMPTY, TEXT, VISION
 
 
 class Context:
-    """B rows of cached tokens. Rows may differ in length; ``valid`` marks the cache's filled places.
+    """B rows of cached tokens. Rows may differ in length.
 
     Args:
         network: runs.
         chats: the beginning, one per row; without supervision.
 
     Attributes:
-        valid: bool (B, C).
+        kinds: uint8 (B, C), what each place of the cache holds; see :mod:`sgt.models.vision_reads`.
         position: int64 (B,), the position of the next token of each row.
     """
 
@@ -29,9 +30,15 @@ class Context:
         self.cache = empty_cache()
         if chats:
             rows = collate(chats).to(self.device)
-            run(network.mllm, embed(network.mllm, rows), rows.positions, rows.mask, self.cache)
-            self.valid = rows.filled
+            kinds = torch.where(rows.ids == network.mllm.config.image_token_id, VISION, TEXT)
+            self.kinds = kinds.masked_fill(~rows.filled, EMPTY).to(torch.uint8)
+            run(network.mllm, embed(network.mllm, rows), rows.positions, rows.mask, self.cache, self.kinds)
             self.position = torch.tensor([chat.position for chat in chats], device=self.device)
+
+    @property
+    def valid(self) -> Tensor:
+        """Bool (B, C): which places of the cache are filled."""
+        return self.kinds > EMPTY
 
     @property
     def rows(self) -> int:
@@ -47,14 +54,14 @@ class Context:
         """A new context of these rows, which may repeat: questions that share an image's prefix."""
         chosen, index = Context(self.network), torch.tensor(rows, device=self.device)
         chosen.cache = select_cache(self.cache, index)
-        chosen.valid, chosen.position = self.valid[index], self.position[index]
+        chosen.kinds, chosen.position = self.kinds[index], self.position[index]
         return chosen
 
     def read(self, ids: Sequence[Sequence[int]]) -> Tensor:
-        """Append token ids, one sequence per row; returns (tokens, vocabulary) logits, row by row."""
-        return self.network.mllm.lm_head(self.append(ids))
+        """Append token ids of an answer, one sequence per row; returns (tokens, vocabulary) logits, row by row."""
+        return self.network.mllm.lm_head(self.append(ids, ANSWER))
 
-    def append(self, ids: Sequence[Sequence[int]]) -> Tensor:
+    def append(self, ids: Sequence[Sequence[int]], kind: int = TEXT) -> Tensor:
         """Append token ids, one sequence per row; returns final hidden states (tokens, width), row by row.
 
         Raises:
@@ -76,7 +83,7 @@ class Context:
         )
         embedded = self.network.mllm.model.language_model.embed_tokens(tokens.to(self.device))
         positions = (self.position[:, None] + torch.arange(width, device=self.device)).expand(3, -1, -1)
-        hidden = run(self.network.mllm, embedded, positions, mask, self.cache)
-        self.valid = torch.cat([self.valid, filled], dim=1)
+        self.kinds = torch.cat([self.kinds, filled.to(torch.uint8) * kind], dim=1)
+        hidden = run(self.network.mllm, embedded, positions, mask, self.cache, self.kinds)
         self.position = self.position + lengths
         return hidden[filled]

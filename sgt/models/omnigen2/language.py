@@ -83,6 +83,7 @@ def run(
     positions: Tensor,
     mask: Tensor,
     cache: "Cache | None" = None,
+    kinds: Tensor | None = None,
 ) -> Tensor:
     """Final hidden states, after the last norm.
 
@@ -92,10 +93,16 @@ def run(
         positions: int64 (3, B, L).
         mask: bool (B, L, K): which keys, those of the cache first, each token may attend.
         cache: of the tokens before; it grows by these.
+        kinds: uint8 (B, K), what each key is, for attention that depends on it; see :mod:`sgt.models.vision_reads`.
     """
     masks = {"full_attention": mask[:, None]}
     read = model.model.language_model(
-        inputs_embeds=embedded, position_ids=positions, attention_mask=masks, cache=cache, use_cache=cache is not None
+        inputs_embeds=embedded,
+        position_ids=positions,
+        attention_mask=masks,
+        cache=cache,
+        use_cache=cache is not None,
+        kinds=kinds,
     )
     return read.last_hidden_state
 

@@ -19,6 +19,13 @@ DATASETS = {
     "coco": {"source": "coco", "images": 10, "per_shard": 4, "maps": ["panoptic", "stuff"]},
     "coco-few": {"source": "coco", "images": 4, "per_shard": 4},
     "ov": {"source": "llava-onevision", "samples": 50, "per_shard": 20},
+    "pianos": {
+        "source": "image-folder",
+        "download": "pianos",
+        "folders": {"train/n03452741": "grand piano", "train/n04515003": "upright piano"},
+        "per_class": 3,
+        "per_shard": 4,
+    },
     "scenes": {"source": "toyworld", "split": "proxy", "scenes": 8},
     "test": {"source": "toyworld", "split": "test", "scenes": 8},
 }

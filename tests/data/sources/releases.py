@@ -242,8 +242,19 @@ def write_depth_anything(folder: Path) -> None:
     (folder / "preprocessor_config.json").write_text(json.dumps(settings))
 
 
+def write_image_folders(folder: Path) -> None:
+    """Two classes of five images as ImageNet has them, beside files that are none of its images."""
+    for place, wnid in enumerate(("n03452741", "n04515003")):
+        within = folder / "train" / wnid
+        within.mkdir(parents=True)
+        for number in range(5):
+            (within / f"{wnid}_{10 * number}.JPEG").write_bytes(encode_jpeg(picture(10 * place + number)))
+        (within / "._hidden.JPEG").write_bytes(b"?")
+        (within / "notes.txt").write_text("?")
+
+
 WRITERS = {"sam-sgt": write_sam_sgt, "coco-2017": write_coco, "llava-onevision": write_llava_onevision}
-WRITERS |= {"depth-anything-v2-large": write_depth_anything}
+WRITERS |= {"depth-anything-v2-large": write_depth_anything, "pianos": write_image_folders}
 
 if __name__ == "__main__":
     for name, write in WRITERS.items():
