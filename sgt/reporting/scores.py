@@ -1,6 +1,7 @@
 """The score files and treatment checks of a study, read and checked, and metrics over seeds and against the control."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
+from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
@@ -97,8 +98,23 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        treated, control = self.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
-        return paired_difference(treated.values, control.values, treated.clusters)
+        arms = [arm, ARM_WITHOUT_PROXY]
+        treated, control = self.paired_items(model, arms, benchmark, metric)
+        repeats = [self._by_repeat(model, each, benchmark, metric) for each in arms]
+        if None in repeats:
+            return paired_difference(treated.values, control.values, treated.clusters)
+        treated, control = shared_items([each for each in repeats if each])
+        # Repeats of a judge widen the interval, and are no seeds.
+        return replace(paired_difference(treated.values, control.values, treated.clusters), seeds=1)
+
+    def _by_repeat(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items | None:
+        """The items of an arm with one run that a judge rated several times, as repeats × items; None of any other.
+
+        Of several runs, each was judged on its own, so that what lies between seeds has the judge's spread in it.
+        """
+        runs = self.runs(model, arm)
+        columns = self.files[runs[0], benchmark]["items"]
+        return items_by_repeat(metric, columns) if len(runs) == 1 and repeats_of(metric, columns) else None
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -118,7 +134,7 @@ class Scores:
 
     def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:
         runs = self.runs(model, arm)
-        items = self.items(model, arm, benchmark, metric)
+        items = self._by_repeat(model, arm, benchmark, metric) or self.items(model, arm, benchmark, metric)
         estimate = metric.estimate(items.values, items.clusters)
         gain = self.gain(model, arm, benchmark, metric)
         first = self.files[runs[0], benchmark]
