@@ -40,6 +40,11 @@ class Scores:
             for metric, summed in score["metrics"].items():
                 self._metrics[name].setdefault(metric, Metric(metric, **summed["about"]))
         self.treatments = read_treatments(study)
+        # Why benchmarks have no scores: they are not configured, or their evaluator did not pass its self-check.
+        self.not_run = dict(study.not_run)
+        self.not_run |= {name: score["not_scored"] for (_, name), score in self.files.items() if "not_scored" in score}
+        if not any(self._metrics.values()):
+            raise SgtError(study.path, f"nothing was scored: {'; '.join(self.not_run.values())}", "correct that first")
         self._items: dict[tuple[str, str, str, str], Items] = {}
 
     def runs(self, model: str, arm: str) -> list[Run]:

@@ -33,12 +33,12 @@ def interval_note(scores: Scores) -> str:
     """What intervals are over, and which benchmarks have none because they were not run."""
     once = len(scores.study.study.seeds) == 1
     text = f"Intervals are 95%, over {scores.clusters if once else f'training seeds and {scores.clusters}'}."
-    return (f"{text} {ONE_SEED}" if once else text) + not_run_note(scores.study)
+    return (f"{text} {ONE_SEED}" if once else text) + not_run_note(scores)
 
 
-def not_run_note(study: LoadedStudy) -> str:
-    """Which benchmarks the study names and could not run, and why; empty if there are none."""
-    return "".join(f" {name} was not run: {reason}." for name, reason in study.not_run.items())
+def not_run_note(scores: Scores) -> str:
+    """Which benchmarks of the study have no scores, and why; empty if there are none."""
+    return "".join(f" {name} was not run: {reason}." for name, reason in scores.not_run.items())
 
 
 def note(scores: Scores) -> str:
@@ -49,7 +49,7 @@ def note(scores: Scores) -> str:
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
         text += " and the arm learned its task" if scores.treatments else ""
-    return (f"{text}. {ONE_SEED}" if once else f"{text}.") + not_run_note(scores.study)
+    return (f"{text}. {ONE_SEED}" if once else f"{text}.") + not_run_note(scores)
 
 
 def treatment_note(scores: Scores) -> str:
@@ -158,13 +158,13 @@ def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") 
         first = next(group.itertuples())
         level = first.level if isinstance(first.level, str) else ""
         treatment = _treatment_texts(first, break_) if of_treatment and level else {}
-        texts |= dict.fromkeys(scores.study.not_run, NOT_RUN)
+        texts |= dict.fromkeys(scores.not_run, NOT_RUN)
         rows.append({"model": model, "arm": arm, "level": level, **treatment, **texts})
         for row in group.itertuples():
             if not pd.isna(row.chance):
                 chance.setdefault(titles[row.benchmark, row.metric], f"{row.chance:.3f}")
     above = [{"model": "", "arm": "chance", "level": "", **chance}] if chance else []
-    columns = ["model", "arm", "level", *of_treatment, *titles.values(), *scores.study.not_run]
+    columns = ["model", "arm", "level", *of_treatment, *titles.values(), *scores.not_run]
     return pd.DataFrame([*above, *rows], columns=columns).fillna("")
 
 
