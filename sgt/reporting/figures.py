@@ -106,8 +106,12 @@ def gains(scores: Scores) -> Figure:
 
 
 def generation(scores: Scores) -> Figure:
-    """Generation metrics by arm, with 95% intervals; a panel per model."""
+    """Generation metrics by arm, with 95% intervals; a panel per model. One line where nothing was scored."""
     cells = scores.cells[_of_images(scores, scores.cells)]
+    if cells.empty:
+        figure = plt.figure(figsize=(6, 0.6))
+        figure.text(0.5, 0.5, "No images were scored: see below the tables.", ha="center", va="center")
+        return figure
     return _panels(scores, cells, lambda row: (row.value, row.low, row.high), "{unit}", zero=False)
 
 

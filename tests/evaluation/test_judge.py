@@ -59,7 +59,7 @@ def here(predicted, tmp_path, monkeypatch) -> Path:
 
 
 def rows_judged() -> list[str]:
-    return Path("results/judgements/replies/log").read_text().splitlines()
+    return Path("results/judgements/_replies/log").read_text().splitlines()
 
 
 def test_one_run_is_judged_scored_and_current(here):
@@ -115,7 +115,7 @@ def answered(arms: tuple[str, ...]) -> None:
 def test_nothing_is_scored_by_an_evaluator_that_fails_its_self_check_and_tables_say_so(here):
     write_benchmark(threshold=2.0)
     sgt("judge", STUDY, "--benchmark", "bright")
-    assert not Path("results/judgements/replies").exists(), "no row was judged"
+    assert not Path("results/judgements/_replies").exists(), "no row was judged"
     answered(("base", "sft"))
     for arm in ("base", "sft"):
         sgt("score", STUDY, "--model", "micro", "--arm", arm, "--seed", "0", "--benchmark", "bright")

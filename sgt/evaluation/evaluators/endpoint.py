@@ -71,7 +71,8 @@ class Endpoint(Backend):
         Whatever ends this, replies that are on their way are waited for and kept, so that they are not paid twice.
         """
         self._stop.clear()
-        with httpx2.Client(timeout=self.judge.timeout, headers=self._headers()) as client:
+        limits = httpx2.Limits(max_connections=self.judge.concurrency)
+        with httpx2.Client(timeout=self.judge.timeout, headers=self._headers(), limits=limits) as client:
             pool = ThreadPoolExecutor(self.judge.concurrency)
             try:
                 return list(pool.map(lambda call: self._answer(client, call), calls))
