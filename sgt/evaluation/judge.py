@@ -31,6 +31,8 @@ from sgt.study.results import Results, require_current
 
 log = logging.getLogger("sgt")
 ROWS_PER_CHUNK = 20
+# Of all runs together, in memory: a study may have a hundred runs, and an image a megapixel.
+IMAGES_AT_ONCE = 100
 FILE = "judgements.jsonl"
 STATUSES = ("ok", "refused", "unparsable", "timeout", "error")
 
@@ -149,11 +151,18 @@ def _judge_chunks(
     progress = Progress("rows", len(judged) * sum(map(len, chunks)))
     for chunk in chunks:
         waiting = [each for each in judged if chunk in missing[each.run]]
-        if waiting:
-            found = {each.run: list(islice(predictions[each.run], len(chunk))) for each in waiting}
-            source = list(islice(sources, len(chunk)))
-            for each, records in zip(waiting, _in_turn(evaluator, list(found.values()), source), strict=True):
-                write_judgements(each.part(chunk), [row for row, _ in found[each.run]], records)
+        rows: dict[Run, list[Row]] = {each.run: [] for each in waiting}
+        records: dict[Run, list[Judgement]] = {each.run: [] for each in waiting}
+        at_once = max(1, IMAGES_AT_ONCE // max(1, len(waiting)))
+        for start in range(0, len(chunk) if waiting else 0, at_once):
+            count = min(at_once, len(chunk) - start)
+            found = {each.run: list(islice(predictions[each.run], count)) for each in waiting}
+            judgements = _in_turn(evaluator, list(found.values()), list(islice(sources, count)))
+            for run, of_run in zip(found, judgements, strict=True):
+                rows[run] += [row for row, _ in found[run]]
+                records[run] += of_run
+        for each in waiting:
+            write_judgements(each.part(chunk), rows[each.run], records[each.run])
         progress.add(len(judged) * len(chunk))
 
 

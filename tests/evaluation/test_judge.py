@@ -83,6 +83,7 @@ def test_one_run_is_judged_scored_and_current(here):
 
 def test_several_runs_are_judged_row_by_row_in_turn_and_resume_where_they_were(here, monkeypatch):
     monkeypatch.setattr(judge, "ROWS_PER_CHUNK", 3)
+    monkeypatch.setattr(judge, "IMAGES_AT_ONCE", 4)
     predicted = rows = [f"test-{number:06d}" for number in range(8)]
     monkeypatch.setenv("KILLED_AT", rows[4])
     with pytest.raises(KeyboardInterrupt):
