@@ -12,7 +12,7 @@ from sgt.evaluation.evaluators import geneval_kit as kit
 from sgt.evaluation.evaluators.instances import Detection
 from sgt.evaluation.evaluators.objects_and_colours import ObjectsAndColours
 from sgt.evaluation.score import score_predictions
-from sgt.evaluation.task import Row
+from sgt.evaluation.task import Row, SelfCheckFailed
 from tests.conftest import sgt, write_study
 from tests.evaluation.evaluators.small_models import write_classifier, write_detector
 from tests.evaluation.tasks.published import CONFIG, record_fetched, rows_of, task
@@ -270,6 +270,26 @@ def test_known_boxes_give_scores_worked_out_by_hand(study, monkeypatch):
     assert set(score["evaluator"]["identity"]) == {"version", "detector", "classifier"}
     lines = Path("results/judgements/micro/base/seed0/geneval/judgements.jsonl").read_text().splitlines()
     assert len(lines) == 12
+
+
+def test_each_part_of_the_kit_must_be_read(monkeypatch):
+    known = KnownBoxes([])
+    monkeypatch.setattr(ObjectsAndColours, "detector", known)
+    monkeypatch.setattr(ObjectsAndColours, "classifier", known)
+    evaluator = ObjectsAndColours("detector", "classifier")
+    drawn = [picture.image.tobytes() for picture in kit.drawings()]
+    for image in drawn[2:]:
+        known.pictures[image] = [found("bed", 0.99)]
+    assert evaluator.prove()["missed"] == ["traffic light", "donut", "umbrella", "tv"]
+    known.pictures[drawn[1]] = [found("clock", box=(0, 0, 50, 50))]
+    with pytest.raises(SelfCheckFailed, match="only 6 of 6 photographs, 1 of 6 drawings, 20 of 20 colours"):
+        evaluator.prove()
+    known = KnownBoxes([])
+    known.shapes = dict.fromkeys(known.shapes, "red")
+    monkeypatch.setattr(ObjectsAndColours, "detector", known)
+    monkeypatch.setattr(ObjectsAndColours, "classifier", known)
+    with pytest.raises(SelfCheckFailed, match="6 of 6 drawings, 2 of 20 colours"):
+        evaluator.prove()
 
 
 def test_models_of_random_weights_are_refused_and_nothing_is_scored(study, prepared, capsys):
