@@ -128,7 +128,7 @@ class Evaluator(ABC):
         """
 
     @abstractmethod
-    def judge(self, rows: Sequence[Row], replies: Sequence[AnyReply]) -> Sequence[Judgement]:
+    def judge(self, rows: Sequence[Row], replies: Sequence[Any]) -> Sequence[Judgement]:
         """A record of each row, in order, with its ``status``; a failure is a status and never a number.
 
         Args:

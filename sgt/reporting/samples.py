@@ -60,7 +60,7 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
 def generated_sheet(study: LoadedStudy) -> Image.Image:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
     benchmark = _benchmark(study)
-    name, scenes = benchmark.name, open_dataset(study.dataset_dir(benchmark.dataset))
+    name, scenes = benchmark.name, open_dataset(study.dataset_dir(str(benchmark.dataset)))
     count = min(ROWS, benchmark.samples or len(scenes), len(scenes))
 
     def columns(rows: Rows, run: Run) -> None:

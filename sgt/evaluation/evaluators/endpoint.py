@@ -92,12 +92,12 @@ class Endpoint(Backend):
         return {"Authorization": f"Bearer {self._key}"}
 
     def _answer(self, client: httpx2.Client, call: Call) -> Answer:
-        reply = self.kept.get(call)
-        if reply is None:
-            reply = self._reply(client, call)
-            if isinstance(reply, Answer):
-                return reply
-            self.kept.put(call, reply)
+        if (kept := self.kept.get(call)) is not None:
+            return _read(kept, self.kept.name(call))
+        reply = self._reply(client, call)
+        if isinstance(reply, Answer):
+            return reply
+        self.kept.put(call, reply)
         return _read(reply, self.kept.name(call))
 
     def _reply(self, client: httpx2.Client, call: Call) -> dict[str, Any] | Answer:

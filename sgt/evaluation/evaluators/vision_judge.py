@@ -22,7 +22,9 @@ UNANSWERED = ("timeout", "error")
 class Questions(Protocol):
     """What a benchmark asks a judge about an image."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the benchmark's task."""
 
     @abstractmethod
     def calls(self, row: Row, image: Image.Image) -> Sequence[Call]:
