@@ -23,6 +23,8 @@ VERSION = 1
 REQUIRED = {"photographs": 0.8, "drawings": 0.33, "colours": 0.8}
 # Intersection over union of a detected box and the true one, from which the thing counts as found.
 OVERLAP = 0.5
+# Of what was not read right, as many as a message names.
+MISSED_SHOWN = 5
 
 
 class Detector(Protocol):
@@ -108,7 +110,7 @@ class ObjectsAndColours(Evaluator):
         shapes = kit.coloured()
         named = self.classifier.colours([(image, detection) for image, detection, _ in shapes])
         parts["colours"] = [
-            (f"a {colour} {detection.name}", name == colour)
+            (f"{colour} {detection.name}", name == colour)
             for (_, detection, colour), name in zip(shapes, named, strict=True)
         ]
         counts = {
@@ -119,7 +121,7 @@ class ObjectsAndColours(Evaluator):
         if any(each["right"] < each["required"] * each["of"] for each in counts.values()):
             shares = ", ".join(f"{each['right']} of {each['of']} {part}" for part, each in counts.items())
             folders = " and ".join(map(str, self.folders.values()))
-            problem = f"only {shares} of the self-check are read right"
+            problem = f"only {shares} of the self-check are read right, not {', '.join(missed[:MISSED_SHOWN])}"
             raise SelfCheckFailed(folders, problem, "fetch the models that docs/benchmarks.md names")
         return {"kit": kit.KIT_VERSION, **counts, "missed": missed}
 
