@@ -269,7 +269,7 @@ class FetchedImageBenchmark(ImageBenchmark):
     """A published benchmark that the model makes images for. Its prompts are read where they were fetched.
 
     Attributes:
-        published_rows: how many images are to be made, for estimates.
+        published_rows: how many prompts are published, for estimates.
     """
 
     published_rows: ClassVar[int]
@@ -281,6 +281,11 @@ class FetchedImageBenchmark(ImageBenchmark):
     def data_downloads(self) -> tuple[str, ...]:
         """The one with the prompts."""
         return (self.download,)
+
+    @property
+    def published_images(self) -> int:
+        """How many images are made: one of each prompt, unless the benchmark has several."""
+        return self.published_rows
 
     def image_side(self, dataset: Samples | None) -> int:
         """As the file says."""

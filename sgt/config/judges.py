@@ -37,8 +37,8 @@ class Judge(Strict):
     longest_wait: float = Field(120.0, ge=0, description="seconds between two tries, at most; also of Retry-After")
     failures_allowed: Probability = Field(
         0.2,
-        description="share of the requests about some twenty images that may end without any reply; with more, judging "
-        "stops, and can be resumed",
+        description="share of the requests about twenty to a hundred images that may end without any reply; with more, "
+        "judging stops, and can be resumed",
     )
 
     @model_validator(mode="after")

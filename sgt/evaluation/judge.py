@@ -5,6 +5,7 @@ before the next row: what a judge's drift changes, it then changes in all runs a
 each written whole to a work folder, so a killed call resumes where it was.
 """
 
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
@@ -18,7 +19,7 @@ from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.predictions import Shard, join_predictions, read_judgements, read_predictions, write_judgements
-from sgt.evaluation.task import AnyReply, Evaluator, Judgement, Row, Task
+from sgt.evaluation.task import AnyReply, Evaluator, Judgement, Row, SelfCheckFailed, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, read_record, write_record
 from sgt.json_files import read_json
@@ -28,7 +29,10 @@ from sgt.study.identity import judgement_identity
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.results import Results, require_current
 
+log = logging.getLogger("sgt")
 ROWS_PER_CHUNK = 20
+# Of all runs together, in memory: a study may have a hundred runs, and an image a megapixel.
+IMAGES_AT_ONCE = 100
 FILE = "judgements.jsonl"
 STATUSES = ("ok", "refused", "unparsable", "timeout", "error")
 
@@ -69,8 +73,8 @@ def judge_benchmark(
         shard: judge these chunks alone, and join nothing; a call without one then finds every chunk.
 
     Raises:
-        SgtError: the benchmark has no evaluator, or the evaluator does not pass its self-check; or predictions are
-            missing, or not those of the study as it is.
+        SgtError: the benchmark has no evaluator, or it cannot judge now; or predictions are missing, or not those of
+            the study as it is. One that does not pass its self-check leaves judgements of nothing that say so.
     """
     if not benchmark.judged:
         raise SgtError(f"benchmark {benchmark.name}", "is scored without a judge", "run `sgt score`")
@@ -83,14 +87,22 @@ def judge_benchmark(
     judged = [_judged(study, run, benchmark, evaluator) for run in runs]
     if not judged:
         return
-    self_check = _proven(evaluator, [each.work for each in judged])
+    try:
+        self_check = _proven(evaluator, [each.work for each in judged])
+    except SelfCheckFailed as error:
+        log.error("%s; nothing is scored", error)
+        if shard is None:
+            about = {"name": evaluator.name, "identity": evaluator.identity(), "self_check": {"failed": str(error)}}
+            for each in judged:
+                _finish(each, benchmark, [], {"evaluator": about, "not_scored": str(error)}, command)
+        return
     chunks = _chunks(max(each.predictions["count"] for each in judged), shard or Shard(1, 1))
     _judge_chunks(study, task, evaluator, judged, chunks)
     if shard is not None:
         return
     about = {"name": evaluator.name, "identity": evaluator.identity(), "self_check": self_check}
     for each in judged:
-        _finish(each, benchmark, chunks, about, command)
+        _finish(each, benchmark, chunks, {"evaluator": about}, command)
 
 
 def _judged(study: LoadedStudy, run: Run, benchmark: Benchmark, evaluator: Evaluator) -> _Judged:
@@ -109,7 +121,7 @@ def _proven(evaluator: Evaluator, works: Sequence[Path]) -> dict[str, Any]:
     """The record of the self-check, which an interrupted job has not to make again.
 
     Raises:
-        SgtError: the evaluator passes less of it than it must.
+        SelfCheckFailed: the evaluator passes less of it than it must.
     """
     files = [work / "self-check.json" for work in works]
     found = next((file for file in files if file.exists()), None)
@@ -139,11 +151,18 @@ def _judge_chunks(
     progress = Progress("rows", len(judged) * sum(map(len, chunks)))
     for chunk in chunks:
         waiting = [each for each in judged if chunk in missing[each.run]]
-        if waiting:
-            found = {each.run: list(islice(predictions[each.run], len(chunk))) for each in waiting}
-            source = list(islice(sources, len(chunk)))
-            for each, records in zip(waiting, _in_turn(evaluator, list(found.values()), source), strict=True):
-                write_judgements(each.part(chunk), [row for row, _ in found[each.run]], records)
+        rows: dict[Run, list[Row]] = {each.run: [] for each in waiting}
+        records: dict[Run, list[Judgement]] = {each.run: [] for each in waiting}
+        at_once = max(1, IMAGES_AT_ONCE // max(1, len(waiting)))
+        for start in range(0, len(chunk) if waiting else 0, at_once):
+            count = min(at_once, len(chunk) - start)
+            found = {each.run: list(islice(predictions[each.run], count)) for each in waiting}
+            judgements = _in_turn(evaluator, list(found.values()), list(islice(sources, count)))
+            for run, of_run in zip(found, judgements, strict=True):
+                rows[run] += [row for row, _ in found[run]]
+                records[run] += of_run
+        for each in waiting:
+            write_judgements(each.part(chunk), rows[each.run], records[each.run])
         progress.add(len(judged) * len(chunk))
 
 
@@ -178,7 +197,7 @@ def _source_rows(study: LoadedStudy, task: Task, places: Container[int]) -> Iter
 
 
 def _finish(
-    judged: _Judged, benchmark: Benchmark, chunks: Sequence[range], evaluator: dict[str, Any], command: str
+    judged: _Judged, benchmark: Benchmark, chunks: Sequence[range], about: dict[str, Any], command: str
 ) -> None:
     file = judged.folder / FILE
     count = join_predictions([judged.part(chunk) for chunk in chunks], file)
@@ -190,7 +209,7 @@ def _finish(
         "benchmark": benchmark.name,
         "version": benchmark.version,
         "options": benchmark.judging_options,
-        "evaluator": evaluator,
+        **about,
         "statuses": dict(statuses),
         "code": code_revision(),
         "environment": environment(),

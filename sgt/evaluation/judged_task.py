@@ -81,7 +81,8 @@ class JudgedImageTask(Task[Judgement]):
         scored: dict[str, Any] = {}
         for column in self.columns:
             found = [values.get(column) for values in of_each]
-            scored[column] = None if None in found else sum(found) / len(found)
+            known = [value for value in found if value is not None]
+            scored[column] = sum(known) / len(known) if len(known) == len(found) else None
             if repeats > 1:
                 scored |= {repeated(column, number): value for number, value in enumerate(found, start=1)}
         return {**scored, "judged": parsed.status, **{name: float(parsed.status == name) for name in FAILURES}}

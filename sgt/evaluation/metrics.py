@@ -146,7 +146,7 @@ def repeated(column: str, number: int) -> str:
 
 def repeats_of(metric: Metric, columns: Columns) -> list[Metric]:
     """The metric over the values of each repeat; none if there is one value of each item."""
-    found = []
+    found: list[Metric] = []
     while (column := repeated(metric.column, len(found) + 1)) in columns:
         over = metric.over and repeated(metric.over, len(found) + 1)
         found.append(replace(metric, column=column, over=over if over in columns else metric.over))

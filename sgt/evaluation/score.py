@@ -63,7 +63,11 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
     if sha256(file) != made["judgements_sha256" if judged else "predictions_sha256"]:
         raise SgtError(file, "changed since it was made", f"run `sgt {command_of}` again")
     task = make_task(benchmark)
-    scored = score_predictions(task, read_judgements(file) if judged else read_predictions(file))
+    not_scored = {name: made[name] for name in ("not_scored",) if name in made}
+    if not_scored:
+        scored = Scored({}, {"id": []}, {}, [])
+    else:
+        scored = score_predictions(task, read_judgements(file) if judged else read_predictions(file))
     count = len(scored.items["id"])
     if count != made["count"]:
         raise SgtError(file, f"{count} rows, meta.json has {made['count']}", f"run `sgt {command_of}` again")
@@ -76,6 +80,7 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
         "version": benchmark.version,
         "options": meta["options"],
         "counts": {"predicted": meta["count"], "scored": count},
+        **not_scored,
         "statuses": scored.statuses,
         "metrics": scored.metrics,
         "other_protocols": {} if judged else _other_protocols(task, file),

@@ -14,6 +14,7 @@ from PIL import Image
 
 from sgt.config.benchmarks import Benchmark
 from sgt.data.dataset import open_dataset
+from sgt.errors import SgtError
 from sgt.evaluation.metrics import Metric
 from sgt.models.requests import Likelihood, RatedReply, Reply, Request
 
@@ -91,6 +92,10 @@ class Parsed:
     status: Status
 
 
+class SelfCheckFailed(SgtError):
+    """An evaluator does not work as it must: nothing is scored with it, and tables and report say why."""
+
+
 class Evaluator(ABC):
     """What judges predictions before they are scored: a detector, a classifier, a judge behind an endpoint.
 
@@ -118,11 +123,12 @@ class Evaluator(ABC):
             What was checked and how it went, as JSON, for the score file.
 
         Raises:
-            SgtError: it passes less than it must.
+            SelfCheckFailed: it passes less than it must.
+            SgtError: it cannot be checked now, such as without a key.
         """
 
     @abstractmethod
-    def judge(self, rows: Sequence[Row], replies: Sequence[AnyReply]) -> Sequence[Judgement]:
+    def judge(self, rows: Sequence[Row], replies: Sequence[Any]) -> Sequence[Judgement]:
         """A record of each row, in order, with its ``status``; a failure is a status and never a number.
 
         Args:

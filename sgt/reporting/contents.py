@@ -45,6 +45,7 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "gains": not all(makes_images) and bool(compared_arms(study)),
         "outcomes": bool(compared_arms(study)),
         "generation": any(makes_images),
+        # The scenes of a dataset; prompts that are fetched have none.
         "scenes": study.sampling_benchmark is not None,
         "probes": bool(analyses_of(study, "probe")),
         "embeddings": bool(embedding_analyses(study)),

@@ -123,8 +123,12 @@ def gains(scores: Scores) -> Figure:
 
 
 def generation(scores: Scores) -> Figure:
-    """Generation metrics by arm, with 95% intervals; a panel per model."""
+    """Generation metrics by arm, with 95% intervals; a panel per model. One line where nothing was scored."""
     cells = scores.cells[_of_images(scores, scores.cells)]
+    if cells.empty:
+        figure = plt.figure(figsize=(6, 0.6))
+        figure.text(0.5, 0.5, "No images were scored: see below the tables.", ha="center", va="center")
+        return figure
     return _panels(scores, cells, lambda row: (row.value, row.low, row.high), "{unit}", zero=False)
 
 
@@ -178,7 +182,7 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
         zero: whether zero has a line.
     """
     if cells.empty:
-        return _words("\n".join(f"{name}: {reason}" for name, reason in scores.not_scored.items()))
+        return _words("\n".join(f"{name}: {reason}" for name, reason in scores.not_run.items()))
     pairs = list(zip(cells["benchmark"], cells["metric"], strict=True))
     titles = scores.titles(pairs)
     cells = cells.assign(row=[titles[pair] for pair in pairs], unit=[scores.metric(*pair).unit for pair in pairs])

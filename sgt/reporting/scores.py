@@ -1,6 +1,7 @@
 """The score files and treatment checks of a study, read and checked, and metrics over seeds and against the control."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
+from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
@@ -39,17 +40,12 @@ class Scores:
             for metric, summed in score["metrics"].items():
                 self._metrics[name].setdefault(metric, Metric(metric, **summed["about"]))
         self.treatments = read_treatments(study)
+        # Why benchmarks have no scores: they are not configured, or their evaluator did not pass its self-check.
+        self.not_run = dict(study.not_run)
+        self.not_run |= {name: score["not_scored"] for (_, name), score in self.files.items() if "not_scored" in score}
+        if not any(self._metrics.values()):
+            raise SgtError(study.path, f"nothing was scored: {'; '.join(self.not_run.values())}", "correct that first")
         self._items: dict[tuple[str, str, str, str], Items] = {}
-
-    @property
-    def not_scored(self) -> dict[str, str]:
-        """Benchmarks without any metric, and why: not run as configured, or nothing of them could be judged."""
-        reasons = dict(self.study.not_run)
-        for name in (name for name, metrics in self._metrics.items() if not metrics):
-            check = self.files[self.study.runs[0], name]["evaluator"].get("self_check", {})
-            failed = check.get("passed") is False
-            reasons[name] = "its evaluator failed its self-check" if failed else "nothing of it could be judged"
-        return reasons
 
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm or of a transplant, by seed."""
@@ -107,8 +103,23 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        treated, control = self.paired_items(model, [arm, ARM_WITHOUT_PROXY], benchmark, metric)
-        return paired_difference(treated.values, control.values, treated.clusters)
+        arms = [arm, ARM_WITHOUT_PROXY]
+        treated, control = self.paired_items(model, arms, benchmark, metric)
+        repeats = [self._by_repeat(model, each, benchmark, metric) for each in arms]
+        if None in repeats:
+            return paired_difference(treated.values, control.values, treated.clusters)
+        treated, control = shared_items([each for each in repeats if each])
+        # Repeats of a judge widen the interval, and are no seeds.
+        return replace(paired_difference(treated.values, control.values, treated.clusters), seeds=1)
+
+    def _by_repeat(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items | None:
+        """The items of an arm with one run that a judge rated several times, as repeats × items; None of any other.
+
+        Of several runs, each was judged on its own, so that what lies between seeds has the judge's spread in it.
+        """
+        runs = self.runs(model, arm)
+        columns = self.files[runs[0], benchmark]["items"]
+        return items_by_repeat(metric, columns) if len(runs) == 1 and repeats_of(metric, columns) else None
 
     @cached_property
     def cells(self) -> pd.DataFrame:
@@ -118,23 +129,17 @@ class Scores:
         ``seeds`` (how many), ``benchmark``, ``metric`` (name); ``value``, ``low``, ``high`` (95%), ``n`` (items),
         ``chance``; ``gain``, ``gain_low``, ``gain_high`` over the control and ``detectable``, the smallest gain that
         would be seen; ``scores`` (the files the cell is from) and ``command`` (what makes the first of them again).
-
-        Raises:
-            SgtError: there is none.
         """
         rows = []
         for model in self.study.study.models:
             for arm in self.study.study.arms:
                 for benchmark in self.study.benchmarks:
                     rows += [self._cell(model, arm, benchmark, metric) for metric in self.metrics(benchmark)]
-        if not rows:
-            why = "; ".join(f"{name}: {reason}" for name, reason in self.not_scored.items())
-            raise SgtError(self.study.path, f"no benchmark has a number ({why})", "add another, or correct these")
         return pd.DataFrame(rows)
 
     def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:
         runs = self.runs(model, arm)
-        items = self.items(model, arm, benchmark, metric)
+        items = self._by_repeat(model, arm, benchmark, metric) or self.items(model, arm, benchmark, metric)
         estimate = metric.estimate(items.values, items.clusters)
         gain = self.gain(model, arm, benchmark, metric)
         first = self.files[runs[0], benchmark]

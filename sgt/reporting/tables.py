@@ -27,21 +27,20 @@ from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
 
-NOT_RUN, NOT_SCORED = "not run", "not scored"
+NOT_RUN = "not run"
 ONE_SEED = "With one seed, what another training would have changed is not in it."
 
 
 def interval_note(scores: Scores) -> str:
-    """What intervals are over, and which benchmarks have none."""
+    """What intervals are over, and which benchmarks have none because they were not run."""
     once = len(scores.study.study.seeds) == 1
     text = f"Intervals are 95%, over {scores.clusters if once else f'training seeds and {scores.clusters}'}."
-    return (f"{text} {ONE_SEED}" if once else text) + not_scored_note(scores)
+    return (f"{text} {ONE_SEED}" if once else text) + not_run_note(scores)
 
 
-def not_scored_note(scores: Scores) -> str:
-    """Which benchmarks have no number, and why; empty if there are none."""
-    words = {name: "run" if name in scores.study.not_run else "scored" for name in scores.not_scored}
-    return "".join(f" {name} was not {words[name]}: {reason}." for name, reason in scores.not_scored.items())
+def not_run_note(scores: Scores) -> str:
+    """Which benchmarks of the study have no scores, and why; empty if there are none."""
+    return "".join(f" {name} was not run: {reason}." for name, reason in scores.not_run.items())
 
 
 def note(scores: Scores) -> str:
@@ -52,7 +51,7 @@ def note(scores: Scores) -> str:
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
         text += " and the arm learned its task" if scores.treatments else ""
-    return (f"{text}. {ONE_SEED}" if once else f"{text}.") + not_scored_note(scores)
+    return (f"{text}. {ONE_SEED}" if once else f"{text}.") + not_run_note(scores)
 
 
 def treatment_note(scores: Scores) -> str:
@@ -148,7 +147,7 @@ def tables_of(scores: Scores) -> dict[str, pd.DataFrame]:
 def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") -> pd.DataFrame:
     """Cells as people read them: a row per model and arm, a column per benchmark's metric, and a row for chance.
 
-    A benchmark that was not run or not scored has a column that says so.
+    A benchmark that was not run has a column that says so.
 
     Args:
         scores: that the cells are of.
@@ -165,13 +164,13 @@ def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") 
         first = next(group.itertuples())
         level = first.level if isinstance(first.level, str) else ""
         treatment = _treatment_texts(first, break_) if of_treatment and level else {}
-        texts |= {name: NOT_RUN if name in scores.study.not_run else NOT_SCORED for name in scores.not_scored}
+        texts |= dict.fromkeys(scores.not_run, NOT_RUN)
         rows.append({"model": model, "arm": arm, "level": level, **treatment, **texts})
         for row in group.itertuples():
             if not pd.isna(row.chance):
                 chance.setdefault(titles[row.benchmark, row.metric], f"{row.chance:.3f}")
     above = [{"model": "", "arm": "chance", "level": "", **chance}] if chance else []
-    columns = ["model", "arm", "level", *of_treatment, *titles.values(), *scores.not_scored]
+    columns = ["model", "arm", "level", *of_treatment, *titles.values(), *scores.not_run]
     return pd.DataFrame([*above, *rows], columns=columns).fillna("")
 
 

@@ -195,8 +195,10 @@ class Costs:
 
 
 def _samples(study: LoadedStudy, benchmark: Benchmark) -> int:
-    if isinstance(benchmark, FetchedBenchmark | FetchedImageBenchmark):
+    if isinstance(benchmark, FetchedBenchmark):
         return benchmark.published_rows
+    if isinstance(benchmark, FetchedImageBenchmark):
+        return benchmark.published_images
     return study.study.datasets[str(benchmark.dataset)].count
 
 

@@ -368,7 +368,8 @@ class LoadedStudy:
     @property
     def replies_dir(self) -> Path:
         """Folder of the replies of judges, each in a file of its own, which no call is ever repeated for."""
-        return self.results / JUDGEMENTS / "replies"
+        # No model has a name like this.
+        return self.results / JUDGEMENTS / "_replies"
 
     def score_file(self, run: Run, benchmark: str) -> Path:
         """Metrics of a run on a benchmark."""

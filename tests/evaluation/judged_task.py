@@ -12,9 +12,8 @@ from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.datasets import Samples
 from sgt.data.images import image_of
 from sgt.data.shards import Sample
-from sgt.errors import SgtError
 from sgt.evaluation.metrics import Metric
-from sgt.evaluation.task import Evaluator, Judgement, Parsed, Row, Task
+from sgt.evaluation.task import Evaluator, Judgement, Parsed, Row, SelfCheckFailed, Task
 
 
 class Brightness(Evaluator):
@@ -33,10 +32,10 @@ class Brightness(Evaluator):
         """White is bright.
 
         Raises:
-            SgtError: not to this one.
+            SelfCheckFailed: not to this one.
         """
         if self.threshold > 1:
-            raise SgtError("brightness", "white is not bright", "lower the threshold")
+            raise SelfCheckFailed("brightness", "white is not bright", "lower the threshold")
         return {"rate": 1.0}
 
     def judge(self, rows: Sequence[Row], replies: Sequence[Image.Image]) -> list[Judgement]:

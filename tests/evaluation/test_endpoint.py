@@ -110,6 +110,10 @@ def test_every_way_to_fail_is_a_status_and_only_what_was_not_answered_is_asked_a
         assert [record["status"] for record in judge.judge(*rows(4))] == statuses[:4] and len(server.log) == asked
         other = judge_at(server, tmp_path, repeats=2).judge(*rows(1))
         assert len(other[0]["repeats"]) == 2 and len(server.log) == asked + 1, "the first repeat is there already"
+        asked = len(server.log)
+        twice = [Row("20", "", "image")] * 2
+        assert [each["status"] for each in judge.judge(twice, [IMAGE] * 2)] == ["ok"] * 2
+        assert len(server.log) == asked + 1, "two runs may make the same image"
         assert {each.authorization for each in server.log} == {f"Bearer {KEY}"}
     kept = text_on_disk(tmp_path)
     assert "content_policy_violation" in kept and KEY not in kept and KEY not in json.dumps(records)

@@ -59,7 +59,7 @@ def here(predicted, tmp_path, monkeypatch) -> Path:
 
 
 def rows_judged() -> list[str]:
-    return Path("results/judgements/replies/log").read_text().splitlines()
+    return Path("results/judgements/_replies/log").read_text().splitlines()
 
 
 def test_one_run_is_judged_scored_and_current(here):
@@ -83,6 +83,7 @@ def test_one_run_is_judged_scored_and_current(here):
 
 def test_several_runs_are_judged_row_by_row_in_turn_and_resume_where_they_were(here, monkeypatch):
     monkeypatch.setattr(judge, "ROWS_PER_CHUNK", 3)
+    monkeypatch.setattr(judge, "IMAGES_AT_ONCE", 4)
     predicted = rows = [f"test-{number:06d}" for number in range(8)]
     monkeypatch.setenv("KILLED_AT", rows[4])
     with pytest.raises(KeyboardInterrupt):
@@ -104,20 +105,35 @@ def test_several_runs_are_judged_row_by_row_in_turn_and_resume_where_they_were(h
     assert len(rows_judged()) == before and files[0].read_text() == together[0]
 
 
-def test_an_evaluator_that_fails_its_self_check_judges_nothing(here, capsys):
-    write_benchmark(threshold=2.0)
-    assert main(["judge", STUDY, *RUN, "--benchmark", "bright"]) == 1
-    assert "white is not bright" in capsys.readouterr().err
-    assert not Path("results/judgements/replies").exists()
-    assert main(["score", STUDY, *RUN, "--benchmark", "bright"]) == 1
-
-
-def test_tables_say_what_was_not_run_and_why(here, capsys):
-    write_benchmark(threshold=None)
-    for arm in ("base", "sft"):
+def answered(arms: tuple[str, ...]) -> None:
+    """Score the benchmark of questions, so that there is a table."""
+    for arm in arms:
         words = [STUDY, "--model", "micro", "--arm", arm, "--seed", "0", "--benchmark", "toyworld-qa"]
         sgt("predict", *words)
         sgt("score", *words)
+
+
+def test_nothing_is_scored_by_an_evaluator_that_fails_its_self_check_and_tables_say_so(here):
+    write_benchmark(threshold=2.0)
+    sgt("judge", STUDY, "--benchmark", "bright")
+    assert not Path("results/judgements/_replies").exists(), "no row was judged"
+    answered(("base", "sft"))
+    for arm in ("base", "sft"):
+        sgt("score", STUDY, "--model", "micro", "--arm", arm, "--seed", "0", "--benchmark", "bright")
+    score = json.loads(Path("results/scores/micro/base/seed0/bright.json").read_text())
+    assert score["metrics"] == {} and "white is not bright" in score["evaluator"]["self_check"]["failed"]
+    sgt("tables", STUDY)
+    sgt("evidence", STUDY)
+    table = Path("results/tables/main.md").read_text()
+    assert table.count(" not run ") == 2 and "bright was not run: brightness: white is not bright" in table
+    write_benchmark(threshold=0.1)
+    study = load_study(STUDY)
+    assert Results(study).judgement(study.runs[0], study.benchmarks["bright"]).fault(), "another evaluator may pass"
+
+
+def test_tables_say_what_was_not_configured_and_why(here, capsys):
+    write_benchmark(threshold=None)
+    answered(("base", "sft"))
     sgt("tables", STUDY)
     table = Path("results/tables/main.md").read_text()
     assert table.count(" not run ") == 2 and "bright was not run: no threshold is given." in table

@@ -66,15 +66,20 @@ class Endpoint(Backend):
         return self.kept.judge
 
     def ask(self, calls: Sequence[Call]) -> list[Answer]:
-        """The answers, in order, so many calls at once as the judge allows.
+        """The answers, in order, so many calls at once as the judge allows; of equal calls one is made.
 
         Whatever ends this, replies that are on their way are waited for and kept, so that they are not paid twice.
         """
         self._stop.clear()
-        with httpx2.Client(timeout=self.judge.timeout, headers=self._headers()) as client:
+        limits = httpx2.Limits(max_connections=self.judge.concurrency)
+        with httpx2.Client(timeout=self.judge.timeout, headers=self._headers(), limits=limits) as client:
             pool = ThreadPoolExecutor(self.judge.concurrency)
             try:
-                return list(pool.map(lambda call: self._answer(client, call), calls))
+                names = [self.kept.name(call) for call in calls]
+                distinct = dict(zip(names, calls, strict=True))
+                answers = pool.map(lambda call: self._answer(client, call), distinct.values())
+                by_name = dict(zip(distinct, answers, strict=True))
+                return [by_name[name] for name in names]
             finally:
                 self._stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
@@ -87,12 +92,12 @@ class Endpoint(Backend):
         return {"Authorization": f"Bearer {self._key}"}
 
     def _answer(self, client: httpx2.Client, call: Call) -> Answer:
-        reply = self.kept.get(call)
-        if reply is None:
-            reply = self._reply(client, call)
-            if isinstance(reply, Answer):
-                return reply
-            self.kept.put(call, reply)
+        if (kept := self.kept.get(call)) is not None:
+            return _read(kept, self.kept.name(call))
+        reply = self._reply(client, call)
+        if isinstance(reply, Answer):
+            return reply
+        self.kept.put(call, reply)
         return _read(reply, self.kept.name(call))
 
     def _reply(self, client: httpx2.Client, call: Call) -> dict[str, Any] | Answer:

@@ -103,7 +103,7 @@ def coloured() -> list[tuple[Image.Image, Detection, str]]:
 
 
 def _alone(name: str, image: Image.Image, box: Box) -> Picture:
-    return Picture(f"a {name}", image, [(name, box)], {"include": [{"class": name, "count": 1}]})
+    return Picture(name, image, [(name, box)], {"include": [{"class": name, "count": 1}]})
 
 
 def _beside(name: str, target: Picture, other: Picture, relation: str | None) -> Picture:

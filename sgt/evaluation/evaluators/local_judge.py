@@ -51,7 +51,9 @@ class LocalJudge(Backend):
         device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if device == "cuda" else torch.float32
         where = {"local_files_only": True, "trust_remote_code": False}
-        model = AutoModelForImageTextToText.from_pretrained(self.folder, dtype=dtype, use_safetensors=True, **where)
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            self.folder, dtype=dtype, use_safetensors=True, **where
+        )
         return AutoProcessor.from_pretrained(self.folder, **where), model.to(device).eval()
 
     def _generate(self, call: Call) -> str:

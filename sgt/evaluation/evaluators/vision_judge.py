@@ -14,7 +14,7 @@ from sgt.evaluation.evaluators import judge_kit
 from sgt.evaluation.evaluators.endpoint import Endpoint
 from sgt.evaluation.evaluators.judge_calls import Answer, Backend, Call
 from sgt.evaluation.evaluators.local_judge import LocalJudge
-from sgt.evaluation.task import Evaluator, Judgement, Row
+from sgt.evaluation.task import Evaluator, Judgement, Row, SelfCheckFailed
 
 UNANSWERED = ("timeout", "error")
 
@@ -22,7 +22,9 @@ UNANSWERED = ("timeout", "error")
 class Questions(Protocol):
     """What a benchmark asks a judge about an image."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Of the benchmark's task."""
 
     @abstractmethod
     def calls(self, row: Row, image: Image.Image) -> Sequence[Call]:
@@ -60,7 +62,8 @@ class VisionJudge(Evaluator):
         """Questions about pictures with known content.
 
         Raises:
-            SgtError: too few of the replies are right.
+            SelfCheckFailed: too few of the replies are right.
+            SgtError: too few calls are answered.
         """
         known = judge_kit.kit()
         answers = self._backend.ask([each.call for each in known])
@@ -70,7 +73,7 @@ class VisionJudge(Evaluator):
         if rate < judge_kit.REQUIRED:
             problem = f"{right} of {len(known)} replies about pictures with known content are right"
             remedy = f"{judge_kit.REQUIRED:.0%} must be: see that the model takes images, or use another"
-            raise SgtError(f"judge {self._judge.name}", problem, remedy)
+            raise SelfCheckFailed(f"judge {self._judge.name}", problem, remedy)
         models = sorted({answer.model for answer in answers if answer.model})
         checked = {"pictures": len(known), "right": right, "rate": rate, "required": judge_kit.REQUIRED}
         return {**checked, "models": models}

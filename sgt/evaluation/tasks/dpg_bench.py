@@ -56,12 +56,17 @@ class DpgBench(JudgedImageTask):
     class Options(JudgedImageBenchmark):
         """How many images are made of a prompt."""
 
-        published_rows = 4 * 1065
+        published_rows = 1065
 
         task: Literal["dpg-bench"]
         protocol: Literal["official"] = "official"
         download: Name = "dpg-bench"
         images: Count = Field(4, description="of each prompt, from seeds that follow each other")
+
+        @property
+        def published_images(self) -> int:
+            """So many of each prompt."""
+            return self.images * self.published_rows
 
     options: Options
     name = "dpg-bench"

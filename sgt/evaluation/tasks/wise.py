@@ -147,7 +147,7 @@ class Wise(JudgedImageTask):
         weights = {name: WEIGHTS[protocol][name] for name in there}
         title = "WiScore" if protocol == "legacy" else "WISE Verified"
         judge = self.options.judge.name if self.options.judge else ""
-        equal, about = dict.fromkeys(there, 1.0), {"unit": "score"}
+        equal, about = dict.fromkeys(there, 1.0), dict[str, Any](unit="score")
         parts = ("consistency", "realism", "aesthetic_quality") if protocol == "legacy" else ()
         return [
             Metric(

@@ -1,7 +1,6 @@
 """GenEval: its prompts, scores from known boxes for every kind of prompt, and the way through the commands."""
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from sgt.evaluation.evaluators import geneval_kit as kit
 from sgt.evaluation.evaluators.instances import Detection
 from sgt.evaluation.evaluators.objects_and_colours import ObjectsAndColours
 from sgt.evaluation.score import score_predictions
-from sgt.evaluation.task import Row
+from sgt.evaluation.task import Row, SelfCheckFailed
 from tests.conftest import sgt, write_study
 from tests.evaluation.evaluators.small_models import write_classifier, write_detector
 from tests.evaluation.tasks.published import CONFIG, record_fetched, rows_of, task
@@ -263,20 +262,41 @@ def test_known_boxes_give_scores_worked_out_by_hand(study, monkeypatch):
     assert [values[f"correct/{line['tag']}"] for line in LINES] == [0.5, 1.0, 0.0, 0.5, 1.0, 0.5]
     assert values["overall"] == pytest.approx(3.5 / 6) and score["statuses"] == {"ok": 12}
     check = score["evaluator"]["self_check"]
-    assert check["passed"] and check["missed"] == [] and check["colours"] == {"right": 20, "of": 20, "required": 0.8}
+    assert (
+        check["missed"] == []
+        and check["photographs"]["right"] == 6
+        and check["colours"] == {"right": 20, "of": 20, "required": 0.8}
+    )
     assert set(score["evaluator"]["identity"]) == {"version", "detector", "classifier"}
     lines = Path("results/judgements/micro/base/seed0/geneval/judgements.jsonl").read_text().splitlines()
     assert len(lines) == 12
 
 
-def test_models_of_random_weights_are_refused_and_nothing_is_scored(study, prepared, caplog, capsys):
-    with caplog.at_level(logging.WARNING, "sgt"):
-        score = judged_and_scored()
-    assert score["metrics"] == {} and score["statuses"] == {"error": 12}
-    check = score["evaluator"]["self_check"]
-    assert not check["passed"] and check["photographs"]["right"] == check["drawings"]["right"] == 0
-    assert check["colours"]["right"] < 16 and "a cat left of a cup" in check["missed"]
-    assert "reads only 0 of 6 photographs, 0 of 6 drawings" in caplog.text
+def test_each_part_of_the_kit_must_be_read(monkeypatch):
+    known = KnownBoxes([])
+    monkeypatch.setattr(ObjectsAndColours, "detector", known)
+    monkeypatch.setattr(ObjectsAndColours, "classifier", known)
+    evaluator = ObjectsAndColours("detector", "classifier")
+    drawn = [picture.image.tobytes() for picture in kit.drawings()]
+    for image in drawn[2:]:
+        known.pictures[image] = [found("bed", 0.99)]
+    assert evaluator.prove()["missed"] == ["traffic light", "donut", "umbrella", "tv"]
+    known.pictures[drawn[1]] = [found("clock", box=(0, 0, 50, 50))]
+    with pytest.raises(SelfCheckFailed, match="only 6 of 6 photographs, 1 of 6 drawings, 20 of 20 colours"):
+        evaluator.prove()
+    known = KnownBoxes([])
+    known.shapes = dict.fromkeys(known.shapes, "red")
+    monkeypatch.setattr(ObjectsAndColours, "detector", known)
+    monkeypatch.setattr(ObjectsAndColours, "classifier", known)
+    with pytest.raises(SelfCheckFailed, match=r"6 of 6 drawings, 2 of 20 colours .* not orange sports ball, "):
+        evaluator.prove()
+
+
+def test_models_of_random_weights_are_refused_and_nothing_is_scored(study, prepared, capsys):
+    score = judged_and_scored()
+    assert score["metrics"] == {} and score["counts"] == {"predicted": 12, "scored": 0}
+    said = score["evaluator"]["self_check"]["failed"]
+    assert said == score["not_scored"] and "only 0 of 6 photographs, 0 of 6 drawings, " in said
     assert main(["tables", "config/micro.yaml"]) == 1
     capsys.readouterr()
     write_study(Path(), benchmarks=["geneval", "toyworld-qa"], arms=["base"])
@@ -285,10 +305,10 @@ def test_models_of_random_weights_are_refused_and_nothing_is_scored(study, prepa
         sgt(command, *RUN, "--benchmark", "toyworld-qa")
     sgt("tables", "config/micro.yaml")
     table = Path("results/tables/main.md").read_text()
-    assert "not scored" in table and "geneval was not scored: its evaluator failed its self-check." in table
+    assert " not run " in table and "geneval was not run: " in table and "0 of 6 photographs" in table
     for command in ("figures", "evidence", "report"):
         sgt(command, "config/micro.yaml")
-    assert "geneval was not scored" in Path("results/report/index.html").read_text()
+    assert "geneval was not run: " in Path("results/report/index.html").read_text()
 
 
 def test_a_class_without_a_label_and_a_missing_image_end_in_one_line(study, capsys):

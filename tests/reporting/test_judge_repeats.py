@@ -1,0 +1,44 @@
+"""What a judge says twice is a level of the interval of one run, and no training seed."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sgt.evaluation.metrics import Metric
+from sgt.reporting.scores import Scores
+from sgt.study.load import Run
+
+METRIC = Metric("overall", "overall", "overall", {"judged": ["ok"]})
+
+
+def scores_of(columns: dict[str, dict]) -> Scores:
+    """Scores of one run of each arm, with these columns of items."""
+    scores = object.__new__(Scores)
+    runs = [Run("m", arm, 0) for arm in columns]
+    scores.study = SimpleNamespace(evaluated_runs=runs)
+    scores.files = {(run, "b"): {"items": columns[run.arm]} for run in runs}
+    scores._items = {}
+    return scores
+
+
+def column(*repeats: list[float]) -> dict:
+    count = len(repeats[0])
+    return {
+        "id": [str(number) for number in range(count)],
+        "judged": ["ok"] * (count - 1) + ["refused"],
+        "overall": [sum(each) / len(repeats) for each in zip(*repeats, strict=True)],
+        **({f"overall@{number}": list(each) for number, each in enumerate(repeats, 1)} if len(repeats) > 1 else {}),
+    }
+
+
+def test_repeats_widen_the_interval_of_a_gain_and_count_as_no_seed():
+    steady = column([0.2, 0.4, 0.6, 0.0], [0.2, 0.4, 0.6, 0.0])
+    better = [[0.3, 0.6, 0.9, 1.0], [0.5, 0.8, 1.1, 1.0]]
+    once = scores_of({"base": column([0.2, 0.4, 0.6, 0.0]), "sft": column([0.4, 0.7, 1.0, 1.0])})
+    twice = scores_of({"base": column(*better), "sft": steady})
+    gain = twice.over_control("m", "base", "b", METRIC)
+    assert gain.seeds == 1 and gain.n == 3, "the refused row has no value"
+    assert gain.value == pytest.approx(0.3)
+    single = once.over_control("m", "base", "b", METRIC)
+    assert single.value == pytest.approx(-0.3) and single.seeds == 1
+    assert gain.high - gain.low > single.high - single.low, "the two repeats differ by 0.2"
