@@ -66,7 +66,7 @@ class JudgedImageTask(Task[Judgement]):
 
         if self.options.judge is None:
             raise ValueError(f"benchmark {self.options.name} has no judge")
-        return VisionJudge(self, self.options.judge, replies)
+        return VisionJudge(self, self.options.judge, replies, pairs=self.options.edits)
 
     def parse(self, row: Row, reply: Judgement, protocol: str) -> Parsed:
         """The values that were read, by repeat and question; none unless all were."""

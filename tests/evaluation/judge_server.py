@@ -52,7 +52,7 @@ class JudgeServer(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.released = threading.Event()
         self.times: list[float] = []
-        self.known = {Asked(_body(each.call), None).id: each.answer for each in kit()}
+        self.known = {Asked(_body(each.call), None).id: each.answer for each in kit(pairs=True)}
 
     @property
     def url(self) -> str:

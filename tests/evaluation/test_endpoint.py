@@ -236,6 +236,7 @@ def test_images_and_edits_are_predicted_judged_scored_and_put_into_tables(prepar
     assert dpg["statuses"] == {"refused": 2} and "dpg" not in dpg["metrics"]
     assert dpg["metrics"]["refused"]["value"] == 1 and dpg["evaluator"]["self_check"]["right"] == 20
     assert gedit["metrics"]["overall"]["value"] == pytest.approx(4) and gedit["statuses"] == {"ok": 3}
+    assert gedit["evaluator"]["self_check"]["right"] == 30, "edits are checked with pairs of images too"
     sgt("tables", "config/micro.yaml")
     table = Path("results/tables/main.md").read_text()
     assert "GEdit (m)" in table and "4.000" in table

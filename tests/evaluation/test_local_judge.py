@@ -33,6 +33,6 @@ def test_it_answers_keeps_its_replies_and_does_not_pass(tmp_path, monkeypatch):
     record_fetched(folder)
     assert LocalJudge(folder, replies).identity() != judge.identity(), "other weights are another judge"
     monkeypatch.undo()
-    monkeypatch.setattr(judge_kit, "kit", lambda kit=judge_kit.kit: kit()[:4])
+    monkeypatch.setattr(judge_kit, "kit", lambda pairs, kit=judge_kit.kit: kit(pairs)[:4])
     with pytest.raises(SgtError, match="of 4 replies about pictures with known content are right"):
         VisionJudge(Cups(), Judge(checkpoint=str(folder)), Path(replies)).prove()

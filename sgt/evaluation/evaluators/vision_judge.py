@@ -46,11 +46,12 @@ class VisionJudge(Evaluator):
         questions: of the benchmark.
         judge: who answers.
         replies: folder of raw replies.
+        pairs: it is asked about two images at once, as of edits, and checked with such ones too.
     """
 
-    def __init__(self, questions: Questions, judge: Judge, replies: Path) -> None:
+    def __init__(self, questions: Questions, judge: Judge, replies: Path, pairs: bool = False) -> None:
         self.name = f"{questions.name} by {judge.name}"
-        self._questions, self._judge = questions, judge
+        self._questions, self._judge, self._pairs = questions, judge, pairs
         backend: Backend = Endpoint(judge, replies) if judge.url else LocalJudge(Path(str(judge.checkpoint)), replies)
         self._backend = backend
 
@@ -65,7 +66,7 @@ class VisionJudge(Evaluator):
             SelfCheckFailed: too few of the replies are right.
             SgtError: too few calls are answered.
         """
-        known = judge_kit.kit()
+        known = judge_kit.kit(self._pairs)
         answers = self._backend.ask([each.call for each in known])
         self._require_answers(answers)
         right = sum(_yes_or_no(got.text) == each.answer for each, got in zip(known, answers, strict=True))
