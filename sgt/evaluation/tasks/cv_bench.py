@@ -117,7 +117,6 @@ class CvBench(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 2638
-        printed = (73.21, 79.23)
 
         task: Literal["cv-bench"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]

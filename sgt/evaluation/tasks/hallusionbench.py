@@ -121,7 +121,6 @@ class HallusionBench(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 951
-        printed = (68.34, 70.24)
 
         task: Literal["hallusionbench"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit", "vlmevalkit-instructed"]

@@ -248,7 +248,6 @@ class MathVista(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 1000
-        printed = (73.1, 73.9)
 
         task: Literal["mathvista"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]

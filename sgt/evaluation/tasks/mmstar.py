@@ -144,7 +144,6 @@ class MMStar(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 1500
-        printed = (67.46, 68.33)
 
         task: Literal["mmstar"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]

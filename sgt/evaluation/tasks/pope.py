@@ -57,8 +57,6 @@ class Pope(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 9000
-        # Whether these are F1 or accuracy is not known.
-        printed = (85.69, 88.32)
 
         task: Literal["pope"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]

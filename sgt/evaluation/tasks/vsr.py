@@ -86,11 +86,6 @@ class Vsr(FetchedTask):
             return PUBLISHED_ROWS[self.split]
 
         @property
-        def printed(self) -> tuple[float, float] | None:  # type: ignore[override]
-            """Of the rows whose images are in train2017: the paper's other rows in the same column are of zero-shot."""
-            return (80.45, 81.54) if self.split == "random-train2017" else None
-
-        @property
         def data_downloads(self) -> tuple[str, ...]:
             """The one with the rows, and COCO's images."""
             return (self.download, self.images)
