@@ -4,6 +4,8 @@ from sgt.config.benchmarks import FetchedBenchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.study.load import LoadedStudy
 
+# Of every figure: one that everything can show, and vector formats for papers.
+FIGURE_FORMATS = (".png", ".svg", ".pdf")
 CAPTIONS = {
     "treatment": "Did the arms learn their task? Left, use: how much what an arm draws depends on the image it is "
     "shown, with the least that counts as administered. Right, fidelity to the true target, from the floor (0: the "
@@ -44,6 +46,11 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }
     return [name for name, included in has.items() if included]
+
+
+def figure_files(study: LoadedStudy) -> list[str]:
+    """Names of the files that ``sgt figures`` writes of a study."""
+    return [f"{name}{suffix}" for name in figures_of(study) for suffix in FIGURE_FORMATS]
 
 
 def table_files(study: LoadedStudy) -> list[str]:

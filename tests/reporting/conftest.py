@@ -17,6 +17,7 @@ from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.evaluation.treatment import Fidelity, Treatment, write_treatment
 from sgt.identity import write_record
 from sgt.models.requests import Likelihood, RatedReply
+from sgt.reporting.samples import Sheet
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
@@ -134,7 +135,9 @@ def study_with(tmp_path, monkeypatch):
     # Made-up scores follow from nothing; that real ones must is tested with the results (tests/study/test_results.py).
     monkeypatch.setattr("sgt.reporting.sources.require_current", lambda *results: None)
     # Their arms have drawn nothing; the sheet of what arms draw is tested in a whole study (test_reporting.py).
-    monkeypatch.setattr("sgt.reporting.figures.target_sheet", lambda study: Image.new("RGB", (8, 8)))
+    monkeypatch.setattr(
+        "sgt.reporting.figures.target_sheet", lambda study: Sheet([[{"input": Image.new("RGB", (8, 8))}]])
+    )
 
     def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None):
         write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))

@@ -9,7 +9,6 @@ from sgt.analysis.probe_record import line
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.reporting.contents import figures_of, table_files
-from sgt.reporting.figures import COLOURS
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.probes import COLUMNS, probe_rows
 from sgt.study.load import load_study
@@ -88,7 +87,7 @@ def test_arms_are_compared_layer_by_layer_with_intervals(probed):
 
 
 def test_the_figure_has_a_panel_per_target_and_a_line_per_arm(probed):
-    figure = probes_figure(probed, COLOURS)
+    figure = probes_figure(probed)
     drawn = [axis for axis in figure.axes if axis.axison]
     assert [axis.get_title() for axis in drawn] == ["micro: class, accuracy", "micro: depth, R²"]
     for axis in drawn:
