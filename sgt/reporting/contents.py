@@ -6,6 +6,8 @@ from sgt.study.load import LoadedStudy
 
 # Of every figure: one that everything can show, and vector formats for papers.
 FIGURE_FORMATS = (".png", ".svg", ".pdf")
+# The paper's tables, of a study's own values.
+PAPER_TABLES = ("paper-main", "paper-proxies", "paper-dimensions", "paper-geneval", "paper-ratio", "paper-scale")
 CAPTIONS = {
     "treatment": "Did the arms learn their task? Left, use: how much what an arm draws depends on the image it is "
     "shown, with the least that counts as administered. Right, fidelity to the true target, from the floor (0: the "
@@ -58,6 +60,7 @@ def table_files(study: LoadedStudy) -> list[str]:
     fetched = any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values())
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
+    files += [f"{name}.{kind}" for name in PAPER_TABLES for kind in ("csv", "md", "tex", "html")]
     more = {
         "overlap.csv": fetched,
         "outcomes.csv": bool(compared_arms(study)),
