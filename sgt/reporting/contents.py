@@ -2,6 +2,7 @@
 
 from sgt.config.benchmarks import FetchedBenchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.reporting.paper.curves import ratio_places, scale_places
 from sgt.study.load import LoadedStudy
 
 # Of every figure: one that everything can show, and vector formats for papers.
@@ -16,6 +17,14 @@ CAPTIONS = {
     "Colours without a meaning of their own, as of instances, are permuted to fit the target's.",
     "gains": "Gain over the control that was trained on the same questions without a proxy, by metric. Hollow: not "
     "administered.",
+    "dimensions": "Gain over the control by dimension of understanding, with 95% intervals, and beside it the radar "
+    "that the paper draws, whose thick ring is no gain. Hollow: not administered. The paper states nowhere which "
+    "benchmarks are behind its dimensions, so its own values are not drawn.",
+    "ratio": "Gain over the control by the ratio of the proxy's samples to questions, with its 95% interval as a band. "
+    "At 0 lies the control.",
+    "scale": "Gain over the control by the number of the proxy's images, at equal steps, with its 95% interval as a "
+    "band. At 0 lies the control.",
+    "protocols": "The same replies by the rules of every harness: how far each lies from the study's own protocol.",
     "outcomes": "Difference from the control, by metric and arm. Coloured where the 95% interval excludes zero: blue "
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
@@ -40,10 +49,14 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "treatment": bool(study.proxy_arms),
         "samples": bool(study.proxy_arms),
         "gains": not all(makes_images) and bool(compared_arms(study)),
+        "dimensions": not all(makes_images) and bool(compared_arms(study)) and bool(study.proxy_arms),
+        "ratio": bool(compared_arms(study)) and bool(ratio_places(study)),
+        "scale": bool(compared_arms(study)) and bool(scale_places(study)),
         "outcomes": bool(compared_arms(study)),
         "generation": any(makes_images),
         "scenes": any(makes_images),
         "probes": bool(analyses_of(study, "probe")),
+        "protocols": any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values()),
         "attention": bool(analyses_of(study, "attend")) and len(study.study.arms) > 1,
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
     }

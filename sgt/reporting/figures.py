@@ -16,6 +16,8 @@ from sgt.reporting.attention import attention_of
 from sgt.reporting.attention_figure import attention_figure
 from sgt.reporting.contents import FIGURE_FORMATS, analyses_of, compared_arms, figures_of
 from sgt.reporting.matrix import matrix
+from sgt.reporting.paper.figures import curves_figure, dimensions_figure, protocols_figure
+from sgt.reporting.paper.layouts import TABLES
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.samples import Sheet, generated_sheet, target_sheet
 from sgt.reporting.scores import Scores
@@ -46,6 +48,16 @@ def write_figures(study: LoadedStudy) -> None:
                 case "attention":
                     rows = attention_of(scores)
                     save(attention_figure(rows[rows["analysis"] == analyses_of(study, "attend")[0]]), folder, name)
+                case "dimensions":
+                    save(dimensions_figure(scores, TABLES["paper-dimensions"](scores)), folder, name)
+                case "ratio":
+                    label = "samples of the proxy per question"
+                    save(curves_figure(scores, TABLES["paper-ratio"](scores), label), folder, name)
+                case "scale":
+                    table = TABLES["paper-scale"](scores)
+                    save(curves_figure(scores, table, "images of the proxy", logarithmic=True), folder, name)
+                case "protocols":
+                    save(protocols_figure(scores), folder, name)
                 case "training":
                     save(training(study), folder, name)
 
@@ -69,7 +81,7 @@ def treatment(scores: Scores) -> Figure:
             measures.append(checked.fidelity.name)
             for axis, estimate in ((of_use, checked.use), (of_fidelity, share_of_way(checked.fidelity))):
                 value, low, high = (np.array([each]) for each in (estimate.value, estimate.low, estimate.high))
-                _across(axis, value, low, high, np.array([place]), looks[arm], not checked.is_administered)
+                _across(axis, value, low, high, np.array([place]), looks[arm], not checked.is_administered, arm)
         of_use.axvline(MIN_USE, color=REFERENCE, lw=0.8, ls="--")
         of_use.set(title=f"{model}: use", xlim=(min(0.0, of_use.get_xlim()[0]), 1.0))
         of_fidelity.set(title=f"{model}: fidelity, floor 0 to ceiling 1")
@@ -133,7 +145,7 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
                 rows = cells[(cells["model"] == model) & (cells["arm"] == arm) & (cells["unit"] == unit)]
                 values, low, high = np.array([span(row) for row in rows.itertuples()], float).T
                 y = np.array([metrics.index(row) * pitch + place for row in rows["row"]])
-                _across(axis, values, low, high, y, looks[arm], scores.administered(model, arm) is False)
+                _across(axis, values, low, high, y, looks[arm], scores.administered(model, arm) is False, arm)
             if zero:
                 axis.axvline(0, color=ZERO, lw=0.8)
             axis.set(xlabel=f"{label.format(unit=unit)}, 95% interval over {over}", title=model)
@@ -148,7 +160,14 @@ def _panels(scores: Scores, cells: pd.DataFrame, span: Callable, label: str, zer
 
 
 def _across(
-    axis: plt.Axes, values: np.ndarray, low: np.ndarray, high: np.ndarray, y: np.ndarray, look: Look, hollow: bool
+    axis: plt.Axes,
+    values: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    y: np.ndarray,
+    look: Look,
+    hollow: bool,
+    arm: str,
 ) -> None:
     """An arm's values along x, with their intervals."""
-    points(axis, values, y, look, hollow, xerr=[values - low, high - values])
+    points(axis, values, y, look, hollow, xerr=[values - low, high - values], label=arm)

@@ -36,7 +36,11 @@ from sgt.study.record import read_run
 log = logging.getLogger("sgt")
 
 # The figures of these parts of the report; its analysis has the others.
-OF_TREATMENT, OF_GAINS, OF_PROXIES = ("treatment", "samples"), ("gains", "outcomes"), ("proxies",)
+OF_TREATMENT, OF_GAINS, OF_PROXIES = (
+    ("treatment", "samples"),
+    ("gains", "dimensions", "ratio", "scale", "outcomes"),
+    ("proxies",),
+)
 # Pixels of a page per inch, by the definition of CSS.
 CSS_DPI = 96
 TEMPLATES = Path(__file__).parent / "templates"

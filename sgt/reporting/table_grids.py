@@ -12,7 +12,7 @@ from sgt.reporting.scores import Scores
 from sgt.reporting.wording import readable
 
 # Letters of a line of a head or a title.
-HEAD, TITLE = 14, 34
+HEAD, TITLE = 14, 26
 
 
 def main_grid(scores: Scores, note: str) -> Grid:

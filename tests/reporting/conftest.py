@@ -129,7 +129,7 @@ ARMS = ["base", "sft", "segmentation", "edge", "reconstruction"]
 def study_with(tmp_path, monkeypatch):
     """Makes a study of arms and seeds whose made-up scores are right as often as a table of perception says.
 
-    Proxy arms have a use of 0.8, or what ``use`` says.
+    Proxy arms have a use of 0.8, or what ``use`` says; other fields are of the study.
     """
     monkeypatch.chdir(tmp_path)
     # Made-up scores follow from nothing; that real ones must is tested with the results (tests/study/test_results.py).
@@ -139,8 +139,8 @@ def study_with(tmp_path, monkeypatch):
         "sgt.reporting.figures.target_sheet", lambda study: Sheet([[{"input": Image.new("RGB", (8, 8))}]])
     )
 
-    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None):
-        write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))
+    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None, **fields):
+        write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)), **fields)
         for name in benchmarks:
             write_benchmark(name)
         study = load_study("config/micro.yaml")

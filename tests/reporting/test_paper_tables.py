@@ -7,22 +7,23 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sgt.evaluation.statistics import Difference, Estimate, adjusted, paired_difference
-from sgt.reporting.contents import PAPER_TABLES
+from sgt.reporting.contents import PAPER_TABLES, figures_of
 from sgt.reporting.grid import PAGE, Grid, latex, markdown
 from sgt.reporting.latex import Line, width_of
 from sgt.reporting.paper.cells import mean
+from sgt.reporting.paper.figures import curves_figure, dimensions_figure
 from sgt.reporting.paper.layouts import TABLES, paper_tables
 from sgt.reporting.paper.texts import csv_rows, grid_of
 from sgt.reporting.scores import Scores
-from sgt.study.load import load_study
-from tests.conftest import STUDY, sgt, write_study
-from tests.reporting.conftest import ARMS, write_benchmark, write_check, write_scores
+from tests.conftest import STUDY, sgt
+from tests.reporting.conftest import ARMS, published
 from tests.reporting.page import Page
 
 PDFLATEX = shutil.which("pdflatex")
@@ -118,32 +119,16 @@ def test_not_best_where_another_arm_is_as_good(study_with):
 
 
 @pytest.fixture
-def curved(tmp_path, monkeypatch):
+def curved(study_with):
     """A study whose arms differ in ratio alone, or in the number of images alone."""
-    monkeypatch.chdir(tmp_path)
     datasets = {**STUDY["datasets"], "few": {"source": "toyworld", "split": "proxy", "scenes": 12}}
     variants = {
         "segmentation-1-1": {"proxy": "segmentation", "ratio": [1, 1], "batch": 4},
         "segmentation-12": {"proxy": "segmentation", "images": "few"},
         "edge-12": {"proxy": "edge", "images": "few"},
     }
-    skills = {
-        "base": 0.6,
-        "sft": 0.6,
-        "segmentation": 0.9,
-        "segmentation-1-1": 0.8,
-        "segmentation-12": 0.7,
-        "edge-12": 0.7,
-    }
-    write_study(Path(), arms=list(skills), benchmarks=["qa"], datasets=datasets, variants=variants)
-    write_benchmark("qa")
-    study = load_study("config/micro.yaml")
-    for run in study.runs:
-        skill = {"count": skills[run.arm], "left_right": skills[run.arm], "parity": 0.6}
-        write_scores(study.score_file(run, "qa"), run.arm, run.seed, skill, shared=0.6)
-        if run.proxy:
-            write_check(study.treatment_file(run), 0.8)
-    return study
+    ours = {"segmentation": 0.9, "segmentation-1-1": 0.8, "segmentation-12": 0.7, "edge-12": 0.7}
+    return study_with({"base": 0.6, "sft": 0.6, **ours}, 1, datasets=datasets, variants=variants)
 
 
 def test_arms_that_differ_in_one_thing_are_on_a_curve_with_the_control(curved):
@@ -261,3 +246,31 @@ def compiled(document: str) -> tuple[list[str], str]:
         assert width > 0
         found += [f"longtable of {width} pt"] if width > PAGE else []
     return found, done.stdout
+
+
+def test_curves_are_drawn_with_bands_through_the_control(curved):
+    scores = Scores(curved)
+    assert {"ratio", "scale", "dimensions"} <= set(figures_of(curved))
+    table = paper_tables(scores)["paper-ratio"]
+    figure = curves_figure(scores, table, "ratio")
+    (axis,) = {axis for axis in figure.axes if axis.get_title() == "micro: perception"}
+    (line,) = [line for line in axis.lines if line.get_marker() == "^"]
+    assert line.get_xdata().tolist() == [0.0, 1.0, 2.0] and line.get_ydata()[0] == 0.0
+    gains = csv_rows(table).query("column == 'perception'").set_index("at")["gain"].astype(float)
+    assert line.get_ydata()[1:] == pytest.approx(100 * gains[[1.0, 2.0]].to_numpy())
+    assert len(axis.collections) == 1 and [text.get_text() for text in axis.texts] == ["segmentation"]
+    plt.close(figure)
+    # As the workflow calls it.
+    published(curved)
+    assert all((Path("results/figures") / f"{name}.svg").exists() for name in ("ratio", "scale", "dimensions"))
+
+
+def test_dimensions_have_dots_with_intervals_and_a_radar(compared):
+    scores, _ = compared
+    table = paper_tables(scores)["paper-dimensions"]
+    figure = dimensions_figure(scores, table)
+    dots, radar = figure.axes
+    assert [label.get_text() for label in dots.get_yticklabels()] == ["count", "left right", "parity"]
+    assert len(dots.containers) == 3 and all(container.has_xerr for container in dots.containers)
+    assert radar.name == "polar" and len(radar.lines) == 3 + 1
+    plt.close(figure)

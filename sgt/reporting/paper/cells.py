@@ -16,6 +16,7 @@ from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.metrics import Metric
 from sgt.evaluation.statistics import Difference, Estimate, adjusted
 from sgt.reporting.comparisons import difference, helped
+from sgt.reporting.paper.curves import Place
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import direction
 
@@ -35,24 +36,6 @@ class Measure:
 
     title: str
     of: tuple[tuple[str, Metric], ...] = ()
-
-
-@dataclass(frozen=True)
-class Place:
-    """A row: an arm of a model.
-
-    Attributes:
-        model, arm: of the study; an arm that it lacks was not run.
-        label: in place of the arm's name.
-        at: where on the horizontal axis of a curve; NaN if it is on none.
-        curve: the proxy whose curve it is on.
-    """
-
-    model: str
-    arm: str
-    label: str
-    at: float = np.nan
-    curve: str = ""
 
 
 @dataclass(frozen=True)

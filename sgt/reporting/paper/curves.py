@@ -4,14 +4,32 @@ They are the study's variants, and the proxy's own arm where it fits. The contro
 on every curve at zero.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from sgt.config.study import ARM_WITHOUT_PROXY
-from sgt.reporting.paper.cells import Place
 from sgt.study.load import LoadedStudy
 
 # What a dataset's size is, among its fields.
 SIZES = {"images", "scenes", "tars", "per_shard"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row: an arm of a model.
+
+    Attributes:
+        model, arm: of the study; an arm that it lacks was not run.
+        label: in place of the arm's name.
+        at: where on the horizontal axis of a curve; NaN if it is on none.
+        curve: the proxy whose curve it is on.
+    """
+
+    model: str
+    arm: str
+    label: str
+    at: float = float("nan")
+    curve: str = ""
 
 
 def ratio_places(study: LoadedStudy) -> list[Place]:
@@ -53,7 +71,9 @@ def _label(curve: str, at: str) -> str:
     return f"{curve} {at}"
 
 
-def _curves(study: LoadedStudy, same, at) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
+def _curves(
+    study: LoadedStudy, same: Callable[[str, str], bool], at: Callable[[str], float]
+) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
     """The name and the points of every curve of at least two arms; the control, if there is one, is its first point."""
     left = list(study.proxy_arms)
     while left:

@@ -11,8 +11,8 @@ from sgt.config.printed import paper_name, printed_file
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
 from sgt.reporting.comparisons import proxies_of
-from sgt.reporting.paper.cells import Measure, PaperTable, Place, table_of
-from sgt.reporting.paper.curves import ratio_places, scale_places
+from sgt.reporting.paper.cells import Measure, PaperTable, table_of
+from sgt.reporting.paper.curves import Place, ratio_places, scale_places
 from sgt.reporting.points import is_share
 from sgt.reporting.scores import Scores
 from sgt.reporting.wording import readable
@@ -130,7 +130,8 @@ def dimensions(scores: Scores) -> list[Measure]:
     named = {benchmark for benchmark, _ in every}
     for benchmark, spec in scores.study.benchmarks.items():
         if benchmark not in named and not isinstance(spec, ImageBenchmark):
-            found += [Measure(readable(metric.title), ((benchmark, metric),)) for metric in _kinds(scores, benchmark)]
+            parts = _kinds(scores, benchmark) or [metric for metric in scores.headlines(benchmark) if is_share(metric)]
+            found += [Measure(readable(metric.title), ((benchmark, metric),)) for metric in parts]
     return found
 
 
@@ -139,7 +140,13 @@ def _kinds(scores: Scores, benchmark: str) -> list[Metric]:
 
     def of_one(metric: Metric) -> bool:
         chosen = list(metric.where.values())
-        return is_share(metric) and metric.higher_is_better and len(chosen) == 1 and len(chosen[0]) == 1
+        return (
+            not metric.headline
+            and is_share(metric)
+            and metric.higher_is_better
+            and len(chosen) == 1
+            and len(chosen[0]) == 1
+        )
 
     return [metric for metric in scores.metrics(benchmark) if of_one(metric)]
 
