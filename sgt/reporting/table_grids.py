@@ -9,7 +9,6 @@ from sgt.reporting.by_model import Cell, Header, heat_map, model_tables
 from sgt.reporting.grid import Grid, Lines, frame_grid
 from sgt.reporting.latex import Line
 from sgt.reporting.scores import Scores
-from sgt.reporting.wording import readable
 
 # Letters of a line of a head or a title.
 HEAD, TITLE = 14, 26
@@ -18,7 +17,7 @@ HEAD, TITLE = 14, 26
 def main_grid(scores: Scores, note: str) -> Grid:
     """What sums the benchmarks up: rows of arms by model, with each value and, below it, its gain."""
     tables, used = model_tables(scores), bool(scores.treatments)
-    head: list[Lines] = [[Line("")], *([[Line("use")]] if used else []), *map(_head, tables[0].headers)]
+    head: list[Lines] = [[Line("arm")], *([[Line("use")]] if used else []), *map(_head, tables[0].headers)]
     groups: dict[str, list[list[Lines]]] = {}
     for table in tables:
         rows = groups.setdefault(table.model, [])
@@ -34,12 +33,12 @@ def main_grid(scores: Scores, note: str) -> Grid:
 def metrics_grid(scores: Scores, note: str) -> Grid:
     """Every metric: rows of metrics by benchmark, columns of arms by model; the control's values, the others' gains."""
     heat = heat_map(scores)
-    head: list[Lines] = [[Line("")]]
+    head: list[Lines] = [[Line("metric")]]
     for model, arms in heat.models.items():
         head += [[Line(part) for part in (model, *wrap(arm, HEAD))] for arm in arms]
     groups: dict[str, list[list[Lines]]] = {}
     for header, cells in heat.rows:
-        title: Lines = [Line(part) for part in wrap(f"{readable(header.title)}, {header.unit}", TITLE)]
+        title: Lines = [Line(part) for part in wrap(f"{header.title}, {header.unit}", TITLE)]
         groups.setdefault(header.benchmark, []).append([title, *([_gain_or_value(cell)] for cell in cells)])
     of = "Gains over sft; the control's own values" if "sft" in scores.study.study.arms else "Values"
     return Grid(f"Every metric. {of}", head, groups, 1, _notes(scores, note))
@@ -59,7 +58,7 @@ def protocols_grid(frame: pd.DataFrame, note: str) -> Grid:
 
 
 def _head(header: Header) -> Lines:
-    return [Line(part) for part in (*wrap(readable(header.title), HEAD), header.unit) if part]
+    return [Line(part) for part in (*wrap(header.title, HEAD), header.unit) if part]
 
 
 def _value_and_gain(cell: Cell) -> Lines:

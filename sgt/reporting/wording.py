@@ -27,5 +27,5 @@ def mean_of(arms: list[str]) -> str:
 
 
 def readable(title: str) -> str:
-    """A metric's title as text: ``generation/score`` is ``generation: score``."""
-    return title.replace("/", ": ").replace("_", " ")
+    """A metric's title as text: ``generation/score`` is ``generation score``."""
+    return title.replace("/", " ").replace("_", " ")

@@ -5,9 +5,9 @@ have prompts ready to use; many name boxes that are drawn in the image, so each 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 from pydantic import ValidationInfo, field_validator
@@ -123,6 +123,11 @@ class CvBench(FetchedTask):
         download: Name = "cv-bench"
 
     name = "cv-bench"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "source": "source of the image",
+        "type": "type of question",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

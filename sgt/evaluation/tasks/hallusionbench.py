@@ -129,6 +129,13 @@ class HallusionBench(FetchedTask):
 
     options: Options
     name = "hallusionbench"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "of_three": "mean of aAcc (questions), fAcc (figures) and qAcc (questions over all their figures)",
+        "said_yes": "share of replies that are read as yes",
+        "input": "what is given (with an image or as text alone)",
+        "figure_kind": "figure (as it was or changed)",
+    }
     protocols: ClassVar[Mapping[str, Protocol]] = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

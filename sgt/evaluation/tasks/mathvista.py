@@ -9,9 +9,9 @@ Training on it is prohibited.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from PIL import Image
 from pydantic import field_validator
@@ -254,6 +254,12 @@ class MathVista(FetchedTask):
         download: Name = "mathvista"
 
     name = "mathvista"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "right_or_unread": "share of questions whose reply is right or was not read: no more could be right",
+        "answer_type": "form of the answer",
+        "skills": "skills that a question needs",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

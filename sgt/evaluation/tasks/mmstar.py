@@ -7,9 +7,9 @@ options that read "nan".
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 from pydantic import field_validator
@@ -150,6 +150,10 @@ class MMStar(FetchedTask):
         download: Name = "mmstar"
 
     name = "mmstar"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "sub_category": "sub-category",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from PIL import Image
 
@@ -191,6 +191,11 @@ class SiBench(FetchedTask):
         download: Name = "sibench"
 
     name = "sibench"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "score": "share of questions whose reply is right; of a number, its mean relative accuracy",
+        "input": "what is shown",
+    }
     protocols = PROTOCOLS
     options: Options
 

@@ -27,8 +27,8 @@ def dimensions_figure(scores: Scores, table: PaperTable) -> Figure:
     models, looks = scores.study.study.models, looks_of(scores.study.study.arms)
     arms = list(dict.fromkeys(place.arm for place in table.places))
     height = 1.2 + 0.11 * (len(arms) + SPACE) * len(shown)
-    figure = plt.figure(figsize=(10.5, height * len(models)), layout="constrained")
-    grid = figure.add_gridspec(len(models), 2, width_ratios=(1.25, 1))
+    figure = plt.figure(figsize=(10, height * len(models)), layout="constrained")
+    grid = figure.add_gridspec(len(models), 2, width_ratios=(1.2, 1))
     first: Axes | None = None
     for row, model in enumerate(models):
         axis = figure.add_subplot(grid[row, 0], sharex=first, sharey=first)

@@ -117,7 +117,7 @@ def _headlines(scores: Scores) -> Iterator[tuple[str, Metric]]:
 
 def _titled(scores: Scores, benchmark: str, metric: Metric) -> Measure:
     titles = scores.titles((name, each.name) for name, each in _headlines(scores))
-    return Measure(readable(titles[benchmark, metric.name]), ((benchmark, metric),))
+    return Measure(titles[benchmark, metric.name], ((benchmark, metric),))
 
 
 def dimensions(scores: Scores) -> list[Measure]:

@@ -66,7 +66,9 @@ def _values(cell: Cell) -> dict:
 def grid_of(scores: Scores, table: PaperTable) -> Grid:
     """The table as texts; columns that nothing was run of are named below it."""
     run = [column for column in range(len(table.measures)) if any(row[column] for row in table.cells)]
-    head: list[Lines] = [[Line("")], *(_head(table, column) for column in run)] if run else [[Line("")], [Line("")]]
+    head: list[Lines] = (
+        [[Line("arm")], *(_head(table, column) for column in run)] if run else [[Line("arm")], [Line("")]]
+    )
     groups: dict[str, list[list[Lines]]] = {}
     for place, cells in zip(table.places, table.cells, strict=True):
         dagger = "†" if any(cell and not cell.administered for cell in cells) else ""
