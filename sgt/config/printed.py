@@ -11,6 +11,7 @@ from sgt.config.benchmarks import Benchmark
 from sgt.config.fields import Strict
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
+from sgt.config.study import ARM_WITHOUT_PROXY
 
 FILE = Path(__file__).with_name("printed.yaml")
 # The name of every task's way to ask that is, as far as is known, the paper's.
@@ -65,11 +66,12 @@ class PrintedFile(Strict):
 
 
 class Printed(NamedTuple):
-    """A printed number: in percent (or percentage points), whether it was read off a figure, and where it is."""
+    """A printed number, in percent: whether it was read off a figure, where it is, whether it is a gain over sft."""
 
     value: float
     digitised: bool
     where: str
+    is_gain: bool = False
 
 
 @cache
@@ -92,7 +94,7 @@ def paper_model(model: Model) -> str | None:
 
 
 def printed_value(table: str, model: Model, arm: str, benchmark: Benchmark, metric: str) -> Printed | None:
-    """What the paper prints of a value of a study; None where nothing comparable is printed.
+    """What the paper prints of a value of a study, or of its gain over sft; None where nothing comparable is printed.
 
     Args:
         table: that prints it.
@@ -105,16 +107,25 @@ def printed_value(table: str, model: Model, arm: str, benchmark: Benchmark, metr
     if benchmark.samples is not None or benchmark.protocol != PAPER_PROTOCOL:
         return None
     about, printed = printed_file().comparable[of_benchmark], printed_file().tables[table]
-    if about.beside != "values" or about.metric != metric:
+    if about.beside == "nothing" or about.metric != metric:
         return None
-    value = printed.values.get(of_model, {}).get(arm, {}).get(of_benchmark)
-    return None if value is None else Printed(value, printed.digitised, printed.where)
+    arms = printed.values.get(of_model, {})
+    value, control = (arms.get(each, {}).get(of_benchmark) for each in (arm, ARM_WITHOUT_PROXY))
+    if value is None:
+        return None
+    if about.beside == "values":
+        return Printed(value, printed.digitised, printed.where)
+    if control is None or arm == ARM_WITHOUT_PROXY:
+        return None
+    return Printed(round(value - control, 6), printed.digitised, printed.where, is_gain=True)
 
 
 def printed_pair(benchmark: Benchmark) -> tuple[float, float] | None:
     """What is printed of BAGEL, and of BAGEL trained on segmentation, percent; None where nothing is."""
     name = paper_name(benchmark)
-    for table in OF_BENCHMARKS if name else ():
+    if name is None:
+        return None
+    for table in OF_BENCHMARKS:
         arms: Mapping[str, Mapping[str, float]] = printed_file().tables[table].values["BAGEL"]
         if name in arms["base"] and name in arms["segmentation"]:
             return arms["base"][name], arms["segmentation"][name]

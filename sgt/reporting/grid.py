@@ -50,7 +50,8 @@ class Grid:
     def fitting(self, page: float = PAGE) -> list["Grid"]:
         """Itself, or parts of its columns that each fit a page. A single column is never divided."""
         widths = self.widths()
-        keys, parts = sum(widths[: self.keys]), [[]]
+        keys = sum(widths[: self.keys])
+        parts: list[list[int]] = [[]]
         for column in range(self.keys, len(widths)):
             if parts[-1] and keys + sum(widths[each] for each in parts[-1]) + widths[column] > page:
                 parts.append([])
@@ -77,7 +78,7 @@ def frame_grid(frame: pd.DataFrame, caption: str, note: str, group: Sequence[str
     for _, row in frame.iterrows():
         # A row that leaves out what its group is, is of the one before.
         title = " ".join(str(row[name]) for name in group if row[name]) or title
-        cells = [[Line(part) for part in str(row[name]).split("<br>")] for name in columns]
+        cells: list[Lines] = [[Line(part) for part in str(row[name]).split("<br>")] for name in columns]
         groups.setdefault(title, []).append(cells)
     return Grid(caption, [[Line(name)] for name in columns], groups, keys, [note])
 

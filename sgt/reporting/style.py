@@ -7,7 +7,7 @@ and line style.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib
 
@@ -17,6 +17,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
 from sgt.atomic import atomic_path
 from sgt.reporting.contents import FIGURE_FORMATS
@@ -31,7 +32,7 @@ _METADATA: dict[str, dict[str, str | None]] = {
     ".svg": {"Date": None, "Creator": None},
     ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9,
     "axes.labelsize": 9,
@@ -90,7 +91,9 @@ def looks_of(arms: Sequence[str]) -> dict[str, Look]:
     return {arm: LOOKS.get(arm) or OTHER_LOOKS[others.index(arm) % len(OTHER_LOOKS)] for arm in arms}
 
 
-def points(axis: Axes, x: Sequence, y: Sequence, look: Look, hollow: bool = False, line: bool = False, **options):
+def points(
+    axis: Axes, x: ArrayLike, y: ArrayLike, look: Look, hollow: bool = False, line: bool = False, **options: Any
+) -> None:
     """Markers with their intervals (``xerr`` or ``yerr``), joined by a line if it is wanted.
 
     Args:

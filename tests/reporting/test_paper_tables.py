@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,8 +18,8 @@ from sgt.evaluation.statistics import Difference, Estimate, adjusted, paired_dif
 from sgt.reporting.contents import PAPER_TABLES, figures_of
 from sgt.reporting.grid import PAGE, Grid, latex, markdown
 from sgt.reporting.latex import Line, width_of
-from sgt.reporting.paper.cells import mean
-from sgt.reporting.paper.figures import curves_figure, dimensions_figure
+from sgt.reporting.paper.cells import mean, mean_difference
+from sgt.reporting.paper.figures import curves_figure, dimensions_figure, protocols_figure
 from sgt.reporting.paper.layouts import TABLES, paper_tables
 from sgt.reporting.paper.texts import csv_rows, grid_of
 from sgt.reporting.scores import Scores
@@ -62,13 +63,13 @@ def test_p_values_agree_with_intervals():
 
 def test_a_mean_over_benchmarks_has_the_variance_of_independent_parts():
     parts = [Difference(0.2, 0.1, 0.3, 50, 0.14, 1, 0.0), Difference(0.4, 0.2, 0.6, 70, 0.28, 1, 0.0)]
-    one = mean(parts, seeds=1)
+    one = mean_difference(parts, seeds=1)
     assert (one.value, one.n) == (pytest.approx(0.3), 120)
     assert one.high - one.value == pytest.approx(np.hypot(0.1, 0.2) / 2) and 0 < one.p < 0.001
     # Over several seeds, which the benchmarks share.
-    assert mean(parts, seeds=3).high - 0.3 == pytest.approx(0.15)
-    assert mean(parts[:1], seeds=1) is parts[0]
-    assert type(mean([Estimate(0.1, 0.0, 0.2, 5)] * 2, 1)) is Estimate
+    assert mean_difference(parts, seeds=3).high - 0.3 == pytest.approx(0.15)
+    assert mean_difference(parts[:1], seeds=1) is parts[0]
+    assert mean([Estimate(0.1, 0.0, 0.2, 5)] * 2, 1).n == 10
 
 
 @pytest.fixture
@@ -109,6 +110,12 @@ def test_nothing_is_claimed_of_an_arm_that_did_not_learn_its_task(study_with):
     assert (
         "| segmentation† |" in text and "†: the arm did not learn its proxy" in text and "One seed: exploratory" in text
     )
+
+
+def test_arms_that_were_not_run_are_beaten_by_none(study_with):
+    study = study_with({"base": 0.6, "sft": 0.6, "segmentation": 0.95}, 1)
+    rows = csv_rows(paper_tables(Scores(study))["paper-proxies"]).set_index(["arm", "column"])
+    assert rows.loc[("segmentation", "perception"), "best"] and rows.loc[("edge", "perception"), "status"] == "not run"
 
 
 def test_not_best_where_another_arm_is_as_good(study_with):
@@ -162,6 +169,7 @@ def test_a_printed_value_stands_beside_the_studys_own(study_with, monkeypatch):
     monkeypatch.setattr("sgt.reporting.paper.cells.printed_value", value)
     scores = Scores(study)
     text = markdown(grid_of(scores, paper_tables(scores)["paper-main"]))
+    # A fake of printed numbers: the real ones are of models too large for a test (test_printed.py).
     assert text.count("printed 81.5") == 2 and text.count("printed ≈81.5") == 1 and "≈: read off a figure" in text
     assert ("main", "base", "accuracy/perception") in asked
 
@@ -273,4 +281,21 @@ def test_dimensions_have_dots_with_intervals_and_a_radar(compared):
     assert [label.get_text() for label in dots.get_yticklabels()] == ["count", "left right", "parity"]
     assert len(dots.containers) == 3 and all(container.has_xerr for container in dots.containers)
     assert radar.name == "polar" and len(radar.lines) == 3 + 1
+    plt.close(figure)
+
+
+def test_harnesses_are_drawn_as_far_apart_as_they_are(scored, monkeypatch):
+    own = {"benchmark": "qa", "protocol": "official", "apart": 0.0}
+    rows = [
+        {"model": run.model, "arm": run.arm, "seed": run.seed, **each}
+        for run in scored.runs
+        for each in (own, {**own, "protocol": "lmms-eval", "apart": 0.02 if run.seed else 0.05})
+    ]
+    monkeypatch.setattr("sgt.reporting.paper.figures.protocol_rows", lambda scores: pd.DataFrame(rows))
+    figure = protocols_figure(Scores(scored))
+    (axis,) = figure.axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["qa: lmms-eval"]
+    drawn = {container.lines[0].get_marker(): container.lines[0].get_xdata()[0] for container in axis.containers}
+    # A mean over three seeds; the base has one.
+    assert drawn["^"] == pytest.approx(3.0) and drawn["o"] == pytest.approx(5.0) and len(drawn) == len(ARMS)
     plt.close(figure)

@@ -97,50 +97,64 @@ def table_of(
         gains: whether it shows gains, and not the values themselves.
     """
     cells = [[_cell(scores, place, measure, printed) for measure in measures] for place in places]
-    tested = [cell for row in cells for cell in row if cell is not None and cell.gain and cell.administered]
-    corrected = dict(zip(map(id, tested), adjusted([cell.gain.p for cell in tested if cell.gain]), strict=True))
-    cells = [[cell and replace(cell, p=corrected.get(id(cell), np.nan)) for cell in row] for row in cells]
+    _correct(cells)
     for column, measure in enumerate(measures):
         for model in dict.fromkeys(place.model for place in places):
-            rows = [row for row, place in enumerate(places) if place.model == model and cells[row][column]]
-            if (
-                best := _best(scores, [places[row] for row in rows], [cells[row][column] for row in rows], measure)
-            ) >= 0:
-                cells[rows[best]][column] = replace(cells[rows[best]][column], best=True)
+            rows = [row for row, place in enumerate(places) if place.model == model]
+            run = {places[row].arm: cell for row in rows if (cell := cells[row][column])}
+            best = _best(scores, model, run, measure)
+            for row in rows:
+                cell = cells[row][column]
+                if cell is not None and places[row].arm == best:
+                    cells[row][column] = replace(cell, best=True)
     return PaperTable(name, caption, list(places), list(measures), cells, gains)
+
+
+def _correct(cells: list[list[Cell | None]]) -> None:
+    """Put into each cell the p-value of its gain, corrected for all comparisons of the table."""
+    tested: dict[tuple[int, int], float] = {}
+    for row, of_arm in enumerate(cells):
+        for column, cell in enumerate(of_arm):
+            if cell is not None and cell.gain is not None and cell.administered:
+                tested[row, column] = cell.gain.p
+    for (row, column), p in zip(tested, adjusted(list(tested.values())), strict=True):
+        if (cell := cells[row][column]) is not None:
+            cells[row][column] = replace(cell, p=p)
 
 
 def _cell(scores: Scores, place: Place, measure: Measure, printed: str | None) -> Cell | None:
     study = scores.study
     if not measure.of or place.arm not in study.study.arms:
         return None
+    arms, seeds = study.study.arms, len(study.study.seeds)
     values, gains = [], []
     for benchmark, metric in measure.of:
         items = scores.items(place.model, place.arm, benchmark, metric)
         values.append(metric.estimate(items.values, items.clusters))
-        if place.arm != ARM_WITHOUT_PROXY and ARM_WITHOUT_PROXY in study.study.arms:
+        if place.arm != ARM_WITHOUT_PROXY and ARM_WITHOUT_PROXY in arms:
             gains.append(scores.over_control(place.model, place.arm, benchmark, metric))
-    seeds = len(scores.runs(place.model, place.arm))
-    value = mean(values, len(study.study.seeds))
+    value = mean(values, seeds)
     if np.isnan(value.value):
         return None
     of_paper = None
     if printed and len(measure.of) == 1:
         ((benchmark, metric),) = measure.of
-        of_paper = printed_value(
-            printed, study.models[place.model], place.arm, study.benchmarks[benchmark], metric.name
-        )
-    administered = scores.administered(place.model, place.arm) is not False
+        model, spec = study.models[place.model], study.benchmarks[benchmark]
+        of_paper = printed_value(printed, model, place.arm, spec, metric.name)
     return Cell(
-        value, seeds, mean(gains, len(study.study.seeds)) if gains else None, np.nan, administered, False, of_paper
+        value,
+        len(scores.runs(place.model, place.arm)),
+        mean_difference(gains, seeds) if gains else None,
+        administered=scores.administered(place.model, place.arm) is not False,
+        printed=of_paper,
     )
 
 
-def mean(parts: Sequence[Estimate], seeds: int):
+def mean(parts: Sequence[Estimate], seeds: int) -> Estimate:
     """The mean of estimates of different benchmarks, with its interval; of one estimate, itself.
 
     Args:
-        parts: all of one kind; of differences, the mean has a p-value too.
+        parts: the estimates.
         seeds: of the study.
     """
     if len(parts) == 1:
@@ -148,42 +162,52 @@ def mean(parts: Sequence[Estimate], seeds: int):
     value = float(np.mean([part.value for part in parts]))
     below = _half([part.value - part.low for part in parts], seeds)
     above = _half([part.high - part.value for part in parts], seeds)
-    n = sum(part.n for part in parts)
-    if not all(isinstance(part, Difference) for part in parts):
-        return Estimate(value, value - below, value + above, n)
+    return Estimate(value, value - below, value + above, sum(part.n for part in parts))
+
+
+def mean_difference(parts: Sequence[Difference], seeds: int) -> Difference:
+    """The same of differences, with a p-value by the normal distribution; the arguments are those of :func:`mean`."""
+    if len(parts) == 1:
+        return parts[0]
     from scipy.special import ndtr
 
-    p = float(2 * ndtr(-abs(value) / (above / HALF))) if above else float(value == 0)
+    whole = mean(parts, seeds)
+    half = whole.high - whole.value
+    p = float(2 * ndtr(-abs(whole.value) / (half / HALF))) if half else float(whole.value == 0)
     detectable = _half([part.detectable for part in parts], seeds)
-    return Difference(value, value - below, value + above, n, detectable, parts[0].seeds, p)
+    return Difference(whole.value, whole.low, whole.high, whole.n, detectable, parts[0].seeds, p)
 
 
 def _half(halves: Sequence[float], seeds: int) -> float:
     return hypot(*halves) / len(halves) if seeds == 1 else float(np.mean(halves))
 
 
-def _best(scores: Scores, places: Sequence[Place], cells: Sequence[Cell | None], measure: Measure) -> int:
-    """The row that is better than the control by the corrected test, and than all others beyond the intervals of the
-    differences; −1 if none is.
+def _best(scores: Scores, model: str, cells: dict[str, Cell], measure: Measure) -> str | None:
+    """The arm that is better than the control by the corrected test, and than all others beyond the intervals.
+
+    Args:
+        scores: of the study.
+        model: of the arms.
+        cells: of the arms that were run.
+        measure: of the cells.
     """
     if not measure.of:
-        return -1
+        return None
     sign = 1 if measure.of[0][1].higher_is_better else -1
-    ranked = [(sign * cell.value.value, row) for row, cell in enumerate(cells) if cell and cell.administered]
-    if len(ranked) < 2:
-        return -1
-    _, best = max(ranked)
-    cell = cells[best]
-    if cell is None or cell.gain is None or not cell.is_significant or sign * cell.gain.value <= 0:
-        return -1
-    model, arm, seeds = places[best].model, places[best].arm, len(scores.study.study.seeds)
-    for place in places:
-        if place.arm in (arm, ARM_WITHOUT_PROXY):
+    ranked = {arm: sign * cell.value.value for arm, cell in cells.items() if cell.administered}
+    if not ranked:
+        return None
+    best = max(ranked, key=lambda arm: ranked[arm])
+    gain = cells[best].gain
+    if gain is None or not cells[best].is_significant or sign * gain.value <= 0:
+        return None
+    for arm in cells:
+        if arm in (best, ARM_WITHOUT_PROXY):
             continue
         over = [
-            helped(metric, difference(scores, model, benchmark, metric, [arm], [place.arm]))
+            helped(metric, difference(scores, model, benchmark, metric, [best], [arm]))
             for benchmark, metric in measure.of
         ]
-        if direction(mean(over, seeds)) <= 0:
-            return -1
+        if direction(mean_difference(over, len(scores.study.study.seeds))) <= 0:
+            return None
     return best

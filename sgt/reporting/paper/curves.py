@@ -35,19 +35,19 @@ class Place:
 def ratio_places(study: LoadedStudy) -> list[Place]:
     """Arms at several ratios of a proxy's samples to questions, on the same images."""
 
-    def share(model: str, arm: str) -> float:
-        proxy, questions = study.recipe(model, arm).ratio
-        return proxy / questions
-
     def same(arm: str, other: str) -> bool:
         return study.image_subset(arm) == study.image_subset(other)
 
-    return [
-        Place(model, arm, _label(curve, f"{at:g}:1"), at, curve)
-        for model in study.models
-        for curve, points in _curves(study, same, lambda arm, model=model: share(model, arm))
-        for at, arm in points
-    ]
+    found = []
+    for model in study.models:
+
+        def share(arm: str, model: str = model) -> float:
+            proxy, questions = study.recipe(model, arm).ratio
+            return proxy / questions
+
+        for curve, points in _curves(study, same, share):
+            found += [Place(model, arm, f"{curve} {at:g}:1", at, curve) for at, arm in points]
+    return found
 
 
 def scale_places(study: LoadedStudy) -> list[Place]:
@@ -60,15 +60,11 @@ def scale_places(study: LoadedStudy) -> list[Place]:
         )
 
     return [
-        Place(model, arm, _label(curve, f"{at:,.0f} images"), at, curve)
+        Place(model, arm, f"{curve} {at:,.0f} images", at, curve)
         for model in study.models
         for curve, points in _curves(study, same, lambda arm: float(_size(study, arm)))
         for at, arm in points
     ]
-
-
-def _label(curve: str, at: str) -> str:
-    return f"{curve} {at}"
 
 
 def _curves(

@@ -26,7 +26,7 @@ def csv_rows(table: PaperTable) -> pd.DataFrame:
     the mean of), ``status`` (``measured`` or ``not run``); ``value``, ``low``, ``high`` (95%), ``n`` (items),
     ``seeds``; ``gain``, ``gain_low``, ``gain_high`` over the control, ``p``, ``p_holm`` (corrected for the comparisons
     of the table), ``significant``, ``administered``, ``best``; ``printed`` (by the paper, in percent),
-    ``printed_digitised`` and ``printed_where``.
+    ``printed_is_gain`` (over sft), ``printed_digitised`` and ``printed_where``.
     """
     rows = []
     for place, cells in zip(table.places, table.cells, strict=True):
@@ -39,8 +39,8 @@ def csv_rows(table: PaperTable) -> pd.DataFrame:
 
 COLUMNS = [
     *("model", "arm", "at", "column", "metrics", "status", "value", "low", "high", "n", "seeds", "gain", "gain_low"),
-    *("gain_high", "p", "p_holm", "significant", "administered", "best", "printed", "printed_digitised"),
-    "printed_where",
+    *("gain_high", "p", "p_holm", "significant", "administered", "best", "printed", "printed_is_gain"),
+    *("printed_digitised", "printed_where"),
 ]
 
 
@@ -58,6 +58,7 @@ def _values(cell: Cell) -> dict:
         "administered": cell.administered,
         "best": cell.best,
         "printed": printed and printed.value,
+        "printed_is_gain": printed and printed.is_gain,
         "printed_digitised": printed and printed.digitised,
         "printed_where": printed and printed.where,
     }
@@ -81,7 +82,7 @@ def grid_of(scores: Scores, table: PaperTable) -> Grid:
 
 def _head(table: PaperTable, column: int) -> Lines:
     measure = table.measures[column]
-    n = sorted({row[column].value.n for row in table.cells if row[column]})
+    n = sorted({cell.value.n for row in table.cells if (cell := row[column])})
     unit = unit_of_gains(measure.of[0][1]) if table.gains else unit_of_values(measure.of[0][1])
     many = f"n={n[0]:,}" if len(n) == 1 else f"n={n[0]:,}–{n[-1]:,}"
     titles = [line for part in measure.title.split("\n") for line in wrap(part, HEAD)]
@@ -101,7 +102,8 @@ def _lines(table: PaperTable, measure: Measure, cell: Cell | None) -> Lines:
     if over:
         lines.append(Line(f"{over}{star}"))
     if cell.printed:
-        lines.append(Line(f"printed {'≈' if cell.printed.digitised else ''}{cell.printed.value:g}"))
+        number = f"{cell.printed.value:+g} gain" if cell.printed.is_gain else f"{cell.printed.value:g}"
+        lines.append(Line(f"printed {'≈' if cell.printed.digitised else ''}{number}"))
     return lines
 
 
