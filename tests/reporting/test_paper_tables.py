@@ -156,6 +156,16 @@ def test_arms_that_differ_in_one_thing_are_on_a_curve_with_the_control(curved):
     assert "segmentation 1:1" in markdown(grid_of(scores, tables["paper-ratio"]))
 
 
+def test_sub_scores_are_found_by_the_tags_of_genevals_prompts(scored, monkeypatch):
+    monkeypatch.setattr("sgt.reporting.paper.layouts.paper_name", lambda benchmark: "GenEval")
+    scores = Scores(scored)
+    about = scores.metric("qa", "accuracy/count")
+    tags = {"correct/two_object": "two objects", "correct/color_attr": "color attribution", "overall": "overall"}
+    monkeypatch.setattr(scores, "metrics", lambda benchmark: [replace(about, name=tag) for tag in tags])
+    measured = [measure.title for measure in paper_tables(scores)["paper-geneval"].measures if measure.of]
+    assert measured == list(tags.values())
+
+
 def test_a_printed_value_stands_beside_the_studys_own(study_with, monkeypatch):
     from sgt.config.printed import Printed
 

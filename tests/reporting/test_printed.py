@@ -21,7 +21,7 @@ def paper():
 def test_every_published_benchmark_of_the_paper_study_is_known_and_its_metric_exists(paper):
     named = {paper_name(benchmark): benchmark for benchmark in paper.benchmarks.values()}
     for name, about in printed_file().comparable.items():
-        if about.task not in TASKS:
+        if name not in named:
             assert about.beside == "nothing", name
             continue
         task = TASKS[about.task](named[name])

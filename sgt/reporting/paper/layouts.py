@@ -29,7 +29,16 @@ DIMENSIONS = {
     "OCR": (),
     "knowledge": ("MathVista",),
 }
-GENEVAL = ("single_object", "two_objects", "counting", "color", "position", "color_attribution", "overall")
+# Sub-scores by their title, and the tag of GenEval's prompts that a metric of its task is named after.
+GENEVAL = {
+    "single object": "single_object",
+    "two objects": "two_object",
+    "counting": "counting",
+    "colors": "colors",
+    "position": "position",
+    "color attribution": "color_attr",
+    "overall": "overall",
+}
 OVERALL = "overall"
 
 
@@ -62,9 +71,7 @@ def _dimensions(scores: Scores) -> PaperTable:
 def _geneval(scores: Scores) -> PaperTable:
     of = next((name for name, each in scores.study.benchmarks.items() if paper_name(each) == "GenEval"), None)
     known = {metric.name.rpartition("/")[2]: metric for metric in scores.metrics(of)} if of else {}
-    measures = [
-        Measure(part.replace("_", " "), ((of, known[part]),) if of and part in known else ()) for part in GENEVAL
-    ]
+    measures = [Measure(title, ((of, known[tag]),) if of and tag in known else ()) for title, tag in GENEVAL.items()]
     own = [arm for arm in scores.study.study.arms if arm not in scores.study.study.variants]
     return table_of(scores, "paper-geneval", "GenEval by sub-score", _places(scores, own), measures)
 
