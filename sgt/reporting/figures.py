@@ -14,7 +14,7 @@ from sgt.config.benchmarks import ImageBenchmark
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.attention import attention_of
 from sgt.reporting.attention_figure import attention_figure
-from sgt.reporting.contents import FIGURE_FORMATS, analyses_of, compared_arms, figures_of
+from sgt.reporting.contents import analyses_of, compared_arms, figures_of
 from sgt.reporting.matrix import matrix
 from sgt.reporting.paper.figures import curves_figure, dimensions_figure, protocols_figure
 from sgt.reporting.paper.layouts import TABLES
@@ -64,7 +64,7 @@ def write_figures(study: LoadedStudy) -> None:
 
 def _write_sheet(sheet: Sheet, folder: Path, name: str) -> None:
     """Its vector files, and a PNG with the images' own pixels."""
-    save(sheet.figure(), folder, name, FIGURE_FORMATS[1:])
+    save(sheet.figure(), folder, name, pixels=False)
     with atomic_path(folder / f"{name}.png") as temporary:
         sheet.image().save(temporary, "PNG")
 

@@ -125,9 +125,16 @@ def handles(looks: dict[str, Look], line: bool = False) -> list[Artist]:
     ]
 
 
-def save(figure: Figure, folder: Path, name: str, formats: Sequence[str] = FIGURE_FORMATS) -> None:
-    """Write a figure and close it. Where :data:`STYLE` is set, the same figure gives the same files."""
-    for suffix in formats:
+def save(figure: Figure, folder: Path, name: str, pixels: bool = True) -> None:
+    """Write a figure in every format and close it. Where :data:`STYLE` is set, the same figure gives the same files.
+
+    Args:
+        figure: to write.
+        folder: where the files are.
+        name: of the files, without a suffix.
+        pixels: as PNG, too.
+    """
+    for suffix in (each for each in FIGURE_FORMATS if pixels or each != ".png"):
         with atomic_path(folder / f"{name}{suffix}") as temporary:
             figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=_METADATA[suffix])
         # The first drawing has laid the figure out; the others need not do it again.

@@ -14,12 +14,11 @@ from sgt.reporting.contents import FIGURE_FORMATS, figure_files
 from sgt.reporting.samples import Sheet
 from sgt.reporting.style import LOOKS, OTHER_LOOKS, label_ends, looks_of, save
 from tests.conftest import sgt
-from tests.reporting.conftest import ARMS, published
 
 
-def test_every_figure_is_vector_and_pixels_and_made_again_to_the_byte(study_with):
-    study = study_with(dict.fromkeys(ARMS, 0.7), 1)
-    published(study)
+def test_every_figure_is_vector_and_pixels_and_made_again_to_the_byte(study_with, vector_figures):
+    study = study_with(dict.fromkeys(["sft", "segmentation"], 0.7), 1)
+    sgt("figures", study.path)
     folder = Path("results/figures")
     first = {name: (folder / name).read_bytes() for name in figure_files(study)}
     assert {Path(name).suffix for name in first} == set(FIGURE_FORMATS)
@@ -69,7 +68,8 @@ def test_names_at_the_ends_of_lines_do_not_cover_each_other():
 def test_a_sheet_keeps_the_pixels_of_its_images_in_vector_files(tmp_path):
     image = Image.effect_noise((12, 9), 80).convert("RGB")
     sheet = Sheet([[{"input": image, "edge\nmade": image}] * 2, [{"input": image}] * 2])
-    save(sheet.figure(), tmp_path, "sheet", [".svg"])
+    save(sheet.figure(), tmp_path, "sheet", pixels=False)
+    assert not (tmp_path / "sheet.png").exists()
     text = (tmp_path / "sheet.svg").read_text()
     assert text.count("<image ") == 6 and "edge" in text
     assert sheet.image().height > 4 * 96

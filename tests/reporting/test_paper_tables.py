@@ -24,7 +24,7 @@ from sgt.reporting.paper.layouts import TABLES, paper_tables
 from sgt.reporting.paper.texts import csv_rows, grid_of
 from sgt.reporting.scores import Scores
 from tests.conftest import STUDY, sgt
-from tests.reporting.conftest import ARMS, published
+from tests.reporting.conftest import ARMS
 from tests.reporting.page import Page
 
 PDFLATEX = shutil.which("pdflatex")
@@ -278,9 +278,8 @@ def test_curves_are_drawn_with_bands_through_the_control(curved):
     assert line.get_ydata()[1:] == pytest.approx(100 * gains[[1.0, 2.0]].to_numpy())
     assert len(axis.collections) == 1 and [text.get_text() for text in axis.texts] == ["segmentation"]
     plt.close(figure)
-    # As the workflow calls it.
-    published(curved)
-    assert all((Path("results/figures") / f"{name}.svg").exists() for name in ("ratio", "scale", "dimensions"))
+    sgt("figures", curved.path)
+    assert all((Path("results/figures") / f"{name}.png").exists() for name in ("ratio", "scale", "dimensions"))
 
 
 def test_dimensions_have_dots_with_intervals_and_a_radar(compared):
