@@ -30,15 +30,16 @@ def dimensions_figure(scores: Scores, table: PaperTable) -> Figure:
     figure = plt.figure(figsize=(10, height * len(models)), layout="constrained")
     grid = figure.add_gridspec(len(models), 2, width_ratios=(1.2, 1))
     first: Axes | None = None
-    for row, model in enumerate(models):
-        axis = figure.add_subplot(grid[row, 0], sharex=first, sharey=first)
+    for line, model in enumerate(models):
+        axis = figure.add_subplot(grid[line, 0], sharex=first, sharey=first)
         first = first or axis
-        cells = {
-            place.arm: cells for place, cells in zip(table.places, table.cells, strict=True) if place.model == model
+        gains = {
+            place.arm: np.array([_gain(row[column], table, column) for column in shown], float).reshape(-1, 3)
+            for place, row in zip(table.places, table.cells, strict=True)
+            if place.model == model
         }
         for number, arm in enumerate(arms):
-            of_arm = [_gain(cells[arm][column], table, column) for column in shown]
-            value, low, high = np.array(of_arm, float).T
+            value, low, high = gains[arm].T
             y = np.arange(len(shown)) * (len(arms) + SPACE) + number
             hollow = scores.administered(model, arm) is False
             points(axis, value, y, looks[arm], hollow, xerr=[value - low, high - value])
@@ -47,10 +48,8 @@ def dimensions_figure(scores: Scores, table: PaperTable) -> Figure:
         axis.set_yticks(np.arange(len(shown)) * (len(arms) + SPACE) + (len(arms) - 1) / 2, titles)
         axis.set_title(model)
         if len(shown) >= LEAST_OF_A_RADAR:
-            radar = figure.add_subplot(grid[row, 1], projection="polar")
-            _radar(
-                radar, titles, {arm: [_gain(cells[arm][each], table, each)[0] for each in shown] for arm in arms}, looks
-            )
+            radar = figure.add_subplot(grid[line, 1], projection="polar")
+            _radar(radar, titles, {arm: list(gains[arm][:, 0]) for arm in arms}, looks)
     if first is not None:
         first.invert_yaxis()
     figure.axes[-2 if len(shown) >= LEAST_OF_A_RADAR else -1].set_xlabel("gain over sft, pp, 95% interval")
@@ -92,7 +91,9 @@ def curves_figure(scores: Scores, table: PaperTable, label: str, logarithmic: bo
         logarithmic: whether they are, above the least place.
     """
     models = scores.study.study.models
-    shown = [column for column in range(len(table.measures)) if any(row[column] for row in table.cells)][:CURVES]
+    shown = [column for column in range(len(table.measures)) if any(row[column] for row in table.cells)]
+    # Without any value there is an empty panel.
+    shown = shown[:CURVES] or [0]
     curves = list(dict.fromkeys(place.curve for place in table.places))
     looks = looks_of(curves)
     size = 1.4 + 4.2 * len(models), 0.6 + 2.3 * len(shown)
