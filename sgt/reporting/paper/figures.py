@@ -26,7 +26,7 @@ def dimensions_figure(scores: Scores, table: PaperTable) -> Figure:
     shown = [column for column in range(len(table.measures)) if any(row[column] for row in table.cells)]
     models, looks = scores.study.study.models, looks_of(scores.study.study.arms)
     arms = list(dict.fromkeys(place.arm for place in table.places))
-    height = 1.2 + 0.11 * (len(arms) + SPACE) * len(shown)
+    height = max(2.8, 1.2 + 0.11 * (len(arms) + SPACE) * len(shown))
     figure = plt.figure(figsize=(10, height * len(models)), layout="constrained")
     grid = figure.add_gridspec(len(models), 2, width_ratios=(1.2, 1))
     first: Axes | None = None
