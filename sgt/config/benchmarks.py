@@ -203,13 +203,10 @@ class FetchedBenchmark(AnswerBenchmark):
     Attributes:
         token_limits: by name of a protocol, how many tokens an answer may have, unless ``decoding`` says it.
         published_rows: how many rows are published, for estimates.
-        printed: what the paper prints of BAGEL and of BAGEL trained on segmentation, percent, where it is known to be
-            the metric that sums the benchmark up here; None where not.
     """
 
     token_limits: ClassVar[Mapping[str, int]]
     published_rows: ClassVar[int]
-    printed: ClassVar[tuple[float, float] | None] = None
 
     download: Name = Field(description="entry of config/data/downloads.yaml that has the rows")
 

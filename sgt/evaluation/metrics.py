@@ -197,8 +197,11 @@ def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np
 
 def _chosen(metric: Metric, columns: Columns) -> list[int]:
     """Places of the rows that count."""
-    rows = range(len(columns["id"]))
-    return [row for row in rows if all(columns[name][row] in wanted for name, wanted in metric.where.items())]
+    rows: Sequence[int] = range(len(columns["id"]))
+    for name, wanted in metric.where.items():
+        column, values = columns[name], frozenset(wanted)
+        rows = [row for row in rows if column[row] in values]
+    return list(rows)
 
 
 def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:

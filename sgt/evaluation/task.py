@@ -152,8 +152,9 @@ class Task(ABC, Generic[OneReply]):
         chance_definition: how :meth:`chance` guesses, in a sentence for the report; empty if it does not.
         redistributable: whether the licence of the data lets rows be passed on. Where it does not, neither their texts
             nor their images may enter a score file, a report, or anything else that is handed around.
-        explanations: what a mean of each column is, by the column's name, in a phrase for the report; of a column that
-            metrics select rows or strata by, what it is.
+        explanations: what a mean of each column is, by the column's name, in a phrase for the report; of a ratio by the
+            names of both columns (``column/over``), if it needs one of its own; of a column that metrics select rows or
+            strata by, what it is.
         options: what was chosen.
     """
 

@@ -8,48 +8,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sgt.reporting.ablations import MOVED, NO_GAIN, OTHER
+from sgt.reporting.style import REFERENCE, ZERO, looks_of
 
 # The gain, the layers that moved and the other sets stand side by side, within so much of an arm's place.
 SPREAD = 0.6
-GREY = "#9a9a9a"
 
 
-def ablation_figure(rows: pd.DataFrame, titles: Mapping[str, str], colours: Mapping[str, str]) -> Figure:
+def ablation_figure(rows: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
     """A panel per model and metric.
 
     Args:
         rows: of one analysis and of the metrics to show, see :func:`sgt.reporting.ablations.ablations_of`.
         titles: of the metrics.
-        colours: of arms; others are matplotlib's.
     """
     models, metrics = list(dict.fromkeys(rows["model"])), list(dict.fromkeys(rows["metric"]))
     arms = list(dict.fromkeys(rows["arm"]))
+    looks = looks_of(arms)
     size = 1.2 + (1.4 + 0.9 * len(arms)) * len(metrics), 0.6 + 2.9 * len(models)
     figure, axes = plt.subplots(len(models), len(metrics), figsize=size, squeeze=False, layout="constrained")
     for model, of_model in zip(models, axes, strict=True):
         for metric, axis in zip(metrics, of_model, strict=True):
             chosen = rows[(rows["model"] == model) & (rows["metric"] == metric)]
             for place, arm in enumerate(arms):
-                _draw(axis, chosen[chosen["arm"] == arm], place, colours.get(arm))
-            axis.axhline(0, color="black", lw=0.8)
-            axis.set_xticks(range(len(arms)), arms, fontsize=8)
-            axis.set_title(f"{model}: {titles[metric]}", fontsize=9)
+                _draw(axis, chosen[chosen["arm"] == arm], place, looks[arm].colour)
+            axis.axhline(0, color=ZERO, lw=0.8)
+            axis.set_xticks(range(len(arms)), arms)
+            axis.set_title(f"{model}: {titles[metric]}")
             axis.margins(y=0.2)
-            axis.spines[["top", "right"]].set_visible(False)
     handles = dict(pair[::-1] for pair in zip(*axes[0][0].get_legend_handles_labels(), strict=True))
-    figure.legend(handles.values(), handles, ncols=3, frameon=False, fontsize=8, loc="outside lower center")
+    figure.legend(handles.values(), handles, ncols=3, loc="outside lower center")
     return figure
 
 
-def _draw(axis: Axes, rows: pd.DataFrame, place: int, colour: str | None) -> None:
+def _draw(axis: Axes, rows: pd.DataFrame, place: int, colour: str) -> None:
     if rows.empty:
         return
     moved, others = rows[rows["set"] == MOVED], rows[rows["set"] == OTHER]
     places = [place + SPREAD * ((number + 0.5) / (2 + len(others)) - 0.5) for number in range(2 + len(others))]
     points = (
-        (moved, "gain", places[:1], colour or "C0", "s", "gain over the control"),
-        (moved, "lost", places[1:2], colour or "C0", "o", "lost with the layers that moved most"),
-        (others, "lost", places[2:], GREY, "o", "lost with as many others"),
+        (moved, "gain", places[:1], colour, "s", "gain over the control"),
+        (moved, "lost", places[1:2], colour, "^", "lost with the layers that moved most"),
+        (others, "lost", places[2:], REFERENCE, "o", "lost with as many others"),
     )
     for chosen, column, at, own, mark, label in points:
         value = chosen[column]

@@ -11,6 +11,7 @@ from sgt.evaluation.metrics import Metric
 from sgt.reporting.explanations import explanation
 from sgt.reporting.points import Shown, counted, shown, unit_of_gains, unit_of_values
 from sgt.reporting.scores import Scores
+from sgt.reporting.wording import readable
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def heat_map(scores: Scores) -> HeatMap:
     for name in scores.study.benchmarks:
         for metric in scores.metrics(name):
             found = [cells[model, arm, name, metric.name] for model in study.models for arm in arms]
-            header = _header(scores, name, metric, metric.title, found)
+            header = _header(scores, name, metric, readable(metric.title), found)
             rows.append((header, [_cell(metric, each, _largest(found)) for each in found]))
     return HeatMap(dict.fromkeys(study.models, arms), rows)
 

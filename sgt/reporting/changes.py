@@ -4,9 +4,7 @@ All are counted; a sample is shown, spread over the kinds of question. Rows of t
 counted and never shown.
 """
 
-import base64
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,11 +22,13 @@ from sgt.evaluation.task import AnyReply, Row
 from sgt.evaluation.tasks import make_task
 from sgt.models.requests import Reply
 from sgt.reporting.contents import compared_arms
+from sgt.reporting.drawings import Drawings
+from sgt.reporting.pictures import small
 from sgt.reporting.scores import Scores
 from sgt.study.load import Run
 
-# How many questions the page shows in all, the longest side of an image in pixels, and how many a question shows.
-MAX_SHOWN, SIDE, IMAGES = 120, 160, 2
+# How many questions the page shows in all, and how many images a question shows.
+MAX_SHOWN, IMAGES = 120, 2
 # Characters of a question or reply; what is longer is cut.
 LONGEST = 400
 FIXED, BROKE = "fixed", "broke"
@@ -46,6 +46,7 @@ class Change:
         change: ``fixed`` or ``broke``.
         before, after: the replies of the control and of the arm.
         images: as addresses that hold the image themselves.
+        drawn: what control and arm drew of the same scene, if they did: labels and such addresses.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Change:
     before: str
     after: str
     images: Sequence[str]
+    drawn: Sequence[tuple[str, str]] = ()
 
     @property
     def run(self) -> str:
@@ -93,6 +95,7 @@ class _Flip:
     id: str
     kind: str
     change: str
+    was_drawn: bool
 
 
 def may_be_shown(benchmark: Benchmark) -> bool:
@@ -116,31 +119,34 @@ def changes(scores: Scores) -> Changes:
     ]
     groups = len(found.pairs) * len(answered) * 2
     for benchmark in answered if found.pairs else ():
-        flips = _count(scores, benchmark.name, found)
+        drawings = Drawings(scores, benchmark)
+        flips = _count(scores, benchmark.name, found, drawings)
         if reason := _why_not_shown(scores, benchmark):
             found.not_shown.append(f"{benchmark.name}: {reason}")
             continue
-        found.shown += _shown(scores, benchmark, _sampled(flips, max(1, MAX_SHOWN // groups)))
+        found.shown += _shown(scores, benchmark, _sampled(flips, max(1, MAX_SHOWN // groups)), drawings)
     del found.shown[MAX_SHOWN:]
     return found
 
 
-def _count(scores: Scores, name: str, found: Changes) -> list[_Flip]:
+def _count(scores: Scores, name: str, found: Changes, drawings: Drawings) -> list[_Flip]:
     """Count a benchmark's changes; returns each of them."""
     flips = []
     for model, arm in found.pairs:
+        drawn = drawings.keys(_first(scores, model, arm))
         before, after = (scores.files[_first(scores, model, each), name]["items"] for each in (ARM_WITHOUT_PROXY, arm))
         kinds = _kinds(scores, name, before)
         for kind, total in Counter(kinds).items():
             found.totals[name, kind] = total
             found.counts.setdefault((name, kind), {})[model, arm] = (0, 0)
-        for id_, kind, was, now in zip(before["id"], kinds, before[RIGHT], after[RIGHT], strict=True):
+        scenes = before[_scene_column(scores, name)]
+        for id_, kind, scene, was, now in zip(before["id"], kinds, scenes, before[RIGHT], after[RIGHT], strict=True):
             if was is None or now is None or was == now:
                 continue
             fixed = now > was
             of_kind = found.counts[name, kind]
             of_kind[model, arm] = (of_kind[model, arm][0] + fixed, of_kind[model, arm][1] + (not fixed))
-            flips.append(_Flip(model, arm, id_, kind, FIXED if fixed else BROKE))
+            flips.append(_Flip(model, arm, id_, kind, FIXED if fixed else BROKE, scene in drawn))
     return flips
 
 
@@ -150,6 +156,11 @@ def _kinds(scores: Scores, name: str, items: dict) -> list[str]:
     if not columns:
         return [ONE_KIND] * len(items["id"])
     return list(items[max(sorted(columns), key=lambda column: len(set(items[column])))])
+
+
+def _scene_column(scores: Scores, name: str) -> str:
+    """The column of what questions are about: the unit of resampling of a benchmark's first metric."""
+    return scores.metrics(name)[0].cluster
 
 
 def _first(scores: Scores, model: str, arm: str) -> Run:
@@ -170,9 +181,12 @@ def _why_not_shown(scores: Scores, benchmark: Benchmark) -> str | None:
 
 
 def _sampled(flips: Sequence[_Flip], per_group: int) -> list[_Flip]:
-    """So many per model, arm and direction, of each kind in turn; the same questions first in every group."""
+    """So many per model, arm and direction, of each kind in turn; the same questions first in every group.
+
+    Those about scenes that the arm drew come before others.
+    """
     groups: dict[tuple[str, str, str], dict[str, list[_Flip]]] = {}
-    for flip in sorted(flips, key=lambda each: hashlib.sha256(each.id.encode()).digest()):
+    for flip in sorted(flips, key=lambda each: (not each.was_drawn, hashlib.sha256(each.id.encode()).digest())):
         groups.setdefault((flip.model, flip.arm, flip.change), {}).setdefault(flip.kind, []).append(flip)
     chosen = []
     for by_kind in groups.values():
@@ -181,7 +195,7 @@ def _sampled(flips: Sequence[_Flip], per_group: int) -> list[_Flip]:
     return sorted(chosen, key=lambda each: (each.model, each.arm, each.change == BROKE, each.kind, each.id))
 
 
-def _shown(scores: Scores, benchmark: Benchmark, flips: Sequence[_Flip]) -> Iterator[Change]:
+def _shown(scores: Scores, benchmark: Benchmark, flips: Sequence[_Flip], drawings: Drawings) -> Iterator[Change]:
     wanted = {flip.id for flip in flips}
     runs = {(flip.model, arm) for flip in flips for arm in (flip.arm, ARM_WITHOUT_PROXY)}
     replies = {key: _replies(scores, benchmark, _first(scores, *key), wanted) for key in runs}
@@ -202,6 +216,11 @@ def _shown(scores: Scores, benchmark: Benchmark, flips: Sequence[_Flip]) -> Iter
             _said(row, before),
             _said(row, after),
             images[flip.id],
+            [
+                drawn
+                for arm in (ARM_WITHOUT_PROXY, flip.arm)
+                for drawn in drawings.of(_first(scores, flip.model, arm), row.groups.values())
+            ],
         )
 
 
@@ -235,18 +254,5 @@ def _images(scores: Scores, benchmark: Benchmark, wanted: set[str]) -> dict[str,
             break
         for row in task.rows([samples[place]]):
             if row.id in wanted:
-                found[row.id] = [_small(image) for image in row.images[:IMAGES]]
+                found[row.id] = [small(image) for image in row.images[:IMAGES]]
     return found
-
-
-def _small(image: Image.Image) -> str:
-    """An address with the image itself: as it is if it is small, else reduced and compressed."""
-    image, buffer = image.convert("RGB"), io.BytesIO()
-    if max(image.size) <= SIDE:
-        image.save(buffer, "PNG", optimize=True)
-        kind = "png"
-    else:
-        image.thumbnail((SIDE, SIDE))
-        image.save(buffer, "JPEG", quality=80)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

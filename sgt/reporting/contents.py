@@ -2,8 +2,13 @@
 
 from sgt.config.benchmarks import FetchedBenchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
+from sgt.reporting.paper.curves import ratio_places, scale_places
 from sgt.study.load import LoadedStudy
 
+# Of every figure: one that everything can show, and vector formats for papers.
+FIGURE_FORMATS = (".png", ".svg", ".pdf")
+# The paper's tables, of a study's own values.
+PAPER_TABLES = ("paper-main", "paper-proxies", "paper-dimensions", "paper-geneval", "paper-ratio", "paper-scale")
 CAPTIONS = {
     "treatment": "Did the arms learn their task? Left, use: how much what an arm draws depends on the image it is "
     "shown, with the least that counts as administered. Right, fidelity to the true target, from the floor (0: the "
@@ -12,6 +17,14 @@ CAPTIONS = {
     "Colours without a meaning of their own, as of instances, are permuted to fit the target's.",
     "gains": "Gain over the control that was trained on the same questions without a proxy, by metric. Hollow: not "
     "administered.",
+    "dimensions": "Gain over the control by dimension of understanding, with 95% intervals, and beside it the radar "
+    "that the paper draws, whose thick ring is no gain. Hollow: not administered. The paper states nowhere which "
+    "benchmarks are behind its dimensions, so its own values are not drawn.",
+    "ratio": "Gain over the control by the ratio of the proxy's samples to questions, with its 95% interval as a band. "
+    "At 0 lies the control.",
+    "scale": "Gain over the control by the number of the proxy's images, at equal steps, with its 95% interval as a "
+    "band. At 0 lies the control.",
+    "protocols": "The same replies by the rules of every harness: how far each lies from the study's own protocol.",
     "outcomes": "Difference from the control, by metric and arm. Coloured where the 95% interval excludes zero: blue "
     "is better, red worse. Hatched: not administered.",
     "generation": "Images made from prompts: every metric by arm. Hollow: not administered.",
@@ -43,12 +56,16 @@ def figures_of(study: LoadedStudy) -> list[str]:
         "treatment": bool(study.proxy_arms),
         "samples": bool(study.proxy_arms),
         "gains": not all(makes_images) and bool(compared_arms(study)),
+        "dimensions": not all(makes_images) and bool(compared_arms(study)) and bool(study.proxy_arms),
+        "ratio": bool(compared_arms(study)) and bool(ratio_places(study)),
+        "scale": bool(compared_arms(study)) and bool(scale_places(study)),
         "outcomes": bool(compared_arms(study)),
         "generation": any(makes_images),
         # The scenes of a dataset; prompts that are fetched have none.
         "scenes": study.sampling_benchmark is not None,
         "probes": bool(analyses_of(study, "probe")),
         "embeddings": bool(embedding_analyses(study)),
+        "protocols": any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values()),
         "attention": bool(analyses_of(study, "attend")) and len(study.study.arms) > 1,
         "ablations": bool(analyses_of(study, "ablate")),
         "training": any(arm != ARM_WITHOUT_TRAINING for arm in study.study.arms),
@@ -56,11 +73,17 @@ def figures_of(study: LoadedStudy) -> list[str]:
     return [name for name, included in has.items() if included]
 
 
+def figure_files(study: LoadedStudy) -> list[str]:
+    """Names of the files that ``sgt figures`` writes of a study."""
+    return [f"{name}{suffix}" for name in figures_of(study) for suffix in FIGURE_FORMATS]
+
+
 def table_files(study: LoadedStudy) -> list[str]:
     """Names of the files that ``sgt tables`` writes of a study."""
     fetched = any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values())
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
+    files += [f"{name}.{kind}" for name in PAPER_TABLES for kind in ("csv", "md", "tex", "html")]
     more = {
         "overlap.csv": fetched,
         "outcomes.csv": bool(compared_arms(study)),

@@ -14,8 +14,8 @@ from sgt.reporting.contents import embedding_analyses
 from sgt.reporting.probes import probe_rows
 from sgt.study.load import LoadedStudy
 
-# Of the two classes, by their names.
-CLASS_COLOURS = ("#0072b2", "#d55e00")
+# Of the two classes, by their names: a colour and a marker.
+CLASS_LOOKS = (("#0072b2", "o"), ("#d55e00", "^"))
 
 
 def embedding_rows(study: LoadedStudy) -> pd.DataFrame:
@@ -56,14 +56,14 @@ def embeddings_figure(study: LoadedStudy) -> Figure:
             told_apart = f"{probe['value']:.2f} [{probe['low']:.2f}, {probe['high']:.2f}]"
             axis.set_title(f"{model}, {arm}\n{layer}: {told_apart}", fontsize=7)
     handles = dict(zip(*reversed(axes[0][0].get_legend_handles_labels()), strict=True))
-    figure.legend(handles.values(), handles, ncols=2, frameon=False, fontsize=8, loc="outside lower center")
+    figure.legend(handles.values(), handles, ncols=2, loc="outside lower center")
     return figure
 
 
 def _draw(axis: Axes, points: pd.DataFrame) -> None:
-    for label, colour in zip(sorted(points["class"].unique()), CLASS_COLOURS, strict=False):
+    for label, (colour, marker) in zip(sorted(points["class"].unique()), CLASS_LOOKS, strict=False):
         of_class = points[points["class"] == label]
-        axis.scatter(of_class["x"], of_class["y"], s=6, lw=0, color=colour, label=label)
+        axis.scatter(of_class["x"], of_class["y"], s=8, lw=0, color=colour, marker=marker, label=label)
     # The axes of t-SNE have no meaning.
     axis.set_xticks([])
     axis.set_yticks([])

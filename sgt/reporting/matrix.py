@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 
 from sgt.reporting.outcomes import outcomes_of
 from sgt.reporting.scores import Scores
+from sgt.reporting.wording import readable
 
 WORSE_TO_BETTER = "RdBu"
 LINES, UNSEEN = "#c8c8c8", "#9a9a9a"
@@ -41,7 +42,7 @@ def matrix(scores: Scores) -> Figure:
 
 
 def _draw(axis: plt.Axes, part: pd.DataFrame, arms: list[str], largest: float) -> None:
-    titles = dict(zip(part["metric"], part["title"], strict=True))
+    titles = dict(zip(part["metric"], map(readable, part["title"]), strict=True))
     colours, scale = plt.get_cmap(WORSE_TO_BETTER), Normalize(-largest, largest)
     for row in part.itertuples():
         x, y = arms.index(row.arm), list(titles).index(row.metric)

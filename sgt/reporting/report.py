@@ -3,6 +3,8 @@
 import base64
 import json
 import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,17 @@ from sgt.atomic import write_text
 from sgt.config.benchmarks import ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
+from sgt.reporting.analysis_grids import analysis_grids
 from sgt.reporting.by_model import gains_csv, heat_map, model_tables
 from sgt.reporting.changes import changes, may_be_shown
 from sgt.reporting.contents import CAPTIONS, figures_of
 from sgt.reporting.environments import environments
 from sgt.reporting.explanations import explanation
 from sgt.reporting.findings import findings, headline
+from sgt.reporting.grid import html_table
 from sgt.reporting.opening import answers, badge, key_figure
+from sgt.reporting.paper.layouts import paper_tables
+from sgt.reporting.paper.texts import grid_of
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.references import bibtex, names_in
 from sgt.reporting.release import costs, licences, obstacles
@@ -29,6 +35,7 @@ from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import interval_note, treatment_note, treatment_pivot
 from sgt.reporting.treatments import summary, treatment_rows
 from sgt.reporting.verdicts import MEANING
+from sgt.reporting.wording import readable
 from sgt.revision import code_revision
 from sgt.study.load import LoadedStudy, Run
 from sgt.study.record import read_run
@@ -36,9 +43,15 @@ from sgt.study.record import read_run
 log = logging.getLogger("sgt")
 
 # The figures of these parts of the report; its analysis has the others.
-OF_TREATMENT, OF_GAINS, OF_PROXIES = ("treatment", "samples"), ("gains", "outcomes"), ("proxies",)
+OF_TREATMENT, OF_GAINS, OF_PROXIES = (
+    ("treatment", "samples"),
+    ("gains", "dimensions", "ratio", "scale", "outcomes"),
+    ("proxies",),
+)
 # Pixels of a page per inch, by the definition of CSS.
 CSS_DPI = 96
+# Bytes up to which a figure is in the page as SVG, even if its PNG is smaller.
+SMALL_SVG = 200_000
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -93,6 +106,8 @@ def _results(scores: Scores) -> dict[str, Any]:
         "meaning": {each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
         "models": model_tables(scores),
         "heat": heat_map(scores),
+        "paper": _paper(scores),
+        "analyses": list(_analyses(scores)),
         "csv": base64.b64encode(gains_csv(scores).encode()).decode(),
         "note": interval_note(scores),
         "chance": _chance(scores),
@@ -128,9 +143,10 @@ def _contents(parts: dict[str, Any]) -> list[tuple[str, str]]:
         ("proxies", "Proxies", parts["proxies"]),
         ("setup", "Set-up", True),
         ("results", "Results by model", True),
+        ("paper", "The paper's tables", True),
         ("metrics", "Every metric", True),
         ("changes", "What changed", has_changes),
-        ("analysis", "Analysis", parts["other_figures"] or parts["protocols"] is not None),
+        ("analysis", "Analysis", parts["other_figures"] or parts["analyses"] or parts["protocols"] is not None),
         ("evidence", "Evidence", True),
         ("costs", "Costs", True),
         ("references", "References", True),
@@ -152,10 +168,36 @@ def ending(scores: Scores) -> list[str]:
     return [*first, *headline(findings(scores)), f"report: {report_file(scores.study)}"]
 
 
+@dataclass(frozen=True)
+class _Table:
+    """A table of the page: its anchor, caption and HTML, what stands below, and whether anything of it was run."""
+
+    name: str
+    caption: str
+    html: str
+    notes: Sequence[str]
+    is_run: bool = True
+
+
+def _paper(scores: Scores) -> list[_Table]:
+    """The paper's tables, of the study's own values."""
+    found = []
+    for name, table in paper_tables(scores).items():
+        grid, is_run = grid_of(scores, table), any(cell for row in table.cells for cell in row)
+        found.append(_Table(name, grid.caption, html_table(grid), grid.notes, is_run))
+    return found
+
+
+def _analyses(scores: Scores) -> Iterator[_Table]:
+    """The tables behind the figures of analyses."""
+    for name, grid in analysis_grids(scores):
+        yield _Table(name, grid.caption, html_table(grid), grid.notes)
+
+
 def _explained(scores: Scores) -> str:
     """What the metrics of made images are, for the caption of their figure."""
     texts = [
-        f"{metric.title}: {text}"
+        f"{readable(metric.title)}: {text}"
         for name, benchmark in scores.study.benchmarks.items()
         if isinstance(benchmark, ImageBenchmark)
         for metric in scores.metrics(name)
@@ -176,14 +218,21 @@ def _figures(study: LoadedStudy) -> dict[str, dict[str, Any]]:
     for name in [name for name in (*figures_of(study), "proxies") if name not in hidden]:
         path = study.results / "figures" / f"{name}.png"
         if path.exists():
-            data = base64.b64encode(path.read_bytes()).decode()
             with Image.open(path) as image:
                 # Plots record their resolution; sheets of images, which do not, are shown pixel by pixel.
                 width = round(image.width * CSS_DPI / image.info.get("dpi", (CSS_DPI,))[0])
-            figures[name] = {"name": name, "caption": CAPTIONS[name], "data": data, "width": width}
+            figures[name] = {"name": name, "caption": CAPTIONS[name], "source": _source(path), "width": width}
         elif name != "proxies":
             raise SgtError(path, "no such figure", f"run `sgt figures {study.path}`")
     return figures
+
+
+def _source(path: Path) -> str:
+    """An address with a figure itself: as SVG, which is sharp at every size, if that is small, else as PNG."""
+    vector = path.with_suffix(".svg")
+    if vector.exists() and vector.stat().st_size <= max(SMALL_SVG, path.stat().st_size):
+        return f"data:image/svg+xml;base64,{base64.b64encode(vector.read_bytes()).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def _run(study: LoadedStudy, run: Run) -> dict:

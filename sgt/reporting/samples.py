@@ -1,9 +1,12 @@
 """Sheets of what the arms made: their own targets, and scenes from captions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from PIL import Image
 
 from sgt.config.benchmarks import ImageBenchmark
@@ -18,11 +21,65 @@ from sgt.study.load import LoadedStudy, Run
 ROWS = 6
 # The least side of a cell, pixels; it grows to a multiple of the scenes' side, so that their pixels stay square.
 SIDE = 96
+# Inches of a cell, and of a line of titles, in vector files.
+CELL, LINE = 0.8, 0.14
 
 Rows = list[dict[str, Image.Image]]
 
 
-def target_sheet(study: LoadedStudy) -> Image.Image:
+@dataclass(frozen=True)
+class Sheet:
+    """Rows of images with titles above their columns, a part per model."""
+
+    parts: list[Rows]
+
+    def image(self) -> Image.Image:
+        """The parts one above the other, each pixel of an image a square of as many as fit its cell."""
+        parts = [contact_sheet(rows, _side(rows)) for rows in self.parts]
+        whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+        for index, part in enumerate(parts):
+            whole.paste(part, (0, sum(above.height for above in parts[:index])))
+        return whole
+
+    def figure(self) -> Figure:
+        """The same for vector files: titles are text, and images keep their own pixels."""
+        heads = [LINE * (1.5 + max(title.count("\n") for title in rows[0])) for rows in self.parts]
+        width = CELL * max(len(rows[0]) for rows in self.parts)
+        height = sum(head + CELL * len(rows) for head, rows in zip(heads, self.parts, strict=True))
+        figure = plt.figure(figsize=(width, height))
+        axis = figure.add_axes((0, 0, 1, 1))
+        axis.set_axis_off()
+        top = 0.0
+        for head, rows in zip(heads, self.parts, strict=True):
+            for column, title in enumerate(rows[0]):
+                middle = (column + 0.5) * CELL
+                axis.text(middle, top + head / 2, title, size=_points_of(title), ha="center", va="center")
+                for index, row in enumerate(rows):
+                    _show(axis, row[title], middle, top + head + (index + 0.5) * CELL)
+            top += head + CELL * len(rows)
+        axis.set(xlim=(0, width), ylim=(height, 0), aspect="auto")
+        return figure
+
+
+def _side(rows: Rows) -> int:
+    longest = max(next(iter(rows[0].values())).size)
+    return -(-SIDE // longest) * longest if longest < SIDE else SIDE
+
+
+def _points_of(title: str) -> float:
+    """Size of a title's letters, at which it fits a cell: a letter is about half as wide as it is high."""
+    return min(8.0, 72 * CELL / (0.56 * max(map(len, title.split("\n")))))
+
+
+def _show(axis: plt.Axes, image: Image.Image, x: float, y: float) -> None:
+    """Draw an image into the cell with this middle, in inches."""
+    scale = 0.94 * CELL / max(image.size) / 2
+    half_x, half_y = image.width * scale, image.height * scale
+    extent = (x - half_x, x + half_x, y + half_y, y - half_y)
+    axis.imshow(image.convert("RGB"), extent=extent, interpolation="none")
+
+
+def target_sheet(study: LoadedStudy) -> Sheet:
     """Per held-out scene and proxy arm of the first seed: the image the arm saw, the target, and what the arm made.
 
     Above what an arm made stands its use: whether it depends on the image.
@@ -57,7 +114,7 @@ def target_sheet(study: LoadedStudy) -> Image.Image:
     return _sheet(study, "input", [image_of(scenes[place]) for place in places], columns)
 
 
-def generated_sheet(study: LoadedStudy) -> Image.Image:
+def generated_sheet(study: LoadedStudy) -> Sheet:
     """Per caption: the scene it describes, and what each run of the first seed made of it."""
     benchmark = _benchmark(study)
     name, scenes = benchmark.name, open_dataset(study.dataset_dir(str(benchmark.dataset)))
@@ -70,10 +127,8 @@ def generated_sheet(study: LoadedStudy) -> Image.Image:
     return _sheet(study, "true scene", [image_of(scenes[place]) for place in range(count)], columns)
 
 
-def _sheet(
-    study: LoadedStudy, title: str, images: list[Image.Image], columns: Callable[[Rows, Run], None]
-) -> Image.Image:
-    """A part per model, one above the other; the columns of its runs of the first seed stand beside the scenes."""
+def _sheet(study: LoadedStudy, title: str, images: list[Image.Image], columns: Callable[[Rows, Run], None]) -> Sheet:
+    """A part per model; the columns of its runs of the first seed stand beside the scenes."""
     parts = []
     for model in study.study.models:
         name = title if len(study.study.models) == 1 else f"{model}\n{title}"
@@ -81,12 +136,8 @@ def _sheet(
         for run in study.runs:
             if run.model == model and run.seed == study.study.seeds[0]:
                 columns(rows, run)
-        longest = max(next(iter(rows[0].values())).size)
-        parts.append(contact_sheet(rows, -(-SIDE // longest) * longest if longest < SIDE else SIDE))
-    whole = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
-    for index, part in enumerate(parts):
-        whole.paste(part, (0, sum(above.height for above in parts[:index])))
-    return whole
+        parts.append(rows)
+    return Sheet(parts)
 
 
 def _benchmark(study: LoadedStudy) -> ImageBenchmark:

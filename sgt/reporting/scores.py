@@ -13,6 +13,7 @@ from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, rep
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
+from sgt.reporting.wording import readable
 from sgt.study.identity import SCORE_SCHEMA
 from sgt.study.load import LoadedStudy, Run
 
@@ -64,11 +65,11 @@ class Scores:
         return [metric for metric in self.metrics(benchmark) if metric.headline]
 
     def titles(self, metrics: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Titles of metrics, given as (benchmark, name); with the benchmark's name if two would have the same."""
+        """Readable titles of metrics, given as (benchmark, name); with the benchmark's if two would have the same."""
         pairs = list(dict.fromkeys(metrics))
-        titles = [self.metric(*pair).title for pair in pairs]
+        titles = [readable(self.metric(*pair).title) for pair in pairs]
         if len(set(titles)) < len(pairs):
-            titles = [f"{benchmark} {self.metric(benchmark, name).title}" for benchmark, name in pairs]
+            titles = [f"{benchmark} {title}" for (benchmark, _), title in zip(pairs, titles, strict=True)]
         return dict(zip(pairs, titles, strict=True))
 
     @property

@@ -1,11 +1,12 @@
-"""The study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX.
+"""The study's numbers as CSV (one row per cell, with its evidence), Markdown and LaTeX, the paper's tables as HTML too.
 
 ``main`` has what sums the benchmarks up, beside each arm's treatment, ``all`` every metric, ``treatment`` every measure
 of whether the arms learned their task, ``protocols`` the same replies by the rules of every harness. ``outcomes.csv``
 has the differences from the control that the figure of this name shows, ``overlap.csv`` how many images of a benchmark
 a run was trained on, ``probes.csv`` the scores of linear probes by layer, ``attention.csv`` what analyses of attention
-found, ``transplants.csv`` how much of an arm's gain moves with its parts. Two more files are for DVC, to compare
-studies with: ``metrics.json`` (``dvc metrics``) and ``gains.csv`` (``dvc plots``).
+found, ``transplants.csv`` how much of an arm's gain moves with its parts. ``paper-*`` are the paper's tables, of the
+study's own values. Two more files are for DVC, to compare studies with: ``metrics.json`` (``dvc metrics``) and
+``gains.csv`` (``dvc plots``).
 """
 
 from pathlib import Path
@@ -19,10 +20,14 @@ from sgt.reporting.ablations import ablations_of
 from sgt.reporting.attention import attention_of
 from sgt.reporting.contents import analyses_of, compared_arms, embedding_analyses
 from sgt.reporting.embeddings import embedding_rows
+from sgt.reporting.grid import Grid, html_page, latex, markdown
 from sgt.reporting.outcomes import outcomes_of
+from sgt.reporting.paper.layouts import paper_tables
+from sgt.reporting.paper.texts import csv_rows, grid_of
 from sgt.reporting.probes import probe_rows
 from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.scores import Scores, interval
+from sgt.reporting.table_grids import main_grid, metrics_grid, protocols_grid, treatment_grid
 from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
@@ -77,17 +82,25 @@ def write_tables(study: LoadedStudy) -> None:
     note_of = {name: note(scores) for name in tables}
     if scores.treatments:
         note_of["main"] += f" {treatment_note(scores)}"
+    grids = {"main": main_grid(scores, note_of["main"]), "all": metrics_grid(scores, note_of["all"])}
     for name, cells in tables.items():
-        _write(folder / name, cells, pivot(scores, cells, "**{}**"), note_of[name], _latex(scores, cells))
+        _write(folder / name, cells, pivot(scores, cells, "**{}**"), note_of[name], grids[name])
     if scores.treatments:
         rows = treatment_rows(study, scores.treatments)
         people = treatment_pivot(rows)
-        _write(folder / "treatment", rows, people, treatment_note(scores), latex_table(people))
+        below = treatment_note(scores)
+        _write(folder / "treatment", rows, people, below, treatment_grid(people, below))
     rows = protocol_rows(scores)
     if not rows.empty:
         people = protocol_pivot(rows)
         write_text(folder / "overlap.csv", overlap_rows(scores).to_csv(index=False))
-        _write(folder / "protocols", rows, people, protocols_note(), latex_table(people))
+        _write(folder / "protocols", rows, people, protocols_note(), protocols_grid(people, protocols_note()))
+    for name, table in paper_tables(scores).items():
+        grid = grid_of(scores, table)
+        write_text(folder / f"{name}.csv", csv_rows(table).to_csv(index=False, float_format="%.6f"))
+        write_text(folder / f"{name}.md", markdown(grid))
+        write_text(folder / f"{name}.tex", latex(grid, name))
+        write_text(folder / f"{name}.html", html_page(grid))
     if compared_arms(study):
         write_text(folder / "outcomes.csv", outcomes_of(scores).to_csv(index=False, float_format="%.6f"))
     if analyses_of(study, "probe"):
@@ -104,10 +117,10 @@ def write_tables(study: LoadedStudy) -> None:
     write_text(folder / "gains.csv", gains_of(scores, tables["main"]).to_csv(index=False))
 
 
-def _write(path: Path, rows: pd.DataFrame, people: pd.DataFrame, below: str, latex: str) -> None:
+def _write(path: Path, rows: pd.DataFrame, people: pd.DataFrame, below: str, grid: Grid) -> None:
     write_text(path.with_suffix(".csv"), rows.to_csv(index=False, float_format="%.6f"))
     write_text(path.with_suffix(".md"), f"{people.to_markdown(index=False, disable_numparse=True)}\n\n{below}\n")
-    write_text(path.with_suffix(".tex"), latex)
+    write_text(path.with_suffix(".tex"), latex(grid, path.name))
 
 
 def metrics_of(scores: Scores, cells: pd.DataFrame) -> dict:
@@ -209,24 +222,3 @@ def cell_text(row, bold: str, break_: str) -> str:
     gain = interval(row.gain, row.gain_low, row.gain_high, sign="+")
     seen = (row.gain_low > 0 or row.gain_high < 0) and row.administered is not False
     return f"{text}{break_}{bold.format(gain) if seen else gain}"
-
-
-def _latex(scores: Scores, cells: pd.DataFrame) -> str:
-    """A table of cells whose gains stand below values, in cells of their own line."""
-    return latex_table(pivot(scores, cells, r"\textbf{{{}}}", r" \\ "))
-
-
-def latex_table(frame: pd.DataFrame) -> str:
-    """A booktabs table of texts."""
-    escape = str.maketrans({"_": r"\_", "%": r"\%", "&": r"\&"})
-    lines = [
-        r"% needs \usepackage{booktabs,makecell}",
-        rf"\begin{{tabular}}{{{'l' * len(frame.columns)}}}",
-        r"\toprule",
-        " & ".join(column.translate(escape) for column in frame.columns) + r" \\",
-        r"\midrule",
-    ]
-    for row in frame.itertuples(index=False):
-        texts = [text.translate(escape) for text in row]
-        lines.append(" & ".join(rf"\makecell{{{text}}}" if r"\\" in text else text for text in texts) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])

@@ -24,3 +24,8 @@ def arms_in_words(arms: list[str], every: list[str]) -> ArmsInWords:
 def mean_of(arms: list[str]) -> str:
     """An arm, or the mean of several."""
     return arms[0] if len(arms) == 1 else f"the mean of {', '.join(arms)}"
+
+
+def readable(title: str) -> str:
+    """A metric's title as text: ``generation/score`` is ``generation score``."""
+    return title.replace("/", " ").replace("_", " ")

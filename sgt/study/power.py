@@ -3,6 +3,7 @@
 from math import sqrt
 
 from sgt.config.benchmarks import Benchmark, FetchedBenchmark, ImageBenchmark
+from sgt.config.printed import printed_pair
 from sgt.study.load import LoadedStudy
 
 # The share of rows of which two arms answer one right and the other wrong: a tenth, as of neighbouring checkpoints.
@@ -38,8 +39,8 @@ def power_lines(study: LoadedStudy) -> list[str]:
         rows = _rows(study, benchmark)
         least = 100 * smallest_difference(rows, seeds)
         line = f"{name}: sees differences from {least:.1f} points, with {rows} rows"
-        if isinstance(benchmark, FetchedBenchmark) and benchmark.printed:
-            before, after = benchmark.printed
+        if printed := printed_pair(benchmark):
+            before, after = printed
             line += f"; the paper prints {before:.2f} and {after:.2f}, {after - before:+.2f}"
         lines.append(line)
     if lines:

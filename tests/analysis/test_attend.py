@@ -17,6 +17,7 @@ from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.models.capture import NoisyTarget
 from sgt.models.interface import Request
+from sgt.reporting.analysis_grids import attention_grid
 from sgt.reporting.attention import ALL_LAYERS, attention_of, relative_change
 from sgt.reporting.scores import Scores
 from sgt.study.load import load_study
@@ -183,6 +184,17 @@ def test_what_moved_is_seen_where_it_moved(attended):
     assert moved["records"].split() == [
         f"results/analyses/micro/segmentation/seed{seed}/attend.json" for seed in (0, 1)
     ]
+
+
+def test_the_table_of_attention_has_every_layer_with_its_interval(attended):
+    rows = attention_of(Scores(attended))
+    grid = attention_grid(rows, "micro")
+    first, second = grid.groups
+    assert first == "question to vision, while answering, weights of the model form"
+    assert [row[0][0].text for row in grid.groups[first]] == ["0", "1", "mean of layers"]
+    moved = grid.groups[first][1][3]
+    assert moved[1].text.startswith("+0.1") and moved[1].bold and "±" in moved[0].text
+    assert not grid.groups[first][0][3][1].bold and second.startswith("latents to colour, while generating")
 
 
 def test_tables_and_figures_have_attention(attended):

@@ -11,6 +11,7 @@ from sgt.commands.check import job_counts
 from sgt.errors import SgtError
 from sgt.identity import read_record
 from sgt.models.registry import load_model
+from sgt.reporting.analysis_grids import transplants_grid
 from sgt.reporting.scores import Scores
 from sgt.reporting.transplants import share_moved, transplants_of
 from sgt.study.load import load_study
@@ -128,6 +129,10 @@ def test_transplants_have_a_table(study_with):  # noqa: F811
     assert rows.loc["accuracy/left_right"]["share"] == pytest.approx(0, abs=0.3)
     # Nobody gained anything there, so nothing could move.
     assert np.isnan(parity["share"]) and not np.isnan(parity["moved_detectable"])
+    ((title, cells),) = transplants_grid(Scores(study)).groups.items()
+    assert title == "micro: vision of segmentation put into sft"
+    assert {row[0][0].text for row in cells} == {"perception", "reasoning"}
+    assert all("±" in cell[0].text or cell[0].text == "–" for row in cells for cell in row[1:])
     # Figures and report, which are about the arms, are made too; the report shows the study.
     assert "parts_from: segmentation" in published(study)
     assert Path("results/tables/transplants.csv").read_text().count("\n") == len(rows) + 1

@@ -17,6 +17,8 @@ from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.evaluation.treatment import Fidelity, Treatment, write_treatment
 from sgt.identity import write_record
 from sgt.models.requests import Likelihood, RatedReply
+from sgt.reporting.contents import FIGURE_FORMATS
+from sgt.reporting.samples import Sheet
 from sgt.study.identity import SCORE_SCHEMA as SCHEMA
 from sgt.study.load import load_study
 from tests.conftest import sgt, write_study
@@ -128,16 +130,20 @@ ARMS = ["base", "sft", "segmentation", "edge", "reconstruction"]
 def study_with(tmp_path, monkeypatch):
     """Makes a study of arms and seeds whose made-up scores are right as often as a table of perception says.
 
-    Proxy arms have a use of 0.8, or what ``use`` says.
+    Proxy arms have a use of 0.8, or what ``use`` says; other fields are of the study.
     """
     monkeypatch.chdir(tmp_path)
     # Made-up scores follow from nothing; that real ones must is tested with the results (tests/study/test_results.py).
     monkeypatch.setattr("sgt.reporting.sources.require_current", lambda *results: None)
+    # Vector files, which take most of the time, are made in the tests that are about them.
+    monkeypatch.setattr("sgt.reporting.style.FIGURE_FORMATS", (".png",))
     # Their arms have drawn nothing; the sheet of what arms draw is tested in a whole study (test_reporting.py).
-    monkeypatch.setattr("sgt.reporting.figures.target_sheet", lambda study: Image.new("RGB", (8, 8)))
+    monkeypatch.setattr(
+        "sgt.reporting.figures.target_sheet", lambda study: Sheet([[{"input": Image.new("RGB", (8, 8))}]])
+    )
 
-    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None):
-        write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)))
+    def make(perception: dict[str, float], seeds: int, benchmarks=("qa",), shared: float = 0.6, use=None, **fields):
+        write_study(Path(), arms=list(perception), benchmarks=list(benchmarks), seeds=list(range(seeds)), **fields)
         for name in benchmarks:
             write_benchmark(name)
         study = load_study("config/micro.yaml")
@@ -150,6 +156,12 @@ def study_with(tmp_path, monkeypatch):
         return study
 
     return make
+
+
+@pytest.fixture
+def vector_figures(study_with, monkeypatch):
+    """Figures in every format, as they are outside of tests."""
+    monkeypatch.setattr("sgt.reporting.style.FIGURE_FORMATS", FIGURE_FORMATS)
 
 
 @pytest.fixture

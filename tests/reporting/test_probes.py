@@ -1,5 +1,6 @@
 """What probes found in arms and seeds, side by side: values, controls and differences with intervals."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from sgt.analysis.probe_record import line
 from sgt.errors import SgtError
 from sgt.identity import write_record
+from sgt.reporting.analysis_grids import probes_grid
 from sgt.reporting.contents import figures_of, table_files
 from sgt.reporting.embeddings import embedding_rows, embeddings_figure
-from sgt.reporting.figures import COLOURS
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.probes import COLUMNS, probe_rows
 from sgt.study.load import load_study
@@ -89,12 +90,29 @@ def test_arms_are_compared_layer_by_layer_with_intervals(probed):
 
 
 def test_the_figure_has_a_panel_per_target_and_a_line_per_arm(probed):
-    figure = probes_figure(probed, COLOURS)
+    figure = probes_figure(probed)
     drawn = [axis for axis in figure.axes if axis.axison]
     assert [axis.get_title() for axis in drawn] == ["micro: class, accuracy", "micro: depth, R²"]
     for axis in drawn:
         assert axis.get_legend_handles_labels()[1][-3:] == list(SKILL)
         assert [label.get_text() for label in axis.get_xticklabels()] == ["v0", "c", "d0"]
+
+
+def test_the_table_has_every_value_with_its_interval(probed):
+    rows = probe_rows(probed)
+    grid = probes_grid(rows, "micro")
+    assert list(grid.groups) == ["class, accuracy", "depth, R²"]
+    assert [[line.text for line in cell] for cell in grid.head] == [
+        ["layer"],
+        *[[arm] for arm in SKILL],
+        ["shuffled labels"],
+    ]
+    layer, *arms, control = grid.groups["class, accuracy"][2]
+    cell = rows.set_index(["target", "layer", "arm"]).loc["class", "decoder.0", "edge"]
+    half = (cell["high"] - cell["low"]) / 2
+    assert layer[0].text == "decoder.0" and arms[2][0].text == f"{cell['value']:.4f} ±{half:.4f}"
+    assert arms[2][1].text.startswith(f"+{cell['over_sft']:.4f} ±") and arms[2][1].bold and len(arms[1]) == 1
+    assert re.fullmatch(r"0\.2\d\d to 0\.2\d\d", control[0].text)
 
 
 def test_only_a_study_with_probes_has_their_table_and_figure(probed):

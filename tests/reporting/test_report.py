@@ -10,31 +10,47 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sgt.config.benchmarks import FetchedBenchmark
+from sgt.data.dataset import open_dataset
+from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import Metric
 from sgt.evaluation.statistics import Difference
 from sgt.evaluation.tasks import TASKS
 from sgt.evaluation.tasks.toyworld_qa import ToyworldQA
 from sgt.reporting.by_model import heat_map, model_tables
-from sgt.reporting.changes import MAX_SHOWN, SIDE, changes
-from sgt.reporting.explanations import explanation
+from sgt.reporting.changes import MAX_SHOWN, changes
+from sgt.reporting.explanations import explained, explanation
 from sgt.reporting.opening import key_figure
+from sgt.reporting.pictures import SIDE
 from sgt.reporting.points import Shown, counted, in_words, shown
 from sgt.reporting.scores import Scores
+from sgt.study.load import load_study
 from tests.conftest import sgt
 from tests.reporting.conftest import ARMS, SCENES, published
 from tests.reporting.page import Page
 
 SECTIONS = [
     *("In short", "Did the arms learn their task?", "What they gained", "The proxies", "Set-up", "Results by model"),
-    *("Every metric", "What changed", "Analysis", "Evidence", "Costs, hardware and duration", "References"),
+    *(
+        "The paper's tables",
+        "Every metric",
+        "What changed",
+        "Analysis",
+        "Evidence",
+        "Costs, hardware and duration",
+        "References",
+    ),
     "Licence and release status",
 ]
 
 
-def test_the_page_is_complete_in_itself(answered, monkeypatch):
+def test_the_page_is_complete_in_itself(answered, vector_figures, monkeypatch):
+    draw(answered, 0)
     text = published(answered)
     page = Page(text)
+    kinds = dict(re.findall(r'id="figure-(\w+)".*?src="data:image/([\w+]+);', text))
+    assert kinds["gains"] == kinds["dimensions"] == "svg+xml" and "drawn by segmentation, its target" in text
     assert [title for level, title in page.headings if level == 2] == SECTIONS
     contents = re.findall(r'<li><a href="#(\w+)">', text)
     assert contents == re.findall(r'<h2 id="(\w+)">', text)
@@ -177,3 +193,44 @@ def test_explanations_name_what_a_metric_is_over(scored):
     pairs = Metric("p", "pairs", "accuracy", aggregation="all", group="pair", higher_is_better=False)
     assert explanation(scores, "qa", pairs).endswith("; a pair counts as its lowest; lower is better")
     assert explanation(scores, "qa", Metric("x", "x", "unknown")) == ""
+
+
+def draw(study, place: int) -> str:
+    """Write what segmentation drew of a scene, a red square; returns the scene's key."""
+    (arm,) = [run for run in study.runs if run.arm == "segmentation"]
+    key, path = open_dataset(study.dataset_dir("test")).keys[place], study.drawn_targets(arm)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(picture, "PNG")
+    with ShardWriter(path) as shard:
+        shard.add(key, {"png": picture.getvalue(), "target.png": picture.getvalue()})
+    return key
+
+
+def test_what_arms_drew_of_a_questions_scene_stands_beside_it(answered):
+    # The study checks its proxy arms on the scenes that the questions are about.
+    assert answered.held_out == "test"
+    key = draw(answered, 3)
+    found = changes(Scores(answered)).shown
+    drawn = [each for each in found if each.drawn]
+    assert drawn and {each.arm for each in drawn} == {"segmentation"} and all(each.id.startswith(key) for each in drawn)
+    ((label, address),) = drawn[0].drawn
+    assert label == "segmentation, its target"
+    with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
+        assert image.getpixel((4, 4)) == (255, 0, 0)
+    # Of what an arm drew, every changed question is shown, whatever its kind.
+    flips = [each for each in found if each.arm == "segmentation" and each.id.startswith(key)]
+    assert flips == drawn
+
+
+def test_every_metric_of_every_published_benchmark_is_explained(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    paper = load_study("config/paper.yaml")
+    missing = [
+        f"{name}: {metric.name}"
+        for name, benchmark in paper.benchmarks.items()
+        if isinstance(benchmark, FetchedBenchmark)
+        for metric in TASKS[benchmark.task](benchmark).metrics([])
+        if not explained(TASKS[benchmark.task].explanations, metric)
+    ]
+    assert missing == []

@@ -16,7 +16,7 @@ from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
-from sgt.reporting.contents import figures_of, table_files
+from sgt.reporting.contents import figure_files, figures_of, table_files
 from sgt.study.commands import render_choices
 from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
 from sgt.study.ownership import claim_results

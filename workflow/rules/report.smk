@@ -1,5 +1,6 @@
 TABLES = [RESULTS / "tables" / name for name in table_files(STUDY)]
 FIGURES = figures_of(STUDY)
+VECTOR_FIGURES = [RESULTS / "figures" / name for name in figure_files(STUDY) if not name.endswith(".png")]
 
 
 rule tables:
@@ -39,6 +40,7 @@ rule figures:
         changed=unless_current(RESULTS / "figures" / SOURCES),
     output:
         [ensure(shown_figure(name), non_empty=True) for name in FIGURES],
+        [ensure(path, non_empty=True) for path in VECTOR_FIGURES],
         RESULTS / "figures" / SOURCES,
     log:
         LOGS / "figures.log",
@@ -92,7 +94,7 @@ rule report:
     input:
         scores=scores(),
         tables=TABLES,
-        figures=[figure(name) for name in FIGURES],
+        figures=[*(figure(name) for name in FIGURES), *VECTOR_FIGURES],
         preview=PREVIEW,
         changed=unless_current(RESULTS / "report" / SOURCES),
     output:

@@ -5,9 +5,9 @@ have prompts ready to use; many name boxes that are drawn in the image, so each 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 from pydantic import ValidationInfo, field_validator
@@ -116,13 +116,17 @@ class CvBench(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 2638
-        printed = (73.21, 79.23)
 
         task: Literal["cv-bench"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
         download: Name = "cv-bench"
 
     name = "cv-bench"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "source": "source of the image",
+        "type": "type of question",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

@@ -121,7 +121,6 @@ class HallusionBench(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 951
-        printed = (68.34, 70.24)
 
         task: Literal["hallusionbench"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit", "vlmevalkit-instructed"]
@@ -130,6 +129,13 @@ class HallusionBench(FetchedTask):
 
     options: Options
     name = "hallusionbench"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "of_three": "mean of aAcc (questions), fAcc (figures) and qAcc (questions over all their figures)",
+        "said_yes": "share of replies that are read as yes",
+        "input": "what is given (with an image or as text alone)",
+        "figure_kind": "figure (as it was or changed)",
+    }
     protocols: ClassVar[Mapping[str, Protocol]] = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

@@ -9,9 +9,9 @@ Training on it is prohibited.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from PIL import Image
 from pydantic import field_validator
@@ -248,13 +248,18 @@ class MathVista(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 1000
-        printed = (73.1, 73.9)
 
         task: Literal["mathvista"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
         download: Name = "mathvista"
 
     name = "mathvista"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "right_or_unread": "share of questions whose reply is right or was not read: no more could be right",
+        "answer_type": "form of the answer",
+        "skills": "skills that a question needs",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

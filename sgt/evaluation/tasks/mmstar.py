@@ -7,9 +7,9 @@ options that read "nan".
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from PIL import Image
 from pydantic import field_validator
@@ -144,13 +144,16 @@ class MMStar(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 1500
-        printed = (67.46, 68.33)
 
         task: Literal["mmstar"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
         download: Name = "mmstar"
 
     name = "mmstar"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "sub_category": "sub-category",
+    }
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:

@@ -141,7 +141,6 @@ class Mmvp(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 300
-        printed = (83.00, 83.33)
 
         task: Literal["mmvp"]
         protocol: Literal["official", "paper", "cambrian", "lmms-eval", "vlmevalkit"]

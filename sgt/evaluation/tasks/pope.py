@@ -59,8 +59,6 @@ class Pope(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 9000
-        # Whether these are F1 or accuracy is not known.
-        printed = (85.69, 88.32)
         # 2: under lmms-eval, F1 is without replies that are neither yes nor no.
         scoring_version = 2
 

@@ -172,8 +172,6 @@ class RealWorldQA(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = ROWS
-        # The first is no share of 765 rows, so it may come from elsewhere.
-        printed = (71.26, 72.42)
 
         task: Literal["realworldqa"]
         protocol: Literal["paper", "cambrian", "lmms-eval", "vlmevalkit"]

@@ -26,7 +26,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from PIL import Image
 
@@ -183,8 +183,6 @@ class SiBench(FetchedTask):
         token_limits = token_limits(PROTOCOLS)
         # Not verified: what is said of the full set.
         published_rows = 8800
-        # How settings and inputs were summed up is not known.
-        printed = (48.95, 50.18)
 
         task: Literal["sibench"]
         part: Literal["full", "mini"] = "full"
@@ -193,6 +191,11 @@ class SiBench(FetchedTask):
         download: Name = "sibench"
 
     name = "sibench"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "score": "share of questions whose reply is right; of a number, its mean relative accuracy",
+        "input": "what is shown",
+    }
     protocols = PROTOCOLS
     options: Options
 

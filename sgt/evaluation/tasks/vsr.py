@@ -10,10 +10,10 @@ VSR asks, so that all protocols but ``true-false`` ask with a wording of ours an
 recall and F1 are those of the answer yes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from PIL import Image
 
@@ -86,16 +86,19 @@ class Vsr(FetchedTask):
             return PUBLISHED_ROWS[self.split]
 
         @property
-        def printed(self) -> tuple[float, float] | None:  # type: ignore[override]
-            """Of the rows whose images are in train2017: the paper's other rows in the same column are of zero-shot."""
-            return (80.45, 81.54) if self.split == "random-train2017" else None
-
-        @property
         def data_downloads(self) -> tuple[str, ...]:
             """The one with the rows, and COCO's images."""
             return (self.download, self.images)
 
     name = "vsr"
+    explanations: ClassVar[Mapping[str, str]] = {
+        **FetchedTask.explanations,
+        "true_yes/said_yes": "precision of the answer yes: share of captions that are read as true and are",
+        "true_yes/true": "recall of the answer yes: share of true captions that are read as true",
+        "twice_true_yes/yeses": "F1 of the answer yes, to whether the caption is true of the image",
+        "said_yes": "share of replies that are read as yes",
+        "source": "folder of COCO that the image is from",
+    }
     protocols = PROTOCOLS
     options: Options
 

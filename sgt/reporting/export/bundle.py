@@ -6,7 +6,7 @@ from pathlib import Path
 import sgt
 from sgt.atomic import atomic_dir, copy_file, sha256, write_text
 from sgt.errors import SgtError
-from sgt.reporting.contents import CAPTIONS, figures_of, table_files
+from sgt.reporting.contents import CAPTIONS, FIGURE_FORMATS, figures_of, table_files
 from sgt.reporting.export.card import template
 from sgt.reporting.export.layout import EVIDENCE, REFERENCES
 from sgt.reporting.export.origins import Origin, origins_of
@@ -19,8 +19,6 @@ from sgt.study.results import EVIDENCE_FILE, Results, require_current
 
 log = logging.getLogger("sgt")
 CITATION, SUMS = "CITATION.cff", "SHA256SUMS"
-# Vector formats for papers, and the one that every figure has.
-FORMATS = (".pdf", ".svg", ".png")
 PROXIES = "proxies"
 
 
@@ -78,7 +76,7 @@ def _copy_figures(study: LoadedStudy, folder: Path) -> list[str]:
     """Copy the study's figures in every format that they have; returns their names."""
     source, names = study.results / "figures", []
     for name in [*figures_of(study), PROXIES]:
-        paths = [path for suffix in FORMATS if (path := source / f"{name}{suffix}").exists()]
+        paths = [path for suffix in FIGURE_FORMATS if (path := source / f"{name}{suffix}").exists()]
         for path in paths:
             copy_file(path, folder / "figures" / path.name)
         names += [name] if paths else []

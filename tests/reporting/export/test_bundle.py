@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sgt.commands.main import main
-from sgt.reporting.contents import figures_of, table_files
+from sgt.reporting.contents import figure_files, table_files
 from sgt.reporting.references import FILE, bibtex, names_in
 from sgt.study.load import load_study
 from tests.conftest import sgt
@@ -29,12 +29,10 @@ def reported(trained_study):
 def test_a_bundle_has_tables_figures_references_evidence_status_and_citation(reported):
     # Of an earlier study in the same folder.
     Path("results/figures/generation.png").write_bytes(b"old")
-    Path("results/figures/gains.pdf").write_bytes(b"%PDF")
     sgt("bundle", STUDY, "--out", "paper")
     names = {path.relative_to("paper").as_posix() for path in Path("paper").rglob("*") if path.is_file()}
     assert {name for name in names if name.startswith("figures/")} == {
-        "figures/gains.pdf",
-        *(f"figures/{name}.png" for name in figures_of(reported)),
+        f"figures/{name}" for name in figure_files(reported)
     }
     assert {f"tables/{name}" for name in table_files(reported) if not name.endswith(".json")} <= names
     assert {f"evidence/runs/micro/{arm}/seed0.json" for arm in ("base", "sft", "segmentation")} <= names

@@ -1,0 +1,1 @@
+"""The tables and curves of the paper's layout, of a study's own values."""
