@@ -3,14 +3,13 @@
 import argparse
 import re
 
-from sgt.commands.arguments import add_run, load_run
+from sgt.commands.arguments import add_benchmark, load_benchmark
 from sgt.evaluation.predict import Shard, predict_benchmark
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt predict``."""
-    add_run(parser)
-    parser.add_argument("--benchmark", required=True)
+    add_benchmark(parser)
     parser.add_argument(
         "--shard",
         type=_shard,
@@ -21,8 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write ``results/predictions/RUN/BENCHMARK/``."""
-    study, run = load_run(args, transplants=True)
-    predict_benchmark(study, run, study.benchmark(args.benchmark), args.command_line, args.shard)
+    predict_benchmark(*load_benchmark(args), args.command_line, args.shard)
 
 
 def _shard(text: str) -> Shard:

@@ -29,7 +29,7 @@ from sgt.study.identity import (
     transplant_identity,
     treatment_identity,
 )
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.load import LIMITED, LoadedStudy, Run
 from sgt.study.record import (
     Recorded,
     identity_in,
@@ -223,7 +223,7 @@ class Results:
             path,
             lambda: prediction_identity(self.study, run, benchmark, self._checkpoint(run)),
             lambda: predictions_record(path),
-            command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
+            command=f"{self._command('predict', run)} {_named(benchmark)}",
         )
 
     def treatment(self, run: Run) -> Result:
@@ -256,7 +256,7 @@ class Results:
             return score_identity(benchmark, read_record(prediction.record))
 
         path = self.study.score_file(run, benchmark.name)
-        command = f"{self._command('score', run)} --benchmark {benchmark.name}"
+        command = f"{self._command('score', run)} {_named(benchmark)}"
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def contact_sheet(self, dataset: str) -> Result:
@@ -306,6 +306,12 @@ class Results:
             if fault := self.fault(result):
                 # Report the first cause, not every step from it to here.
                 raise StaleInput(fault if fault.startswith(MADE_FROM) else f"{MADE_FROM} {result.record}: {fault}")
+
+
+def _named(benchmark: Benchmark) -> str:
+    """The arguments that name a benchmark; see :meth:`LoadedStudy.benchmark`."""
+    name, limited, limit = benchmark.name.partition(LIMITED)
+    return f"--benchmark {name} --limit {limit}" if limited else f"--benchmark {name}"
 
 
 def require_current(*results: Result) -> None:
