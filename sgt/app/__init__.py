@@ -1,0 +1,1 @@
+"""Trying models by hand: at the prompt and from Python."""
