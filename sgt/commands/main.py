@@ -20,6 +20,22 @@ COMMANDS = {
         "validate a study and list its runs",
         "sgt check config/tiny.yaml",
     ),
+    "ls": (
+        "list runs, models, tasks, proxies and datasets with their state",
+        "sgt ls runs",
+    ),
+    "info": (
+        "what is known about one run: recipe, losses, scores, evidence",
+        "sgt info bagel-tiny/segmentation/seed0",
+    ),
+    "ask": (
+        "ask a run or a released checkpoint a question about a picture",
+        "sgt ask bagel-tiny/segmentation/seed0 photo.jpg 'how many cubes are there?' --options 1 2 3",
+    ),
+    "draw": (
+        "draw with a run or a released checkpoint, from a prompt or a picture",
+        "sgt draw bagel-tiny/segmentation/seed0 --image photo.jpg -o out.png",
+    ),
     "adopt": (
         "let the workflow take results that DVC pulled as its own",
         "sgt adopt config/tiny.yaml",
