@@ -12,7 +12,7 @@ from sgt.atomic import naming
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError, system_error
 from sgt.extras import missing_extra
-from sgt.progress import name_work
+from sgt.progress import log_above_bars, name_work
 
 # Each is a module of this package, with `configure(parser)` and `run(args)`: one line of help, and an example.
 COMMANDS = {
@@ -222,7 +222,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> None:
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
     name_work(_work(args))
-    command_module(args.command).run(args)
+    with log_above_bars():
+        command_module(args.command).run(args)
     with naming("standard output"):
         sys.stdout.flush()
 
