@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sgt.app.interactive import InteractiveModel, InteractiveRun, RatedOption
     from sgt.app.open import load_model, load_run, load_study
     from sgt.app.results import StudyResults
+    from sgt.app.targets import render_target
     from sgt.errors import SgtError
 
 __version__ = "0.1.0"
@@ -24,6 +25,7 @@ __all__ = [
     "load_model",
     "load_run",
     "load_study",
+    "render_target",
 ]
 
 # Where each name is. They are imported when they are first used: torch and pandas take seconds.
@@ -36,6 +38,7 @@ _MODULES = {
     "load_model": "sgt.app.open",
     "load_run": "sgt.app.open",
     "load_study": "sgt.app.open",
+    "render_target": "sgt.app.targets",
 }
 
 

@@ -1,8 +1,12 @@
 """The results of a study as pandas tables."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
 
 from sgt.app.states import state_of_run
+from sgt.data.dataset import open_dataset
+from sgt.data.images import image_of
 from sgt.errors import SgtError
 from sgt.identity import read_record
 from sgt.study.load import LoadedStudy
@@ -86,3 +90,23 @@ class StudyResults:
         score = Results(self.study).score(known[run], self.study.benchmark(benchmark))
         require_current(score)
         return pd.DataFrame(read_record(score.record)["items"])
+
+    def sample(self, dataset: str, place: int = 0) -> tuple[Image.Image, dict[str, Any]]:
+        """A picture of one of the study's datasets, with its record: ``questions``, ``caption``, ``annotations``, …
+
+        Args:
+            dataset: by its name in the study.
+            place: of the sample, from 0.
+
+        Raises:
+            SgtError: there is no such dataset or sample, or the dataset is not made.
+        """
+        known = self.study.study.datasets
+        if dataset not in known:
+            raise SgtError(self.study.path, f"no dataset {dataset!r}", f"use one of {', '.join(known)}")
+        require_current(Results(self.study).dataset(dataset))
+        samples = open_dataset(self.study.dataset_dir(dataset))
+        if not 0 <= place < len(samples):
+            raise SgtError(f"dataset {dataset}", f"no sample {place}", f"use 0 to {len(samples) - 1}")
+        sample = samples[place]
+        return image_of(sample), sample.json() if "json" in sample.files else {}

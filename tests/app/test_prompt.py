@@ -314,3 +314,29 @@ def test_every_public_name_is_there_and_documented():
     assert set(sgt.__all__) <= set(dir(sgt))
     with pytest.raises(AttributeError, match="no attribute 'load'"):
         sgt.load  # noqa: B018
+
+
+def test_a_target_is_rendered_from_a_picture_alone_or_refused(here):
+    scene = Image.open("scene.png")
+    targets = {sample.key: sample for sample in read_shard("results/targets/scenes/edge/shard-00000.tar")}
+    source = next(read_shard("results/shards/scenes/shard-00000.tar"))
+    made = sgt.render_target("edge", source.image)
+    assert (np.asarray(made) == np.asarray(decode_image(targets[source.key].get("png"), "target"))).all()
+    assert (np.asarray(sgt.render_target("reconstruction", scene)) == np.asarray(scene)).all()
+    assert (np.asarray(sgt.render_target("edge", scene, smoothing=3.0)) != np.asarray(made)).any()
+    with pytest.raises(sgt.SgtError, match=r"segmentation: its target is made from annotations \(.json\)"):
+        sgt.render_target("segmentation", scene)
+    with pytest.raises(sgt.SgtError, match="depth: its target is made from annotations"):
+        sgt.render_target("depth", scene)
+    with pytest.raises(sgt.SgtError, match="egde: unknown proxy"):
+        sgt.render_target("egde", scene)
+
+
+def test_samples_of_a_study_are_pictures_with_their_records(here):
+    study = sgt.load_study("results")
+    picture, record = study.sample("test", 0)
+    assert (np.asarray(picture) == np.asarray(Image.open("scene.png"))).all() and record["questions"]
+    with pytest.raises(sgt.SgtError, match="dataset test: no sample 24; use 0 to 23"):
+        study.sample("test", 24)
+    with pytest.raises(sgt.SgtError, match="no dataset 'tset'"):
+        study.sample("tset")
