@@ -9,6 +9,7 @@ from sgt.app.pictures import Picture, read_picture
 from sgt.data.images import encode_png
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
+from sgt.proxies.base import Proxy
 from sgt.proxies.render import proxy_from, proxy_named, target_of
 
 
@@ -32,5 +33,10 @@ def render_target(proxy: str, picture: Picture, **options: Any) -> Image.Image:
         missing = ", ".join(f".{extension}" for extension in made.needs)
         remedy = "use another proxy, or options with which it estimates them"
         raise SgtError(proxy, f"its target is made from annotations ({missing}), not from the picture", remedy)
-    sample = Sample(Path("picture"), proxy, {"png": encode_png(read_picture(picture))})
-    return target_of(made, sample).convert("RGB")
+    return target_of_picture(made, read_picture(picture))
+
+
+def target_of_picture(proxy: Proxy, picture: Image.Image) -> Image.Image:
+    """The target, RGB, that a proxy without ``needs`` makes of an RGB picture."""
+    sample = Sample(Path("picture"), proxy.name, {"png": encode_png(picture)})
+    return target_of(proxy, sample).convert("RGB")

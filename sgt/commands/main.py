@@ -36,6 +36,10 @@ COMMANDS = {
         "draw with a run or a released checkpoint, from a prompt or a picture",
         "sgt draw bagel-tiny/segmentation/seed0 --image photo.jpg -o out.png",
     ),
+    "app": (
+        "compare a study's arms on a picture, in a browser",
+        "sgt app config/tiny.yaml",
+    ),
     "adopt": (
         "let the workflow take results that DVC pulled as its own",
         "sgt adopt config/tiny.yaml",
