@@ -79,7 +79,7 @@ coverage: own-packages ## run the tests and report which lines of sgt they reach
 # An environment of its own: gradio does not take the locked Pillow. It has what the tests of the app need, too.
 APP := build/app
 
-$(APP)/ready: requirements-app.lock pyproject.toml $(READY)
+$(APP)/ready: requirements-app.lock pyproject.toml | $(READY)
 	$(if $(VENV),$(VENV)/bin/python,python) -I -m venv --clear $(APP)
 	$(APP)/bin/python -I -m pip install --quiet -r requirements-app.lock
 	$(APP)/bin/python -I -m pip install --quiet --no-deps --no-build-isolation -e .

@@ -1,1 +1,1 @@
-"""Trying models by hand: at the prompt and from Python."""
+"""Trying models by hand: at the prompt, from Python and in a browser."""
