@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-all test-conda test-slurm test-lmms-eval lmms-eval coverage golden lint types docs schema lock base
+.PHONY: help environment own-packages study dry-run pull test test-all app test-app test-conda test-slurm test-lmms-eval lmms-eval coverage golden lint types docs schema lock base
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,21 @@ test-lmms-eval: lmms-eval ## compare our scores with those of lmms-eval, on the 
 
 coverage: own-packages ## run the tests and report which lines of sgt they reach: build/coverage/index.html
 	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage
+
+# An environment of its own: gradio does not take the locked Pillow. It has what the tests of the app need, too.
+APP := build/app
+
+$(APP)/ready: requirements-app.lock pyproject.toml | $(READY)
+	$(if $(VENV),$(VENV)/bin/python,python) -I -m venv --clear $(APP)
+	$(APP)/bin/python -I -m pip install --quiet -r requirements-app.lock
+	$(APP)/bin/python -I -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+app: $(APP)/ready ## compare STUDY's arms on a picture in a browser, on this machine alone; it needs a finished study
+	$(APP)/bin/sgt app '$(STUDY)'
+
+test-app: $(APP)/ready ## test `sgt app`, in its own environment
+	OMP_NUM_THREADS=1 $(APP)/bin/python -m pytest tests/app
 
 test-conda: own-packages ## run the workflow with a real conda, made in build/conda where there is none
 	tests/rigs/conda.sh build/conda

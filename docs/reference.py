@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 import sgt
 from sgt.commands.main import COMMANDS, make_parser
+from sgt.extras import EXTRAS, OWN_ENVIRONMENT
 
 INTRODUCTION = """What YAML files may contain: the type, default and meaning of each field. Any other field is an error.
 [Configuration](../configuration.md) explains which files there are."""
@@ -65,8 +66,14 @@ def fields() -> str:
 def _models() -> dict[str, type[BaseModel]]:
     """Every pydantic model of the rooms that configuration files are of, by its qualified name in its module."""
     for module in pkgutil.walk_packages(sgt.__path__, "sgt."):
-        if not module.name.endswith("__main__"):
+        if module.name.endswith("__main__"):
+            continue
+        try:
             importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            # No file of a study has fields of what is installed apart.
+            if EXTRAS.get(error.name or "") not in OWN_ENVIRONMENT:
+                raise
     found, waiting = {}, [BaseModel]
     while waiting:
         for model in waiting.pop().__subclasses__():

@@ -4,6 +4,7 @@ from sgt.errors import SgtError
 
 # Top-level module -> optional dependency of pyproject.toml that installs it.
 EXTRAS = {
+    "gradio": "app",
     "dvc": "workflow",
     "dvc_data": "workflow",
     "snakemake_interface_logger_plugins": "workflow",
@@ -17,6 +18,8 @@ EXTRAS = {
 # Top-level module -> target of the Makefile that makes an environment with it, in build/TARGET. What these libraries
 # depend on excludes versions that an extra needs.
 SEPARATE = {"lmms_eval": "lmms-eval"}
+# Extra -> the command that makes its environment, of those whose libraries cannot be installed beside the locked ones.
+OWN_ENVIRONMENT = {"app": "make app"}
 
 
 def missing_extra(error: ModuleNotFoundError) -> SgtError | None:
@@ -29,5 +32,7 @@ def missing_extra(error: ModuleNotFoundError) -> SgtError | None:
     extra = EXTRAS.get(library)
     if extra is None:
         return None
+    if extra in OWN_ENVIRONMENT:
+        return SgtError(library, "is not installed", f"run `{OWN_ENVIRONMENT[extra]}`, which installs it apart")
     remedy = f"install the extra {extra} (`pip install -e '.[{extra}]'` in sgt's folder), or run `make environment`"
     return SgtError(library, "is not installed", remedy)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from sgt.extras import EXTRAS, SEPARATE
+from sgt.extras import EXTRAS, OWN_ENVIRONMENT, SEPARATE
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -76,7 +76,8 @@ def test_extras_are_not_core():
     assert {"torch", "transformers", "pydantic"}.isdisjoint(NOT_CORE)
 
 
-@pytest.mark.parametrize(("module", "extra"), EXTRAS.items())
+# The others have an environment of their own.
+@pytest.mark.parametrize(("module", "extra"), [each for each in EXTRAS.items() if each[1] not in OWN_ENVIRONMENT])
 def test_an_extra_brings_the_library_that_is_said_to_need_it(module, extra):
     brought = closure(PROJECT["optional-dependencies"][extra])
     assert {*map(normalized, MODULES[module])} & brought

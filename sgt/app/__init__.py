@@ -1,0 +1,1 @@
+"""Trying models by hand: at the prompt, from Python and in a browser."""

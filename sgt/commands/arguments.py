@@ -3,12 +3,17 @@
 import argparse
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sgt.config.benchmarks import Benchmark
 from sgt.errors import SgtError
 from sgt.evaluation.predictions import Shard
 from sgt.reporting.evidence.read import find_cell, read_evidence
 from sgt.reporting.evidence.schema import Cell, Evidence
 from sgt.study.load import LoadedStudy, Run, load_study
+
+if TYPE_CHECKING:
+    from sgt.app.interactive import InteractiveModel
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +43,29 @@ def load_run(args: argparse.Namespace, transplants: bool = False) -> tuple[Loade
     return study, study.run(args.model, args.arm, args.seed, transplants)
 
 
+def add_benchmark(parser: argparse.ArgumentParser) -> None:
+    """Add a run, and the name of a benchmark with an optional limit of its samples."""
+    add_run(parser)
+    parser.add_argument("--benchmark", required=True)
+    parser.add_argument(
+        "--limit",
+        type=int,
+        help="use the first so many samples alone; results lie beside those of all samples, as BENCHMARK.limit-N",
+    )
+
+
+def load_benchmark(args: argparse.Namespace) -> tuple[LoadedStudy, Run, Benchmark]:
+    """The study, the run, which may be a transplant, and the benchmark of :func:`add_benchmark`.
+
+    Raises:
+        SgtError: the study is not valid, has no such run or benchmark, or the limit is below 1.
+    """
+    if args.limit is not None:
+        require_positive(args, "limit")
+    study, run = load_run(args, transplants=True)
+    return study, run, study.benchmark(args.benchmark, args.limit)
+
+
 def add_analysis(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add a run, and the name of an analysis of this kind."""
     add_run(parser)
@@ -63,6 +91,21 @@ def load_cell(args: argparse.Namespace) -> tuple[LoadedStudy, Evidence, Cell]:
     return study, evidence, find_cell(study, evidence, args.table, args.row, args.column)
 
 
+def add_model_by_name(parser: argparse.ArgumentParser) -> None:
+    """Add a run or a checkpoint as people name them, and the study that a run is of."""
+    parser.add_argument(
+        "name", metavar="RUN|MODEL", help="MODEL/ARM/seedN, a model of config/models, or a folder of `sgt export`"
+    )
+    parser.add_argument("--study", dest="of_study", type=Path, help="that has the run (default: the one of config/)")
+
+
+def use_its_threads(model: "InteractiveModel") -> None:
+    """Use as many CPU threads as a job of the model's predictions does, so that results are the same."""
+    import torch
+
+    torch.set_num_threads(model.spec.predict.threads)
+
+
 def require_positive(args: argparse.Namespace, *names: str) -> None:
     """Check that integer options are at least 1.
 
@@ -71,7 +114,9 @@ def require_positive(args: argparse.Namespace, *names: str) -> None:
     """
     for name in names:
         if (value := getattr(args, name)) < 1:
-            raise SgtError(f"--{name}", f"must be at least 1, got {value}", f"see `sgt {args.command} --help`")
+            raise SgtError(
+                f"--{name.replace('_', '-')}", f"must be at least 1, got {value}", f"see `sgt {args.command} --help`"
+            )
 
 
 def shard(text: str) -> Shard:

@@ -12,13 +12,33 @@ from sgt.atomic import naming
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError, system_error
 from sgt.extras import missing_extra
-from sgt.progress import name_work
+from sgt.progress import log_above_bars, name_work
 
 # Each is a module of this package, with `configure(parser)` and `run(args)`: one line of help, and an example.
 COMMANDS = {
     "check": (
         "validate a study and list its runs",
         "sgt check config/tiny.yaml",
+    ),
+    "ls": (
+        "list runs, models, tasks, proxies and datasets with their state",
+        "sgt ls runs",
+    ),
+    "info": (
+        "what is known about one run: recipe, losses, scores, evidence",
+        "sgt info bagel-tiny/segmentation/seed0",
+    ),
+    "ask": (
+        "ask a run or a released checkpoint a question about a picture",
+        "sgt ask bagel-tiny/segmentation/seed0 photo.jpg 'how many cubes are there?' --options 1 2 3",
+    ),
+    "draw": (
+        "draw with a run or a released checkpoint, from a prompt or a picture",
+        "sgt draw bagel-tiny/segmentation/seed0 --image photo.jpg -o out.png",
+    ),
+    "app": (
+        "compare a study's arms on a picture, in a browser",
+        "sgt app config/tiny.yaml",
     ),
     "adopt": (
         "let the workflow take results that DVC pulled as its own",
@@ -218,7 +238,8 @@ def _run(argv: list[str], args: argparse.Namespace) -> None:
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
     name_work(_work(args))
-    command_module(args.command).run(args)
+    with log_above_bars():
+        command_module(args.command).run(args)
     with naming("standard output"):
         sys.stdout.flush()
 

@@ -2,14 +2,13 @@
 
 import argparse
 
-from sgt.commands.arguments import add_run, load_run, shard
+from sgt.commands.arguments import add_benchmark, load_benchmark, shard
 from sgt.evaluation.predict import predict_benchmark
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt predict``."""
-    add_run(parser)
-    parser.add_argument("--benchmark", required=True)
+    add_benchmark(parser)
     parser.add_argument(
         "--shard",
         type=shard,
@@ -20,5 +19,4 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write ``results/predictions/RUN/BENCHMARK/``."""
-    study, run = load_run(args, transplants=True)
-    predict_benchmark(study, run, study.benchmark(args.benchmark), args.command_line, args.shard)
+    predict_benchmark(*load_benchmark(args), args.command_line, args.shard)

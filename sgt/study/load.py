@@ -41,6 +41,8 @@ Part = TypeVar("Part")
 # Of the sampler that proxy arms draw with, in a study without a benchmark of images.
 DEFAULT_STEPS = 24
 JUDGEMENTS = "judgements"
+# Between the name of a benchmark and the number of samples that a command was limited to.
+LIMITED = ".limit-"
 
 
 @dataclass(frozen=True)
@@ -143,15 +145,24 @@ class LoadedStudy:
         """
         return self._named("model", self.models, name)
 
-    def benchmark(self, name: str) -> Benchmark:
+    def benchmark(self, name: str, limit: int | None = None) -> Benchmark:
         """One of the study's benchmarks.
+
+        Args:
+            name: of the benchmark.
+            limit: only so many samples, from the first. Then its name, and so where its predictions and scores lie, is
+                one that no file of a benchmark can have: they never take the place of those of all samples.
 
         Raises:
             SgtError: it has none of this name, or cannot run it as it is configured.
         """
         if name in self.not_run:
             raise SgtError(self.benchmark_file(name), f"not run: {self.not_run[name]}", "see docs/benchmarks.md")
-        return self._named("benchmark", self.benchmarks, name)
+        found = self._named("benchmark", self.benchmarks, name)
+        if limit is None:
+            return found
+        samples = min(limit, found.samples or limit)
+        return found.model_copy(update={"samples": samples, "name": f"{name}{LIMITED}{limit}"})
 
     def analysis(self, name: str) -> AnalysisOptions:
         """One of the study's analyses.

@@ -30,7 +30,7 @@ from sgt.study.identity import (
     transplant_identity,
     treatment_identity,
 )
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.load import LIMITED, LoadedStudy, Run
 from sgt.study.record import (
     Recorded,
     identity_in,
@@ -238,7 +238,7 @@ class Results:
             path,
             lambda: prediction_identity(self.study, run, benchmark, self._checkpoint(run)),
             lambda: predictions_record(path),
-            command=f"{self._command('predict', run)} --benchmark {benchmark.name}",
+            command=f"{self._command('predict', run)} {_named(benchmark)}",
         )
 
     def judgement(self, run: Run, benchmark: Benchmark) -> Result:
@@ -288,7 +288,7 @@ class Results:
             return score_identity(benchmark, read_record(made.record))
 
         path = self.study.score_file(run, benchmark.name)
-        command = f"{self._command('score', run)} --benchmark {benchmark.name}"
+        command = f"{self._command('score', run)} {_named(benchmark)}"
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
     def contact_sheet(self, dataset: str) -> Result:
@@ -343,6 +343,12 @@ class Results:
 def cannot_be_compared(fault: str) -> bool:
     """Whether a fault says that a result is there and what it is made from is not."""
     return fault.startswith(MADE_FROM) and fault.endswith(MISSING)
+
+
+def _named(benchmark: Benchmark) -> str:
+    """The arguments that name a benchmark; see :meth:`LoadedStudy.benchmark`."""
+    name, limited, limit = benchmark.name.partition(LIMITED)
+    return f"--benchmark {name} --limit {limit}" if limited else f"--benchmark {name}"
 
 
 def require_current(*results: Result) -> None:
