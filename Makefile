@@ -32,7 +32,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help environment own-packages study dry-run pull test test-all app test-app test-conda test-slurm test-lmms-eval lmms-eval coverage golden lint types docs schema lock base
+.PHONY: help environment own-packages study dry-run pull test test-all app test-app test-conda test-slurm test-lmms-eval lmms-eval coverage golden lint types docs schema lock base perf-gpu
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -127,6 +127,9 @@ docs: own-packages ## build the site of the documentation: build/site/index.html
 
 golden: own-packages ## renew the loss curves that tests/training/test_golden.py compares with
 	OMP_NUM_THREADS=1 python -m tests.training.golden
+
+perf-gpu: ## measure training and inference on a GPU, in ten minutes, with whatever python has torch: build/perf-gpu/results.md
+	$(or $(GPU_PYTHON),python3) -m perf.gpu
 
 schema: $(READY) ## write the schema of study files, for editors, and that of evidence.json
 	sgt schema > config/study.schema.json

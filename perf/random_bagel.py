@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.models.attention import split_mask
 from sgt.models.bagel.config import BagelConfig, config_of
@@ -12,9 +13,8 @@ from sgt.models.bagel.items import Item, PackedBatch, SpecialTokens, TextIds, Va
 from sgt.models.bagel.network import BagelNetwork
 from sgt.models.bagel.packing import Packer
 from sgt.models.sizes import Tokens
+from sgt.models.tokenizer import VOCABULARY
 from sgt.models.vae import VAE
-from sgt.study.load import load_model_spec
-from sgt.training.pretrain import VOCABULARY
 
 SPECIAL = SpecialTokens(bos=1, eos=2, start_of_image=3, end_of_image=4)
 INSTRUCTION, QUESTION, ANSWER, TURNS = 40, 20, 10, 4
@@ -23,7 +23,7 @@ STD = 0.02
 
 def spec_of(name: str) -> Model:
     """A model of ``config/models``."""
-    return load_model_spec(name, Path(__file__).parents[1] / "config/models")
+    return read_yaml(Path(__file__).parents[1] / f"config/models/{name}.yaml", Model)
 
 
 def architecture_of(spec: Model) -> dict:
@@ -35,20 +35,27 @@ def architecture_of(spec: Model) -> dict:
 def random_networks(spec: Model, dtype: torch.dtype, device: torch.device, seed: int = 0) -> tuple[BagelNetwork, VAE]:
     """Network and VAE with normally distributed weights, created on the device."""
     config = config_of(architecture_of(spec))
-    generator = torch.Generator(device).manual_seed(seed)
     with torch.device("meta"):
         network, vae = BagelNetwork(config).to(dtype), VAE(config.vae)
     for module in (network, vae):
-        module.to_empty(device=device)
-        with torch.no_grad():
-            for name, parameter in module.named_parameters():
-                if "norm" in name:
-                    parameter.fill_(float(name.endswith("weight")))
-                else:
-                    parameter.normal_(0, STD, generator=generator)
+        fill(module.to_empty(device=device), seed)
     network.latent_pos_embed.fill()
     network.vit_pos_embed.fill()
     return network, vae.requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def fill(module: nn.Module, seed: int) -> None:
+    """Normally distributed weights, drawn on their device; norms as they are initialised. None on the meta device."""
+    device = next(module.parameters()).device
+    if device.type == "meta":
+        return
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, parameter in module.named_parameters():
+        if "norm" in name and parameter.ndim == 1:
+            parameter.fill_(float(name.endswith("weight")))
+        else:
+            parameter.normal_(0, STD, generator=generator)
 
 
 def random_samples(spec: Model, config: BagelConfig, tokens: int, seed: int = 0) -> list[list[Item]]:

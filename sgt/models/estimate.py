@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sgt.config.datasets import Samples, TypicalText
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
+from sgt.models.cross_entropy import LOGITS_AT_ONCE, words_at_once
 from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
 
@@ -31,7 +32,7 @@ class Memory:
         gradients, optimizer, average: of what is trained.
         gathered: weights of other devices' shares, or in another precision, that a pass needs at once.
         activations: what a pass keeps.
-        logits: of supervised text tokens, and their gradients.
+        logits: of supervised text tokens, and their gradients, as many as the loss holds at once.
     """
 
     weights: int
@@ -148,8 +149,18 @@ def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int,
         average=4 * trained // devices if recipe.ema else 0,
         gathered=gathered,
         activations=max(kept, encoded),
-        logits=(computed + 8 + computed) * tokens.supervised * sizes.vocabulary,
+        logits=_logits(sizes, tokens.supervised, computed),
     )
+
+
+def _logits(sizes: ModelSizes, supervised: int, computed: int) -> int:
+    """Bytes of the logits that :func:`sgt.models.cross_entropy.cross_entropy` holds at its peak."""
+    logits = supervised * sizes.vocabulary
+    if logits <= LOGITS_AT_ONCE:
+        return (computed + 8 + computed) * logits
+    # Those of a part of the vocabulary, in fp32 and as they are multiplied, and the gradient of the hidden states.
+    at_once = 4 if computed == 4 else 4 + computed
+    return at_once * supervised * words_at_once(supervised) + 4 * supervised * sizes.decoder.width
 
 
 def kept_per_token(stack: Stack, stored: int, computed: int) -> int:

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 BLOCK = 128
+# Padded lengths that may be compiled in one process.
+KERNELS = 64
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ def compiled_attention() -> Callable[..., Tensor]:
 
     Past the limit it would run unfused, with all scores in memory, so the limit is beyond what lengths there are.
     """
-    # The overloads that torch declares lack ``recompile_limit``.
-    return torch.compile(flex_attention, dynamic=False, recompile_limit=64)  # type: ignore[call-overload]
+    # Set here, not as an argument: torch.compile has had one for it since torch 2.13 alone.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, KERNELS)
+    return torch.compile(flex_attention, dynamic=False)
 
 
 def padded_length(tokens: int) -> int:

@@ -1,6 +1,7 @@
 """Training examples made from stored samples."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -12,8 +13,11 @@ from sgt.data.shards import Sample
 from sgt.data.toyworld.vocabulary import CAPTION_REQUEST
 from sgt.errors import SgtError
 from sgt.models.examples import Example, InputImage, QAPair, TargetImage, Text
-from sgt.proxies.base import Proxy
 from sgt.training.batch_loader import ExampleSource
+
+# Rendering takes packages that training from shards does without.
+if TYPE_CHECKING:
+    from sgt.proxies.base import Proxy
 
 SHARPEN_PROMPT = "sharpen the picture"
 
@@ -55,7 +59,7 @@ def vqa_example(sample: Sample, load_image: Callable[[Sample], Image.Image] = im
 
 
 def proxy_example(
-    proxy: Proxy, sample: Sample, target: Image.Image, draw: Draw, seed: int, text_dropout: float
+    proxy: "Proxy", sample: Sample, target: Image.Image, draw: Draw, seed: int, text_dropout: float
 ) -> Example:
     """The conditioned image, one of the proxy's prompts, and the rendered target.
 
@@ -138,7 +142,7 @@ def sharpen_source(dataset: ShardDataset, seed: int) -> ExampleSource:
 
 
 def proxy_source(
-    proxy: Proxy, source: ShardDataset, target_of: Callable[[int], Image.Image], seed: int, text_dropout: float
+    proxy: "Proxy", source: ShardDataset, target_of: Callable[[int], Image.Image], seed: int, text_dropout: float
 ) -> ExampleSource:
     """Examples of a proxy.
 

@@ -11,6 +11,7 @@ from sgt.models.attention import full_layout, packed_layout
 from sgt.models.bagel.config import BagelConfig
 from sgt.models.bagel.items import PackedBatch
 from sgt.models.bagel.layers import MoTForCausalLM, VisionModel
+from sgt.models.cross_entropy import cross_entropy
 from sgt.models.layers import TIME_FEATURES, time_features
 from sgt.models.transforms import from_patches, patches
 from sgt.models.vocabulary import grow_rows
@@ -166,8 +167,8 @@ class BagelNetwork(nn.Module):
 
         place_of = torch.empty_like(order)
         place_of[order] = torch.arange(len(order), device=order.device)
-        ce_logits = self.logits(hidden_und[place_of[batch.ce_loss_indexes]])
-        ce = F.cross_entropy(ce_logits.float(), batch.packed_label_ids, reduction="none")
+        answers = hidden_und[place_of[batch.ce_loss_indexes]]
+        ce = cross_entropy(answers, self.language_model.lm_head, batch.packed_label_ids)
         supervised = place_of[batch.mse_loss_indexes] - len(und)
         predicted = self.llm2vae(hidden_gen[supervised])
         mse = (predicted - flow.velocity(clean, noise)[supervised]).float().square()

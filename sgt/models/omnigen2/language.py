@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from sgt.models.cross_entropy import cross_entropy
 from sgt.models.omnigen2.rows import IGNORED, Rows
 
 # transformers takes longer to import than all the rest together, and a process of another family does without it.
@@ -118,12 +118,11 @@ def hidden_states(
     return run(model, embed(model, rows, image_features), rows.positions, rows.mask)
 
 
-def cross_entropy(model: "Qwen2_5_VLForConditionalGeneration", hidden: Tensor, labels: Tensor) -> Tensor:
+def text_errors(model: "Qwen2_5_VLForConditionalGeneration", hidden: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of every supervised token, predicted from the state before it, nats: (supervised tokens,)."""
     targets = labels[:, 1:]
     supervised = targets != IGNORED
-    logits = model.lm_head(hidden[:, :-1][supervised])
-    return F.cross_entropy(logits.float(), targets[supervised], reduction="none")
+    return cross_entropy(hidden[:, :-1][supervised], model.lm_head, targets[supervised])
 
 
 def empty_cache() -> "DynamicCache":

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sgt.config.recipe import TimeShift
 from sgt.models import flow
 from sgt.models.omnigen2.config import OmniGen2Config
-from sgt.models.omnigen2.language import cross_entropy, encode_images, hidden_states
+from sgt.models.omnigen2.language import encode_images, hidden_states, text_errors
 from sgt.models.omnigen2.prompts import SpecialTokens
 from sgt.models.omnigen2.rows import Chat, Rows, collate
 from sgt.models.omnigen2.transformer import OmniGen2Transformer
@@ -204,7 +204,7 @@ class OmniGen2Network(nn.Module):
 
     def text_errors(self, rows: Rows, image_features: Tensor | None = None) -> Tensor:
         """Cross-entropy of every supervised token, nats; see :func:`sgt.models.omnigen2.language.embed`."""
-        return cross_entropy(self.mllm, hidden_states(self.mllm, rows, image_features), rows.labels)
+        return text_errors(self.mllm, hidden_states(self.mllm, rows, image_features), rows.labels)
 
     def features(self, rows: Rows, image_features: Tensor | None = None) -> tuple[Tensor, list[int]]:
         """The transformer's text features: states of all tokens, one chat after another; and tokens per chat."""

@@ -66,7 +66,7 @@ class Rows:
 
     @property
     def loss_weights(self) -> Tensor:
-        """fp32 (supervised tokens,), in the order of :func:`sgt.models.omnigen2.language.cross_entropy`."""
+        """fp32 (supervised tokens,), in the order of :func:`sgt.models.omnigen2.language.text_errors`."""
         return self.weights[self.supervised]
 
     def to(self, device: torch.device | str) -> "Rows":

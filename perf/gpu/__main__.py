@@ -1,0 +1,5 @@
+"""See :mod:`perf.gpu`."""
+
+from perf.gpu.command import main
+
+main()

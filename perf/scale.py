@@ -1,0 +1,219 @@
+"""How time and memory grow with the size of a study: jobs, samples and questions.
+
+Each size is measured in a process of its own, whose highest memory is its own. Samples are those of one real shard,
+linked as often as it takes, and replies are made up; everything else is what a study runs. Times are those of the
+processor, since other work on the machine must not count. From the repository root::
+
+    python -m perf.scale jobs 100 1000 10000
+    python -m perf.scale read 1000 10000 100000 1000000
+    python -m perf.scale render 1000 10000
+    python -m perf.scale questions 1000 10000 100000
+"""
+
+import argparse
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count, islice
+from math import log
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SAMPLES_PER_SHARD = 1000
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print a line per size and stage, with the exponent of its growth since the size before."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=list(KINDS))
+    parser.add_argument("sizes", type=int, nargs="+", help="how many, at least, one after another")
+    parser.add_argument("--alone", action="store_true", help="measure one size in this process, and print JSON")
+    args = parser.parse_args(words)
+    if args.alone:
+        with tempfile.TemporaryDirectory() as folder:
+            print(json.dumps(KINDS[args.what](args.sizes[0], Path(folder))))
+        return
+    before: dict[str, tuple[int, float]] = {}
+    for size in args.sizes:
+        command = [sys.executable, "-m", "perf.scale", args.what, str(size), "--alone"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, check=True)
+        for stage in json.loads(done.stdout.splitlines()[-1]):
+            print(line(args.what, stage, before.get(stage["stage"])), flush=True)
+            before[stage["stage"]] = stage["size"], stage["seconds"]
+
+
+def line(what: str, stage: dict, before: tuple[int, float] | None) -> str:
+    """A stage in words; the exponent is 1 where ten times as much takes ten times as long."""
+    size, seconds = stage["size"], stage["seconds"]
+    things = what if what in ("jobs", "questions") else "samples"
+    text = f"{stage['stage']}: {size} {things}, {seconds:.2f} s, {size / seconds:,.0f}/s, {stage['peak_mb']:.0f} MB"
+    grows = before is not None and before[0] != size
+    return f"{text}, grows as n^{exponent(before, (size, seconds)):.2f}" if grows else text
+
+
+def exponent(one: tuple[int, float], other: tuple[int, float]) -> float:
+    """How time grows with size between two measurements (size, seconds)."""
+    return log(other[1] / one[1]) / log(other[0] / one[0])
+
+
+def stages(size: int, **work: Callable[[], int | None]) -> list[dict]:
+    """Processor seconds of stages that follow one another, and the process's highest memory up to the end of each.
+
+    Args:
+        size: how much each works through, unless it returns another number.
+        work: the stages, by name.
+    """
+    found = []
+    for name, run in work.items():
+        began = time.process_time()
+        done = run()
+        seconds = time.process_time() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        found.append({"stage": name, "size": done or size, "seconds": seconds, "peak_mb": peak})
+    return found
+
+
+def jobs(size: int, folder: Path) -> list[dict]:
+    """A dry run of the default study with as many seeds as make that many jobs: reading, planning and listing them."""
+    shutil.copytree(ROOT / "config", folder / "config")
+    # Base weights are fetched by it.
+    shutil.copy(ROOT / "data.dvc", folder)
+    study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text(encoding="utf-8"))
+    # About 37 jobs per seed, and as many that do not depend on seeds.
+    study |= {"name": "scale", "results": "results/scale", "seeds": list(range(max(1, size // 37)))}
+    (folder / "config/scale.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--cores", "1"]
+    command += ["--configfile", "config/scale.yaml", "--dry-run", "--quiet", "rules"]
+    # Jobs are started by the environment's own programs.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    printed = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = usage.ru_utime + usage.ru_stime
+    totals = re.findall(r"^total\s+(\d+)", printed, re.M)
+    if status or not totals:
+        raise SystemExit(f"snakemake failed: {printed[-2000:]}")
+    return [{"stage": "dry run", "size": int(totals[-1]), "seconds": seconds, "peak_mb": usage.ru_maxrss / 1024}]
+
+
+def linked_shards(size: int, folder: Path) -> list[Path]:
+    """As many shards as hold that many samples: one shard of small scenes under many names."""
+    from sgt.config.datasets import Toyworld
+    from sgt.data.toyworld.make import make_dataset
+
+    samples = min(size, SAMPLES_PER_SHARD)
+    made = folder / "made"
+    make_dataset(made, Toyworld(source="toyworld", split="proxy", scenes=samples, per_shard=samples), 1)
+    shards = [folder / f"shard-{index:05d}.tar" for index in range(-(-size // samples))]
+    for shard in shards:
+        os.link(made / "shard-00000.tar", shard)
+    return shards
+
+
+def read(size: int, folder: Path) -> list[dict]:
+    """Streaming every sample; then opening all shards for random access, as training does, and reading 1000 samples."""
+    from sgt.data.dataset import ShardDataset
+    from sgt.data.shards import read_shard
+
+    shards = linked_shards(size, folder)
+    opened: list[ShardDataset] = []
+
+    def open_all() -> None:
+        opened.append(ShardDataset(shards))
+
+    def stream() -> None:
+        for shard in shards:
+            for _ in read_shard(shard):
+                pass
+
+    def random_access() -> int:
+        (dataset,) = opened
+        return sum(1 for index in range(0, len(dataset), -(-len(dataset) // 1000)) if dataset[index].files)
+
+    return stages(size, stream=stream, open=open_all, random_access=random_access)
+
+
+def render(size: int, folder: Path) -> list[dict]:
+    """Rendering segmentation targets, shard after shard."""
+    from sgt.proxies import PROXIES
+    from sgt.proxies.render import render_shard
+
+    shards = linked_shards(size, folder)
+
+    def every_shard() -> None:
+        for shard in shards:
+            render_shard(PROXIES["segmentation"], shard, folder / "targets.tar", 0.0)
+
+    return stages(size, render=every_shard)
+
+
+def questions(size: int, folder: Path) -> list[dict]:
+    """Writing made-up replies in the chunks that a prediction has, joining these, and scoring them."""
+    from sgt.config.benchmarks import OPTIONS
+    from sgt.config.files import read_yaml
+    from sgt.data.dataset import open_dataset
+    from sgt.evaluation.predict import SAMPLES_PER_CHUNK
+    from sgt.evaluation.predictions import join_predictions, read_predictions, write_predictions
+    from sgt.evaluation.score import score_predictions
+    from sgt.evaluation.task import Row
+    from sgt.evaluation.tasks import make_task
+    from sgt.models.requests import Likelihood, RatedReply
+
+    linked_shards(20, folder)
+    task = make_task(read_yaml(ROOT / "config/benchmarks/toyworld-qa.yaml", OPTIONS["toyworld-qa"]))
+    known = [replace(row, images=()) for row in task.rows(open_dataset(folder / "made"))]
+    # Whole rounds: some questions name another of their scene.
+    size = -(-size // len(known)) * len(known)
+    per_chunk = SAMPLES_PER_CHUNK * len(known) // 20
+    parts: list[Path] = []
+
+    def rows() -> Iterator[Row]:
+        """The questions again and again, under new names."""
+        for again in count():
+            for row in known:
+                extra = {name: f"{value}-{again}" for name, value in row.extra.items()}
+                groups = {"scene": f"{row.groups['scene']}-{again}"}
+                yield replace(row, id=f"{row.id}-{again}", groups=groups, extra=extra)
+
+    def predict() -> None:
+        given = islice(rows(), size)
+        while chunk := list(islice(given, per_chunk)):
+            # Every third answer is wrong.
+            texts = [
+                row.options[place % 3 == 0] if len(row.options) > 1 else row.options[0]
+                for place, row in enumerate(chunk)
+            ]
+            replies = [RatedReply(text, 1, "stop", [Likelihood(-1.0, 1, -0.1)]) for text in texts]
+            parts.append(folder / f"part-{len(parts):07d}.jsonl")
+            write_predictions(parts[-1], chunk, replies)
+
+    joined = folder / "predictions.jsonl"
+
+    def join() -> int:
+        return join_predictions(parts, joined)
+
+    def score() -> None:
+        score_predictions(task, read_predictions(joined))
+
+    return stages(size, predict=predict, join=join, score=score)
+
+
+KINDS: dict[str, Callable[[int, Path], list[dict]]] = {
+    "jobs": jobs,
+    "read": read,
+    "render": render,
+    "questions": questions,
+}
+
+if __name__ == "__main__":
+    main()
