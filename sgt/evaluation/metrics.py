@@ -159,9 +159,10 @@ def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np
     chosen = _chosen(metric, columns)
     values = columns.get(column)
     value_of = np.array([np.nan if values is None else values[row] for row in chosen], float)
-    cluster_of = [columns[metric.cluster][row] for row in chosen]
+    ids, clusters = columns["id"], columns[metric.cluster]
+    cluster_of = [clusters[row] for row in chosen]
     if metric.group is None:
-        return Items([columns["id"][row] for row in chosen], cluster_of, value_of)
+        return Items([ids[row] for row in chosen], cluster_of, value_of)
     members: dict[str, list[int]] = {}
     for place, row in enumerate(chosen):
         members.setdefault(columns[metric.group][row], []).append(place)
@@ -171,8 +172,11 @@ def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np
 
 def _chosen(metric: Metric, columns: Columns) -> list[int]:
     """Places of the rows that count."""
-    rows = range(len(columns["id"]))
-    return [row for row in rows if all(columns[name][row] in wanted for name, wanted in metric.where.items())]
+    rows: Sequence[int] = range(len(columns["id"]))
+    for name, wanted in metric.where.items():
+        column = columns[name]
+        rows = [row for row in rows if column[row] in wanted]
+    return list(rows)
 
 
 def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
