@@ -13,6 +13,7 @@ import re
 import site
 import sys
 import sysconfig
+from email.parser import HeaderParser
 from functools import cache
 from importlib.machinery import PathFinder
 from importlib.metadata import distributions
@@ -38,8 +39,10 @@ def environment() -> dict[str, str]:
 def packages() -> dict[str, str]:
     """Version of each installed package that is hashed, by its normalized name, in the order of the names."""
     # A record without metadata is what an interrupted installation leaves.
-    found = (package for package in distributions(path=_own_folders()) if package.read_text("METADATA"))
-    installed = {_normalized(package.name): package.version for package in found}
+    texts = filter(None, (package.read_text("METADATA") for package in distributions(path=_own_folders())))
+    # The headers alone: below them is each project's whole README, and every job comes by here.
+    found = [HeaderParser().parsestr(text) for text in texts]
+    installed = {_normalized(headers["Name"]): headers["Version"] for headers in found}
     return {name: version for name, version in sorted(installed.items()) if name not in EXCLUDED}
 
 

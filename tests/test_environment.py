@@ -3,10 +3,14 @@
 import os
 import subprocess
 import sys
+import sysconfig
 import venv
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+
+from sgt.environment import packages
 
 ROOT = Path(__file__).parents[1]
 TELL = "from sgt.environment import environment; print(environment()[{!r}])"
@@ -115,3 +119,11 @@ def test_the_users_own_packages_are_refused_where_python_would_use_them(tmp_path
     assert not refused(code.format(""), **here)
     said = refused(code.format("sys.path.insert(1, site.getusersitepackages());"), **here)
     assert said.startswith(f"sgt: error: {users}: has a numpy of its own") and "PYTHONNOUSERSITE=1" in said
+
+
+def test_names_and_versions_are_those_of_the_installation_records():
+    records = distributions(path=[sysconfig.get_path("purelib")])
+    versions = {record.name.lower().replace("_", "-").replace(".", "-"): record.version for record in records}
+    found = packages()
+    assert len(found) > 50
+    assert found.items() <= versions.items()

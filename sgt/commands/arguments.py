@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from sgt.config.benchmarks import Benchmark
 from sgt.errors import SgtError
 from sgt.evaluation.predictions import Shard
-from sgt.reporting.evidence.read import find_cell, read_evidence
-from sgt.reporting.evidence.schema import Cell, Evidence
 from sgt.study.load import LoadedStudy, Run, load_study
 
 if TYPE_CHECKING:
@@ -70,25 +68,6 @@ def add_analysis(parser: argparse.ArgumentParser, kind: str) -> None:
     """Add a run, and the name of an analysis of this kind."""
     add_run(parser)
     parser.add_argument("--analysis", default=kind, help=f"its name in the study (default: {kind})")
-
-
-def add_cell(parser: argparse.ArgumentParser) -> None:
-    """Add the study and the place of a cell."""
-    add_study(parser)
-    parser.add_argument("table", help="main or all")
-    parser.add_argument("row", help="MODEL/ARM")
-    parser.add_argument("column", help="as in the table's header, or BENCHMARK TITLE where several have the title")
-
-
-def load_cell(args: argparse.Namespace) -> tuple[LoadedStudy, Evidence, Cell]:
-    """The study, its evidence, and the cell that the arguments of :func:`add_cell` name.
-
-    Raises:
-        SgtError: the study is not valid, has no evidence, or no such cell.
-    """
-    study = load_study(args.study)
-    evidence = read_evidence(study)
-    return study, evidence, find_cell(study, evidence, args.table, args.row, args.column)
 
 
 def add_model_by_name(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from sgt.commands.arguments import add_cell, load_cell
+from sgt.commands.cell_arguments import add_cell, load_cell
 from sgt.errors import SgtError
 from sgt.reporting.evidence.reproduce import STARTS, TOLERANCE, reproduce
 

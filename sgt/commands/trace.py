@@ -2,7 +2,7 @@
 
 import argparse
 
-from sgt.commands.arguments import add_cell, load_cell
+from sgt.commands.cell_arguments import add_cell, load_cell
 from sgt.reporting.evidence.trace import evidence_of_cell, tree
 
 

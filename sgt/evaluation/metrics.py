@@ -185,9 +185,10 @@ def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np
     chosen = _chosen(metric, columns)
     values = columns.get(column)
     value_of = np.array([np.nan if values is None else values[row] for row in chosen], float)
-    cluster_of = [columns[metric.cluster][row] for row in chosen]
+    ids, clusters = columns["id"], columns[metric.cluster]
+    cluster_of = [clusters[row] for row in chosen]
     if metric.group is None:
-        return Items([columns["id"][row] for row in chosen], cluster_of, value_of)
+        return Items([ids[row] for row in chosen], cluster_of, value_of)
     members: dict[str, list[int]] = {}
     for place, row in enumerate(chosen):
         members.setdefault(columns[metric.group][row], []).append(place)

@@ -17,8 +17,6 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from sgt.errors import SgtError
 from sgt.progress import AMOUNT
 from sgt.reporting.expected import Expected
-from sgt.reporting.report import ending, report_file
-from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
 from sgt.study.load import LoadedStudy
 
@@ -213,6 +211,10 @@ class Console(logging.Formatter):
 
     def _ending(self) -> list[str]:
         """What the study found and where its report is, if the report was requested."""
+        # Imported where it is used: every start of Snakemake, also on a cluster's nodes, loads this module.
+        from sgt.reporting.report import ending, report_file
+        from sgt.reporting.scores import Scores
+
         requested = any(job.rule.name == "report" for job in self._workflow.dag.jobs)
         if not requested or not report_file(self._study).exists():
             return []

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sgt.atomic import naming, write_text
 from sgt.config.datasets import LlavaOneVision
@@ -21,6 +20,10 @@ from sgt.data.shards import MAX_JSON_BYTES, MAX_MEMBER_BYTES, ShardWriter
 from sgt.data.sources.base import ShardReport, Source
 from sgt.data.sources.llava_mixtures import MIXTURES, Category, scaled
 from sgt.errors import SgtError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 log = logging.getLogger("sgt")
 
@@ -102,7 +105,10 @@ def _matches(path: Path, patterns: Iterable[str]) -> bool:
     return any(fnmatchcase(path.parent.name, pattern) for pattern in patterns)
 
 
-def _open(path: Path) -> pq.ParquetFile:
+def _open(path: Path) -> "pq.ParquetFile":
+    import pyarrow as pa  # imported where it is used: every command that reads data loads this module
+    import pyarrow.parquet as pq
+
     try:
         file = pq.ParquetFile(path, memory_map=True)
     except (pa.ArrowException, OSError) as error:
@@ -112,8 +118,10 @@ def _open(path: Path) -> pq.ParquetFile:
     return file
 
 
-def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict[str, pa.Scalar]]]:
+def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, "dict[str, pa.Scalar]"]]:
     """Number and values of the wanted rows, which are ascending; row groups without any are not read."""
+    import pyarrow as pa
+
     file = _open(path)
     ends = np.cumsum([file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)])
     group_of = np.searchsorted(ends, wanted, side="right")
@@ -130,7 +138,9 @@ def _rows(path: Path, wanted: list[int]) -> Iterator[tuple[int, dict[str, pa.Sca
         raise SgtError(path, f"damaged ({_line(error)})", "fetch it again") from None
 
 
-def _sample(row: dict[str, pa.Scalar], about: dict, where: str) -> tuple[dict[str, bytes], int]:
+def _sample(row: "dict[str, pa.Scalar]", about: dict, where: str) -> tuple[dict[str, bytes], int]:
+    import pyarrow as pa
+
     try:
         record = {name: value.as_py() for name, value in row.items()}
     except (pa.ArrowException, ValueError, OverflowError) as error:

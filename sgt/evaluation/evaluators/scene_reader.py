@@ -13,8 +13,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
-from sgt.data.toyworld.raytrace import COLOUR_RGB, render_scene
-from sgt.data.toyworld.sampling import sample_scene
+from sgt.data.toyworld.raytrace import COLOUR_RGB, render_colour
+from sgt.data.toyworld.sampling import sample_visible
 from sgt.data.toyworld.view import Seen, is_near_border, observe
 from sgt.data.toyworld.vocabulary import COLUMNS, ROWS, SHAPES
 from sgt.errors import SgtError
@@ -77,6 +77,16 @@ class SelfCheck:
     extra: float
 
 
+@dataclass(frozen=True)
+class Blob:
+    """A connected region of one hue: its centroid as fractions of the side, and its features, float64 (k,)."""
+
+    colour: str
+    u: float
+    v: float
+    features: np.ndarray
+
+
 class SceneReader:
     """The reader, fitted on rendered scenes of one size.
 
@@ -88,33 +98,37 @@ class SceneReader:
         self.size = size
         features, shapes = [], []
         for index in range(FITTED_SCENES):
-            image, view = _scene(index, size)
-            for colour, mask in _blobs(image):
-                seen = _nearest(view, colour, *_centroid(mask))
+            pixels, view = _scene(index, size)
+            for blob in _blobs(pixels):
+                seen = _nearest(view, blob)
                 if seen is not None:
-                    features.append(_features(image, mask))
+                    features.append(blob.features)
                     shapes.append(SHAPES.index(seen.thing.shape))
         x = np.stack(features)
         self._mean, self._scale = x.mean(axis=0), x.std(axis=0) + 1e-3
         self._known = (x - self._mean) / self._scale
-        similar = _similarity(self._known, self._known)
+        self._known_squares = (self._known**2).sum(axis=1)
+        similar = self._similarity(self._known)
         self._weights = np.linalg.solve(similar + RIDGE * np.eye(len(x)), np.eye(len(SHAPES))[shapes])
 
     def read(self, image: Image.Image) -> list[Reading]:
         """Every thing in an RGB image of any size."""
         pixels = np.asarray(image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR))
-        return self._read(pixels)
+        return self._readings([_blobs(pixels)])[0]
 
-    def _read(self, pixels: np.ndarray) -> list[Reading]:
-        blobs = _blobs(pixels)
-        if not blobs:
-            return []
-        x = np.stack([_features(pixels, mask) for _, mask in blobs])
-        scores = _similarity((x - self._mean) / self._scale, self._known) @ self._weights
-        return [
-            Reading(colour, SHAPES[best], *_centroid(mask))
-            for (colour, mask), best in zip(blobs, scores.argmax(axis=1), strict=True)
-        ]
+    def _readings(self, blobs: Sequence[Sequence[Blob]]) -> list[list[Reading]]:
+        """What the blobs of each of several images are."""
+        features = [blob.features for of_image in blobs for blob in of_image]
+        if not features:
+            return [[] for _ in blobs]
+        scores = self._similarity((np.stack(features) - self._mean) / self._scale) @ self._weights
+        shapes = iter(scores.argmax(axis=1))
+        return [[Reading(blob.colour, SHAPES[next(shapes)], blob.u, blob.v) for blob in of_image] for of_image in blobs]
+
+    def _similarity(self, x: np.ndarray) -> np.ndarray:
+        """Gaussian kernel of standardised features (n, k) and the m that the reader was fitted on: (n, m)."""
+        apart = (x**2).sum(axis=1)[:, None] + self._known_squares - 2 * x @ self._known.T
+        return np.exp(-KERNEL_WIDTH * apart / x.shape[1])
 
     def self_check(self) -> SelfCheck:
         """Read rendered scenes that were not fitted on.
@@ -123,9 +137,9 @@ class SceneReader:
             SgtError: it reads less well than it must.
         """
         things = found = clear = placed = shaped = extra = 0
-        for index in range(FITTED_SCENES, FITTED_SCENES + CHECKED_SCENES):
-            image, view = _scene(index, self.size)
-            readings = self._read(image)
+        scenes = (_scene(index, self.size) for index in range(FITTED_SCENES, FITTED_SCENES + CHECKED_SCENES))
+        blobs, views = zip(*((_blobs(pixels), view) for pixels, view in scenes), strict=True)
+        for readings, view in zip(self._readings(blobs), views, strict=True):
             things += len(view)
             pairs = match(readings, view)
             extra += len(readings) - len(pairs)
@@ -175,26 +189,32 @@ def match(readings: Sequence[Reading], view: Sequence[Seen]) -> list[tuple[Readi
 
 
 def _scene(index: int, size: int) -> tuple[np.ndarray, tuple[Seen, ...]]:
-    scene = sample_scene(0, SPLIT, index, size)
-    image, labels, _ = render_scene(scene, size)
-    return image, observe(scene, labels)
+    scene, hits = sample_visible(0, SPLIT, index, size)
+    return render_colour(scene, size), observe(scene, hits.labels)
 
 
-def _blobs(pixels: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Colour and mask (H, W) of every connected, colourful region of one hue."""
+def _blobs(pixels: np.ndarray) -> list[Blob]:
+    """Every connected, colourful region of one hue in an image, uint8 (H, W, 3)."""
     from scipy import ndimage  # imported where it is used: every start of Snakemake loads this module
 
-    channels = pixels.astype(np.float64) / 255
-    chroma = channels.max(axis=2) - channels.min(axis=2)
-    vivid = (chroma > MIN_CHROMA) & (chroma > MIN_SATURATION * channels.max(axis=2))
+    # By planes: NumPy is slow at reducing an axis of three.
+    red, green, blue = np.moveaxis(pixels.astype(np.float64), -1, 0)
+    high, low = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    chroma = high / 255 - low / 255
+    vivid = np.nonzero((chroma > MIN_CHROMA) & (chroma > MIN_SATURATION * (high / 255)))
     hues = np.array([_hue(np.array(rgb)) for rgb in COLOUR_RGB.values()])
-    apart = np.abs((_hue(channels)[..., None] - hues + 180) % 360 - 180)
-    nearest = np.where(vivid, apart.argmin(axis=2), -1)
-    found = []
+    apart = np.abs((_hue(pixels[vivid] / 255)[:, None] - hues + 180) % 360 - 180)
+    nearest = np.full(high.shape, -1)
+    nearest[vivid] = apart.argmin(axis=1)
+    found, least = [], MIN_SHARE * nearest.size
+    pixels_of = np.bincount(nearest[vivid], minlength=len(hues))
     for number, colour in enumerate(COLOUR_RGB):
+        if pixels_of[number] < least:
+            continue
         labels, count = ndimage.label(nearest == number, structure=np.ones((3, 3)))
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
-        found += [(colour, labels == label) for label in range(1, count + 1) if sizes[label] >= MIN_SHARE * labels.size]
+        masks = [labels == label for label in range(1, count + 1) if sizes[label] >= least]
+        found += [_blob(colour, mask, high, low) for mask in masks]
     return found
 
 
@@ -204,18 +224,19 @@ def _hue(rgb: np.ndarray) -> np.ndarray:
     return np.degrees(np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)) % 360
 
 
-def _centroid(mask: np.ndarray) -> tuple[float, float]:
-    rows, columns = np.nonzero(mask)
-    return (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
-
-
-def _nearest(view: Sequence[Seen], colour: str, u: float, v: float) -> Seen | None:
-    pairs = match([Reading(colour, SHAPES[0], u, v)], view)
+def _nearest(view: Sequence[Seen], blob: Blob) -> Seen | None:
+    pairs = match([Reading(blob.colour, SHAPES[0], blob.u, blob.v)], view)
     return pairs[0][1] if pairs else None
 
 
-def _features(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Outline, shading and highlight of a blob in a square about it, and its place and area, float64 (k,)."""
+def _blob(colour: str, mask: np.ndarray, high: np.ndarray, low: np.ndarray) -> Blob:
+    """A region with its features: outline, shading and highlight in a square about it, and its place and area.
+
+    Args:
+        colour: of the region.
+        mask: of its pixels, bool (H, W).
+        high, low: of each pixel, its brightest and darkest channel, 0 to 255, float64 (H, W).
+    """
     from scipy import ndimage  # as above
 
     rows, columns = np.nonzero(mask)
@@ -223,13 +244,13 @@ def _features(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
     side = max(height, width) + 2
     top, left = rows.min() - (side - height) / 2, columns.min() - (side - width) / 2
     box = (left, top, left + side, top + side)
-    high, low = (level.astype(np.float64) for level in (pixels.max(axis=2), pixels.min(axis=2)))
+    high_here, low_here = high[mask], low[mask]
     # Pixels that a thing covers in part are less colourful: that tells its outline more finely than the mask.
-    colourful = (high - low) / np.median((high - low)[mask])
+    colourful = (high - low) / np.median(high_here - low_here)
     outline = np.clip(colourful, 0, 1.5) * ndimage.binary_dilation(mask, np.ones((3, 3)))
-    dark, bright = np.percentile(high[mask], [2, 98])
+    dark, bright = np.percentile(high_here, [2, 98])
     shading = np.clip((high - dark) / max(bright - dark, 1.0), 0, 1) * mask
-    highlight = (low - np.median(low[mask])) / 255 * mask
+    highlight = (low - np.median(low_here)) / 255 * mask
     crops = [
         np.asarray(
             Image.fromarray(np.float32(plane)).transform(
@@ -238,14 +259,9 @@ def _features(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray:
         ).ravel()
         for plane in (outline, shading, highlight)
     ]
-    whole = [*_centroid(mask), np.log(mask.mean())]
-    return np.concatenate([*crops, np.repeat(whole, OF_WHOLE)])
-
-
-def _similarity(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Gaussian kernel of two lists of standardised features, (n, k) and (m, k): (n, m)."""
-    apart = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1) - 2 * one @ other.T
-    return np.exp(-KERNEL_WIDTH * apart / one.shape[1])
+    u, v = (columns.mean() + 0.5) / mask.shape[1], (rows.mean() + 0.5) / mask.shape[0]
+    whole = [u, v, np.log(mask.mean())]
+    return Blob(colour, u, v, np.concatenate([*crops, np.repeat(whole, OF_WHOLE)]))
 
 
 def _failed_check(problem: str) -> SgtError:
