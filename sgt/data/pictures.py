@@ -105,6 +105,21 @@ def pictures_in(folder: Path) -> list[PictureFile]:
     return sorted(found, key=lambda file: file.name.encode("utf-8", "surrogateescape"))
 
 
+def drawn_pictures(folder: Path, count: int, seed: int) -> list[PictureFile]:
+    """The first pictures of a folder in a random order; of all of them if there are fewer.
+
+    A picture's place depends on its name and the seed alone, so pictures that are added leave the order of the others
+    as it is.
+
+    Args:
+        folder: that is searched as by :func:`pictures_in`, whose errors are raised.
+        count: how many.
+        seed: of the order.
+    """
+    files = pictures_in(folder)
+    return sorted(files, key=lambda file: _digest(f"{seed} {file.name}"))[:count]
+
+
 def keys_of(files: Sequence[PictureFile]) -> list[str]:
     """The key of each file, in the same order: its name without suffix, where ``_`` stands for what a key cannot have.
 
@@ -117,7 +132,8 @@ def keys_of(files: Sequence[PictureFile]) -> list[str]:
     plain = [_NOT_IN_KEYS.sub("_", _without_suffix(file.name))[:_LONGEST] for file in files]
     taken = Counter(key.lower() for key in plain)
     keys = [
-        f"{key}-{_digest(file.name)}" if taken[key.lower()] > 1 else key for key, file in zip(plain, files, strict=True)
+        f"{key}-{_digest(file.name)[:8]}" if taken[key.lower()] > 1 else key
+        for key, file in zip(plain, files, strict=True)
     ]
     first: dict[str, PictureFile] = {}
     for key, file in zip(keys, files, strict=True):
@@ -150,4 +166,4 @@ def _without_suffix(name: str) -> str:
 
 
 def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
