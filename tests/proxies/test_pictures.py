@@ -126,3 +126,9 @@ def test_preview_shows_pictures_and_folders_beside_their_targets(photos, tmp_pat
         assert drawn.size == (6 + 4 * 46, 20 + 6 + 3 * 46)
         shown = drawn.crop((6, 26 + 5, 46, 26 + 35))
     assert np.array_equal(shown, picture(1))
+
+
+def test_progress_names_the_pictures(photos, tmp_path, caplog):
+    with caplog.at_level("INFO", logger="sgt"):
+        run("render", "edge", photos, tmp_path / "targets")
+    assert any(f"edge {photos}: targets 4/4" in message for message in caplog.messages)
