@@ -29,7 +29,7 @@ def preprocessor_settings(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["image_processor"]
 
 
-def load(kind: type[PreTrainedModel], folder: Path, name: str) -> tuple[PreTrainedModel, dict[str, Any]]:
+def load(kind: type[PreTrainedModel], folder: Path, name: str) -> tuple[Any, dict[str, Any]]:
     """A fetched model for inference, on the GPU if there is one, with the settings of its image processor.
 
     Args:
@@ -46,9 +46,11 @@ def load(kind: type[PreTrainedModel], folder: Path, name: str) -> tuple[PreTrain
     logging.set_verbosity_error()
     try:
         settings = preprocessor_settings(folder)
-        model, found = kind.from_pretrained(
+        # Its declared type is that of a call without loading_info.
+        loaded: Any = kind.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
+        model, found = loaded
         if missing := sorted(found["missing_keys"]):
             raise ValueError(f"{len(missing)} weights are missing, e.g. {missing[0]}")
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
@@ -57,8 +59,7 @@ def load(kind: type[PreTrainedModel], folder: Path, name: str) -> tuple[PreTrain
     finally:
         logging.set_verbosity(verbosity)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    # The types of transformers' decorator of `to` lack the instance.
-    return model.to(device).eval(), settings  # type: ignore[arg-type]
+    return model.to(device).eval(), settings
 
 
 def normalised(image: Image.Image, size: tuple[int, int], settings: dict[str, Any]) -> torch.Tensor:
