@@ -253,7 +253,7 @@ def _work(args: argparse.Namespace) -> str:
         part = given.get("benchmark") or given.get("analysis")
         return f"{run} {part}" if part else run
     words = [given[name] for name in ("name", "dataset", "proxy", "source") if name in given] or [given.get("out", "")]
-    return " ".join(map(str, words))
+    return " ".join(" ".join(map(str, word)) if isinstance(word, list) else str(word) for word in words)
 
 
 def _print_error(command: str, error: SgtError) -> int:

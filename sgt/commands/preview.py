@@ -1,11 +1,13 @@
-"""``sgt preview``: draw a contact sheet of a shard: inputs and targets."""
+"""``sgt preview``: draw a contact sheet of a shard or of pictures: inputs and targets."""
 
 import argparse
 from pathlib import Path
 
 from sgt.atomic import sha256
 from sgt.commands.arguments import require_positive
-from sgt.identity import write_record
+from sgt.data.pictures import is_shard, picture_files, read_pictures
+from sgt.data.shards import read_shard
+from sgt.identity import digest, write_record
 from sgt.proxies import PROXIES
 from sgt.proxies.preview import contact_sheet_identity, draw_sheet, proxies_of
 from sgt.proxies.render import proxy_named
@@ -13,7 +15,7 @@ from sgt.proxies.render import proxy_named
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``sgt preview``."""
-    parser.add_argument("shard", type=Path)
+    parser.add_argument("source", type=Path, nargs="+", help="shard (.tar), or pictures and folders of them")
     parser.add_argument("out", type=Path, help="PNG file")
     parser.add_argument("--count", type=int, default=8, help="samples, from the first (%(default)s)")
     chosen = parser.add_mutually_exclusive_group()
@@ -28,13 +30,17 @@ def run(args: argparse.Namespace) -> None:
     """Draw the sheet.
 
     Raises:
-        SgtError: the shard or a sample is damaged, is empty, or a proxy is unknown.
+        SgtError: the source or a sample is damaged or empty, or a proxy is unknown.
     """
     require_positive(args, "count", "side")
     if args.options is None:
         proxies = {name: proxy_named(name) for name in args.proxies.split(",")}
     else:
         proxies = proxies_of(args.options)
-    draw_sheet(proxies, args.shard, args.out, args.count, args.side, args.seed)
+    shown = args.source[0] if is_shard(args.source) else picture_files(args.source)
+    samples = read_shard(shown) if isinstance(shown, Path) else read_pictures(shown[: args.count])
+    source = args.source[0] if len(args.source) == 1 else f"{len(args.source)} pictures and folders"
+    draw_sheet(proxies, samples, source, args.out, args.count, args.side, args.seed)
     if args.record:
-        write_record(args.record, {"identity": contact_sheet_identity(proxies, sha256(args.shard))})
+        content = sha256(shown) if isinstance(shown, Path) else digest([sha256(file.path) for file in shown])
+        write_record(args.record, {"identity": contact_sheet_identity(proxies, content)})

@@ -1,10 +1,11 @@
-"""``sgt shards``: make a dataset of a study from what was fetched."""
+"""``sgt shards``: make a dataset of a study from what was fetched, or from pictures of your own."""
 
 import argparse
 import os
+from pathlib import Path
 
 from sgt.commands.arguments import add_study, require_positive
-from sgt.config.datasets import Download
+from sgt.config.datasets import Images, Toyworld
 from sgt.data.sources.make import make_shards
 from sgt.errors import SgtError
 from sgt.study.load import load_study
@@ -25,9 +26,9 @@ def run(args: argparse.Namespace) -> None:
     """
     study = load_study(args.study)
     spec = study.study.datasets.get(args.dataset)
-    if not isinstance(spec, Download):
-        known = [name for name, each in study.study.datasets.items() if isinstance(each, Download)]
+    if spec is None or isinstance(spec, Toyworld):
+        known = [name for name, each in study.study.datasets.items() if not isinstance(each, Toyworld)]
         raise SgtError(args.study, f"no dataset {args.dataset!r} to make shards of", f"use one of {', '.join(known)}")
     require_positive(args, "workers")
-    download = study.download_dir(spec.download)
-    make_shards(spec, study.dataset_dir(args.dataset), download, args.workers, study.study.data.max_bad)
+    source = Path(spec.folder) if isinstance(spec, Images) else study.download_dir(spec.download)
+    make_shards(spec, study.dataset_dir(args.dataset), source, args.workers, study.study.data.max_bad)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from sgt.config.fields import Count, Name, Seed, Strict
+from sgt.config.fields import Count, Folder, Name, Seed, Strict
 
 DOWNLOAD = "entry of config/data/downloads.yaml"
 
@@ -274,9 +274,46 @@ class ImageFolder(Download):
         return f"{self.count} images of {len(self.folders)} classes"
 
 
-# What `sgt shards` makes from a download.
-DownloadedDataset = SamSgt | Coco | LlavaOneVision | ImageFolder
-Dataset = Annotated[Toyworld | DownloadedDataset, Field(discriminator="source")]
+class Images(Samples):
+    """Pictures of your own: those in a folder and the folders in it, without annotations.
+
+    Subsets are drawn once per seed, and smaller ones are the beginning of larger ones, also where pictures are added.
+    """
+
+    # Of photographs from a phone.
+    sample_bytes: ClassVar[int] = 3_000_000
+    sample_pixels: ClassVar[int] = 4000 * 3000
+    source: Literal["images"]
+    folder: Folder = Field(description="that is searched, with the folders in it")
+    images: Count = Field(description="how many of the pictures there")
+    per_shard: Count = Field(1000, description="pictures per shard")
+    seed: Seed = Field(0, description="of the draw of pictures")
+    licence: str = Field("not stated", description="of the pictures, for the cards of models that are trained on them")
+
+    @property
+    def files(self) -> frozenset[str]:
+        """None besides the picture."""
+        return frozenset()
+
+    @property
+    def count(self) -> int:
+        """As many as pictures."""
+        return self.images
+
+    @property
+    def shards(self) -> int:
+        """How many shards the pictures fill."""
+        return -(-self.images // self.per_shard)
+
+    @property
+    def summary(self) -> str:
+        """Its size, for messages."""
+        return f"{self.images} pictures"
+
+
+# What `sgt shards` makes: from a download, or from a folder of pictures.
+ShardedDataset = SamSgt | Coco | LlavaOneVision | ImageFolder | Images
+Dataset = Annotated[Toyworld | ShardedDataset, Field(discriminator="source")]
 
 
 class Subset(Strict):

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from sgt.config.datasets import Dataset, Toyworld
+from sgt.config.datasets import Dataset, Images, Toyworld
 from sgt.data.fetch import FETCHED
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
+from sgt.data.names import escaped
+from sgt.data.picture_hashes import PictureHashes
+from sgt.data.pictures import drawn_pictures
 from sgt.data.toyworld import GENERATOR_VERSION
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.json_files import json_fields
@@ -13,22 +16,37 @@ from sgt.json_files import json_fields
 CONVERTER_VERSION = 1
 
 
-def dataset_identity(spec: Dataset, download: Path | None = None) -> Identity:
+def dataset_identity(spec: Dataset, source: Path | None = None, made: Path | None = None) -> Identity:
     """What decides a dataset's shards.
 
     Args:
         spec: the dataset, as the study defines it.
-        download: the folder that it is made from; None for a dataset that is generated.
+        source: the folder that it is made from: a download, or pictures; None for a dataset that is generated.
+        made: the folder of its shards; for pictures, where hashes of those that have not changed since are kept.
 
     Raises:
         ValueError: there is no folder for a dataset that is made from one.
     """
     if isinstance(spec, Toyworld):
         return {"spec": spec.model_dump(mode="json"), "generator": GENERATOR_VERSION}
-    if download is None:
-        raise ValueError(f"{spec.source} is made from a download: name its folder")
+    if source is None:
+        raise ValueError(f"{spec.source} is made from files: name their folder")
+    if isinstance(spec, Images):
+        chosen = spec.model_dump(mode="json", exclude={"folder", "licence"})
+        return {"spec": chosen, "pictures": _pictures_content(spec, source, made), "converter": CONVERTER_VERSION}
     chosen = spec.model_dump(mode="json", exclude={"download"})
-    return {"spec": chosen, "download": fetched_content(download), "converter": CONVERTER_VERSION}
+    return {"spec": chosen, "download": fetched_content(source), "converter": CONVERTER_VERSION}
+
+
+def _pictures_content(spec: Images, folder: Path, made: Path | None) -> str:
+    """Hash of the names and contents of the pictures that a dataset has; ``UNKNOWN`` if their folder is not there.
+
+    A picture that is missing of those wanted makes another hash, so that making the dataset again names it.
+    """
+    if not folder.is_dir():
+        return UNKNOWN
+    hashes = PictureHashes(made)
+    return digest([(escaped(file.name), hashes.of(file)) for file in drawn_pictures(folder, spec.images, spec.seed)])
 
 
 def fetched_content(folder: Path) -> str:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -162,8 +162,13 @@ class Proxy(ABC):
         model is replaced by the content of the model."""
         options = self.options.model_dump(mode="json")
         models = {folder: fetched_content(Path(folder)) for folder in self.downloads}
-        options = {key: models.get(value, value) if isinstance(value, str) else value for key, value in options.items()}
-        return {**options, "version": self.version}
+
+        def with_contents(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: with_contents(each) for key, each in value.items()}
+            return models.get(value, value) if isinstance(value, str) else value
+
+        return {**with_contents(options), "version": self.version}
 
     @property
     def degrades(self) -> bool:

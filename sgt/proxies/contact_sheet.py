@@ -26,13 +26,14 @@ def contact_sheet(rows: list[Row], side: int) -> Image.Image:
         middle = (left + side / 2, head / 2 + GAP / 2)
         draw.text(middle, title, INK, _font(title, side), anchor="mm", align="center")
         for index, row in enumerate(rows):
-            image = _fitted(row[title], side)
+            image = fitted(row[title], side)
             top = head + GAP + index * pitch
             sheet.paste(image, (left + (side - image.width) // 2, top + (side - image.height) // 2))
     return sheet
 
 
-def _fitted(image: Image.Image, side: int) -> Image.Image:
+def fitted(image: Image.Image, side: int) -> Image.Image:
+    """An image as it is in a cell of this side; one that is fitted stays as it is."""
     factor = side // max(image.size)
     if factor == 0:
         return ImageOps.contain(image, (side, side), Image.Resampling.NEAREST)

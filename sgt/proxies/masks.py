@@ -52,6 +52,14 @@ def mask_runs(annotations: Sequence[dict], height: int, width: int, where: str) 
     return masks
 
 
+def runs_of(mask: np.ndarray) -> np.ndarray:
+    """Run lengths of a mask, bool (H, W): int64, by columns, background first, as :func:`mask_runs` gives them."""
+    flat = mask.ravel(order="F")
+    borders = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    first = [0, 0] if flat[0] else [0]
+    return np.diff(np.concatenate([first, borders, [flat.size]])).astype(np.int64)
+
+
 def area(runs: np.ndarray) -> int:
     """Number of pixels of a mask."""
     return int(runs[1::2].sum())

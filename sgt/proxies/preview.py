@@ -1,7 +1,8 @@
-"""A contact sheet of one shard, a row per sample: the image, degraded inputs, and each target."""
+"""A contact sheet of samples, a row per sample: the image, degraded inputs, and each target."""
 
 import json
 import logging
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
@@ -9,45 +10,52 @@ import numpy as np
 
 from sgt.atomic import atomic_path
 from sgt.data.images import decode_target, image_of
-from sgt.data.shards import Sample, read_shard
+from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import Identity
 from sgt.proxies.base import Proxy
-from sgt.proxies.contact_sheet import Row, contact_sheet
+from sgt.proxies.contact_sheet import Row, contact_sheet, fitted
 from sgt.proxies.render import encode_target, proxy_from
 
 log = logging.getLogger("sgt")
 
 
-def draw_sheet(proxies: dict[str, Proxy], shard: Path, out: Path, count: int, side: int, seed: int) -> None:
-    """Draw the first samples of a shard with their targets.
+def draw_sheet(
+    proxies: dict[str, Proxy], source: Iterable[Sample], name: object, out: Path, count: int, side: int, seed: int
+) -> None:
+    """Draw the first samples of a shard, or of pictures, with their targets.
 
     Args:
         proxies: by the titles of their columns; those whose needs a sample lacks are left out, with a warning.
-        shard: of images with annotations.
+        source: samples, with annotations where proxies need them.
+        name: of the source, for messages.
         out: PNG file.
         count: number of samples, from the first.
         side: longest side of an image, pixels.
         seed: of the degradations.
 
     Raises:
-        SgtError: the shard or a sample is damaged, or the shard is empty.
+        SgtError: the source or a sample is damaged, or there is no sample.
     """
-    samples = list(islice(read_shard(shard), count))
+    samples = list(islice(source, count))
     if not samples:
-        raise SgtError(shard, "has no samples", "make or fetch the shard again")
-    drawn = {name: proxy for name, proxy in proxies.items() if all(proxy.applies_to(sample) for sample in samples)}
-    for name in proxies:
-        if name not in drawn:
-            log.warning("%s: left out, samples of %s lack %s", name, shard, " or ".join(proxies[name].needs))
-    rows = [row_of(sample, drawn, np.random.default_rng([seed, index])) for index, sample in enumerate(samples)]
+        raise SgtError(name, "has no samples", "make or fetch the shard again")
+    drawn = {title: proxy for title, proxy in proxies.items() if all(proxy.applies_to(sample) for sample in samples)}
+    for title in proxies:
+        if title not in drawn:
+            log.warning("%s: left out, samples of %s lack %s", title, name, " or ".join(proxies[title].needs))
+    rows = []
+    for index, sample in enumerate(samples):
+        row = row_of(sample, drawn, np.random.default_rng([seed, index]))
+        # Reduced one by one: photographs with all their targets, several samples of them, can exceed the memory.
+        rows.append({title: fitted(image, side) for title, image in row.items()})
     with atomic_path(out) as temporary:
         contact_sheet(rows, side).save(temporary, "PNG")
 
 
-def contact_sheet_identity(proxies: dict[str, Proxy], shard_sha256: str) -> Identity:
-    """What decides a contact sheet: the shard, and the proxies by the titles of their columns."""
-    return {"shard": shard_sha256, "proxies": {name: proxy.identity for name, proxy in proxies.items()}}
+def contact_sheet_identity(proxies: dict[str, Proxy], source_sha256: str) -> Identity:
+    """What decides a contact sheet: the samples, and the proxies by the titles of their columns."""
+    return {"shard": source_sha256, "proxies": {name: proxy.identity for name, proxy in proxies.items()}}
 
 
 def proxies_of(options: str) -> dict[str, Proxy]:

@@ -1,13 +1,10 @@
 """Rendering the targets of one shard."""
 
 import json
-import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -23,10 +20,9 @@ from sgt.json_files import json_fields
 from sgt.progress import Progress
 from sgt.proxies import PROXIES, make_proxy, proxy_options
 from sgt.proxies.base import Proxy
+from sgt.proxies.targets_report import TargetsReport
 
-log = logging.getLogger("sgt")
-# Keys of refused samples in an error message.
-_MAX_KEYS = 5
+AnySample = TypeVar("AnySample", bound=Sample)
 
 
 def proxy_named(name: str) -> Proxy:
@@ -107,69 +103,21 @@ def encode_target(target: Image.Image) -> bytes:
     return encode_palette_png(np.asarray(target), np.reshape(palette, (-1, 3)))
 
 
-@dataclass
-class _Report:
-    """Counts for the report of a shard of targets.
-
-    Attributes:
-        seen: samples in the source.
-        masks: of each rendered sample with annotations, how many of them are in the target.
-        left_out: annotations without area, by kind.
-        covered: of each target, the share of pixels that are not black; for masks, the share that objects cover.
-        refused: key and error of each sample that cannot be rendered.
-    """
-
-    seen: int = 0
-    masks: list[int] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    covered: list[float] = field(default_factory=list)
-    refused: list[tuple[str, SgtError]] = field(default_factory=list)
-
-    def refuse(self, sample: Sample, error: SgtError) -> None:
-        """Count a sample that cannot be rendered."""
-        log.warning("refused %s", error)
-        self.refused.append((sample.key, error))
-
-    def add(self, sample: Sample, target: Image.Image, left_out: Counter[str]) -> None:
-        """Count a rendered target."""
-        self.left_out += left_out
-        pixels = np.asarray(target)
-        self.covered.append(float((pixels.any(axis=2) if pixels.ndim == 3 else pixels > 0).mean()))
-        if (annotations := _annotations(sample)) is not None:
-            self.masks.append(len(annotations) - left_out.total())
-
-
 def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
     """Write the targets of a shard and a report of them.
 
     Raises:
         SgtError: the shard is unreadable, or a larger share than ``max_bad`` of its samples had to be refused.
     """
-    report, source_sha256 = _Report(), sha256(source)
+    report, source_sha256 = TargetsReport(), sha256(source)
     progress = Progress("targets", len({member.key for member in scan_shard(source)}))
     with ShardWriter(out) as shard:
-        for pairs in _batches(_with_image(proxy, source, report), proxy.batch_size):
-            samples, images = zip(*pairs, strict=True)
-            for sample, image, target in zip(samples, images, proxy.render_batch(images, samples), strict=True):
-                if isinstance(target, SgtError):
-                    report.refuse(sample, target)
-                    continue
-                # Of a target that is the image itself, the file is kept as it is.
-                files = {"jpg": sample.image} if target is image else {"png": encode_target(target)}
-                shard.add(sample.key, files)
-                report.add(sample, target, proxy.left_out(image, sample))
-            progress.add(len(samples))
+        for sample, files in rendered(proxy, read_shard(source), report, progress):
+            shard.add(sample.key, files)
         if not report.seen:
             raise SgtError(source, "holds no samples", "make the shard again")
-        if len(report.refused) > max_bad * report.seen:
-            first = report.refused[0][1]
-            more = ", …" if len(report.refused) > _MAX_KEYS else ""
-            keys = ", ".join(key for key, _ in report.refused[:_MAX_KEYS]) + more
-            problem = f"{first.problem} ({len(report.refused)} of {report.seen} samples refused: {keys})"
-            raise SgtError(first.where, problem, "fix it, or allow more in data.max_bad (--max-bad)")
-    if report.left_out:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.left_out.items()))
-        log.warning("%s: annotations without area are left out: %s", source, kinds)
+        report.check_refused(max_bad)
+    report.log_left_out(source)
     write_json(
         out.with_suffix(".json"),
         {
@@ -179,14 +127,27 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
             "source": source.name,
             "source_sha256": source_sha256,
             "sha256": sha256(out),
-            "images": shard.count,
-            "masks_per_image": _mean(report.masks),
-            "images_without_masks": report.masks.count(0),
-            "left_out": dict(sorted(report.left_out.items())),
-            "covered": _mean(report.covered),
-            "refused": [{"key": key, "reason": str(error)} for key, error in report.refused],
+            **report.fields(),
         },
     )
+
+
+def rendered(
+    proxy: Proxy, samples: Iterable[AnySample], report: TargetsReport, progress: Progress
+) -> Iterator[tuple[AnySample, dict[str, bytes]]]:
+    """Each sample with the file of its target: ``png``, or ``jpg`` with the image's own file if that is the target.
+
+    A sample that cannot be rendered is counted in the report.
+    """
+    for pairs in _batches(_with_image(proxy, samples, report), proxy.batch_size):
+        batch, images = zip(*pairs, strict=True)
+        for sample, image, target in zip(batch, images, proxy.render_batch(images, batch), strict=True):
+            if isinstance(target, SgtError):
+                report.refuse(sample, target)
+                continue
+            yield sample, {"jpg": sample.image} if target is image else {"png": encode_target(target)}
+            report.add(sample, target, proxy.left_out(image, sample))
+        progress.add(len(batch))
 
 
 def targets_identity(proxy: Proxy, source_sha256: str) -> Identity:
@@ -207,8 +168,10 @@ def target_content(shard: Path) -> str:
         return UNKNOWN
 
 
-def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[Sample, Image.Image]]:
-    for sample in read_shard(source):
+def _with_image(
+    proxy: Proxy, samples: Iterable[AnySample], report: TargetsReport
+) -> Iterator[tuple[AnySample, Image.Image]]:
+    for sample in samples:
         report.seen += 1
         try:
             image = input_of(proxy, sample)
@@ -218,20 +181,6 @@ def _with_image(proxy: Proxy, source: Path, report: _Report) -> Iterator[tuple[S
             yield sample, image
 
 
-def _annotations(sample: Sample) -> list | None:
-    """A sample's annotations; None if it has no list of them. A damaged record is no error here, since the proxy may
-    not need it."""
-    try:
-        listed = sample.json().get("annotations") if "json" in sample.files else None
-    except SgtError:
-        return None
-    return listed if isinstance(listed, list) else None
-
-
 def _batches(values: Iterator, size: int) -> Iterator[list]:
     while batch := list(islice(values, size)):
         yield batch
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return round(float(np.mean(values)), 6) if values else None

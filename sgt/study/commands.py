@@ -6,18 +6,19 @@ do not.
 
 import shlex
 
-from sgt.config.datasets import Toyworld
+from sgt.config.datasets import Images, Toyworld
 from sgt.study.load import LoadedStudy
 
 
 def dataset_commands(study: LoadedStudy, name: str) -> list[str]:
-    """The commands that make a dataset: of one that is not generated, the download first."""
+    """The commands that make a dataset: of one that is made from a download, the download first."""
     spec = study.study.datasets[name]
     if isinstance(spec, Toyworld):
         words = ["sgt", "toyworld", str(study.dataset_dir(name)), "--split", spec.split, "--scenes", str(spec.scenes)]
         words += ["--per-shard", str(spec.per_shard), "--size", str(spec.size), "--seed", str(spec.seed)]
         return [shlex.join([*words, *(["--edits"] if spec.edits else [])])]
-    return [fetch_command(study, spec.download), shlex.join(["sgt", "shards", str(study.path), name])]
+    shards = shlex.join(["sgt", "shards", str(study.path), name])
+    return [shards] if isinstance(spec, Images) else [fetch_command(study, spec.download), shards]
 
 
 def fetch_command(study: LoadedStudy, download: str) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sgt.config.benchmarks import Benchmark, FetchedBenchmark, FetchedImageBenchmark, ImageBenchmark
-from sgt.config.datasets import Samples, TypicalText
+from sgt.config.datasets import Download, Samples, TypicalText
 from sgt.config.downloads import load_download
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
@@ -160,7 +160,7 @@ class Costs:
         paths: list[Path | str] = [model.checkpoint for model in study.models.values()]
         paths += [model.overlay for model in study.models.values() if model.overlay]
         paths += study.fetched_models
-        folders = {dataset.download for dataset in used if dataset.source != "toyworld"}
+        folders = {dataset.download for dataset in used if isinstance(dataset, Download)}
         folders |= {Path(path).name for path in paths if study.is_fetched(path)}
         folders |= {name for benchmark in study.benchmarks.values() for name in benchmark.data_downloads}
         sizes = {name: _gigabytes(name) for name in sorted(folders)}

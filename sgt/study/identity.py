@@ -238,8 +238,9 @@ def _sha256(path: Path, written: int) -> str:
 
 
 def _dataset(study: LoadedStudy, name: str) -> Identity:
-    wanted = dataset_identity(study.study.datasets[name], study.download_of(name))
-    return {"made": wanted, "content": dataset_content(study.dataset_dir(name))}
+    folder = study.dataset_dir(name)
+    wanted = dataset_identity(study.study.datasets[name], study.source_dir(name), folder)
+    return {"made": wanted, "content": dataset_content(folder)}
 
 
 def _rows(study: LoadedStudy, benchmark: Benchmark) -> Identity:

@@ -20,7 +20,7 @@ from sgt.config.benchmarks import (
     SamplingOptions,
     TaskName,
 )
-from sgt.config.datasets import Subset
+from sgt.config.datasets import Images, Subset
 from sgt.config.files import first_fault, read_yaml
 from sgt.config.judges import JudgedImageBenchmark
 from sgt.config.models import Model
@@ -352,9 +352,14 @@ class LoadedStudy:
         return Path(self.study.downloads) / name
 
     def download_of(self, dataset: str) -> Path | None:
-        """Folder that a dataset is made from; None for one that is synthetic."""
+        """Folder of the download that a dataset is made from; None if it is made from none."""
         download = getattr(self.study.datasets[dataset], "download", None)
         return self.download_dir(download) if download else None
+
+    def source_dir(self, dataset: str) -> Path | None:
+        """Folder that a dataset is made from: a download, or pictures; None for one that is synthetic."""
+        spec = self.study.datasets[dataset]
+        return Path(spec.folder) if isinstance(spec, Images) else self.download_of(dataset)
 
     def dataset_dir(self, name: str) -> Path:
         """Folder of a dataset's shards and manifest."""

@@ -181,7 +181,7 @@ class Results:
         folder, spec = self.study.dataset_dir(name), self.study.study.datasets[name]
         return Result(
             folder / MANIFEST,
-            lambda: dataset_identity(spec, self.study.download_of(name)),
+            lambda: dataset_identity(spec, self.study.source_dir(name), folder),
             lambda: manifest_record(folder),
         )
 

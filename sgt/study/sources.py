@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgt.config.datasets import Download, Images
 from sgt.config.downloads import DOWNLOADS_FILE, load_download
 from sgt.config.models import Model
 from sgt.data.fetch import FETCHED
+from sgt.data.manifest import MANIFEST
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
 from sgt.study.versioning import BASE_DATA, is_versioned
@@ -22,7 +24,9 @@ def check_sources(study: "LoadedStudy") -> None:
     """
     for name in study.used_datasets:
         spec = study.study.datasets[name]
-        if spec.source != "toyworld":
+        if isinstance(spec, Images):
+            _check_pictures(study, name, Path(spec.folder))
+        elif isinstance(spec, Download):
             folder = study.download_dir(spec.download)
             _require_fetchable(folder, "dataset", f"{study.path}: datasets.{name}.download")
     for name, benchmark in study.benchmarks.items():
@@ -54,6 +58,12 @@ def _check_weights(study: "LoadedStudy", model: Model) -> None:
             if missing and not is_versioned(folder, missing):
                 problem = f"{folder / missing[0]} is not there, and {BASE_DATA} does not have it"
                 raise SgtError(where, problem, "check its spelling, or put the weights there")
+
+
+def _check_pictures(study: "LoadedStudy", name: str, folder: Path) -> None:
+    """Refuse a folder that is not there, unless the dataset has been made from it."""
+    if not folder.is_dir() and not (study.dataset_dir(name) / MANIFEST).exists():
+        raise SgtError(f"{study.path}: datasets.{name}.folder", f"there is no folder {folder}", "check its spelling")
 
 
 def _require_fetchable(folder: Path, kind: str, where: str) -> None:

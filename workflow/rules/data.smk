@@ -33,7 +33,7 @@ for name, spec in STUDY.study.datasets.items():
         name:
             f"shards_{name.replace('-', '_')}"
         input:
-            fetched(STUDY.download_dir(spec.download)),
+            [fetched(folder)] if (folder := STUDY.download_of(name)) else [],
             unless_current(STUDY.dataset_dir(name) / MANIFEST),
         output:
             dataset(name),

@@ -1,4 +1,4 @@
-"""The interface of a source, which turns a download into shards."""
+"""The interface of a source, which turns a download, or a folder of pictures, into shards."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sgt.config.datasets import DownloadedDataset
+from sgt.config.datasets import ShardedDataset
 from sgt.data.names import escaped
 from sgt.data.shards import ShardWriter
 from sgt.errors import SgtError
@@ -53,8 +53,8 @@ class Source(ABC):
 
     Args:
         spec: the dataset of the study.
-        download: folder that ``sgt fetch`` filled.
-        work: temporary folder for this source alone.
+        download: folder that ``sgt fetch`` filled, or that has the pictures.
+        work: temporary folder for this source alone, in that of the shards.
         recorded: the record of ``sgt fetch`` for each file, by name, with its ``size`` in bytes.
         max_bad: share of the wanted samples that may be missing.
 
@@ -64,7 +64,7 @@ class Source(ABC):
     """
 
     def __init__(
-        self, spec: DownloadedDataset, download: Path, work: Path, recorded: dict[str, dict], max_bad: float
+        self, spec: ShardedDataset, download: Path, work: Path, recorded: dict[str, dict], max_bad: float
     ) -> None:
         self.spec, self.download, self.work = spec, download, work
         self.recorded, self.max_bad = recorded, max_bad
@@ -93,7 +93,7 @@ class Source(ABC):
         Raises:
             SgtError: it is missing, or its size is not that of the fetched file.
         """
-        path, remedy = self.download / name, f"run `sgt fetch {self.spec.download}`"
+        path, remedy = self.download / name, f"run `sgt fetch {self.download.name}`"
         if not path.is_file():
             raise SgtError(path, "no such file", remedy)
         size = path.stat().st_size

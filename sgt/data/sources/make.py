@@ -1,4 +1,4 @@
-"""Making a dataset of a study from a download, with several processes."""
+"""Making a dataset of a study from a download or a folder of pictures, with several processes."""
 
 import logging
 import multiprocessing
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from sgt.atomic import write_json
-from sgt.config.datasets import DownloadedDataset
+from sgt.config.datasets import Images, ShardedDataset
 from sgt.data.fetch.lock import read_fetched
 from sgt.data.identity import dataset_identity
 from sgt.data.manifest import MANIFEST, shard_name, write_manifest
@@ -21,20 +21,20 @@ log = logging.getLogger("sgt")
 REPORT = "report.json"
 
 
-def make_shards(spec: DownloadedDataset, folder: Path, download: Path, workers: int, max_bad: float) -> None:
+def make_shards(spec: ShardedDataset, folder: Path, download: Path, workers: int, max_bad: float) -> None:
     """Write a dataset; its bytes do not depend on the number of processes.
 
     Args:
         spec: the dataset, as the study defines it.
         folder: of the shards.
-        download: folder of the files that were fetched for it.
+        download: folder of the files that were fetched for it, or of the pictures.
         workers: number of processes.
         max_bad: share of a shard's samples that may be refused.
 
     Raises:
         SgtError: the download is missing or damaged, or too many samples of a shard were refused.
     """
-    about = read_fetched(download, spec.download)
+    about: dict = _about_own(spec) if isinstance(spec, Images) else read_fetched(download, spec.download)
     work = folder / ".work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -53,8 +53,13 @@ def make_shards(spec: DownloadedDataset, folder: Path, download: Path, workers: 
     subsets = dict(sorted(sum((report.subsets for report in reports.values()), Counter()).items()))
     for subset, count in subsets.items():
         log.info("%s: %d samples", subset, count)
-    about |= {"subsets": subsets, "absent_subsets": source.absent, "identity": dataset_identity(spec, download)}
+    about |= {"subsets": subsets, "absent_subsets": source.absent, "identity": dataset_identity(spec, download, folder)}
     write_manifest(folder, counts, source=spec.source, spec=spec.model_dump(mode="json"), **about)
+
+
+def _about_own(spec: Images) -> dict:
+    """What :func:`read_fetched` returns of a download, of pictures that were not fetched."""
+    return {"revision": None, "licence": spec.licence, "files": {}}
 
 
 def _write_shards(source: Source, folder: Path, workers: int) -> dict[str, ShardReport]:

@@ -18,6 +18,7 @@ from sgt.proxies.dataset_fidelity import depth_quality, depth_sums
 from sgt.proxies.fidelity import Measure, aligned, correlation, nearest_colours
 
 if TYPE_CHECKING:
+    from sgt.proxies.annotators.depth_pro import DepthPro
     from sgt.proxies.depth_anything import DepthAnything
 
 PERCENTILES = (1, 99)
@@ -31,23 +32,24 @@ _FAR = 0.1
 class Depth(Proxy):
     """Inverse depth, normalised per image between its 1st and 99th percentile; unknown depth is black.
 
-    The depth is the dataset's (``KEY.depth.png``), or estimated from the image by Depth Anything V2.
+    The depth is the dataset's (``KEY.depth.png``), or estimated from the image by Depth Anything V2 or
+    Depth Pro.
     """
 
     class Options(ProxyOptions):
         """Where depth comes from and how it is drawn."""
 
         task: Literal["depth"]
-        estimator: Literal["dataset", "depth-anything-v2"] = "dataset"
-        model: Folder | None = Field(None, description="depth-anything-v2: folder of the fetched model, at its size")
-        batch: int = Field(8, ge=1, description="depth-anything-v2: images estimated together")
+        estimator: Literal["dataset", "depth-anything-v2", "depth-pro"] = "dataset"
+        model: Folder | None = Field(None, description="of an estimator: folder of the fetched model, at its size")
+        batch: int = Field(8, ge=1, description="of an estimator: images estimated together")
         bits: Literal[8, 16] = 8
         colours: Literal["grey", "inferno", "magma", "viridis", "turbo"] = "grey"
 
         @model_validator(mode="after")
         def _check_consistent(self) -> "Depth.Options":
             if (self.estimator == "dataset") != (self.model is None):
-                raise ValueError("model is for the estimator depth-anything-v2, which needs one: give both or neither")
+                raise ValueError("model is for an estimator, which needs one: give both or neither")
             if self.bits == 16 and self.colours != "grey":
                 raise ValueError(f"colour map {self.colours} has 8 bits: remove bits or colours")
             return self
@@ -127,11 +129,15 @@ class Depth(Proxy):
         return nearest_colours(image, _colour_map(self.options.colours)) / 255
 
     @cached_property
-    def _estimator(self) -> "DepthAnything":
-        # Imports torch, which only estimating needs.
+    def _estimator(self) -> "DepthAnything | DepthPro":
+        # These import torch, which only estimating needs.
+        (folder,) = self.downloads
+        if self.options.estimator == "depth-pro":
+            from sgt.proxies.annotators.depth_pro import DepthPro
+
+            return DepthPro(folder)
         from sgt.proxies.depth_anything import DepthAnything
 
-        (folder,) = self.downloads
         return DepthAnything(folder)
 
     def _to_image(self, inverse: np.ndarray) -> Image.Image:

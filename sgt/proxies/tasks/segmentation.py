@@ -14,6 +14,8 @@ from sgt.data.images import decode_target, orientation_of_sample
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies.annotations import MAX_ANNOTATIONS, annotations
+from sgt.proxies.annotators.make import Annotator, make_annotator
+from sgt.proxies.annotators.options import GRANULARITY, AnnotatorOptions
 from sgt.proxies.base import Proxy
 from sgt.proxies.dataset_fidelity import class_sums, mean_iou, panoptic_quality, panoptic_sums
 from sgt.proxies.fidelity import Measure, class_iou, matched_iou, nearest_colours, regions
@@ -26,6 +28,12 @@ from sgt.proxies.recolouring import permuted_colours
 MAX_COVERAGE = 100
 MAX_CATEGORIES = MAX_COLOURS["distinct"]
 _COCO_MAPS = ("panoptic", "stuff")
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 _OF_CATEGORIES = ("semantic", "stuff")
 MATCHED_IOU, CLASS_IOU = Measure("matched IoU"), Measure("mean IoU")
 
@@ -41,6 +49,8 @@ class Segmentation(Proxy):
 
     Where masks overlap, smaller ones are on top of larger ones, and of two with the same area the one with the higher
     annotation id. With ``overlap: larger``, larger ones are on top and hide their parts.
+
+    With an ``annotator``, a model makes the masks of the image, and annotations are not read.
     """
 
     class Options(ProxyOptions):
@@ -54,15 +64,21 @@ class Segmentation(Proxy):
         )
         overlap: Literal["smaller", "larger"] = Field("smaller", description="which of two overlapping masks is on top")
         smallest: Probability = Field(0.0, description="share of the image below which a mask is left out")
+        # Absent where there is none, so that identities of targets from annotations stay as they were.
+        annotator: AnnotatorOptions | None = Field(
+            None, description="model that makes the masks, for images without annotations", exclude_if=_is_none
+        )
 
         @model_validator(mode="after")
         def _check_consistent(self) -> "Segmentation.Options":
             if self.colours > MAX_COLOURS[self.palette]:
                 raise ValueError(f"palette {self.palette} has {MAX_COLOURS[self.palette]} colours, not {self.colours}")
             unused = {"palette", "colours"} if self.granularity in _OF_CATEGORIES else set()
-            unused |= {"overlap", "smallest"} if self.granularity in _COCO_MAPS else set()
+            unused |= {"overlap", "smallest"} if self.granularity in _COCO_MAPS and not self.annotator else set()
             if given := sorted(unused & self.model_fields_set):
                 raise ValueError(f"granularity {self.granularity} has no {given[0]}: remove it")
+            if self.annotator and self.granularity != (fitting := GRANULARITY[self.annotator.kind]):
+                raise ValueError(f"annotator {self.annotator.kind} makes other labels: set granularity to {fitting}")
             return self
 
     options: Options
@@ -83,7 +99,10 @@ class Segmentation(Proxy):
 
     def __init__(self, options: ProxyOptions | None = None) -> None:
         super().__init__(options)
-        if self.options.granularity in _COCO_MAPS:
+        self._annotator: Annotator | None = None
+        if self.options.annotator:
+            self.needs, self.reads_pixels = (), True
+        elif self.options.granularity in _COCO_MAPS:
             self.needs = ("json", f"{self.options.granularity}.png")
         self.needs_classes = self.options.granularity == "semantic"
 
@@ -92,6 +111,8 @@ class Segmentation(Proxy):
         options = self.options
         where = f"{sample.shard}: {sample.key}.json"
         match options.granularity:
+            case _ if options.annotator:
+                target = assign_colours(self._annotated(image, options.annotator), options.colours, where)
             case "instance":
                 labels = instances(sample, image.height, image.width, options.overlap == "larger", options.smallest)
                 target = assign_colours(labels, options.colours, where)
@@ -106,7 +127,7 @@ class Segmentation(Proxy):
 
     def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
         """Masks without area; COCO's maps have no masks."""
-        if self.options.granularity in _COCO_MAPS:
+        if self.options.granularity in _COCO_MAPS or self.options.annotator:
             return Counter()
         listed = annotations(sample)
         masks = _masks(listed, sample, *orientation_of_sample(sample).size(image.size)[::-1])
@@ -155,7 +176,20 @@ class Segmentation(Proxy):
 
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has annotations; a record of questions has none."""
-        return super().applies_to(sample) and "annotations" in sample.json()
+        return super().applies_to(sample) and (self.options.annotator is not None or "annotations" in sample.json())
+
+    @property
+    def downloads(self) -> tuple[str, ...]:
+        """The annotator's folder."""
+        return (self.options.annotator.model,) if self.options.annotator else ()
+
+    def _annotated(self, image: Image.Image, annotator: AnnotatorOptions) -> Labels:
+        """Label map of the masks that the annotator makes of an image."""
+        if self._annotator is None:
+            self._annotator = make_annotator(annotator)
+        least = max(1, self.options.smallest * image.height * image.width)
+        masks = [runs for runs in self._annotator.masks(image) if area(runs) >= least][:MAX_ANNOTATIONS]
+        return paint(masks, range(1, len(masks) + 1), *image.size[::-1], self.options.overlap == "larger")
 
 
 def instances(sample: Sample, height: int, width: int, largest_last: bool = False, smallest: float = 0.0) -> Labels:

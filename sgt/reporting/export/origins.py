@@ -1,13 +1,13 @@
 """What a run was made from and measured on: base weights, datasets and models, with their licences.
 
-Licences are those that ``config/data/downloads.yaml`` states.
+Licences are those that ``config/data/downloads.yaml`` states, and of pictures of one's own those of the study file.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgt.config.datasets import Subset
+from sgt.config.datasets import Images, Subset
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads, HubDownload
 from sgt.config.files import read_yaml
 from sgt.config.study import ARM_WITHOUT_TRAINING
@@ -30,7 +30,7 @@ class Origin:
         use: what for: one of the constants of this module.
         name: of the download, or of the dataset.
         about: how much of it, or what it is; empty if there is nothing to add.
-        licence: as downloads.yaml states it.
+        licence: as downloads.yaml, or the study file, states it.
         repository: OWNER/NAME on the hub; None if it is not there.
         kind: ``dataset`` or ``model``.
     """
@@ -91,6 +91,8 @@ def _base(study: LoadedStudy, run: Run) -> Iterator[Origin]:
 def _dataset(study: LoadedStudy, subset: Subset, about: str, use: str = TRAINED_ON) -> Origin:
     spec, folder = study.study.datasets[subset.dataset], study.download_of(subset.dataset)
     amount = spec.summary if subset.limit is None else f"the first {subset.limit} of {spec.summary}"
+    if isinstance(spec, Images):
+        return Origin(use, subset.dataset, f"{about}: {amount}", spec.licence, None, "dataset")
     if folder is None:
         return Origin(use, OWN, f"{about}: {amount}", OWN_LICENCE, None, "dataset")
     return _fetched(use, study, folder, "dataset", f"{about}: {amount}")

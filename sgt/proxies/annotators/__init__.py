@@ -1,0 +1,1 @@
+"""Models that make annotations of images that have none."""

@@ -1,0 +1,79 @@
+"""Fetched models in the layout of the hub: ``config.json``, safetensors, and how images are scaled for them.
+
+The image processors of some of these models need torchvision, which is not installed. The few steps that they take are
+done here, with the numbers of their files.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import PreTrainedModel
+from transformers.utils import logging
+
+from sgt.errors import SgtError
+
+
+def preprocessor_settings(folder: Path) -> dict[str, Any]:
+    """The settings of a model's image processor: ``preprocessor_config.json``, or a part of ``processor_config.json``.
+
+    Raises:
+        OSError, ValueError, KeyError: neither is there with such settings.
+    """
+    path = folder / "preprocessor_config.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads((folder / "processor_config.json").read_text(encoding="utf-8"))["image_processor"]
+
+
+def load(kind: type[PreTrainedModel], folder: Path, name: str) -> tuple[Any, dict[str, Any]]:
+    """A fetched model for inference, on the GPU if there is one, with the settings of its image processor.
+
+    Args:
+        kind: its class.
+        folder: of the fetched model.
+        name: of the model, for messages.
+
+    Raises:
+        SgtError: the folder has no such model.
+    """
+    # Released folders may hold a larger model, of which a part is loaded; transformers warns of that. Weights that are
+    # missing it would make up.
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        settings = preprocessor_settings(folder)
+        # Its declared type is that of a call without loading_info.
+        loaded: Any = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+        model, found = loaded
+        if missing := sorted(found["missing_keys"]):
+            raise ValueError(f"{len(missing)} weights are missing, e.g. {missing[0]}")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        problem = f"no {name} model ({' '.join(str(error).split())[:200]})"
+        raise SgtError(folder, problem, "fetch it (sgt fetch)") from None
+    finally:
+        logging.set_verbosity(verbosity)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(device).eval(), settings
+
+
+def normalised(image: Image.Image, size: tuple[int, int], settings: dict[str, Any]) -> torch.Tensor:
+    """An image for a model.
+
+    Args:
+        image: RGB.
+        size: (width, height) that it is resized to, bilinear.
+        settings: of the image processor, with ``image_mean`` and ``image_std`` of the channels.
+
+    Returns:
+        float32 (3, height, width).
+    """
+    resized = image.resize(size, Image.Resampling.BILINEAR) if image.size != size else image
+    mean, std = (np.array(settings[name], np.float32) for name in ("image_mean", "image_std"))
+    pixels = (np.asarray(resized, np.float32) / 255 - mean) / std
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
