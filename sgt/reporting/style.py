@@ -134,12 +134,24 @@ def save(figure: Figure, folder: Path, name: str, pixels: bool = True) -> None:
         name: of the files, without a suffix.
         pixels: as PNG, too.
     """
+    _lay_out(figure)
     for suffix in (each for each in FIGURE_FORMATS if pixels or each != ".png"):
         with atomic_path(folder / f"{name}{suffix}") as temporary:
             figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=_METADATA[suffix])
-        # The first drawing has laid the figure out; the others need not do it again.
-        figure.set_layout_engine("none")
     plt.close(figure)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Place the axes, once for all formats, at rounded coordinates.
+
+    The solver's last digits change from call to call, and ids in SVG files are hashes of coordinates with all digits.
+    """
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+        for axis in figure.axes:
+            left, bottom, width, height = axis.get_position().bounds
+            axis.set_position((round(left, 6), round(bottom, 6), round(width, 6), round(height, 6)))
 
 
 def label_ends(axis: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
