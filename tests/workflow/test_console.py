@@ -43,7 +43,7 @@ def test_a_whole_run_is_told_in_a_few_short_lines(controls):
 @pytest.mark.slow
 def test_the_last_lines_are_the_headline_and_the_address_of_the_report(controls):
     folder, lines = controls
-    assert re.match(r"micro: .*(base|control sft).* in generation/score: \w+", lines[-2])
+    assert re.match(r"micro: .*(base|control sft).* in generation score: \w+", lines[-2])
     assert lines[-1] == "report: results/report/index.html" and (folder / lines[-1].split()[1]).exists()
     again = run(folder)
     assert len(again) < 8 and "Nothing to be done (all requested files are present and up to date)." in again
