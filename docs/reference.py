@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 
 import sgt
 from sgt.commands.main import COMMANDS, make_parser
-from sgt.extras import EXTRAS, OWN_ENVIRONMENT
+from sgt.extras import EXTRAS, OWN_ENVIRONMENT, SEPARATE
 
 INTRODUCTION = """What YAML files may contain: the type, default and meaning of each field. Any other field is an error.
 [Configuration](../configuration.md) explains which files there are."""
@@ -72,7 +72,8 @@ def _models() -> dict[str, type[BaseModel]]:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
             # No file of a study has fields of what is installed apart.
-            if EXTRAS.get(error.name or "") not in OWN_ENVIRONMENT:
+            library = (error.name or "").partition(".")[0]
+            if library not in SEPARATE and EXTRAS.get(library) not in OWN_ENVIRONMENT:
                 raise
     found, waiting = {}, [BaseModel]
     while waiting:

@@ -204,7 +204,7 @@ def test_predictions_that_are_not_what_was_asked_are_not_scored(base, capsys):
     meta = FOLDER / "toyworld-qa/meta.json"
     record = read_record(meta)
     write_record(meta, {**record, "count": record["count"] + 1})
-    fails(capsys, "score", "toyworld-qa", f"{record['count']} predictions, meta.json has {record['count'] + 1}")
+    fails(capsys, "score", "toyworld-qa", f"{record['count']} rows, meta.json has {record['count'] + 1}")
     meta.write_text(json.dumps({**record, "count": 0}))
     fails(capsys, "score", "toyworld-qa", "meta.json: not a record of this version of sgt")
     meta.write_text("{")

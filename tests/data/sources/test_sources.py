@@ -148,7 +148,7 @@ def test_a_missing_download_is_refused(study, capsys):
     shutil.rmtree("downloads/llava-onevision/mathqa")
     refused(study, "ov", capsys, "mathematics: 0 rows in 0 files, no folder of CLEVR-Math(*", "; 10 are wanted")
     assert main(["shards", str(study), "scenes"]) == 1
-    assert "use one of coco, coco-few, ov, sam" in capsys.readouterr().err
+    assert "use one of coco, coco-few, ov, pianos, sam" in capsys.readouterr().err
 
 
 def tar_with(name: str, kind: bytes = tarfile.REGTYPE, content: bytes = b"x", link: str = "") -> bytes:
