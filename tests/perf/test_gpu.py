@@ -24,6 +24,8 @@ from sgt.models.estimate import USABLE
 from sgt.models.registry import sizes_of
 from sgt.models.sizes import Tokens
 
+# They guard no number of a study, and each step loads models.
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SETTING = Setting(torch.device("cpu"), tiny=True)
 # What a bare machine has, and what these need.

@@ -158,6 +158,7 @@ def test_a_vae_comes_from_a_model_that_the_study_lacks(tmp_path):
     assert "sgt base base/micro >" in output and "--model micro-omnigen2 --out" in output
 
 
+@pytest.mark.slow
 def test_every_command_takes_folders_of_any_name(tmp_path):
     shutil.copytree(ROOT / "config", tmp_path / "config")
     path = tmp_path / "config/a paper's.yaml"

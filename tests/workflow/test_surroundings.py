@@ -117,6 +117,7 @@ def test_a_home_that_cannot_be_written_or_is_not_there_does_not_matter(home, her
     here.run(f"env {home} dvc repro --dry")
 
 
+@pytest.mark.slow
 def test_pythonhome_of_a_module_does_not_matter_to_make(here, tmp_path):
     assert "This was a dry-run" in here.run("make dry-run", PYTHONHOME=str(tmp_path))
 

@@ -161,6 +161,7 @@ def test_pages_of_the_study_as_it_was_are_withdrawn_when_a_job_fails(prepared, f
     assert planned(folder) == {}
 
 
+@pytest.mark.slow
 def test_two_runs_of_a_study_do_not_work_at_once(finished, prepared, tmp_path):
     folder = prepare(tmp_path, prepared)
     sign = folder / "results/shards/questions/manifest.json"
