@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from sgt.config.files import read_yaml
 from sgt.config.models import Model
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.identity import difference, read_record
-from sgt.models.released import MODEL_FILE
+from sgt.models.released import MODEL_FILE, read_model_file
 from sgt.models.rules import model_identity
 from sgt.study.load import load_model_spec
 from sgt.study.record import FINAL
@@ -27,8 +26,7 @@ def find_model(name: str) -> tuple[Model, Path]:
     """
     folder = Path(name)
     if (folder / MODEL_FILE).is_file():
-        spec = read_yaml(folder / MODEL_FILE, Model).model_copy(update={"checkpoint": str(folder)})
-        return spec, folder
+        return read_model_file(folder), folder
     if (folder / RUN_FILE).is_file():
         return _model_of_run(folder)
     if folder.is_dir():

@@ -12,11 +12,10 @@ from sgt.app.interactive import InteractiveModel, InteractiveRun
 from sgt.app.results import StudyResults
 from sgt.app.weights import require_weights
 from sgt.config.fields import Precision
-from sgt.config.files import load_yaml, read_yaml
-from sgt.config.models import Model
+from sgt.config.files import load_yaml
 from sgt.errors import SgtError
 from sgt.models.registry import load_model as load_weights
-from sgt.models.released import MODEL_FILE
+from sgt.models.released import MODEL_FILE, read_model_file
 from sgt.study.load import LoadedStudy, Run, load_model_spec
 from sgt.study.load import load_study as load_study_file
 from sgt.study.record import checkpoint_of, read_run
@@ -67,7 +66,7 @@ def load_model(
     """
     folder = Path(model)
     if (folder / MODEL_FILE).exists():
-        spec = read_yaml(folder / MODEL_FILE, Model).model_copy(update={"checkpoint": str(folder)})
+        spec = read_model_file(folder)
     else:
         names = model_names()
         if str(model) not in names:

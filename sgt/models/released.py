@@ -27,6 +27,15 @@ def write_model_file(spec: Model, folder: Path) -> None:
     write_text(folder / MODEL_FILE, yaml.safe_dump({**about, "checkpoint": ".", "device": "auto"}, sort_keys=False))
 
 
+def read_model_file(folder: Path) -> Model:
+    """The model of a folder that ``sgt export`` made, with that folder as its checkpoint.
+
+    Raises:
+        SgtError: ``sgt.yaml`` is missing or not valid.
+    """
+    return read_yaml(folder / MODEL_FILE, Model).model_copy(update={"checkpoint": str(folder)})
+
+
 def load_released(
     folder: Path | str, precision: Precision | None = None, device: torch.device | None = None
 ) -> UnifiedModel:
@@ -41,5 +50,4 @@ def load_released(
         SgtError: a file or tensor is missing, unexpected or misshapen.
     """
     folder = Path(folder)
-    spec = read_yaml(folder / MODEL_FILE, Model).model_copy(update={"checkpoint": str(folder)})
-    return load_model(spec, folder, precision, device)
+    return load_model(read_model_file(folder), folder, precision, device)
