@@ -16,6 +16,8 @@ SNAKEMAKE := snakemake --cores $(CORES) --configfile '$(STUDY)' --workflow-profi
 # Use the packages of .venv only, not those of a cluster's modules or of the user's own folder.
 unexport PYTHONHOME
 export PYTHONNOUSERSITE := 1
+# Keep compiled modules: containers often switch this off, and each of the many processes would compile them again.
+unexport PYTHONDONTWRITEBYTECODE
 # Programs keep caches below HOME, or in these folders if HOME is not writable.
 ifneq ($(shell { file=$$(mktemp "$${HOME:?}/.sgt.XXXXXX") && echo > "$$file" && rm "$$file" && echo yes; } 2> /dev/null),yes)
 export XDG_CACHE_HOME ?= $(CURDIR)/.snakemake/cache
@@ -68,7 +70,7 @@ PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadsc
 
 test: own-packages ## run the tests but the slow ones
 	$(PYTEST) -m 'not slow'
-	@echo 'Left out: whole studies (DVC, kills, console, paper, benchmarks), the site, random kills, more ways to launch and to stop processes. They are marked slow: make test-all runs them too.'
+	@echo 'Left out: whole studies (DVC, kills, console, paper, benchmarks), the site, random kills, more cases of changes and of processes, more ways to launch and to stop processes. They are marked slow: make test-all runs them too.'
 
 test-all: own-packages ## run all tests but those of conda, SLURM and lmms-eval
 	$(PYTEST)

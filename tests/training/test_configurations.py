@@ -100,7 +100,7 @@ def test_a_change_while_it_trains_keeps_both(run, study, ends, caplog):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("back", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_killed_while_setting_aside_it_loses_nothing(point, back, run, study, ends, caplog):
     run.killed(BEFORE_STEP_6)
     write_study(Path(), recipe=CHANGED)
@@ -126,7 +126,14 @@ def test_killed_while_setting_aside_it_loses_nothing(point, back, run, study, en
     ],
     ids=str,
 )
-@pytest.mark.parametrize("recipe", [STUDY["recipe"], CHANGED, {**CHANGED, "ce_weight": 1.0}])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        CHANGED,
+        pytest.param(STUDY["recipe"], marks=pytest.mark.slow),
+        pytest.param({**CHANGED, "ce_weight": 1.0}, marks=pytest.mark.slow),
+    ],
+)
 def test_killed_while_moving_back_it_loses_nothing(point, recipe, run, study, ends, caplog):
     run.killed(BEFORE_STEP_6)
     write_study(Path(), recipe=CHANGED)

@@ -57,21 +57,20 @@ def test_a_finished_base_model_is_left_as_it_is(study, monkeypatch):
     assert make(Path("moved/micro")) == made
 
 
+VAE = {"ch": 4, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "z_channels": 4, "norm_groups": 4}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"pretrain": {"vae_steps": 5}},
-        {"pretrain": {"vae_lr": 1.0e-3}},
-        {
-            "architecture": {
-                "vae": {"ch": 4, "ch_mult": [1, 2, 2], "num_res_blocks": 1, "z_channels": 4, "norm_groups": 4}
-            }
-        },
         {"pretrain": {"optimizer": {"lr": 1.0e-3, "warmup": 2}}},
-        {"pretrain": {"sharpen_batch": 2, "timestep_shift": 3.0}},
-        {"input_image": sides(24)},
-        {"seed": 1},
         {"arms": ["sft", "depth"]},
+        pytest.param({"pretrain": {"vae_lr": 1.0e-3}}, marks=pytest.mark.slow),
+        pytest.param({"architecture": {"vae": VAE}}, marks=pytest.mark.slow),
+        pytest.param({"pretrain": {"sharpen_batch": 2, "timestep_shift": 3.0}}, marks=pytest.mark.slow),
+        pytest.param({"input_image": sides(24)}, marks=pytest.mark.slow),
+        pytest.param({"seed": 1}, marks=pytest.mark.slow),
     ],
 )
 def test_after_a_change_everything_that_depends_on_it_is_made_again(changes, study):

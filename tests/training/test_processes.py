@@ -109,6 +109,7 @@ def test_bf16_arithmetic_in_two_processes_is_nearly_that_of_one(run):
         assert one[1:3] == pytest.approx(other[1:3], rel=2e-3)
 
 
+@pytest.mark.slow
 def test_processes_wait_for_slow_data_while_saving_and_validating(run):
     """The threads for data, for validation and for training each communicate with their own kind, in any order."""
     sgt("toyworld", "results/shards/validation", "--split", "validation", "--scenes", 16, "--workers", 1)

@@ -35,11 +35,11 @@ def weights_close(one: Path, other: Path) -> None:
 @pytest.mark.parametrize(
     ("arm", "recipe"),
     [
-        ("segmentation", {}),
+        pytest.param("segmentation", {}, marks=pytest.mark.slow),
         # One process has a single sample: nothing to answer, or nothing to make.
         ("segmentation", {"batch": 3, "activation_checkpointing": True, "ema": 0.5}),
-        ("segmentation", {"trains": ["vision"]}),
-        ("sft", {}),
+        pytest.param("segmentation", {"trains": ["vision"]}, marks=pytest.mark.slow),
+        pytest.param("sft", {}, marks=pytest.mark.slow),
         # One process has no sample at all.
         ("sft", {"batch": 2, "ratio": [1, 1]}),
     ],
