@@ -30,7 +30,7 @@ def stored(folder: Path, names) -> dict:
     return {name: value for file in names for name, value in load_file(folder / file).items()}
 
 
-@pytest.mark.parametrize("family", ["bagel", "omnigen2"])
+@pytest.mark.parametrize("family", ["bagel", pytest.param("omnigen2", marks=pytest.mark.slow)])
 def test_all_parts_are_the_donor_and_one_part_is_a_part_of_it(family, study_of):
     study_of(family)
     name = MICRO[family]["name"]

@@ -127,7 +127,7 @@ def test_dvc_runs_a_study_whose_results_are_where_it_looks(in_dvc):
     assert "sgt check: error" not in said and Path("made").exists()
 
 
-@pytest.mark.parametrize("results", ["results", "results/mine", "elsewhere"])
+@pytest.mark.parametrize("results", ["results", "results/mine", pytest.param("elsewhere", marks=pytest.mark.slow)])
 def test_results_elsewhere_than_dvc_looks_are_refused_before_anything_is_made(results, in_dvc):
     said = in_dvc(results=results)
     (line,) = [line for line in said.splitlines() if "sgt check: error" in line]
@@ -135,7 +135,7 @@ def test_results_elsewhere_than_dvc_looks_are_refused_before_anything_is_made(re
     assert not Path("made").exists()
 
 
-@pytest.mark.parametrize("link", ["results", "results/tiny", "results/tiny/runs"])
+@pytest.mark.parametrize("link", [pytest.param("results", marks=pytest.mark.slow), "results/tiny", "results/tiny/runs"])
 def test_results_behind_a_link_are_refused_under_dvc_and_there_alone(link, in_dvc, checked, tmp_path_factory):
     Path(link).parent.mkdir(parents=True, exist_ok=True)
     Path(link).symlink_to(tmp_path_factory.mktemp("scratch"))

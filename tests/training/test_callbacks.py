@@ -89,7 +89,9 @@ def test_two_processes_validate_as_one_does(run, held_out):
     assert other["validation_use"] == pytest.approx(one["validation_use"], abs=1e-5)
 
 
-@pytest.mark.parametrize(("samples", "batch"), [(100, 6), (100, 60), (5, 6), (1, 60)])
+@pytest.mark.parametrize(
+    ("samples", "batch"), [(100, 6), pytest.param(100, 60, marks=pytest.mark.slow), (5, 6), (1, 60)]
+)
 def test_validation_is_over_what_there_is(samples, batch, run, held_out, caplog):
     """More samples than the dataset has, a batch larger than it, and a last part of a batch."""
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
@@ -132,6 +134,7 @@ def saved_weights(run) -> dict[str, torch.Tensor]:
     return load_file(run.work / "step-0000001" / "weights-00000-of-00001.safetensors")
 
 
+@pytest.mark.slow
 def test_two_processes_validate_one_sample(run, held_out):
     study = yaml.safe_load(Path("config/micro.yaml").read_text())
     study["recipe"] |= {"steps": 1, "validate_every": 1, "validate_samples": 1}

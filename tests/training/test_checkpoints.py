@@ -206,6 +206,7 @@ def test_a_read_only_folder_is_one_line(run, study):
     assert str(run.work) in line and "Read-only file system" in line
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_one_line_before_the_first_step(run, study):
     """The limit leaves room to start, not for a pack of many images."""
     write_study(Path(), recipe={**STUDY["recipe"], "batch": 1200})

@@ -28,6 +28,7 @@ def losses(model, count: int) -> list[float]:
     return [terms.ce.item(), terms.mse.item(), norm.item()]
 
 
+@pytest.mark.slow
 def test_compiled_layers_give_the_same_losses_for_packs_of_any_size(study, monkeypatch):
     """The graphs are run as they are: code for the CPU would take a compiler and a minute, and it is torch's."""
     compile_module = nn.Module.compile

@@ -99,7 +99,10 @@ def test_a_private_repository_is_created_private(release, publish, hub):
     assert hub.private == {TO}
 
 
-@pytest.mark.parametrize("request_", ["create", "preupload", "batch", "put", "commit"])
+@pytest.mark.parametrize(
+    "request_",
+    ["create", "put", *(pytest.param(name, marks=pytest.mark.slow) for name in ("preupload", "batch", "commit"))],
+)
 def test_a_busy_hub_is_tried_again(request_, release, publish, hub, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
     hub.faults[request_] = [503]
