@@ -52,8 +52,10 @@ class OmniGen2Tower(VisionTower):
         windows, _ = get_vision_window_index(
             grids, spatial_merge_size=merge, window_size=visual.window_size, patch_size=visual.patch_size
         )
-        # What is merged stays together: merge² tokens, which are moved as one.
-        moved = torch.argsort(windows)[:, None] * merge**2 + torch.arange(merge**2, device=windows.device)
+        # What is merged stays together: merge² tokens, which are moved as one. The library lists windows on the CPU.
+        moved = torch.argsort(windows.to(grids.device))[:, None] * merge**2 + torch.arange(
+            merge**2, device=grids.device
+        )
         by_image = moved.flatten().split([height * width for height, width in sizes])
         rows = [
             part.view(height // merge, width // merge, merge, merge).transpose(1, 2).flatten()
