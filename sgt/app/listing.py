@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from sgt.app.open import MODELS, find_studies, model_names
+from sgt.app.find import MODELS, find_studies, model_names
 from sgt.app.states import CURRENT, state_of_result, state_of_run
 from sgt.app.weights import fetch_remedy, missing_weights
 from sgt.config.benchmarks import OPTIONS, TASKS
