@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sgt.app.pictures import Picture, read_picture
-from sgt.config.benchmarks import SamplingOptions
+from sgt.config.inference import SamplingOptions
 from sgt.config.models import Model
 from sgt.data.mixture import generator
 from sgt.errors import SgtError

@@ -14,16 +14,8 @@ import torch
 from PIL import Image
 
 from sgt.atomic import sha256
-from sgt.config.benchmarks import (
-    AnswerBenchmark,
-    Benchmark,
-    DecodingOptions,
-    EditSamplingOptions,
-    ImageBenchmark,
-    LikelihoodBenchmark,
-    RatedAnswerBenchmark,
-    SamplingOptions,
-)
+from sgt.config.benchmarks import AnswerBenchmark, Benchmark, ImageBenchmark, LikelihoodBenchmark, RatedAnswerBenchmark
+from sgt.config.inference import DecodingOptions, EditSamplingOptions, SamplingOptions
 from sgt.config.models import Model
 from sgt.environment import environment
 from sgt.errors import SgtError

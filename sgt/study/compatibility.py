@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
-from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
 from sgt.config.models import Model, Pretrain
+from sgt.config.samples import Samples
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from sgt.config.benchmarks import Benchmark, FetchedBenchmark, FetchedImageBenchmark, ImageBenchmark
-from sgt.config.datasets import Download, Samples, TypicalText
+from sgt.config.datasets import Download
 from sgt.config.downloads import load_download
+from sgt.config.samples import Samples, TypicalText
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models import estimate

@@ -13,7 +13,7 @@ from typing import Any
 from sgt.atomic import sha256
 from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark
-from sgt.config.datasets import Subset
+from sgt.config.data import Subset
 from sgt.config.models import Model
 from sgt.config.recipe import WITHOUT_EFFECT
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE

@@ -10,18 +10,11 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from sgt.config.analyses import ANALYSES, ANALYSIS_OPTIONS, AnalysisEntry, AnalysisOptions
-from sgt.config.benchmarks import (
-    OPTIONS,
-    TARGETS,
-    TASKS,
-    TREATMENT,
-    Benchmark,
-    ImageBenchmark,
-    SamplingOptions,
-    TaskName,
-)
-from sgt.config.datasets import Images, Subset
+from sgt.config.benchmarks import OPTIONS, TARGETS, TASKS, TREATMENT, Benchmark, ImageBenchmark, TaskName
+from sgt.config.data import Subset
+from sgt.config.datasets import Images
 from sgt.config.files import first_fault, read_yaml
+from sgt.config.inference import SamplingOptions
 from sgt.config.judges import JudgedImageBenchmark
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe

@@ -20,7 +20,7 @@ import torch
 
 from sgt.atomic import sha256, write_json
 from sgt.config.benchmarks import Benchmark
-from sgt.config.datasets import Subset
+from sgt.config.data import Subset
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from sgt.analysis.analysis import Analysis
 from sgt.config.analyses import AnalysisOptions
-from sgt.config.datasets import Samples
 from sgt.config.fields import Count, Name, Seed
+from sgt.config.samples import Samples
 from sgt.config.study import ARM_WITHOUT_PROXY
 
 if TYPE_CHECKING:

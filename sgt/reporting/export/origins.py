@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgt.config.datasets import Images, Subset
+from sgt.config.data import Subset
+from sgt.config.datasets import Images
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads, HubDownload
 from sgt.config.files import read_yaml
 from sgt.config.study import ARM_WITHOUT_TRAINING
