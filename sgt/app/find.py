@@ -12,8 +12,10 @@ from sgt.errors import SgtError
 from sgt.identity import difference, read_record
 from sgt.models.released import MODEL_FILE, read_model_file
 from sgt.models.rules import model_identity
-from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
+from sgt.study.load import load_model_spec, load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import FINAL
+from sgt.study.runs import Run
 
 CONFIG = Path("config")
 MODELS = CONFIG / "models"

@@ -13,7 +13,8 @@ from sgt.config.files import read_yaml
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
-from sgt.study.load import LoadedStudy, load_model_spec, load_study
+from sgt.study.load import load_model_spec, load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results
 
 # A line: cells, the last of which may be long.

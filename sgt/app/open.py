@@ -12,8 +12,9 @@ from sgt.app.results import StudyResults
 from sgt.app.weights import require_weights
 from sgt.config.fields import Precision
 from sgt.models.registry import load_model as load_weights
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of, read_run
+from sgt.study.runs import Run
 
 
 def load_study(path: str | PathLike[str]) -> StudyResults:

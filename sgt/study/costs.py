@@ -14,7 +14,8 @@ from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes
 from sgt.proxies.base import CleanImage, Proxy
 from sgt.study.amounts import amount, many
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 SIZES_OF_GPU = (80, 141)
 GB = 10**9

@@ -22,7 +22,8 @@ from sgt.data.identity import dataset_content, dataset_identity, fetched_content
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.models.rules import model_identity
 from sgt.proxies.render import target_content
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 # The files of a checkpoint that are read. Logs and records beside them are not.
 ACCEPTANCE = "acceptance.json"

@@ -28,7 +28,7 @@ from sgt.data.shards import scan_shard
 from sgt.errors import SgtError
 from sgt.models.rules import model_identity
 from sgt.progress import Progress
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.training.sample_checks import DatasetUse, RefusedSample, SampleChecker, pack_limit, uses_of
 
 log = logging.getLogger("sgt")

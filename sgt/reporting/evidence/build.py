@@ -44,9 +44,11 @@ from sgt.reporting.tables import tables_of
 from sgt.reporting.treatments import Treatments
 from sgt.study.commands import dataset_commands, render_commands
 from sgt.study.identity import base_content, base_files
-from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of, read_run, run_record
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 
 USE, FIDELITY = "use", "fidelity"
 

@@ -22,8 +22,9 @@ from sgt.reporting.evidence.copy import copy_replies, copy_study, link_file, lin
 from sgt.reporting.evidence.schema import Cell, Evidence, Value
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import read_treatments
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
+from sgt.study.runs import Run
 
 Start = Literal["scores", "predictions", "checkpoints", "training"]
 # What the reproduction starts from, each with less kept and more made again than the one before. Training starts from
