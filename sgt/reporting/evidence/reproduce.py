@@ -9,7 +9,7 @@ from typing import Literal
 from sgt.atomic import sha256, write_json
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
-from sgt.reporting.evidence.build import cells_of, treatment_cells
+from sgt.reporting.evidence.cells import cells_of, treatment_cells
 from sgt.reporting.evidence.compare import (
     CHECKED,
     SCORED,
