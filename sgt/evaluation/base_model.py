@@ -56,7 +56,11 @@ class Measured:
 
 
 def measured_scenes(study: LoadedStudy, spec: Model) -> Toyworld:
-    """The scenes that a base model is measured on: as large as those that it is pretrained on, and with edits."""
+    """The scenes that a base model is measured on: as large as those that it is pretrained on, and with edits.
+
+    Raises:
+        SgtError: the model is not pretrained on toyworld.
+    """
     trained_on = study.study.datasets[spec.pretrain.dataset] if spec.pretrain else None
     if not isinstance(trained_on, Toyworld):
         raise SgtError(

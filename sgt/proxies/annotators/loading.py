@@ -20,7 +20,7 @@ def preprocessor_settings(folder: Path) -> dict[str, Any]:
     """The settings of a model's image processor: ``preprocessor_config.json``, or a part of ``processor_config.json``.
 
     Raises:
-        OSError, ValueError, KeyError: neither is there with such settings.
+        OSError, ValueError, KeyError, TypeError: neither is there with such settings.
     """
     path = folder / "preprocessor_config.json"
     if path.exists():
