@@ -9,9 +9,10 @@ from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
 from sgt.revision import code_revision
 from sgt.study.identity import analysis_identity
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 
 
 def analyse(study: LoadedStudy, run: Run, kind: str, name: str, command: str) -> None:

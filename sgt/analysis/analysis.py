@@ -9,7 +9,8 @@ from sgt.config.analyses import AnalysisOptions
 if TYPE_CHECKING:
     from sgt.data.dataset import ShardDataset
     from sgt.models.unified import UnifiedModel
-    from sgt.study.load import LoadedStudy, Run
+    from sgt.study.loaded import LoadedStudy
+    from sgt.study.runs import Run
 
 
 class Analysis(ABC):

@@ -9,7 +9,7 @@ import numpy as np
 
 from sgt.analysis.analyse import read_findings
 from sgt.errors import SgtError
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 # Of these many sets at most, all are listed to draw from; from more, they are drawn until they differ.
 LISTED = 10_000

@@ -16,9 +16,10 @@ from sgt.identity import write_record
 from sgt.models.registry import load_model, weight_hashes, weights_sha256
 from sgt.models.unified import UnifiedModel
 from sgt.revision import code_revision
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 from sgt.training.finished import RECORD, final_weights
 
 # What checkpoints store: loading and saving changes no bit.

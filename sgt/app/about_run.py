@@ -11,9 +11,10 @@ from sgt.errors import SgtError
 from sgt.evaluation.treatment import read_treatment
 from sgt.identity import read_record
 from sgt.reporting.evidence.read import read_evidence
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of
 from sgt.study.results import Results
+from sgt.study.runs import Run
 
 # Losses are shown as means over so many steps.
 STEPS = 20

@@ -19,8 +19,8 @@ from sgt.proxies.render import target_of
 from sgt.reporting.changes import Changes, changes
 from sgt.reporting.contents import analyses_of
 from sgt.reporting.scores import Scores
-from sgt.study.load import Run
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 
 # Of a reply, so that a visitor does not wait for a model that never ends.
 MAX_NEW_TOKENS = 64

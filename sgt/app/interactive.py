@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from sgt.app.pictures import Picture, read_picture
-from sgt.config.benchmarks import SamplingOptions
+from sgt.config.inference import SamplingOptions
 from sgt.config.models import Model
 from sgt.data.mixture import generator
 from sgt.errors import SgtError
@@ -21,8 +21,9 @@ from sgt.models.requests import Decoding, Likelihood, Reply, Request
 from sgt.models.rules import rules_of
 from sgt.models.unified import UnifiedModel
 from sgt.proxies.base import Proxy
-from sgt.study.load import DEFAULT_STEPS, LoadedStudy, Run
+from sgt.study.loaded import DEFAULT_STEPS, LoadedStudy
 from sgt.study.record import read_run
+from sgt.study.runs import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from sgt.app.open import MODELS, find_studies, model_names
+from sgt.app.find import MODELS, find_studies, model_names
 from sgt.app.states import CURRENT, state_of_result, state_of_run
 from sgt.app.weights import fetch_remedy, missing_weights
 from sgt.config.benchmarks import OPTIONS, TASKS
@@ -13,7 +13,8 @@ from sgt.config.files import read_yaml
 from sgt.data.fetch import FETCHED
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
-from sgt.study.load import LoadedStudy, load_model_spec, load_study
+from sgt.study.load import load_model_spec, load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results
 
 # A line: cells, the last of which may be long.

@@ -13,7 +13,7 @@ from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
 from lmms_eval.api.model import lmms
 from PIL import Image
 
-from sgt.app.named_model import find_model
+from sgt.app.find import find_model
 from sgt.errors import SgtError
 from sgt.models.registry import load_model
 from sgt.models.requests import Decoding, Reply, Request
@@ -44,7 +44,7 @@ class SgtModel(lmms):
     """One of our models, by its name.
 
     Args:
-        model: as :func:`~sgt.app.named_model.find_model` takes it.
+        model: as :func:`~sgt.app.find.find_model` takes it.
         device: that of the model's file if None.
         batch_size, max_batch_size: accepted from lmms-eval and not used: batches are as large as memory allows.
 

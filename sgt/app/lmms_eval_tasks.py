@@ -35,7 +35,7 @@ def evaluate(
     """Run tasks and write what lmms-eval makes of the replies, with the replies.
 
     Args:
-        model: as :func:`~sgt.app.named_model.find_model` takes it.
+        model: as :func:`~sgt.app.find.find_model` takes it.
         tasks: names of lmms-eval's tasks, groups or tags, or of those in ``include``.
         out: the JSON file to write.
         command: the command line, for the record.

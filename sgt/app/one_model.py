@@ -11,7 +11,6 @@ import torch
 from sgt.app.interactive import InteractiveRun
 from sgt.app.open import load_run
 from sgt.app.results import StudyResults
-from sgt.app.weights import weight_folders
 from sgt.errors import SgtError
 from sgt.models.registry import device_of
 from sgt.study.amounts import amount
@@ -57,7 +56,7 @@ class OneModel:
         return run
 
     def _require_room(self, run: InteractiveRun) -> None:
-        folders = {checkpoint_of(run.study, run.run), *weight_folders(run.spec)[1:]}
+        folders = {checkpoint_of(run.study, run.run), *run.spec.weight_folders[1:]}
         size = sum(file.stat().st_size for folder in folders for file in Path(folder).rglob("*.safetensors"))
         if size > self._limit:
             problem = f"its weights take {amount(size)}B, above the limit of {amount(self._limit)}B"

@@ -9,7 +9,7 @@ from sgt.data.dataset import open_dataset
 from sgt.data.images import image_of
 from sgt.errors import SgtError
 from sgt.identity import read_record
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results, require_current
 
 if TYPE_CHECKING:

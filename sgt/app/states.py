@@ -1,8 +1,8 @@
 """How far the results of a study are."""
 
 from sgt.errors import SgtError
-from sgt.study.load import Run
 from sgt.study.results import MISSING, Result, Results
+from sgt.study.runs import Run
 
 CURRENT, UNFINISHED, NOT_MADE = "current", "unfinished", "not made"
 

@@ -8,14 +8,9 @@ from sgt.config.models import Model
 from sgt.errors import SgtError
 
 
-def weight_folders(spec: Model) -> list[Path]:
-    """The folders that a model's own weights are read from."""
-    return [Path(folder) for folder in (spec.checkpoint, spec.overlay) if folder]
-
-
 def missing_weights(spec: Model, folder: Path | None = None) -> list[Path]:
     """The folders without any weights, of a checkpoint of a model or, if it is None, of the model's own."""
-    own = weight_folders(spec)
+    own = spec.weight_folders
     folders = own if folder is None or folder == own[0] else [folder]
     return [each for each in folders if next(each.rglob("*.safetensors"), None) is None]
 

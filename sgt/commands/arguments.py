@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from sgt.config.benchmarks import Benchmark
 from sgt.errors import SgtError
 from sgt.evaluation.predictions import Shard
-from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 if TYPE_CHECKING:
     from sgt.app.interactive import InteractiveModel

@@ -5,7 +5,8 @@ import argparse
 from sgt.commands.arguments import add_study
 from sgt.reporting.evidence.read import find_cell, read_evidence
 from sgt.reporting.evidence.schema import Cell, Evidence
-from sgt.study.load import LoadedStudy, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
 
 
 def add_cell(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ from collections import Counter
 from sgt.commands.arguments import add_study
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.study.amounts import many
-from sgt.study.load import LoadedStudy, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.power import power_lines
 
 

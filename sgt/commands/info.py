@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sgt.app.about_run import about_run
 from sgt.app.columns import aligned
-from sgt.app.open import find_run
+from sgt.app.find import find_run
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, model_validator
 
-from sgt.config.datasets import Samples
 from sgt.config.fields import Count, Name, Strict
+from sgt.config.samples import Samples
 
 # The package whose modules are the analyses; it is imported by name when a study has the first one.
 ANALYSES = "sgt.analysis.analyses"

@@ -1,79 +1,16 @@
-"""Datasets of a study, and what each is used for."""
+"""The kinds of dataset that a study may have."""
 
-from abc import abstractmethod
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from sgt.config.fields import Count, Folder, Name, Seed, Strict
+from sgt.config.fields import Count, Folder, Name, Seed
+from sgt.config.samples import Samples, SamplesInShards, TypicalText
 
 DOWNLOAD = "entry of config/data/downloads.yaml"
 
 
-@dataclass(frozen=True)
-class TypicalText:
-    """How long the texts of a sample are on average, for estimates of compute.
-
-    Attributes:
-        turns: questions with their answers.
-        tokens: of all of them, without what a model family puts around each.
-        answers: of the answers alone.
-        independent: no question attends to another.
-    """
-
-    turns: int
-    tokens: int
-    answers: int
-    independent: bool = False
-
-
-class Samples(Strict):
-    """What the samples of a dataset have besides an image; each kind of dataset overrides this.
-
-    Attributes:
-        texts: ``questions`` with one right answer each, ``captions`` that name what is there, ``conversations``.
-        classes: whether annotations name their category.
-        text: of one sample that is trained on as questions.
-        counted: whether ``count`` is exact, so that more cannot be used.
-    """
-
-    texts: ClassVar[frozenset[str]] = frozenset()
-    classes: ClassVar[bool] = False
-    text: ClassVar[TypicalText] = TypicalText(turns=1, tokens=196, answers=99)
-    counted: ClassVar[bool] = True
-
-    @property
-    def files(self) -> frozenset[str]:
-        """Extensions of their other files; ``json`` if it holds annotations."""
-        return frozenset({"json"})
-
-    @property
-    @abstractmethod
-    def count(self) -> int:
-        """About how many samples there are, at most."""
-
-    @property
-    @abstractmethod
-    def sample_bytes(self) -> int:
-        """About how many bytes a sample takes, for estimates of disk; of photographs, as released."""
-
-    @property
-    @abstractmethod
-    def sample_pixels(self) -> int:
-        """About how many pixels the image of a sample has, for estimates of disk; of photographs, as released."""
-
-    @property
-    @abstractmethod
-    def shards(self) -> int:
-        """How many shards there are."""
-
-    def shards_of(self, limit: int | None) -> int:
-        """How many shards, from the first, surely hold the first ``limit`` samples; None for all samples."""
-        return self.shards
-
-
-class Toyworld(Samples):
+class Toyworld(SamplesInShards):
     """Built-in scenes (``sgt toyworld``). Scenes of different splits never share a seed."""
 
     texts = frozenset({"questions", "captions"})
@@ -106,11 +43,6 @@ class Toyworld(Samples):
     def sample_bytes(self) -> int:
         """Mostly the record; image and depth take a quarter of a byte per pixel, an edited image as much again."""
         return (15_000 if self.edits else 12_000) + self.sample_pixels // (2 if self.edits else 4)
-
-    @property
-    def shards(self) -> int:
-        """How many shards the scenes fill."""
-        return -(-self.scenes // self.per_shard)
 
     def shards_of(self, limit: int | None) -> int:
         """Every shard but the last is full, so that there need not be more than the samples fill."""
@@ -158,7 +90,7 @@ class SamSgt(Download):
         return f"{self.tars} tars of images"
 
 
-class Coco(Download):
+class Coco(Download, SamplesInShards):
     """COCO 2017: images with instances, and on demand the panoptic and stuff maps.
 
     Subsets are drawn once per seed, and smaller ones are the beginning of larger ones.
@@ -192,17 +124,12 @@ class Coco(Download):
         return self.images
 
     @property
-    def shards(self) -> int:
-        """How many shards the images fill."""
-        return -(-self.images // self.per_shard)
-
-    @property
     def summary(self) -> str:
         """Its size, for messages."""
         return f"{self.images} images"
 
 
-class LlavaOneVision(Download):
+class LlavaOneVision(Download, SamplesInShards):
     """Questions of LLaVA-OneVision-Data; ``mixture`` names how many of which (``sgt.data.sources.llava_mixtures``)."""
 
     texts = frozenset({"conversations"})
@@ -228,17 +155,12 @@ class LlavaOneVision(Download):
         return self.samples
 
     @property
-    def shards(self) -> int:
-        """How many shards the samples fill."""
-        return -(-self.samples // self.per_shard)
-
-    @property
     def summary(self) -> str:
         """Its size, for messages."""
         return f"{self.samples} conversations"
 
 
-class ImageFolder(Download):
+class ImageFolder(Download, SamplesInShards):
     """Images of one thing each, in a folder per class, as ImageNet has them (``n03452741/n03452741_10048.JPEG``)."""
 
     classes = True
@@ -264,17 +186,12 @@ class ImageFolder(Download):
         return self.per_class * len(self.folders)
 
     @property
-    def shards(self) -> int:
-        """How many shards the images fill."""
-        return -(-self.count // self.per_shard)
-
-    @property
     def summary(self) -> str:
         """Its size, for messages."""
         return f"{self.count} images of {len(self.folders)} classes"
 
 
-class Images(Samples):
+class Images(SamplesInShards):
     """Pictures of your own: those in a folder and the folders in it, without annotations.
 
     Subsets are drawn once per seed, and smaller ones are the beginning of larger ones, also where pictures are added.
@@ -301,11 +218,6 @@ class Images(Samples):
         return self.images
 
     @property
-    def shards(self) -> int:
-        """How many shards the pictures fill."""
-        return -(-self.images // self.per_shard)
-
-    @property
     def summary(self) -> str:
         """Its size, for messages."""
         return f"{self.images} pictures"
@@ -314,46 +226,3 @@ class Images(Samples):
 # What `sgt shards` makes: from a download, or from a folder of pictures.
 ShardedDataset = SamSgt | Coco | LlavaOneVision | ImageFolder | Images
 Dataset = Annotated[Toyworld | ShardedDataset, Field(discriminator="source")]
-
-
-class Subset(Strict):
-    """A dataset, or its first samples, so that smaller subsets are the beginning of larger ones."""
-
-    dataset: Name = Field(description="one of the study's datasets")
-    limit: Count | None = Field(
-        None,
-        description="how many samples, from the first, counted before those that no model can take are left out; "
-        "all if left out",
-    )
-
-
-def _named(value: object) -> object:
-    """A dataset's name alone stands for all its samples."""
-    return {"dataset": value} if isinstance(value, str) else value
-
-
-# What a study may write: a name, or a name with a limit.
-DatasetOrSubset = Annotated[Subset, BeforeValidator(_named, json_schema_input_type=Name | Subset)]
-
-
-class Data(Strict):
-    """Which dataset is used for what: its name, or `{dataset: NAME, limit: N}` for its first samples."""
-
-    proxy: DatasetOrSubset | None = Field(
-        None, description="dataset whose images and annotations become proxy targets; needed by proxy arms"
-    )
-    vqa: DatasetOrSubset | None = Field(None, description="dataset of questions that every trained arm sees, and needs")
-    validation: DatasetOrSubset | None = Field(
-        None, description="held-out dataset of images with annotations and questions, for validation losses"
-    )
-    held_out: Name | None = Field(
-        None,
-        description="held-out dataset of images that proxy arms are checked on: whether they learned their proxy. By "
-        "default validation, or else the first benchmark's that has what every proxy needs",
-    )
-    held_out_samples: int = Field(
-        48, ge=2, description="samples of it that proxy arms are checked on, from the first; all if there are fewer"
-    )
-    max_bad: float = Field(
-        0.0, ge=0, lt=1, description="share of a shard's samples that may be refused, counted and reported"
-    )

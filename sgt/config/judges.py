@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from sgt.config.benchmarks import EditSamplingOptions, FetchedImageBenchmark
+from sgt.config.benchmarks import FetchedImageBenchmark
 from sgt.config.fields import Count, Folder, Name, Probability, Strict
+from sgt.config.inference import EditSamplingOptions
 
 # What decides a judge's replies, besides what it is sent and the content of its weights.
 DECIDING = {"model", "provider", "extra", "repeats"}

@@ -1,5 +1,6 @@
 """``config/models/NAME.yaml``: a model family at a size."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BeforeValidator, Field, model_validator
@@ -107,6 +108,11 @@ class Model(Strict):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes CUDA where there is some")
     train: Resources = Field(Resources(), description="what a training job needs")
     predict: Prediction = Field(Prediction(), description="what a prediction job needs")
+
+    @property
+    def weight_folders(self) -> list[Path]:
+        """The folders that the base weights are read from: the checkpoint, then the overlay if there is one."""
+        return [Path(folder) for folder in (self.checkpoint, self.overlay) if folder]
 
     @model_validator(mode="after")
     def _pretrainable(self) -> "Model":

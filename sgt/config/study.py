@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError, model_validator
 
 from sgt.config.analyses import AnalysisEntry
-from sgt.config.datasets import Data, Dataset, Subset
+from sgt.config.data import Data, Subset
+from sgt.config.datasets import Dataset
 from sgt.config.fields import Count, Folder, Name, Seed, Strict
 from sgt.config.judges import Judge
 from sgt.config.logging import Logging

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from sgt.config.datasets import DatasetOrSubset
+from sgt.config.data import DatasetOrSubset
 from sgt.config.fields import Count, Name, Strict
 from sgt.config.recipe import Recipe
 

@@ -18,7 +18,7 @@ from sgt.evaluation.base_model import Measured, measure_base, measured_scenes
 from sgt.identity import write_record
 from sgt.models.registry import load_model
 from sgt.revision import code_revision
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 log = logging.getLogger("sgt")
 

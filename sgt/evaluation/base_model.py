@@ -19,7 +19,7 @@ from sgt.evaluation.task import AnyReply, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.models.tower import TowerHealth, measure_tower
 from sgt.models.unified import UnifiedModel
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.training.batch_loader import ExampleSource
 from sgt.training.examples import edit_source, sharpen_source
 from sgt.training.image_use import SEED, held_out_draw, noise_seed, paired_errors, swapped, use_of
@@ -56,7 +56,11 @@ class Measured:
 
 
 def measured_scenes(study: LoadedStudy, spec: Model) -> Toyworld:
-    """The scenes that a base model is measured on: as large as those that it is pretrained on, and with edits."""
+    """The scenes that a base model is measured on: as large as those that it is pretrained on, and with edits.
+
+    Raises:
+        SgtError: the model is not pretrained on toyworld.
+    """
     trained_on = study.study.datasets[spec.pretrain.dataset] if spec.pretrain else None
     if not isinstance(trained_on, Toyworld):
         raise SgtError(

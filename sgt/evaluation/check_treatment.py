@@ -33,9 +33,10 @@ from sgt.proxies.fidelity import Measure
 from sgt.proxies.render import target_of
 from sgt.revision import code_revision
 from sgt.study.identity import treatment_identity
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 from sgt.training.examples import proxy_example
 from sgt.training.image_use import SEED, TIME, held_out_draw, noise_seed, paired_errors, swapped
 

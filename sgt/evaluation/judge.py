@@ -26,8 +26,9 @@ from sgt.json_files import read_json
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.identity import judgement_identity
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
 ROWS_PER_CHUNK = 20

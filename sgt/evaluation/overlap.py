@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from sgt.data.dataset import open_dataset
 from sgt.data.manifest import MANIFEST
 from sgt.evaluation.task import Row, Task
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 _NUMBER = re.compile(r"(\d{12})(?:\.\w+)?$")
 

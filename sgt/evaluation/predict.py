@@ -14,16 +14,8 @@ import torch
 from PIL import Image
 
 from sgt.atomic import sha256
-from sgt.config.benchmarks import (
-    AnswerBenchmark,
-    Benchmark,
-    DecodingOptions,
-    EditSamplingOptions,
-    ImageBenchmark,
-    LikelihoodBenchmark,
-    RatedAnswerBenchmark,
-    SamplingOptions,
-)
+from sgt.config.benchmarks import AnswerBenchmark, Benchmark, ImageBenchmark, LikelihoodBenchmark, RatedAnswerBenchmark
+from sgt.config.inference import DecodingOptions, EditSamplingOptions, SamplingOptions
 from sgt.config.models import Model
 from sgt.environment import environment
 from sgt.errors import SgtError
@@ -38,9 +30,10 @@ from sgt.models.unified import UnifiedModel
 from sgt.progress import Progress
 from sgt.revision import code_revision
 from sgt.study.identity import prediction_identity
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of, read_run
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 from sgt.training.screening import check_items
 
 SAMPLES_PER_CHUNK = 20

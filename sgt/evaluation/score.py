@@ -19,8 +19,9 @@ from sgt.evaluation.tasks import make_task
 from sgt.identity import read_record, write_record
 from sgt.revision import code_revision
 from sgt.study.identity import SCORE_SCHEMA, score_identity
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
 

@@ -13,7 +13,8 @@ from typing import Any
 from sgt.errors import SgtError
 from sgt.evaluation.statistics import Estimate
 from sgt.identity import read_record, write_record
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 MIN_USE = 0.5
 

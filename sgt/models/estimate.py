@@ -7,9 +7,9 @@ counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fit
 import math
 from dataclasses import dataclass
 
-from sgt.config.datasets import Samples, TypicalText
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
+from sgt.config.samples import Samples, TypicalText
 from sgt.models.cross_entropy import LOGITS_AT_ONCE, words_at_once
 from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops

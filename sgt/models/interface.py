@@ -10,7 +10,7 @@ from functools import cached_property
 
 from PIL import Image
 
-from sgt.config.benchmarks import Solver
+from sgt.config.inference import Solver
 from sgt.config.recipe import TimeShift
 from sgt.errors import SgtError
 from sgt.models.batching import BatchSizes

@@ -14,9 +14,9 @@ from typing import Any, Protocol, TypeVar, get_args
 from pydantic import ValidationError
 
 import sgt.models
-from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Strict
 from sgt.config.files import first_fault
+from sgt.config.inference import SamplingOptions
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.errors import SgtError

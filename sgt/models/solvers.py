@@ -4,7 +4,7 @@ import math
 
 from torch import Tensor
 
-from sgt.config.benchmarks import Solver
+from sgt.config.inference import Solver
 
 
 class Euler:

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image
 
-from sgt.config.datasets import Samples
 from sgt.config.proxies import ProxyOptions
+from sgt.config.samples import Samples
 from sgt.data.identity import fetched_content
 from sgt.data.shards import Sample
 from sgt.errors import SgtError

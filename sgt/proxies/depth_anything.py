@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import DepthAnythingForDepthEstimation
 
-from sgt.errors import SgtError
+from sgt.pretrained import load_pretrained, no_model
+
+NAME = "Depth Anything model"
 
 
 class DepthAnything:
@@ -21,7 +23,7 @@ class DepthAnything:
         folder: of the fetched model.
 
     Raises:
-        SgtError: the folder has no such model.
+        SgtError: the folder has no such model, or a weight is missing.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -31,14 +33,10 @@ class DepthAnything:
             self._side = settings["size"]["height"], settings["size"]["width"]
             self._multiple = settings["ensure_multiple_of"]
             self._mean, self._std = (np.array(settings[name], np.float32) for name in ("image_mean", "image_std"))
-            self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-            model = DepthAnythingForDepthEstimation.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
-            )
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise SgtError(folder, f"no Depth Anything model ({error})", "fetch it (sgt fetch)") from None
-        # The types of transformers' decorator of `to` lack the instance.
-        self._model = model.to(self._device).eval()  # type: ignore[arg-type]
+            raise no_model(folder, NAME, error) from None
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._model = load_pretrained(DepthAnythingForDepthEstimation, folder, self._device, NAME)
 
     @torch.inference_mode()
     def estimate(self, images: Sequence[Image.Image]) -> list[np.ndarray]:

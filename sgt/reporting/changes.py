@@ -25,7 +25,7 @@ from sgt.reporting.contents import compared_arms
 from sgt.reporting.drawings import Drawings
 from sgt.reporting.pictures import small
 from sgt.reporting.scores import Scores
-from sgt.study.load import Run
+from sgt.study.runs import Run
 
 # How many questions the page shows in all, and how many images a question shows.
 MAX_SHOWN, IMAGES = 120, 2

@@ -18,7 +18,7 @@ from sgt.errors import SgtError
 from sgt.progress import AMOUNT
 from sgt.reporting.expected import Expected
 from sgt.reporting.stages import stage_times
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 log = logging.getLogger("snakemake.logging")
 WIDTH = 200

@@ -3,7 +3,7 @@
 from sgt.config.benchmarks import FetchedBenchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.reporting.paper.curves import ratio_places, scale_places
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 # Of every figure: one that everything can show, and vector formats for papers.
 FIGURE_FORMATS = (".png", ".svg", ".pdf")

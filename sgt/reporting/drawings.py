@@ -9,7 +9,7 @@ from sgt.data.shards import Member, read_sample, scan_shard
 from sgt.evaluation.tasks import make_task
 from sgt.reporting.pictures import small
 from sgt.reporting.scores import Scores
-from sgt.study.load import Run
+from sgt.study.runs import Run
 
 
 class Drawings:

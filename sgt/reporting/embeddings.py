@@ -12,7 +12,7 @@ from sgt.analysis.probe_record import numbers
 from sgt.analysis.targets import PAIR
 from sgt.reporting.contents import embedding_analyses
 from sgt.reporting.probes import probe_rows
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 # Of the two classes, by their names: a colour and a marker.
 CLASS_LOOKS = (("#0072b2", "o"), ("#d55e00", "^"))

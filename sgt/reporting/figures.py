@@ -27,7 +27,7 @@ from sgt.reporting.scores import Scores
 from sgt.reporting.style import REFERENCE, STYLE, ZERO, Look, handles, looks_of, points, save
 from sgt.reporting.training_figure import training
 from sgt.reporting.treatments import share_of_way
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 
 def write_figures(study: LoadedStudy) -> None:

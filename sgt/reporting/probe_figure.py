@@ -8,7 +8,7 @@ from matplotlib.patches import Patch
 
 from sgt.reporting.probes import probe_rows
 from sgt.reporting.style import BAND, Look, handles, looks_of, points
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 PANELS_PER_ROW = 4
 LOWEST = -0.2

@@ -11,7 +11,7 @@ from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.evaluation.statistics import Estimate, paired_difference, proportion, unbounded_mean
 from sgt.reporting.contents import analyses_of
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 # The arms that every other is compared with.
 REFERENCES = (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY)

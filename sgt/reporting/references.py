@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 FILE = Path(__file__).parent / "templates" / "references.bib"
 # The reference of the study that this project reproduces.

@@ -7,7 +7,7 @@ from sgt.errors import SgtError
 from sgt.reporting.changes import may_be_shown
 from sgt.reporting.environments import environments
 from sgt.reporting.scores import Scores
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
 
 

@@ -37,8 +37,9 @@ from sgt.reporting.treatments import summary, treatment_rows
 from sgt.reporting.verdicts import MEANING
 from sgt.reporting.wording import readable
 from sgt.revision import code_revision
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
+from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
 

@@ -16,7 +16,8 @@ from sgt.data.shards import Sample, read_shard
 from sgt.errors import SgtError
 from sgt.evaluation.treatment import read_treatment
 from sgt.proxies.contact_sheet import contact_sheet
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 ROWS = 6
 # The least side of a cell, pixels; it grows to a multiple of the scenes' side, so that their pixels stay square.

@@ -15,7 +15,8 @@ from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
 from sgt.reporting.wording import readable
 from sgt.study.identity import SCORE_SCHEMA
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 
 class Scores:

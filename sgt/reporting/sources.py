@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sgt.identity import write_record
 from sgt.study.identity import page_identity
-from sgt.study.load import LoadedStudy, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import SOURCES, Results, require_current
 
 

@@ -30,7 +30,7 @@ from sgt.reporting.scores import Scores, interval
 from sgt.reporting.table_grids import main_grid, metrics_grid, protocols_grid, treatment_grid
 from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 NOT_RUN = "not run"
 ONE_SEED = "With one seed, what another training would have changed is not in it."

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sgt.reporting.style import label_ends, looks_of
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 SMOOTHED_OVER = 20
 LOSSES = {"ce": "text cross-entropy, nats", "mse": "flow-matching error"}

@@ -13,7 +13,8 @@ from scipy.special import stdtrit
 
 from sgt.evaluation.statistics import LEVEL, Estimate
 from sgt.evaluation.treatment import MIN_USE, Fidelity, Treatment, read_treatment
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 # By model and arm.
 Treatments = dict[tuple[str, str], Treatment]

@@ -7,7 +7,7 @@ do not.
 import shlex
 
 from sgt.config.datasets import Images, Toyworld
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 
 def dataset_commands(study: LoadedStudy, name: str) -> list[str]:

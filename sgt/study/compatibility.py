@@ -2,24 +2,22 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
-from sgt.config.datasets import Samples
 from sgt.config.files import read_yaml
 from sgt.config.models import Model, Pretrain
+from sgt.config.samples import Samples
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
-
-if TYPE_CHECKING:
-    from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 Part = TypeVar("Part")
 
 
-def check_compatibility(study: "LoadedStudy") -> None:
+def check_compatibility(study: LoadedStudy) -> None:
     """Refuse what would end a job of the study, however late.
 
     Raises:
@@ -34,7 +32,7 @@ def check_compatibility(study: "LoadedStudy") -> None:
     _check_data(study)
 
 
-def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
+def _check_benchmark(study: LoadedStudy, benchmark: Benchmark) -> None:
     if benchmark.dataset is None:
         if isinstance(benchmark, ImageBenchmark):
             _check_images_made(study, benchmark, None)
@@ -54,7 +52,7 @@ def _check_benchmark(study: "LoadedStudy", benchmark: Benchmark) -> None:
         _check_images_made(study, benchmark, dataset)
 
 
-def _check_analysis(study: "LoadedStudy", options: AnalysisOptions) -> None:
+def _check_analysis(study: LoadedStudy, options: AnalysisOptions) -> None:
     where, dataset = f"{study.path}: analyses.{options.name}", study.study.datasets.get(options.dataset)
     if dataset is None:
         raise SgtError(f"{where}.dataset", f"no dataset {options.dataset!r}", "define it under datasets")
@@ -79,7 +77,7 @@ def _check_analysis(study: "LoadedStudy", options: AnalysisOptions) -> None:
         raise SgtError(where, problem, "add an arm, or leave the analysis out")
 
 
-def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset: Samples | None) -> None:
+def _check_images_made(study: LoadedStudy, benchmark: ImageBenchmark, dataset: Samples | None) -> None:
     file, wanted = study.benchmark_file(benchmark.name), benchmark.image_side(dataset)
     for model in study.models.values():
         rules = rules_of(model.family)
@@ -92,7 +90,7 @@ def _check_images_made(study: "LoadedStudy", benchmark: ImageBenchmark, dataset:
             raise SgtError(where, f"{problem}; they are scored from {benchmark.smallest_side} pixels", remedy)
 
 
-def _check_model(study: "LoadedStudy", model: Model) -> None:
+def _check_model(study: LoadedStudy, model: Model) -> None:
     file, rules = study.model_file(model.name), rules_of(model.family)
     _in_file(str(file), rules.check_model, model)
     if model.pretrain:
@@ -113,7 +111,7 @@ def _check_model(study: "LoadedStudy", model: Model) -> None:
         raise SgtError(f"{study.path}: {own}.{field}", problem, "train another part too")
 
 
-def _check_pretrain(study: "LoadedStudy", model: Model, recipe: Pretrain, file: Path) -> None:
+def _check_pretrain(study: LoadedStudy, model: Model, recipe: Pretrain, file: Path) -> None:
     dataset = study.study.datasets.get(recipe.dataset)
     if dataset is None:
         raise SgtError(study.path, f"model {model.name} pretrains on {recipe.dataset!r}", "define it under datasets")
@@ -135,7 +133,7 @@ def _vae_sizes(model: Model) -> dict | None:
     return (model.architecture or {}).get("vae")
 
 
-def _check_data(study: "LoadedStudy") -> None:
+def _check_data(study: LoadedStudy) -> None:
     data, trained = study.study.data, set(study.study.arms) - {ARM_WITHOUT_TRAINING}
     for part in ("vqa", "validation") if trained else ():
         subset = getattr(data, part)
@@ -153,7 +151,7 @@ def _check_data(study: "LoadedStudy") -> None:
         raise SgtError(f"{study.path}: data.held_out", problem, "name a dataset of held-out images")
 
 
-def _check_images(study: "LoadedStudy", arm: str, name: str, part: str) -> None:
+def _check_images(study: LoadedStudy, arm: str, name: str, part: str) -> None:
     dataset = study.study.datasets[name]
     if (missing := study.proxy(arm).missing_from(dataset)) is not None:
         problem = f"arm {arm!r} is rendered from {missing}, and {part} ({name!r}, {dataset.source}) have none"

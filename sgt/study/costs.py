@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from sgt.config.benchmarks import Benchmark, FetchedBenchmark, FetchedImageBenchmark, ImageBenchmark
-from sgt.config.datasets import Download, Samples, TypicalText
+from sgt.config.datasets import Download
 from sgt.config.downloads import load_download
+from sgt.config.samples import Samples, TypicalText
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models import estimate
@@ -13,7 +14,8 @@ from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes
 from sgt.proxies.base import CleanImage, Proxy
 from sgt.study.amounts import amount, many
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 SIZES_OF_GPU = (80, 141)
 GB = 10**9

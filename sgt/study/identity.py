@@ -13,7 +13,7 @@ from typing import Any
 from sgt.atomic import sha256
 from sgt.config.analyses import AnalysisOptions
 from sgt.config.benchmarks import Benchmark
-from sgt.config.datasets import Subset
+from sgt.config.data import Subset
 from sgt.config.models import Model
 from sgt.config.recipe import WITHOUT_EFFECT
 from sgt.config.study import ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
@@ -22,7 +22,8 @@ from sgt.data.identity import dataset_content, dataset_identity, fetched_content
 from sgt.identity import UNKNOWN, Identity, digest
 from sgt.models.rules import model_identity
 from sgt.proxies.render import target_content
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 # The files of a checkpoint that are read. Logs and records beside them are not.
 ACCEPTANCE = "acceptance.json"
@@ -199,7 +200,7 @@ def evidence_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:
 
 def base_content(spec: Model) -> str:
     """Hash of a model's base checkpoint and of what is laid over it; unknown where one of them is not there."""
-    contents = [_checkpoint_files(folder) for folder in _base_folders(spec)]
+    contents = [_checkpoint_files(folder) for folder in spec.weight_folders]
     return UNKNOWN if None in contents else digest([digest(files) for files in contents])
 
 
@@ -207,7 +208,7 @@ def base_files(spec: Model) -> dict[Path, str]:
     """SHA-256 of each file that :func:`base_content` sums up; none of a folder that is not there."""
     return {
         folder / name: content
-        for folder in _base_folders(spec)
+        for folder in spec.weight_folders
         for name, content in (_checkpoint_files(folder) or {}).items()
     }
 
@@ -215,10 +216,6 @@ def base_files(spec: Model) -> dict[Path, str]:
 def is_checkpoint_file(path: Path) -> bool:
     """Whether a file of a checkpoint's folder is part of the model."""
     return path.suffix in READ and path.name not in NOT_READ
-
-
-def _base_folders(spec: Model) -> list[Path]:
-    return [Path(folder) for folder in (spec.checkpoint, spec.overlay) if folder]
 
 
 def _checkpoint_files(folder: Path) -> dict[str, str] | None:

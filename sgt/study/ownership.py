@@ -3,18 +3,15 @@
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sgt.atomic import atomic_path
 from sgt.errors import SgtError
-
-if TYPE_CHECKING:
-    from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 OWNER = "study.json"
 
 
-def require_own_results(study: "LoadedStudy") -> None:
+def require_own_results(study: LoadedStudy) -> None:
     """Check that the results folder is not another study's. Nothing is written.
 
     Raises:
@@ -27,7 +24,7 @@ def require_own_results(study: "LoadedStudy") -> None:
         raise SgtError(where, f"{study.results} holds study {owner!r}, not {name!r}", f"{remedy} {OWNER} there")
 
 
-def claim_results(study: "LoadedStudy") -> None:
+def claim_results(study: LoadedStudy) -> None:
     """Record that the results folder is this study's; of two studies that do so at once, one is refused.
 
     Raises:

@@ -4,7 +4,7 @@ from math import sqrt
 
 from sgt.config.benchmarks import Benchmark, FetchedBenchmark, ImageBenchmark
 from sgt.config.printed import printed_pair
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 # The share of rows of which two arms answer one right and the other wrong: a tenth, as of neighbouring checkpoints.
 DISCORDANCE = 0.1

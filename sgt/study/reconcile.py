@@ -13,7 +13,7 @@ from sgt.identity import UNKNOWN
 from sgt.models.rules import rules_of
 from sgt.study.base_weights import DATA, stale_files
 from sgt.study.identity import is_checkpoint_file
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import MISSING, Results, set_time, time_of
 
 TIMES = "benchmarks"

@@ -10,7 +10,8 @@ from sgt.data.manifest import read_manifest
 from sgt.errors import SgtError
 from sgt.identity import UNKNOWN, Identity, read_record
 from sgt.json_files import json_fields
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 FINAL = "final"
 # What decided a result, and the SHA-256 of its files, by path.

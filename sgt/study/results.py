@@ -30,7 +30,7 @@ from sgt.study.identity import (
     transplant_identity,
     treatment_identity,
 )
-from sgt.study.load import LIMITED, LoadedStudy, Run
+from sgt.study.loaded import LIMITED, LoadedStudy
 from sgt.study.record import (
     Recorded,
     identity_in,
@@ -42,6 +42,7 @@ from sgt.study.record import (
     targets_record,
     treatment_record,
 )
+from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
 MISSING, MADE_FROM = "it is not there", "made from"

@@ -1,7 +1,6 @@
 """Whether everything that a study starts from is there or can be fetched: downloads and base weights."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sgt.config.datasets import Download, Images
 from sgt.config.downloads import DOWNLOADS_FILE, load_download
@@ -10,13 +9,11 @@ from sgt.data.fetch import FETCHED
 from sgt.data.manifest import MANIFEST
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
+from sgt.study.loaded import LoadedStudy
 from sgt.study.versioning import BASE_DATA, is_versioned
 
-if TYPE_CHECKING:
-    from sgt.study.load import LoadedStudy
 
-
-def check_sources(study: "LoadedStudy") -> None:
+def check_sources(study: LoadedStudy) -> None:
     """Refuse a download that nothing describes, and folders that are not there and that nothing makes.
 
     Raises:
@@ -41,7 +38,7 @@ def check_sources(study: "LoadedStudy") -> None:
         _check_weights(study, model)
 
 
-def _check_weights(study: "LoadedStudy", model: Model) -> None:
+def _check_weights(study: LoadedStudy, model: Model) -> None:
     file = study.model_file(model.name)
     for field in ("checkpoint", "overlay"):
         folder = getattr(model, field) and Path(getattr(model, field))
@@ -60,7 +57,7 @@ def _check_weights(study: "LoadedStudy", model: Model) -> None:
                 raise SgtError(where, problem, "check its spelling, or put the weights there")
 
 
-def _check_pictures(study: "LoadedStudy", name: str, folder: Path) -> None:
+def _check_pictures(study: LoadedStudy, name: str, folder: Path) -> None:
     """Refuse a folder that is not there, unless the dataset has been made from it."""
     if not folder.is_dir() and not (study.dataset_dir(name) / MANIFEST).exists():
         raise SgtError(f"{study.path}: datasets.{name}.folder", f"there is no folder {folder}", "check its spelling")

@@ -16,7 +16,7 @@ from sgt.identity import difference, read_record
 from sgt.progress import Progress
 from sgt.study.base_weights import DATA, md5_of, model_files
 from sgt.study.identity import EVIDENCE_SCHEMA, base_files, is_checkpoint_file
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import EVIDENCE_FILE, Result, Results, StaleInput
 
 

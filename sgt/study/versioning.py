@@ -5,13 +5,10 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sgt.config.files import load_yaml
 from sgt.errors import SgtError
-
-if TYPE_CHECKING:
-    from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 BASE_DATA = Path("data.dvc")
 PIPELINE = Path("dvc.yaml")
@@ -40,7 +37,7 @@ def _listed(digest: str) -> set[str] | None:
     return None
 
 
-def require_versionable(study: "LoadedStudy") -> None:
+def require_versionable(study: LoadedStudy) -> None:
     """Where DVC runs the study, check that it will accept the results; it would refuse them only at the end.
 
     Raises:

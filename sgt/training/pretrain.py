@@ -22,7 +22,8 @@ from sgt.models.registry import create_model, load_model, target_transform, vae_
 from sgt.models.rules import model_identity
 from sgt.models.tokenizer import VOCABULARY, train_tokenizer
 from sgt.models.vae import VAE
-from sgt.study.load import LoadedStudy, load_model_spec
+from sgt.study.load import load_model_spec
+from sgt.study.loaded import LoadedStudy
 from sgt.training.autoencoder import train_vae
 from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.checkpointing import Checkpointing

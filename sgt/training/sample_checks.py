@@ -14,7 +14,7 @@ from sgt.errors import SgtError
 from sgt.models.examples import Example, ImageOutline, InputImage, QAPair, TargetImage, Text
 from sgt.models.registry import model_without_weights
 from sgt.models.unified import UnifiedModel
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.training.examples import vqa_example
 
 # Bytes of an image file that are read to find its size; enough for most.

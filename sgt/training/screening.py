@@ -20,7 +20,7 @@ import torch
 
 from sgt.atomic import sha256, write_json
 from sgt.config.benchmarks import Benchmark
-from sgt.config.datasets import Subset
+from sgt.config.data import Subset
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
@@ -28,7 +28,7 @@ from sgt.data.shards import scan_shard
 from sgt.errors import SgtError
 from sgt.models.rules import model_identity
 from sgt.progress import Progress
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.training.sample_checks import DatasetUse, RefusedSample, SampleChecker, pack_limit, uses_of
 
 log = logging.getLogger("sgt")

@@ -11,7 +11,8 @@ from sgt.data.images import image_of
 from sgt.data.mixture import Mixed, Mixture, Sequential, Source, Weighted
 from sgt.proxies.base import Proxy
 from sgt.proxies.render import read_target, target_of
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 from sgt.training import image_use
 from sgt.training.batch_loader import ExampleSource
 from sgt.training.examples import proxy_source, vqa_source

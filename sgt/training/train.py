@@ -21,8 +21,9 @@ from sgt.models.registry import describe_device, device_of, load_model, sizes_of
 from sgt.models.trainable import Trainable
 from sgt.revision import code_revision
 from sgt.study.identity import base_content, run_identity
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results, require_current
+from sgt.study.runs import Run
 from sgt.training.batch_loader import BatchLoader
 from sgt.training.callbacks.callback import Callback
 from sgt.training.callbacks.checkpointing import Checkpointing

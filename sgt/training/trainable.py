@@ -17,6 +17,9 @@ def make_trainable(model: Trainable, recipe: Recipe, seed: int, makes_images: bo
             ``time_sampling``.
         seed: of the adapters' initial weights.
         makes_images: whether the arm has target images; if not, the generation part has no gradient and is frozen.
+
+    Raises:
+        SgtError: nothing would be trained.
     """
     idle = () if makes_images else ("generation",)
     if recipe.lora:

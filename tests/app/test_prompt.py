@@ -137,6 +137,8 @@ def test_a_released_folder_answers_as_its_run(here):
     run_command("export", "config/micro.yaml", "--model", "micro", "--arm", "sft", "--seed", 0, "--out", "release")
     released = sgt.load_model("release").answer(QUESTION, "scene.png", max_new_tokens=5)
     assert released == sgt.load_run("results", "micro/sft/seed0").answer(QUESTION, "scene.png", max_new_tokens=5)
+    by_folder = sgt.load_model(Path("results/runs/micro/sft/seed0"))
+    assert released == by_folder.answer(QUESTION, "scene.png", max_new_tokens=5)
     shutil.rmtree("release")
 
 

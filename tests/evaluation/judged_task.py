@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.config.datasets import Samples
+from sgt.config.samples import Samples
 from sgt.data.images import image_of
 from sgt.data.shards import Sample
 from sgt.evaluation.metrics import Metric

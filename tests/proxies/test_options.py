@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from matplotlib import colormaps
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from skimage import data as photographs
 from transformers import DepthAnythingForDepthEstimation
 
@@ -178,6 +180,16 @@ def test_depth_anything_sees_what_the_library_would_show_it(depth_model):
 def test_a_folder_without_a_depth_model_is_told(tmp_path):
     wanted = proxy("depth", estimator="depth-anything-v2", model=str(tmp_path))
     with pytest.raises(SgtError, match="no Depth Anything model"):
+        wanted.render(Image.fromarray(PHOTOGRAPH), sample_of(PHOTOGRAPH))
+
+
+def test_a_depth_model_that_lacks_a_weight_is_refused_and_not_made_up(depth_model, tmp_path):
+    folder = shutil.copytree(depth_model, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    del weights["head.conv3.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    wanted = proxy("depth", estimator="depth-anything-v2", model=str(folder))
+    with pytest.raises(SgtError, match=r"1 weights are missing or of another shape, such as head\.conv3\.weight"):
         wanted.render(Image.fromarray(PHOTOGRAPH), sample_of(PHOTOGRAPH))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sgt.evaluation.metrics import Metric
 from sgt.reporting.scores import Scores
-from sgt.study.load import Run
+from sgt.study.runs import Run
 
 METRIC = Metric("overall", "overall", "overall", {"judged": ["ok"]})
 

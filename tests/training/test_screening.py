@@ -8,7 +8,7 @@ import yaml
 from PIL import Image
 
 from sgt.commands.main import main
-from sgt.config.datasets import Subset
+from sgt.config.data import Subset
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
 from sgt.data.manifest import read_manifest, write_manifest

@@ -18,7 +18,9 @@ from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
 from sgt.reporting.contents import figure_files, figures_of, table_files
 from sgt.study.commands import render_choices
-from sgt.study.load import LoadedStudy, Run, load_model_spec, load_study
+from sgt.study.load import load_model_spec, load_study
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 from sgt.study.ownership import claim_results
 from sgt.study.results import EVIDENCE_FILE, PAGES, SOURCES
 from sgt.config.study import ARM_WITHOUT_TRAINING

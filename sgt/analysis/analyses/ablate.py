@@ -6,14 +6,15 @@ from pydantic import Field
 
 from sgt.analysis.analysis import Analysis
 from sgt.config.analyses import AnalysisOptions
-from sgt.config.datasets import Samples
 from sgt.config.fields import Count, Name, Seed
+from sgt.config.samples import Samples
 from sgt.config.study import ARM_WITHOUT_PROXY
 
 if TYPE_CHECKING:
     from sgt.data.dataset import ShardDataset
     from sgt.models.unified import UnifiedModel
-    from sgt.study.load import LoadedStudy, Run
+    from sgt.study.loaded import LoadedStudy
+    from sgt.study.runs import Run
 
 
 class MeanAblations(Analysis):

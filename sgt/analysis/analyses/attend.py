@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from sgt.analysis.analysis import Analysis
 from sgt.analysis.words import KINDS, OTHER, KeywordKinds, Kind
 from sgt.config.analyses import AnalysisOptions
-from sgt.config.datasets import Samples
+from sgt.config.samples import Samples
 from sgt.errors import SgtError
 
 if TYPE_CHECKING:

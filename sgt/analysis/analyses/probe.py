@@ -6,8 +6,9 @@ from pydantic import Field
 
 from sgt.analysis.analysis import Analysis
 from sgt.config.analyses import AnalysisOptions
-from sgt.config.datasets import Samples, Toyworld
+from sgt.config.datasets import Toyworld
 from sgt.config.fields import Count, Seed
+from sgt.config.samples import Samples
 
 if TYPE_CHECKING:
     from sgt.data.dataset import ShardDataset

@@ -52,12 +52,15 @@ def sample_scene(seed: int, split: str, index: int, size: int = REFERENCE_SIZE) 
         split: a key of ``SPLITS``; scenes of different splits never share a seed.
         index: of the scene within its split.
         size: image side at which things must be visible, pixels.
+
+    Raises:
+        SgtError: no place is found for its things at this size.
     """
     return sample_visible(seed, split, index, size)[0]
 
 
 def sample_visible(seed: int, split: str, index: int, size: int) -> tuple[Scene, Hits]:
-    """As :func:`sample_scene`, with the labels and depth that its visibility was checked on."""
+    """As :func:`sample_scene`, with the labels and depth that its visibility was checked on; raises its error."""
     rng = scene_rng(seed, split, index, stream=0)
     camera, light, ground = _camera(rng), _light(rng), _ground(rng)
     # Only locations are drawn again: drawing looks again would make crowded scenes and large things rarer.

@@ -15,9 +15,9 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from sgt.errors import SgtError
 from sgt.evaluation.evaluators.instances import Detection
-from sgt.evaluation.evaluators.weights import load_model
 from sgt.evaluation.geneval_rules import COLOURS
 from sgt.models.batching import BatchSizes
+from sgt.pretrained import load_pretrained
 
 # What surrounds an object: #999.
 BACKGROUND = (0x99, 0x99, 0x99)
@@ -37,7 +37,7 @@ class ColourClassifier:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = load_model(CLIPModel, self.folder, self._device)
+        self._model = load_pretrained(CLIPModel, self.folder, self._device)
         # Without its files transformers makes a tokenizer of three tokens.
         if not any((self.folder / name).is_file() for name in ("tokenizer.json", "vocab.json")):
             raise SgtError(self.folder, "no tokenizer of a CLIPModel", "fetch it (sgt fetch)")

@@ -16,8 +16,8 @@ from transformers import Mask2FormerForUniversalSegmentation
 
 from sgt.errors import SgtError
 from sgt.evaluation.evaluators.instances import Detection, instances
-from sgt.evaluation.evaluators.weights import load_model
 from sgt.models.batching import BatchSizes
+from sgt.pretrained import load_pretrained
 
 SHORT_SIDE, LONG_SIDE, DIVISOR = 800, 1333, 32
 # RGB, of values from 0 to 255.
@@ -41,7 +41,7 @@ class Mask2Former:
         self.folder = Path(folder)
         self.names = list(names)
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._model = load_model(Mask2FormerForUniversalSegmentation, self.folder, self._device)
+        self._model = load_pretrained(Mask2FormerForUniversalSegmentation, self.folder, self._device)
         self._batches = BatchSizes(self._device)
         _check_labels(self.folder / "config.json", self._model.config.id2label, names)
 

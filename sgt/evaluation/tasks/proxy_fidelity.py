@@ -15,8 +15,9 @@ from PIL import Image
 from pydantic import model_validator
 
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.config.datasets import Samples, Toyworld
+from sgt.config.datasets import Toyworld
 from sgt.config.fields import Count
+from sgt.config.samples import Samples
 from sgt.data.images import encode_png, image_of
 from sgt.data.shards import Sample
 from sgt.evaluation.metrics import Metric

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from PIL import Image
 
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.config.datasets import Samples, Toyworld
+from sgt.config.datasets import Toyworld
+from sgt.config.samples import Samples
 from sgt.data.conversations import check_text
 from sgt.data.images import read_header
 from sgt.data.shards import Sample

@@ -11,8 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from sgt.config.benchmarks import DecodingOptions, RatedAnswerBenchmark
+from sgt.config.benchmarks import RatedAnswerBenchmark
 from sgt.config.fields import Name
+from sgt.config.inference import DecodingOptions
 from sgt.data.conversations import check_questions
 from sgt.data.images import image_of
 from sgt.data.shards import Sample

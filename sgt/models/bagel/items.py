@@ -1,11 +1,12 @@
 """The items that a packed sequence is made of, and the sequence (``bagel.md`` 4)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from sgt.models.tensors import moved
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,4 @@ class PackedBatch:
 
     def to(self, device: torch.device | str) -> "PackedBatch":
         """The batch with every tensor on ``device``."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        return moved(self, device)

@@ -73,6 +73,9 @@ class Packer:
             items: in order.
             dropped: per item, whether condition dropout removed it: a text then leaves no trace, an image still
                 advances the position by one.
+
+        Raises:
+            SgtError: the sample has more positions than the language model, or dropout left nothing of it.
         """
         start, position = self.length, 0
         for item, drop in zip(items, dropped or [False] * len(items), strict=True):

@@ -1,7 +1,7 @@
 """What a study may set for a BAGEL."""
 
-from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Count, Strict
+from sgt.config.inference import SamplingOptions
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe, TimeShift
 from sgt.errors import SgtError

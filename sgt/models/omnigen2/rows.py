@@ -1,8 +1,7 @@
 """Chats as rows of a batch of the language model: tokens, positions, labels and masks (``omnigen2.md`` 7)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from sgt.errors import SgtError
 from sgt.models.attention import split_mask
 from sgt.models.omnigen2.prompts import SpecialTokens
+from sgt.models.tensors import moved
 
 IGNORED = -100
 
@@ -71,9 +71,7 @@ class Rows:
 
     def to(self, device: torch.device | str) -> "Rows":
         """The rows with every tensor on ``device``."""
-        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved: dict[str, Any] = {name: value.to(device) for name, value in tensors.items() if isinstance(value, Tensor)}
-        return replace(self, **moved)
+        return moved(self, device)
 
 
 class Chat:

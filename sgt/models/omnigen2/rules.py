@@ -2,8 +2,8 @@
 
 import math
 
-from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Count, Strict
+from sgt.config.inference import SamplingOptions
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.errors import SgtError

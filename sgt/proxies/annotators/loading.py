@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from PIL import Image
 from transformers import PreTrainedModel
-from transformers.utils import logging
 
-from sgt.errors import SgtError
+from sgt.pretrained import load_pretrained, no_model
 
 
 def preprocessor_settings(folder: Path) -> dict[str, Any]:
     """The settings of a model's image processor: ``preprocessor_config.json``, or a part of ``processor_config.json``.
 
     Raises:
-        OSError, ValueError, KeyError: neither is there with such settings.
+        OSError, ValueError, KeyError, TypeError: neither is there with such settings.
     """
     path = folder / "preprocessor_config.json"
     if path.exists():
@@ -38,28 +37,14 @@ def load(kind: type[PreTrainedModel], folder: Path, name: str) -> tuple[Any, dic
         name: of the model, for messages.
 
     Raises:
-        SgtError: the folder has no such model.
+        SgtError: the folder has no such model, or a weight is missing.
     """
-    # Released folders may hold a larger model, of which a part is loaded; transformers warns of that. Weights that are
-    # missing it would make up.
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
     try:
         settings = preprocessor_settings(folder)
-        # Its declared type is that of a call without loading_info.
-        loaded: Any = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32, output_loading_info=True
-        )
-        model, found = loaded
-        if missing := sorted(found["missing_keys"]):
-            raise ValueError(f"{len(missing)} weights are missing, e.g. {missing[0]}")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        problem = f"no {name} model ({' '.join(str(error).split())[:200]})"
-        raise SgtError(folder, problem, "fetch it (sgt fetch)") from None
-    finally:
-        logging.set_verbosity(verbosity)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise no_model(folder, f"{name} model", error) from None
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(device).eval(), settings
+    return load_pretrained(kind, folder, device, f"{name} model"), settings
 
 
 def normalised(image: Image.Image, size: tuple[int, int], settings: dict[str, Any]) -> torch.Tensor:

@@ -10,8 +10,10 @@ import yaml
 
 from sgt.atomic import write_text
 from sgt.config.files import load_yaml
-from sgt.study.load import LoadedStudy, Run, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import FINAL
+from sgt.study.runs import Run
 
 
 def copy_study(study: LoadedStudy, folder: Path) -> LoadedStudy:

@@ -14,7 +14,7 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from sgt.reporting.evidence.schema import Cell, Code, Evidence, Work
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import EVIDENCE_FILE
 
 VERSION = "1.1"

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sgt.errors import SgtError
 from sgt.identity import read_record
 from sgt.reporting.evidence.schema import Cell, Evidence
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import EVIDENCE_FILE
 
 TABLES = ("main", "all")

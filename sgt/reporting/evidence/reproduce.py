@@ -9,7 +9,7 @@ from typing import Literal
 from sgt.atomic import sha256, write_json
 from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
-from sgt.reporting.evidence.build import cells_of, treatment_cells
+from sgt.reporting.evidence.cells import cells_of, treatment_cells
 from sgt.reporting.evidence.compare import (
     CHECKED,
     SCORED,
@@ -22,8 +22,9 @@ from sgt.reporting.evidence.copy import copy_replies, copy_study, link_file, lin
 from sgt.reporting.evidence.schema import Cell, Evidence, Value
 from sgt.reporting.scores import Scores
 from sgt.reporting.treatments import read_treatments
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
+from sgt.study.runs import Run
 
 Start = Literal["scores", "predictions", "checkpoints", "training"]
 # What the reproduction starts from, each with less kept and more made again than the one before. Training starts from

@@ -14,7 +14,7 @@ from sgt.reporting.export.run import require_empty, study_files
 from sgt.reporting.export.status import study_status
 from sgt.reporting.references import bibtex, names_in
 from sgt.reporting.treatments import read_treatments
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import EVIDENCE_FILE, Results, require_current
 
 log = logging.getLogger("sgt")

@@ -18,8 +18,9 @@ from sgt.reporting.export.origins import BASE, MEASURED_ON, OWN, Origin, licence
 from sgt.reporting.export.status import run_status, status_of
 from sgt.reporting.references import bibtex
 from sgt.reporting.scores import interval
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
+from sgt.study.runs import Run
 
 LIBRARY = "sgt"
 # What the hub calls a model that reads and makes both texts and images, and three things that it does.

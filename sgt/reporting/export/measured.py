@@ -9,8 +9,9 @@ from sgt.evaluation.metrics import Metric, items_of, shared_items
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.identity import read_record
 from sgt.reporting.scores import interval
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.results import Results
+from sgt.study.runs import Run
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sgt.config.datasets import Images, Subset
+from sgt.config.data import Subset
+from sgt.config.datasets import Images
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads, HubDownload
 from sgt.config.files import read_yaml
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
+from sgt.study.runs import Run
 
 # Of what this project makes itself: scenes, and weights trained on them from nothing.
 OWN_LICENCE = "Apache-2.0"

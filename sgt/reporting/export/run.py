@@ -16,9 +16,10 @@ from sgt.reporting.export.origins import licence_of, origins_of
 from sgt.reporting.export.status import status_of
 from sgt.reporting.references import bibtex
 from sgt.study.identity import is_checkpoint_file
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import FINAL, checkpoint_of, run_record
 from sgt.study.results import EVIDENCE_FILE, Results, require_current
+from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
 

@@ -8,9 +8,10 @@ from sgt.identity import read_record
 from sgt.reporting.export.layout import EXPLORATORY, NOT_ADMINISTERED, REPLICATED
 from sgt.reporting.scores import interval
 from sgt.reporting.treatments import Treatments, summary
-from sgt.study.load import LoadedStudy, Run
+from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
 from sgt.study.results import Results
+from sgt.study.runs import Run
 
 
 def status_of(study: LoadedStudy, run: Run, treatment: Treatment | None) -> str:

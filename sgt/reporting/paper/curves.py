@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sgt.config.study import ARM_WITHOUT_PROXY
-from sgt.study.load import LoadedStudy
+from sgt.study.loaded import LoadedStudy
 
 # What a dataset's size is, among its fields.
 SIZES = {"images", "scenes", "tars", "per_shard"}

@@ -5,7 +5,8 @@ import pytest
 from sgt.data.dataset import open_dataset
 from sgt.evaluation.overlap import coco_number, overlap, trained_on
 from sgt.evaluation.task import Row
-from sgt.study.load import Run, load_study
+from sgt.study.load import load_study
+from sgt.study.runs import Run
 from tests.data.sources.conftest import shards
 from tests.evaluation.tasks.published import task
 

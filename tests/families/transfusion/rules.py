@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sgt.config.benchmarks import SamplingOptions
 from sgt.config.fields import Count, Strict
+from sgt.config.inference import SamplingOptions
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.errors import SgtError

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sgt.identity import read_record, write_record
-from sgt.study.load import LoadedStudy, load_study
+from sgt.study.load import load_study
+from sgt.study.loaded import LoadedStudy
 from tests.conftest import MICRO, sgt, write_study
 
 STUDY = Path("config/micro.yaml")

@@ -6,7 +6,8 @@ import pytest
 
 from sgt.reporting.export.card import card_data, licences_text, limits, snippet
 from sgt.reporting.export.origins import origins_of
-from sgt.study.load import Run, load_study
+from sgt.study.load import load_study
+from sgt.study.runs import Run
 
 ROOT = Path(__file__).parents[3]
 

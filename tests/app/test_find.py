@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgt.app.named_model import find_model
+from sgt.app.find import find_model
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.models.released import write_model_file
