@@ -109,6 +109,11 @@ AFTER_PREDICTION = {"predict": 3, "score": 3, **PAGES, "total": 11}
         ("config/micro.yaml", lambda text: text.replace("save_every: 2", "save_every: 3"), {}),
         ("config/micro.yaml", lambda text: text.replace("lr: 0.001", "lr: 0.002"), AFTER_TRAINING),
         ("config/models/micro.yaml", lambda text: text + "train: {mem_mb: 999, runtime: 3, threads: 2}\n", {}),
+        (
+            "config/micro.yaml",
+            lambda text: text + "proxies: {edge: {task: edge, render: {threads: 2, runtime: 3}}}\n",
+            {},
+        ),
         ("config/models/micro.yaml", lambda text: text.replace("vae_steps: 4", "vae_steps: 5"), {}),
         ("config/benchmarks/toyworld-qa.yaml", lambda text: text.replace("version: 2", "version: 3"), AFTER_PREDICTION),
     ],

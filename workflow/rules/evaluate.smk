@@ -88,7 +88,8 @@ rule judge:
         " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
-# What the judge behind an endpoint makes of the predictions of all runs, row by row in turn, since it may drift.
+# What the judge behind an endpoint makes of the predictions of all runs, row by row in turn, since it may drift. It stays
+# on this machine, where there is a network, and mostly waits.
 rule judge_together:
     input:
         predictions=of_every_run("predictions"),
@@ -99,6 +100,7 @@ rule judge_together:
         LOGS / "judge" / "{benchmark}.log",
     benchmark:
         TIMES / "judge" / "{benchmark}.tsv"
+    localrule: True
     wildcard_constraints:
         benchmark=one_of(JUDGED_TOGETHER),
     conda:
