@@ -140,6 +140,26 @@ def test_a_record_that_is_missing_is_made_again_though_the_report_is_there(gone,
     assert planned(finished) == {}
 
 
+def without_data(finished: Path, folder: Path) -> Path:
+    """A copy of a study whose datasets and targets were purged."""
+    shutil.copytree(finished, folder, symlinks=True)
+    for name in ("shards", "targets"):
+        shutil.rmtree(folder / "results" / name)
+    return folder
+
+
+def test_for_data_that_were_purged_nothing_is_made_again(finished, tmp_path):
+    assert planned(without_data(finished, tmp_path / "study")) == {}
+
+
+@pytest.mark.slow
+def test_once_purged_data_are_there_again_only_a_missing_run_is_made_again(finished, tmp_path):
+    folder = without_data(finished, tmp_path / "study")
+    shutil.rmtree(folder / "results/runs/micro/edge")
+    snakemake(folder, "--", "data")
+    assert planned(folder) == {"train": 1, "predict": 1, "score": 1, "treatment": 1, **PAGES, "total": 9}
+
+
 @pytest.mark.slow
 def test_pages_of_the_study_as_it_was_are_withdrawn_when_a_job_fails(prepared, finished, tmp_path):
     folder = tmp_path / "study"
