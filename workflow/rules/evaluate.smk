@@ -100,9 +100,9 @@ rule judge_together:
         LOGS / "judge" / "{benchmark}.log",
     benchmark:
         TIMES / "judge" / "{benchmark}.tsv"
-    localrule: True
     wildcard_constraints:
         benchmark=one_of(JUDGED_TOGETHER),
+    localrule: True
     conda:
         "../envs/sgt.yaml"
     threads: 1
