@@ -44,6 +44,10 @@ def describe(study: LoadedStudy) -> list[str]:
         subset = getattr(study.study.data, part)
         if subset and subset.limit is not None:
             lines.append(f"data.{part}: the first {many(subset.limit, 'sample')} of {subset.dataset}")
+    for name in study.distinct_proxies:
+        if models := study.proxy(name).downloads:
+            where = "a GPU" if study.proxy(name).options.render.gpu else "the CPU (a GPU: `render: {gpu: 1}`)"
+            lines.append(f"proxy {name}: rendered with {', '.join(models)} on {where}")
     for name, benchmark in study.benchmarks.items():
         protocol = f"{benchmark.task}, protocol {benchmark.protocol}"
         rows = benchmark.dataset or ", ".join(benchmark.data_downloads)

@@ -87,6 +87,8 @@ class Console(logging.Formatter):
 
     def attach(self) -> None:
         """Replace Snakemake's formatter on screen; a logger plugin that the user chose is left alone."""
+        # On a full disk, every line that Snakemake's log file cannot take would print a traceback.
+        logging.raiseExceptions = False
         for handler in log.handlers:
             if handler.name == "DefaultStreamHandler":
                 self._default = handler.formatter or self._default

@@ -192,8 +192,7 @@ class Results:
         path, manifest = folder / SCREENED, folder / MANIFEST
 
         def wanted() -> Identity:
-            self._require(self.dataset(name))
-            return {"manifest": sha256(manifest)}
+            return {"manifest": sha256(manifest) if self._require_if_there(self.dataset(name)) else UNKNOWN}
 
         return Result(path, wanted, lambda: screening_record(path))
 
@@ -204,11 +203,13 @@ class Results:
 
     def _targets(self, arm: str, images: Result, name: str) -> Result:
         def wanted() -> Identity:
-            self._require(images)
+            proxy = self.study.proxy(arm)
+            if not self._require_if_there(images):
+                return targets_identity(proxy, UNKNOWN)
             sources = {path.name: digest for path, digest in images.recorded()[1].items()}
             if name not in sources:
                 raise StaleInput(f"{MADE_FROM} {images.record}: it has no {name}")
-            return targets_identity(self.study.proxy(arm), sources[name])
+            return targets_identity(proxy, sources[name])
 
         path = self.study.target_dir(arm) / name
         return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
@@ -269,9 +270,9 @@ class Results:
         path, options = self.study.analysis_file(run, name), self.study.analysis(name)
 
         def wanted() -> Identity:
-            self._require(self.dataset(options.dataset))
-            if options.asks is not None:
-                self._require(*self.rows_of(self.study.benchmarks[options.asks]))
+            asked = [] if options.asks is None else self.rows_of(self.study.benchmarks[options.asks])
+            for dataset in (self.dataset(options.dataset), *asked):
+                self._require_if_there(dataset)
             others = [(each, self.analysis(each, read)) for each, read in self.study.read_by_analysis(run, name)]
             self._require(*(result for _, result in others))
             read = {each.id: read_record(result.record)["findings"] for each, result in others}
@@ -297,8 +298,7 @@ class Results:
         path, images = self.study.results / "figures" / "proxies.json", self.dataset(dataset)
 
         def wanted() -> Identity:
-            self._require(images)
-            first = next(iter(images.recorded()[1].values()))
+            first = next(iter(images.recorded()[1].values())) if self._require_if_there(images) else UNKNOWN
             return contact_sheet_identity({name: self.study.proxy(name) for name in self.study.distinct_proxies}, first)
 
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), (path.with_suffix(".png"),))
@@ -333,6 +333,18 @@ class Results:
         result = self.run(run)
         self._require(result)
         return read_record(result.record)["checkpoint_sha256"]
+
+    def _require_if_there(self, dataset: Result) -> bool:
+        """Check a dataset if it is there, and return whether it is: one that is gone makes nothing old, since what was
+        made from it has its hashes.
+
+        Raises:
+            StaleInput: it is not of the study as it is.
+        """
+        if self.fault(dataset) == MISSING:
+            return False
+        self._require(dataset)
+        return True
 
     def _require(self, *results: Result) -> None:
         for result in results:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM on one host, for tests: munge, slurmctld, slurmd; no systemd, no cgroups, no accounting database. GPUs
 # are pretended: a character device stands for each, and jobs get CUDA_VISIBLE_DEVICES. Wall time is enforced, memory is
-# counted but not enforced. Debian or Ubuntu, as root.
+# counted but not enforced. The partition gpu has all nodes, cpu the last alone. Debian or Ubuntu, as root.
 #   tests/rigs/slurm.sh up FOLDER [NODES]    installs what is missing, writes /etc/slurm, starts the daemons
 #   tests/rigs/slurm.sh down FOLDER          stops them, by the process ids in FOLDER, and removes what it wrote there
 # It overwrites /etc/slurm/{slurm,gres}.conf, so not for a host that belongs to a cluster.
@@ -89,12 +89,15 @@ CONF
     : > /etc/slurm/gres.conf
     for number in $(seq "$nodes"); do
         echo "NodeName=rig$number NodeHostname=$host NodeAddr=127.0.0.1 Port=$((17000 + number)) CPUs=$cpus" \
-            "CoresPerSocket=$cpus RealMemory=8000 Gres=gpu:2 State=UNKNOWN" >> /etc/slurm/slurm.conf
+            "CoresPerSocket=$cpus RealMemory=16000 Gres=gpu:2 State=UNKNOWN" >> /etc/slurm/slurm.conf
         for gpu in 0 1; do
             echo "NodeName=rig$number Name=gpu File=${devices[$gpu]}" >> /etc/slurm/gres.conf
         done
     done
-    echo "PartitionName=gpu Nodes=rig[1-$nodes] Default=YES MaxTime=INFINITE State=UP" >> /etc/slurm/slurm.conf
+    # A job that was sent to no partition goes to the one named nowhere else.
+    echo "PartitionName=gpu Nodes=rig[1-$nodes] MaxTime=INFINITE State=UP" >> /etc/slurm/slurm.conf
+    echo "PartitionName=cpu Nodes=rig$nodes MaxTime=INFINITE State=UP" >> /etc/slurm/slurm.conf
+    echo "PartitionName=other Nodes=rig[1-$nodes] Default=YES MaxTime=INFINITE State=UP" >> /etc/slurm/slurm.conf
 }
 
 start_munge() {
@@ -128,7 +131,7 @@ up)
     slurmctld -c
     await 30 slurmctld scontrol ping
     for number in $(seq "$nodes"); do slurmd -N "rig$number"; done
-    await 30 nodes sh -c "[ \$(sinfo -h -N -t idle | wc -l) = $nodes ]"
+    await 30 nodes sh -c "[ \$(sinfo -h -N -t idle -p gpu | wc -l) = $nodes ]"
     sinfo -N -o '%N %P %t %c %m %G'
     ;;
 down) down ;;

@@ -191,8 +191,10 @@ def test_data_written_by_hand_are_taken_by_a_command_and_not_by_the_workflow(res
 
 
 def test_data_that_is_no_longer_there_makes_nothing_old(results):
-    shutil.rmtree(results / "shards/questions")
-    gone = {f"shards/questions/{name}.json" for name in ("manifest", "screened")}
+    names = ("questions", "scenes", "test")
+    for name in names:
+        shutil.rmtree(results / "shards" / name)
+    gone = {f"shards/{name}/{record}.json" for name in names for record in ("manifest", "screened")}
     assert faults() == dict.fromkeys(gone, "it is not there")
 
 

@@ -11,6 +11,7 @@ from sgt.commands.check import describe, job_counts
 from sgt.commands.main import main
 from sgt.config.benchmarks import OPTIONS
 from sgt.proxies import PROXIES
+from sgt.study.commands import render_commands
 from sgt.study.load import load_study
 from sgt.study.schema import StudyFile, study_schema
 from tests.conftest import GENERATION, MODEL, STUDY, sides, write_study
@@ -42,6 +43,19 @@ def test_a_study_expands_to_model_by_arm_by_seed_and_one_base(tmp_path):
     lines = describe(study)
     assert "run micro/edge/seed3: 6 steps" in lines and "run micro/base/seed0: 0 steps" in lines
     assert lines[-1] == "jobs: 3 toyworld, 2 render, 4 train, 10 predict, 10 score; 29 in all"
+
+
+def test_what_rendering_needs_decides_no_target_and_is_in_no_command(tmp_path):
+    options = {"task": "depth", "estimator": "depth-anything-v2", "model": "downloads/depth-anything-v2-small"}
+    study = load_study(write_study(tmp_path, proxies={"depth": options}))
+    needing = {**options, "render": {"gpu": 1, "threads": 4, "mem_mb": 16000, "runtime": 300}}
+    with_gpu = load_study(write_study(tmp_path, proxies={"depth": needing}))
+    assert with_gpu.proxy("depth").options.render.model_dump() == needing["render"]
+    assert with_gpu.proxy("depth").identity == study.proxy("depth").identity
+    assert render_commands(with_gpu, "depth") == render_commands(study, "depth")
+    assert [line for line in describe(with_gpu) if line.startswith("proxy ")] == [
+        "proxy depth: rendered with downloads/depth-anything-v2-small on a GPU"
+    ]
 
 
 def test_check_prints_the_runs(tmp_path, capsys):
@@ -88,6 +102,8 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
         ({"recipe": {"steps": 5, "batch": 8}}, "recipe", "batch 8 is not a multiple of 2+1"),
         ({"recipe": {"steps": 5, "batch": 6, "ema": 1.0}}, "recipe.ema", "less than 1"),
         ({"recipe": {"steps": "many", "batch": 6}}, "recipe.steps", "valid integer"),
+        ({"proxies": {"edge": {"task": "edge", "render": {"gpu": 2}}}}, "proxies.edge.edge.render.gpu", "got 2"),
+        ({"proxies": {"edge": {"task": "edge", "render": {"nodes": 2}}}}, "proxies.edge.edge.render.nodes", "unknown"),
         ({"recipes": {"other": STUDY["recipe"]}}, "", "recipes: 'other' is not one of the study's models"),
         ({"data": {"proxy": "photos", "vqa": "questions"}}, "", "data.proxy: no dataset 'photos': define it"),
         ({"data": {"vqa": {"dataset": "talk", "limit": 3}}}, "", "data.vqa: no dataset 'talk': define it"),

@@ -27,6 +27,7 @@ pytestmark = [
 
 OFTEN = "--slurm-init-seconds-before-status-checks 1 --seconds-between-status-checks 1 --latency-wait 15"
 STEPS = 40
+WITH_GPU = {"train", "render", "preview"}
 RUN = Path("results/tiny/runs/micro/edge/seed0")
 WAIT_SECONDS = 240
 
@@ -41,8 +42,13 @@ def jobs(here: Clone) -> list[dict[str, str]]:
     return [job for job in map(dict, shown) if job.get("WorkDir") == str(here.folder)]
 
 
+def rule_of(job: dict[str, str]) -> str:
+    """The rule that a job was submitted for, or the group and its rules, from where its log is."""
+    return re.search(r"/slurm/(?:rule|group)_([^/]+)/", job["StdOut"])[1]
+
+
 def of_rule(here: Clone, rule: str) -> list[dict[str, str]]:
-    return [job for job in jobs(here) if f"/slurm/{rule}/" in job["StdOut"] or f"_{rule}/" in job["StdOut"]]
+    return [job for job in jobs(here) if rule_of(job) == rule]
 
 
 def job_now(here: Clone, job: dict[str, str]) -> dict[str, str]:
@@ -65,11 +71,17 @@ def model(here: Clone, name: str = "micro", **train: int) -> None:
     (here / f"config/models/{name}.yaml").write_text(yaml.safe_dump({**text, "name": name, "train": train}))
 
 
+def change_study(here: Clone, **changes) -> None:
+    study = yaml.safe_load((here / "config/tiny.yaml").read_text())
+    (here / "config/tiny.yaml").write_text(yaml.safe_dump({**study, **changes}))
+
+
 @pytest.fixture(scope="module")
 def submitted(origin, tmp_path_factory):
-    """A fresh clone in which the study was sent to SLURM."""
+    """A fresh clone in which the study was sent to SLURM, with a GPU for training and for rendering."""
     here = clone(origin, tmp_path_factory.mktemp("slurm") / "sgt")
     model(here, gpu=1, threads=1, mem_mb=1500, runtime=30)
+    change_study(here, proxies={"edge": {"task": "edge", "render": {"gpu": 1, "mem_mb": 1200, "runtime": 20}}})
     here.run(f"make study PROFILE=slurm FLAGS='{OFTEN}'")
     return here
 
@@ -87,17 +99,25 @@ def test_each_job_asks_for_what_its_model_says(submitted):
     for job in trained:
         assert job["TresPerJob"] == "gres:gpu:1" and job["TimeLimit"] == "00:30:00" and job["Requeue"] == "1"
         assert job["MinMemoryNode"] == "1500M" and (job["Partition"], job["Account"]) == ("gpu", "sgt")
-    assert all("TresPerJob" not in job for job in of_rule(submitted, "render"))
-    assert len(of_rule(submitted, "score")) + len(of_rule(submitted, "evaluate")) == 3, "a score in a job of its own"
+    for job in of_rule(submitted, "render"):
+        assert (job["TresPerJob"], job["TimeLimit"], job["MinMemoryNode"]) == ("gres:gpu:1", "00:20:00", "1200M")
+    assert len(of_rule(submitted, "evaluate_predict_score")) == 3 and not of_rule(submitted, "score")
     assert "steps 6/6" in (submitted / "results/tiny/logs/train/micro/edge/seed0.log").read_text()
+
+
+def test_jobs_with_a_gpu_go_to_the_partition_of_gpus_and_all_others_to_that_of_cpus(submitted):
+    went = {(rule_of(job), "TresPerJob" in job, job["Partition"]) for job in jobs(submitted)}
+    assert {(rule, where) for rule, has_gpu, where in went if has_gpu} == {(rule, "gpu") for rule in WITH_GPU}
+    without = {rule for rule, has_gpu, where in went if not has_gpu}
+    assert {where for _, has_gpu, where in went if not has_gpu} == {"cpu"}
+    assert {"toyworld_scenes", "screen", "treatment"} < without and not without & WITH_GPU
 
 
 @pytest.fixture(scope="module")
 def longer(submitted, tmp_path_factory):
     """The study with more steps, and what a run of it gives that nothing stops. It saves when told to alone."""
     recipe = {**STUDY["recipe"], "steps": STEPS, "save_every": 1000}
-    study = yaml.safe_load((submitted / "config/tiny.yaml").read_text())
-    (submitted / "config/tiny.yaml").write_text(yaml.safe_dump({**study, "recipe": recipe}))
+    change_study(submitted, recipe=recipe)
     submitted.run("sgt train config/tiny.yaml --model micro --arm edge --seed 0")
     whole = sha256(submitted / RUN / "final/ema.safetensors")
     return submitted, whole
@@ -193,9 +213,7 @@ def test_two_nodes_of_two_processes_train_one_run_while_another_job_fails(origin
     here = clone(origin, tmp_path / "sgt")
     model(here, "wide", gpu=2, nodes=2, threads=2, mem_mb=3000, runtime=30)
     model(here, "greedy", mem_mb=999_999_999, runtime=30)
-    study = yaml.safe_load((here / "config/tiny.yaml").read_text())
-    changes = {"recipe": {**STUDY["recipe"], "batch": 24}, "models": ["micro", "wide", "greedy"]}
-    (here / "config/tiny.yaml").write_text(yaml.safe_dump({**study, **changes}))
+    change_study(here, recipe={**STUDY["recipe"], "batch": 24}, models=["micro", "wide", "greedy"])
     greedy, wide = (f"results/tiny/runs/{name}/sft/seed0/run.json" for name in ("greedy", "wide"))
     profile = f"--workflow-profile workflow/profiles/slurm {OFTEN} --retries 0"
     said = here.run(f"snakemake {profile} -- {greedy} {wide}", status=1)

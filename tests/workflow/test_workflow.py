@@ -109,6 +109,11 @@ AFTER_PREDICTION = {"predict": 3, "score": 3, **PAGES, "total": 11}
         ("config/micro.yaml", lambda text: text.replace("save_every: 2", "save_every: 3"), {}),
         ("config/micro.yaml", lambda text: text.replace("lr: 0.001", "lr: 0.002"), AFTER_TRAINING),
         ("config/models/micro.yaml", lambda text: text + "train: {mem_mb: 999, runtime: 3, threads: 2}\n", {}),
+        (
+            "config/micro.yaml",
+            lambda text: text + "proxies: {edge: {task: edge, render: {threads: 2, runtime: 3}}}\n",
+            {},
+        ),
         ("config/models/micro.yaml", lambda text: text.replace("vae_steps: 4", "vae_steps: 5"), {}),
         ("config/benchmarks/toyworld-qa.yaml", lambda text: text.replace("version: 2", "version: 3"), AFTER_PREDICTION),
     ],
@@ -133,6 +138,26 @@ def test_a_record_that_is_missing_is_made_again_though_the_report_is_there(gone,
     path.write_bytes(record)
     assert jobs["score"] == 1 and jobs["report"] == 1 and ("train" in jobs) == gone.startswith("runs")
     assert planned(finished) == {}
+
+
+def without_data(finished: Path, folder: Path) -> Path:
+    """A copy of a study whose datasets and targets were purged."""
+    shutil.copytree(finished, folder, symlinks=True)
+    for name in ("shards", "targets"):
+        shutil.rmtree(folder / "results" / name)
+    return folder
+
+
+def test_for_data_that_were_purged_nothing_is_made_again(finished, tmp_path):
+    assert planned(without_data(finished, tmp_path / "study")) == {}
+
+
+@pytest.mark.slow
+def test_once_purged_data_are_there_again_only_a_missing_run_is_made_again(finished, tmp_path):
+    folder = without_data(finished, tmp_path / "study")
+    shutil.rmtree(folder / "results/runs/micro/edge")
+    snakemake(folder, "--", "data")
+    assert planned(folder) == {"train": 1, "predict": 1, "score": 1, "treatment": 1, **PAGES, "total": 9}
 
 
 @pytest.mark.slow

@@ -350,6 +350,16 @@ def needs(stage: str, resource: str):
     return lambda wildcards: getattr(getattr(STUDY.models[wildcards.model], stage), resource)
 
 
+def to_render(resource: str):
+    """A resource of a job that renders a shard, as the study says of the proxy."""
+    return lambda wildcards: getattr(STUDY.proxy(wildcards.proxy).options.render, resource)
+
+
+def to_render_all(resource: str) -> int:
+    """A resource of a job that renders samples of every proxy."""
+    return max((getattr(STUDY.proxy(arm).options.render, resource) for arm in STUDY.proxy_arms), default=1)
+
+
 def on_several_nodes(value):
     """A resource that only training on several nodes has, from what the model needs for training."""
 

@@ -88,7 +88,8 @@ rule judge:
         " --benchmark {wildcards.benchmark} > {log:q} 2>&1"
 
 
-# What the judge behind an endpoint makes of the predictions of all runs, row by row in turn, since it may drift.
+# What the judge behind an endpoint makes of the predictions of all runs, row by row in turn, since it may drift. It stays
+# on this machine, where there is a network, and mostly waits.
 rule judge_together:
     input:
         predictions=of_every_run("predictions"),
@@ -101,6 +102,7 @@ rule judge_together:
         TIMES / "judge" / "{benchmark}.tsv"
     wildcard_constraints:
         benchmark=one_of(JUDGED_TOGETHER),
+    localrule: True
     conda:
         "../envs/sgt.yaml"
     threads: 1

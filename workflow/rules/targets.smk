@@ -12,10 +12,11 @@ rule render:
         TIMES / "render" / "{images}" / "{proxy}" / "{shard}.tsv"
     conda:
         "../envs/sgt.yaml"
-    threads: 1
+    threads: to_render("threads")
     resources:
-        mem_mb=2000,
-        runtime=120,
+        gpu=to_render("gpu"),
+        mem_mb=to_render("mem_mb"),
+        runtime=to_render("runtime"),
     params:
         task=lambda wildcards: STUDY.proxy(wildcards.proxy).name,
         choices=lambda wildcards: render_choices(STUDY, wildcards.proxy),
@@ -39,10 +40,11 @@ rule preview:
         TIMES / "preview.tsv"
     conda:
         "../envs/sgt.yaml"
-    threads: 1
+    threads: to_render_all("threads")
     resources:
-        mem_mb=4000,
-        runtime=30,
+        gpu=to_render_all("gpu"),
+        mem_mb=max(4000, to_render_all("mem_mb")),
+        runtime=to_render_all("runtime"),
     params:
         choices=preview_choices(),
     message:
