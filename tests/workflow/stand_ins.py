@@ -75,6 +75,10 @@ ARCHITECTURE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
+# Where a family's text embeddings and text head are.
+LANGUAGE_WEIGHTS = {"bagel": "ema.safetensors", "omnigen2": "mllm/model.safetensors"}
+
+
 def derive(study: Path, folder: Path, **changes: Any) -> Path:
     """Write a committed study into a folder, with its models as small as the stand-ins for their weights.
 
@@ -102,11 +106,31 @@ def derive(study: Path, folder: Path, **changes: Any) -> Path:
 
 
 def create_base(spec: Model, folder: Path) -> None:
-    """Write random weights into a folder, in the official layout of a model's family."""
+    """Write random weights into a folder, in the official layout of a model's family. They answer A or B, and end."""
     folder.mkdir(parents=True)
     tokenizer = train_tokenizer(["Is there a cat in the image?"], family_of(spec.family).special_tokens, 300)
     sizes = ARCHITECTURE[spec.family]
     create_model(spec.model_copy(update={"architecture": sizes}), tokenizer, VAE(VAEConfig(**VAE_SIZES)), folder, 0)
+    _answer_with_a_letter(folder / LANGUAGE_WEIGHTS[spec.family], *map(tokenizer.token_to_id, ("A", "B", "<|im_end|>")))
+
+
+def _answer_with_a_letter(weights: Path, a: int, b: int, end: int) -> None:
+    """Let the sign of a random projection of the last state choose between two letters, and a letter end the reply.
+
+    A letter's embedding lies along an axis that no other token has, and that the end of a reply is read off.
+    """
+    tensors = load_file(weights)
+    (embedding,) = (tensors[name] for name in tensors if name.endswith("embed_tokens.weight"))
+    (head,) = (tensors[name] for name in tensors if name.endswith("lm_head.weight"))
+    embedding[:, 0] = 0
+    embedding[[a, b]] = 0
+    embedding[[a, b], 0] = 50
+    head.zero_()
+    head[end, 0] = 10
+    head[a] = 30 * torch.randn(head.shape[1], generator=torch.Generator().manual_seed(0))
+    head[a, 0] = 0
+    head[b] = -head[a]
+    save_file(tensors, weights)
 
 
 def serve(study: Path) -> Hub:
@@ -165,10 +189,10 @@ def _write_coco(folder: Path) -> None:
 
 
 def _release_bagel(folder: Path, base: Path) -> None:
-    """SGT-BAGEL's layout: all weights, and nothing else that is read."""
+    """SGT-BAGEL's layout: weights in one file, beside which only a card lies."""
     folder.mkdir()
     save_file(_retrained(base / "ema.safetensors"), folder / "ema.safetensors")
-    (folder / "config.json").write_text("{}")
+    (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
 
 
 def _release_omnigen2(folder: Path, base: Path) -> None:
@@ -191,13 +215,14 @@ def _current_name(name: str) -> str:
 
 
 def _retrained(weights: Path) -> dict[str, torch.Tensor]:
-    """The same tensors, changed enough that answers change with them."""
+    """The same tensors, of which those of the layers are changed enough that answers change with them."""
     generator = torch.Generator().manual_seed(0)
-    return {
-        name: value
-        + (0.5 * value.float().std(unbiased=False) * torch.randn(value.shape, generator=generator)).to(value)
-        for name, value in load_file(weights).items()
-    }
+    tensors = load_file(weights)
+    for name, value in tensors.items():
+        if not name.endswith(("embed_tokens.weight", "lm_head.weight")):
+            noise = torch.randn(value.shape, generator=generator)
+            tensors[name] = value + (value.float().std(unbiased=False) * noise).to(value)
+    return tensors
 
 
 def _written(write: Callable[..., None], *more: Any) -> dict[str, bytes]:
