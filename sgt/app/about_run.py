@@ -69,6 +69,8 @@ def _recipe(study: LoadedStudy, run: Run) -> Iterator[Line]:
             f"{optimizer.warmup} steps of warm-up), seed {run.seed}"
         ),
     )
+    if recipe.lora:
+        yield "trained", f"adapters (LoRA) of rank {recipe.lora.rank} on {', '.join(recipe.lora.parts)}, then merged"
     yield "questions", _subset(study.questions)
     if run.proxy:
         proxy = study.proxy(run.proxy)

@@ -106,9 +106,14 @@ def printed_value(table: str, model: Model, arm: str, benchmark: Benchmark, metr
 
     Args:
         table: that prints it.
-        model, arm, benchmark, metric: the study's. A benchmark that is cut to some samples has no printed value, nor
-            has one that is prompted or read by another protocol than the paper's.
+        model, arm, benchmark, metric: the study's. Released weights are the arm that they were post-trained on, and
+            what is trained from them is none of the paper's. A benchmark that is cut to some samples has no printed
+            value, nor has one that is prompted or read by another protocol than the paper's.
     """
+    if model.released:
+        if arm != ARM_WITHOUT_TRAINING:
+            return None
+        arm = model.released.arm
     column = _column(model, benchmark, metric)
     if column is None:
         return None

@@ -74,9 +74,10 @@ class Scores:
 
     @property
     def clusters(self) -> str:
-        """What intervals are over besides seeds, in the plural: ``scenes``, or ``images and scenes``."""
+        """What intervals are over besides seeds, in the plural: ``scenes``, or ``images, pairs and scenes``."""
         names = {metric.cluster for metrics in self._metrics.values() for metric in metrics.values()}
-        return " and ".join(sorted("items" if name == "id" else f"{name}s" for name in names))
+        *first, last = sorted("items" if name == "id" else f"{name}s" for name in names)
+        return f"{', '.join(first)} and {last}" if first else last
 
     def items(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items:
         """The items of a metric that all runs of an arm have; values are seeds × items."""

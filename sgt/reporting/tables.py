@@ -32,22 +32,25 @@ from sgt.reporting.table_grids import main_grid, metrics_grid, protocols_grid, t
 from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.load import LoadedStudy
-from sgt.study.releases import arm_label, compared_releases
+from sgt.study.releases import arm_label, compared_releases, trains
 
 NOT_RUN = "not run"
 ONE_SEED = "With one seed, what another training would have changed is not in it."
+NO_TRAINING = "Every model is one training, and what another would have changed is not in it."
 
 
 def interval_note(scores: Scores) -> str:
     """What intervals are over, and which benchmarks have none because they were not run."""
     once = len(scores.study.study.seeds) == 1
     text = f"Intervals are 95%, over {scores.clusters if once else f'training seeds and {scores.clusters}'}."
-    return (f"{text} {ONE_SEED}" if once else text) + not_run_note(scores)
+    return (f"{text} {_once(scores)}" if once else text) + not_run_note(scores)
 
 
 def not_run_note(scores: Scores) -> str:
-    """Which benchmarks of the study have no scores, and why; empty if there are none."""
-    return "".join(f" {name} was not run: {reason}." for name, reason in scores.not_run.items())
+    """Which benchmarks of the study have no scores, or none that sums them up, and why; empty if there are none."""
+    text = "".join(f" {name} was not run: {reason}." for name, reason in scores.not_run.items())
+    partial = [name for name in scores.study.benchmarks if scores.metrics(name) and not scores.headlines(name)]
+    return text + "".join(f" {name} has no value that sums it up: a part of it has no sample." for name in partial)
 
 
 def note(scores: Scores) -> str:
@@ -58,7 +61,12 @@ def note(scores: Scores) -> str:
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
         text += " and the arm learned its task" if scores.treatments else ""
-    return (f"{text}. {ONE_SEED}" if once else f"{text}.") + not_run_note(scores)
+    return (f"{text}. {_once(scores)}" if once else f"{text}.") + not_run_note(scores)
+
+
+def _once(scores: Scores) -> str:
+    """What the intervals leave out of a study with one seed, or that trains nothing."""
+    return ONE_SEED if trains(scores.study) else NO_TRAINING
 
 
 def treatment_note(scores: Scores) -> str:

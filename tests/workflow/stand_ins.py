@@ -221,7 +221,7 @@ def _retrained(weights: Path) -> dict[str, torch.Tensor]:
     for name, value in tensors.items():
         if not name.endswith(("embed_tokens.weight", "lm_head.weight")):
             noise = torch.randn(value.shape, generator=generator)
-            tensors[name] = value + (value.float().std(unbiased=False) * noise).to(value)
+            tensors[name] = value + ((0.1 + 2 * value.float().std(unbiased=False)) * noise).to(value)
     return tensors
 
 

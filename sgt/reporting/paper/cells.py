@@ -19,7 +19,6 @@ from sgt.reporting.comparisons import difference, helped
 from sgt.reporting.paper.curves import Place
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import direction
-from sgt.study.releases import release_of
 
 LEVEL = 0.05
 # Of the normal distribution, of half a 95% interval.
@@ -141,8 +140,7 @@ def _cell(scores: Scores, place: Place, measure: Measure, printed: str | None) -
     if printed and len(measure.of) == 1:
         ((benchmark, metric),) = measure.of
         model, spec = study.models[place.model], study.benchmarks[benchmark]
-        release = release_of(study, place.model, place.arm)
-        of_paper = printed_value(printed, model, release.arm if release else place.arm, spec, metric.name)
+        of_paper = printed_value(printed, model, place.arm, spec, metric.name)
         # A printed gain stands beside a gain over the same control, which not every study has.
         of_paper = None if of_paper and of_paper.is_gain and not gains else of_paper
     return Cell(
