@@ -35,7 +35,7 @@ from sgt.reporting.released import over_base
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import Verdict, direction, verdict
 from sgt.reporting.wording import arms_in_words, mean_of
-from sgt.study.releases import compared_releases, release_of
+from sgt.study.releases import compared_releases, release_of, trains
 
 # Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
 HALF, DETECTABLE = 1.960, 2.802
@@ -281,7 +281,9 @@ def _released(scores: Scores) -> Iterator[Finding]:
 
 
 def _untested(scores: Scores) -> Iterator[Finding]:
-    """What the study's arms and benchmarks do not allow to be tested."""
+    """What the study's arms and benchmarks do not allow to be tested; nothing of one that is about released weights."""
+    if not trains(scores.study) and compared_releases(scores.study):
+        return
     arms = scores.study.study.arms
     missing = [arm for arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) if arm not in arms]
     if missing:

@@ -119,8 +119,7 @@ def _released(scores: Scores) -> str:
                     unseen += 1
     parts = [("above the base in", better), ("below the base in", worse)]
     total = len(better) + len(worse) + unseen
-    # A release is one training.
-    return _sentence(True, "measures", parts, len(better), total, unseen)
+    return _sentence("Seen with one training of each", "measures", parts, len(better), total, unseen)
 
 
 def _learned(scores: Scores) -> str:
@@ -158,7 +157,7 @@ def _training(scores: Scores) -> str:
                 case _:
                     unseen += 1
     return _sentence(
-        _once(scores),
+        _seen(scores),
         "measures",
         [
             ("the questions alone (sft) are above the base in", better),
@@ -196,7 +195,7 @@ def _proxies(scores: Scores) -> str:
     helps, less, hurts = (sum(map(len, found.values())) for _, found in parts)
     total = len(pairs) * len(list(headline_metrics(scores)))
     return _sentence(
-        _once(scores), "comparisons with the control sft", named, helps, total, total - helps - less - hurts
+        _seen(scores), "comparisons with the control sft", named, helps, total, total - helps - less - hurts
     )
 
 
@@ -209,17 +208,17 @@ def _arms(title: str, arms: Sequence[_Gained], of: int) -> str:
     return f"all {of} arms in {title} ({' to '.join(texts)} {unit_of_gains(metric)})"
 
 
-def _once(scores: Scores) -> bool:
-    return len(scores.study.study.seeds) == 1
+def _seen(scores: Scores) -> str:
+    return "Seen with one seed" if len(scores.study.study.seeds) == 1 else "Yes"
 
 
 def _sentence(
-    once: bool, what: str, parts: Sequence[tuple[str, list[str]]], helps: int, total: int, unseen: int
+    helped_so: str, what: str, parts: Sequence[tuple[str, list[str]]], helps: int, total: int, unseen: int
 ) -> str:
-    """How often it helped, then what each part names, then how often nothing was seen; ``once`` is with one seed."""
+    """How surely and how often it helped, then what each part names, then how often nothing was seen."""
     seen = any(names for _, names in parts)
     if helps:
-        start = f"{'Seen with one seed' if once else 'Yes'} in {helps} of {total} {what}"
+        start = f"{helped_so} in {helps} of {total} {what}"
     else:
         start = f"{'No, in none' if seen else 'Not seen in any'} of {total} {what}"
     found = [f"{text} {_listed(names)}" for text, names in parts if names]

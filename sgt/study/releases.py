@@ -10,7 +10,8 @@ LABEL = "released"
 
 def release_of(study: LoadedStudy, model: str, arm: str) -> Release | None:
     """What an arm's weights are, if others post-trained them; None if they are a base's, or trained by the study."""
-    return study.models[model].released if arm == ARM_WITHOUT_TRAINING else None
+    spec = study.models.get(model)
+    return spec.released if spec and arm == ARM_WITHOUT_TRAINING else None
 
 
 def arm_label(study: LoadedStudy, model: str, arm: str) -> str:

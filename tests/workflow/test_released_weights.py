@@ -109,6 +109,8 @@ def test_nothing_claims_a_training_that_did_not_happen(released, capsys):
     assert all(run["steps"] == 0 for run in evidence["runs"].values())
     capsys.readouterr()
     sgt("verify", released.path)
+    sgt("trace", released.path, "main", "sgt-bagel/released", "mmvp accuracy")
+    assert "downloads/sgt-bagel revision c0ffee" in capsys.readouterr().out
     sgt("info", "sgt-bagel/base/seed0")
     assert (
         "not trained here: released weights, which their authors post-trained from bagel-7b" in capsys.readouterr().out
