@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -159,7 +160,9 @@ def _column(model: Model, benchmark: Benchmark, metric: str) -> tuple[str, str, 
     of_benchmark, of_model = paper_name(benchmark), paper_model(model)
     if of_benchmark is None or of_model is None:
         return None
-    if benchmark.samples is not None or benchmark.protocol != PAPER_PROTOCOL:
+    # A sample is one row or several, so that as many samples as there are rows are all.
+    is_whole = benchmark.samples is None or benchmark.samples >= getattr(benchmark, "published_rows", inf)
+    if not is_whole or benchmark.protocol != PAPER_PROTOCOL:
         return None
     about = printed_file().comparable[of_benchmark]
     return None if about.beside == "nothing" or about.metric != metric else (of_model, of_benchmark, about)

@@ -57,6 +57,8 @@ def test_printed_values_are_of_the_papers_models_arms_and_whole_benchmarks(paper
         printed_value("proxy_ablation", bagel, "base", paper.benchmarks["pope"], "f1"),
     ]
     assert none == [None] * len(none)
+    whole = mmvp.model_copy(update={"samples": 1000})
+    assert printed_value("main", bagel, "base", whole, "accuracy").value == 83.0, "it has 150 pairs"
     gain = printed_value("proxy_ablation", bagel, "segmentation", paper.benchmarks["cv-bench"], "accuracy")
     assert (gain.value, gain.is_gain, gain.digitised) == (pytest.approx(79.23 - 74.61), True, False)
 

@@ -69,7 +69,7 @@ def test_the_page_counts_the_jobs_that_are_planned(file, tmp_path):
     words = arguments("-n", study=f"config/{file.name}")
     status, output = forked.snakemake(words, tmp_path, environment())
     assert status == 0, output
-    (total,) = re.findall(r"^total +(\d+)$", output, re.M)
+    (total,) = set(re.findall(r"^total +(\d+)$", output, re.M))
     page = (ROOT / f"docs/{file.stem}.md").read_text()
     assert f"`snakemake -n` counts {total} jobs" in page
 
@@ -116,9 +116,8 @@ def test_nothing_claims_a_training_that_did_not_happen(released, capsys):
         "not trained here: released weights, which their authors post-trained from bagel-7b" in capsys.readouterr().out
     )
     sgt("check", released.path)
-    assert (
-        "model sgt-gen2: not trained; weights in bf16 15.8 GB per GPU; fits 80 GB: yes" not in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "model sgt-gen2: not trained; weights in bf16 15.8 GB" in said and "per step" not in said
 
 
 def test_a_release_must_be_of_its_base(released, monkeypatch, capsys):
