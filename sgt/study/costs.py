@@ -86,11 +86,11 @@ class Costs:
         return [f"model {name}: {line}" for line in lines]
 
     def _evaluated(self, name: str, sizes: ModelSizes) -> list[str]:
-        """What a model needs that is only evaluated: its weights, to which a request adds little."""
+        """What the weights of a model need that is only evaluated; what requests need depends on these."""
         spec = self.study.models[name]
         weights = estimate.weight_bytes(sizes, spec.precision)
         fits = ", ".join(f"{size} GB: {'yes' if estimate.has_room(size, weights) else 'no'}" for size in SIZES_OF_GPU)
-        line = f"not trained; weights in {spec.precision} {amount(weights)}B"
+        line = f"not trained; without requests, weights in {spec.precision} take {amount(weights)}B"
         return [_parameters(sizes), f"{line} per GPU; fits {fits}" if spec.predict.gpu else line]
 
     def _time(self) -> list[str]:
