@@ -256,7 +256,9 @@ def _group(scores: Scores, benchmark: str, metric: Metric, title: str) -> Group:
         for arm in compared_arms(scores.study)
     }
     bounds = [100 * bound for gain in gains.values() for bound in (gain.low, gain.value, gain.high) if bound == bound]
-    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(min([0, *bounds]), max([0, *bounds]))
+    # Without any difference there is still an axis, of a point to either side.
+    least, most = (min([0, *bounds]), max([0, *bounds])) if any(bounds) else (-1, 1)
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(least, most)
     first, width = ticks[0], ticks[-1] - ticks[0]
 
     def place(points: float) -> float | None:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from sgt.config.benchmarks import FetchedBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
@@ -65,10 +66,14 @@ class Scores:
         return [metric for metric in self.metrics(benchmark) if metric.headline]
 
     def titles(self, metrics: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Readable titles of metrics, given as (benchmark, name); with the benchmark's if two would have the same."""
+        """Readable titles of metrics, given as (benchmark, name).
+
+        With the benchmark's name if two would be the same, or if several are published ones, which do not name it.
+        """
         pairs = list(dict.fromkeys(metrics))
         titles = [readable(self.metric(*pair).title) for pair in pairs]
-        if len(set(titles)) < len(pairs):
+        published = {name for name, _ in pairs if isinstance(self.study.benchmarks[name], FetchedBenchmark)}
+        if len(set(titles)) < len(pairs) or len(published) > 1:
             titles = [f"{benchmark} {title}" for (benchmark, _), title in zip(pairs, titles, strict=True)]
         return dict(zip(pairs, titles, strict=True))
 
