@@ -13,6 +13,7 @@ from sgt.identity import read_record
 from sgt.reporting.evidence.read import read_evidence
 from sgt.study.loaded import LoadedStudy
 from sgt.study.record import checkpoint_of
+from sgt.study.releases import release_in_words, release_of
 from sgt.study.results import Results
 from sgt.study.runs import Run
 
@@ -35,7 +36,7 @@ def about_run(study: LoadedStudy, run: Run) -> Iterator[Line]:
     path = results.run(run).record
     record = read_record(path) if path.exists() else {}
     if record:
-        yield "weights", f"{checkpoint_of(study, run)}, sha256 {record['checkpoint_sha256'][:16]}…"
+        yield "weights", f"{_folders(study, run)}, sha256 {record['checkpoint_sha256'][:16]}…"
         seconds = f", {record['seconds']:.0f} s" if "seconds" in record else ""
         yield "made by", f"`{record['command']}`{seconds}, code {str(record['code'])[:12]}"
     yield from _recipe(study, run)
@@ -45,13 +46,20 @@ def about_run(study: LoadedStudy, run: Run) -> Iterator[Line]:
     yield from _evidence(study, run)
 
 
+def _folders(study: LoadedStudy, run: Run) -> str:
+    """Of a run's weights: its own, or the model's checkpoint with what is laid over it."""
+    over = study.models[run.model].overlay if run.arm == ARM_WITHOUT_TRAINING else None
+    return " with ".join([str(checkpoint_of(study, run)), *([over] if over else [])])
+
+
 def _recipe(study: LoadedStudy, run: Run) -> Iterator[Line]:
     if run in study.transplant_runs:
         into, donor = study.transplanted(run)
         yield "recipe", f"{', '.join(study.study.transplants[run.arm].parts)} of {donor.id} in {into.id}"
         return
     if run.arm == ARM_WITHOUT_TRAINING:
-        yield "recipe", "not post-trained"
+        release = release_of(study, run.model, run.arm)
+        yield "recipe", f"not trained here: {release_in_words(release)}" if release else "not post-trained"
         return
     recipe = study.recipe(run.model, run.arm)
     optimizer = recipe.optimizer
@@ -62,6 +70,8 @@ def _recipe(study: LoadedStudy, run: Run) -> Iterator[Line]:
             f"{optimizer.warmup} steps of warm-up), seed {run.seed}"
         ),
     )
+    if recipe.lora:
+        yield "trained", f"adapters (LoRA) of rank {recipe.lora.rank} on {', '.join(recipe.lora.parts)}, then merged"
     yield "questions", _subset(study.questions)
     if run.proxy:
         proxy = study.proxy(run.proxy)

@@ -15,6 +15,7 @@ from sgt.errors import SgtError
 from sgt.proxies import PROXIES
 from sgt.study.load import load_model_spec, load_study
 from sgt.study.loaded import LoadedStudy
+from sgt.study.releases import release_in_words
 from sgt.study.results import Results
 
 # A line: cells, the last of which may be long.
@@ -36,7 +37,8 @@ def list_models(studies: Sequence[LoadedStudy]) -> Iterator[Line]:
             spec = load_model_spec(name, MODELS)
             missing = missing_weights(spec)
             state = "; ".join(f"no weights in {folder}: {fetch_remedy(spec, folder)}" for folder in missing)
-            yield name, spec.family, state or f"weights in {spec.overlay or spec.checkpoint}"
+            release = f", {release_in_words(spec.released)}" if spec.released else ""
+            yield name, spec.family, (state or f"weights in {spec.overlay or spec.checkpoint}") + release
         except SgtError as error:
             yield name, "", f"not valid: {error}"
 

@@ -79,6 +79,13 @@ def _numbered(sizes: Any) -> Any:
 ImageSizes = Annotated[dict[str, Count], BeforeValidator(_numbered)]
 
 
+class Release(Strict):
+    """Weights that others post-trained and released, which a study evaluates as they are."""
+
+    base: Name = Field(description="file of config/models with the weights that they were post-trained from")
+    arm: Name = Field(description="what they were post-trained on, by the name that the paper's arm has here")
+
+
 class Model(Strict):
     """``config/models/NAME.yaml``: a model family at a size."""
 
@@ -86,6 +93,9 @@ class Model(Strict):
     family: Name = Field(description="folder of sgt/models with the family's code and file layout, such as bagel")
     checkpoint: Folder = Field(description="folder of the base weights in the official layout")
     overlay: Folder | None = Field(None, description="folder of weights alone that replace the checkpoint's (SGT's)")
+    released: Release | None = Field(
+        None, description="of weights that others post-trained: which model's, on what. Tables name them so"
+    )
     architecture: dict | None = Field(None, description="sizes of a model that can be pretrained here")
     pretrain: Pretrain | None = Field(None, description="how `make base` trains the base weights")
     input_image: ImageSizes = Field(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from math import inf
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ from sgt.config.benchmarks import Benchmark
 from sgt.config.fields import Strict
 from sgt.config.files import read_yaml
 from sgt.config.models import Model
-from sgt.config.study import ARM_WITHOUT_PROXY
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 
 FILE = Path(__file__).with_name("printed.yaml")
 # The name of every task's way to ask that is, as far as is known, the paper's.
@@ -74,6 +75,14 @@ class Printed(NamedTuple):
     is_gain: bool = False
 
 
+class PrintedRelease(NamedTuple):
+    """Printed numbers of a base, of weights post-trained from it, and their difference; None if only that compares."""
+
+    base: Printed | None
+    value: Printed | None
+    gain: Printed
+
+
 @cache
 def printed_file() -> PrintedFile:
     """The file that sgt has."""
@@ -98,17 +107,19 @@ def printed_value(table: str, model: Model, arm: str, benchmark: Benchmark, metr
 
     Args:
         table: that prints it.
-        model, arm, benchmark, metric: the study's. A benchmark that is cut to some samples has no printed value, nor
-            has one that is prompted or read by another protocol than the paper's.
+        model, arm, benchmark, metric: the study's. Released weights are the arm that they were post-trained on, and
+            what is trained from them is none of the paper's. A benchmark that is cut to some samples has no printed
+            value, nor has one that is prompted or read by another protocol than the paper's.
     """
-    of_benchmark, of_model = paper_name(benchmark), paper_model(model)
-    if of_benchmark is None or of_model is None:
+    if model.released:
+        if arm != ARM_WITHOUT_TRAINING:
+            return None
+        arm = model.released.arm
+    column = _column(model, benchmark, metric)
+    if column is None:
         return None
-    if benchmark.samples is not None or benchmark.protocol != PAPER_PROTOCOL:
-        return None
-    about, printed = printed_file().comparable[of_benchmark], printed_file().tables[table]
-    if about.beside == "nothing" or about.metric != metric:
-        return None
+    of_model, of_benchmark, about = column
+    printed = printed_file().tables[table]
     arms = printed.values.get(of_model, {})
     value, control = (arms.get(each, {}).get(of_benchmark) for each in (arm, ARM_WITHOUT_PROXY))
     if value is None:
@@ -118,6 +129,43 @@ def printed_value(table: str, model: Model, arm: str, benchmark: Benchmark, metr
     if control is None or arm == ARM_WITHOUT_PROXY:
         return None
     return Printed(round(value - control, 6), printed.digitised, printed.where, is_gain=True)
+
+
+def printed_release(model: Model, benchmark: Benchmark, metric: str) -> PrintedRelease | None:
+    """What the paper prints of released weights and of their base; None where nothing comparable is printed.
+
+    Args:
+        model: with the released weights.
+        benchmark, metric: the study's; see :func:`printed_value`.
+    """
+    column = _column(model, benchmark, metric)
+    if column is None or model.released is None:
+        return None
+    of_model, of_benchmark, about = column
+    for printed in (printed_file().tables[name] for name in OF_BENCHMARKS):
+        arms = printed.values.get(of_model, {})
+        base, value = (arms.get(arm, {}).get(of_benchmark) for arm in (ARM_WITHOUT_TRAINING, model.released.arm))
+        if base is None or value is None:
+            continue
+        gain = Printed(round(value - base, 6), printed.digitised, printed.where, is_gain=True)
+        if about.beside == "gains":
+            return PrintedRelease(None, None, gain)
+        of_base, of_release = (Printed(each, printed.digitised, printed.where) for each in (base, value))
+        return PrintedRelease(of_base, of_release, gain)
+    return None
+
+
+def _column(model: Model, benchmark: Benchmark, metric: str) -> tuple[str, str, Comparable] | None:
+    """The paper's names of a model and a benchmark, and what may stand beside its metric; None if nothing may."""
+    of_benchmark, of_model = paper_name(benchmark), paper_model(model)
+    if of_benchmark is None or of_model is None:
+        return None
+    # A sample is one row or several, so that as many samples as there are rows are all.
+    is_whole = benchmark.samples is None or benchmark.samples >= getattr(benchmark, "published_rows", inf)
+    if not is_whole or benchmark.protocol != PAPER_PROTOCOL:
+        return None
+    about = printed_file().comparable[of_benchmark]
+    return None if about.beside == "nothing" or about.metric != metric else (of_model, of_benchmark, about)
 
 
 def printed_pair(benchmark: Benchmark) -> tuple[float, float] | None:

@@ -72,6 +72,19 @@ def fetched_files(folder: Path) -> dict[str, str] | None:
         return None
 
 
+def fetched_revision(folder: Path) -> str | None:
+    """The commit of a hub's repository that was fetched into a folder; None if none was, or it is not known.
+
+    Raises:
+        SgtError: the record of what was fetched is damaged.
+    """
+    try:
+        with json_fields(folder / FETCHED, "a record of what was fetched", "run `sgt fetch` again") as record:
+            return record.get("revision")
+    except FileNotFoundError:
+        return None
+
+
 def dataset_content(folder: Path) -> str:
     """Hash of a dataset's shards and their order; ``UNKNOWN`` if it is not there.
 

@@ -7,6 +7,7 @@ counted tensor by tensor. The sum leaves out what the allocator wastes, so ``fit
 import math
 from dataclasses import dataclass
 
+from sgt.config.fields import Precision
 from sgt.config.models import Model
 from sgt.config.recipe import Recipe
 from sgt.config.samples import Samples, TypicalText
@@ -50,7 +51,12 @@ class Memory:
 
     def fits(self, gigabytes: float) -> bool:
         """Whether a device of that size holds it, with room for what is not counted."""
-        return self.total <= USABLE * gigabytes * GB
+        return has_room(gigabytes, self.total)
+
+
+def has_room(gigabytes: float, needed: int) -> bool:
+    """Whether a device of that size holds so many bytes, with room for what is not counted."""
+    return needed <= USABLE * gigabytes * GB
 
 
 def trainable_values(sizes: ModelSizes, recipe: Recipe) -> int:
@@ -151,6 +157,11 @@ def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int,
         activations=max(kept, encoded),
         logits=_logits(sizes, tokens.supervised, computed),
     )
+
+
+def weight_bytes(sizes: ModelSizes, precision: Precision) -> int:
+    """Of the weights of network and VAE on a device that evaluates a model."""
+    return (2 if precision == "bf16" else 4) * sizes.total + 4 * sizes.autoencoder
 
 
 def _logits(sizes: ModelSizes, supervised: int, computed: int) -> int:

@@ -17,8 +17,8 @@ from sgt.models.registry import load_model
 from sgt.models.unified import UnifiedModel
 
 MODEL_FILE = "sgt.yaml"
-# Of a model's file: where it lay, how it was pretrained, and what a job of it needed.
-LEFT_OUT = {"overlay", "pretrain", "train", "predict"}
+# Of a model's file: where it lay, who made it, how it was pretrained, and what a job of it needed.
+LEFT_OUT = {"overlay", "released", "pretrain", "train", "predict"}
 
 
 def write_model_file(spec: Model, folder: Path) -> None:

@@ -12,6 +12,7 @@ from sgt.reporting.explanations import explanation
 from sgt.reporting.points import Shown, counted, shown, unit_of_gains, unit_of_values
 from sgt.reporting.scores import Scores
 from sgt.reporting.wording import readable
+from sgt.study.releases import arm_label
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def model_tables(scores: Scores) -> list[ModelTable]:
             use = scores.treatments[model, arm].use if (model, arm) in scores.treatments else None
             rows.append(
                 ArmRow(
-                    arm,
+                    arm_label(study, model, arm),
                     study.proxy(arm).level if use else "",
                     Shown(f"{use.value:.2f}", f"{(use.high - use.low) / 2:.2f}") if use else None,
                     scores.administered(model, arm) is not False,
@@ -117,7 +118,8 @@ def heat_map(scores: Scores) -> HeatMap:
             found = [cells[model, arm, name, metric.name] for model in study.models for arm in arms]
             header = _header(scores, name, metric, readable(metric.title), found)
             rows.append((header, [_cell(metric, each, _largest(found)) for each in found]))
-    return HeatMap(dict.fromkeys(study.models, arms), rows)
+    labels = {model: [arm_label(scores.study, model, arm) for arm in arms] for model in study.models}
+    return HeatMap(labels, rows)
 
 
 def gains_csv(scores: Scores) -> str:
@@ -179,5 +181,5 @@ def _by_seed(scores: Scores, model: str, metrics: Sequence[tuple[str, Metric]]) 
         for name, metric in metrics:
             summed = scores.files[run, name]["metrics"].get(metric.name)
             texts.append(str(shown(metric, *(summed[key] for key in ("value", "low", "high")))) if summed else "–")
-        rows.append((run.arm, run.seed, texts))
+        rows.append((arm_label(scores.study, model, run.arm), run.seed, texts))
     return rows

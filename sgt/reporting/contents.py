@@ -4,6 +4,7 @@ from sgt.config.benchmarks import FetchedBenchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.reporting.paper.curves import ratio_places, scale_places
 from sgt.study.loaded import LoadedStudy
+from sgt.study.releases import compared_releases
 
 # Of every figure: one that everything can show, and vector formats for papers.
 FIGURE_FORMATS = (".png", ".svg", ".pdf")
@@ -82,6 +83,7 @@ def table_files(study: LoadedStudy) -> list[str]:
     """Names of the files that ``sgt tables`` writes of a study."""
     fetched = any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values())
     names = ["main", "all", *(["treatment"] if study.proxy_arms else []), *(["protocols"] if fetched else [])]
+    names += ["released"] if compared_releases(study) else []
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md", "tex")]
     files += [f"{name}.{kind}" for name in PAPER_TABLES for kind in ("csv", "md", "tex", "html")]
     more = {

@@ -3,9 +3,16 @@
 import json
 from collections import Counter
 
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.reporting.scores import Scores
 from sgt.study.record import read_run
 
+_PLURAL = {
+    "record of weights": "records of weights",
+    "training": "trainings",
+    "prediction": "predictions",
+    "score": "scores",
+}
 # Of records that were written before environments were recorded.
 NOT_RECORDED = {"python": "not recorded", "packages": "not recorded"}
 
@@ -14,11 +21,12 @@ def environments(scores: Scores) -> list[dict]:
     """One row per environment, the most used first.
 
     Each has ``python``, ``packages`` (see :func:`sgt.environment.environment`) and ``made``: how many trainings,
-    predictions and scores, as text.
+    records of weights that are not trained, predictions and scores, as text.
     """
     used: Counter[tuple[str, str]] = Counter()
     for run in scores.study.runs:
-        used[_key(read_run(scores.study, run).get("environment")), "training"] += 1
+        what = "record of weights" if run.arm == ARM_WITHOUT_TRAINING else "training"
+        used[_key(read_run(scores.study, run).get("environment")), what] += 1
     for score in scores.files.values():
         by_stage = score.get("environment", {})
         for stage, what in (("predict", "prediction"), ("score", "score")):
@@ -26,7 +34,7 @@ def environments(scores: Scores) -> list[dict]:
     rows: dict[str, dict] = {}
     for (key, what), count in used.most_common():
         row = rows.setdefault(key, {**json.loads(key), "made": []})
-        row["made"].append(f"{count} {what}{'s' if count > 1 else ''}")
+        row["made"].append(f"{count} {_PLURAL[what] if count > 1 else what}")
     return [{**row, "made": ", ".join(row["made"])} for row in rows.values()]
 
 

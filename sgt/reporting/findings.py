@@ -31,9 +31,11 @@ from sgt.reporting.comparisons import (
     with_both_abilities,
 )
 from sgt.reporting.points import in_words, value_in_words
+from sgt.reporting.released import over_base
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import Verdict, direction, verdict
 from sgt.reporting.wording import arms_in_words, mean_of
+from sgt.study.releases import compared_releases, release_of, trains
 
 # Standard errors, of the normal distribution, that half an interval is, and that a detectable difference is.
 HALF, DETECTABLE = 1.960, 2.802
@@ -45,7 +47,8 @@ class Finding:
     """One claim, and what this study measured.
 
     Attributes:
-        about: ``control``, ``proxies``, ``controls`` (besides sft), ``levels``, ``abilities`` or ``base``.
+        about: ``control``, ``proxies``, ``controls`` (besides sft), ``levels``, ``abilities``, ``base`` or
+            ``released``.
         claim: what would be so.
         verdict: whether it is.
         found: what is so instead, or besides, in a sentence.
@@ -70,15 +73,17 @@ def findings(scores: Scores) -> list[Finding]:
     for model in scores.study.study.models:
         for part in (_control, _proxies, _other_controls, _levels, _abilities, _base):
             found += part(scores, model)
+    found += _released(scores)
     found += _untested(scores)
     # What the control did to the base decides what gains are worth; what could not be tested decides nothing.
     return sorted(found, key=lambda each: (each.verdict == Verdict.NOT_TESTED, not each.of_control_and_seen))
 
 
 def headline(found: list[Finding]) -> list[str]:
-    """The first findings in one or two lines: of the control, and of the proxies."""
+    """The first findings in a few lines: of the control, of the proxies, and of released weights."""
     tested = [each for each in found if each.verdict != Verdict.NOT_TESTED]
-    first = [next((each for each in tested if each.about == about), None) for about in ("control", "proxies")]
+    abouts = ("control", "proxies", "released")
+    first = [next((each for each in tested if each.about == about), None) for about in abouts]
     chosen = [each for each in first if each] or found[:1]
     return [f"{each.claim}: {each.verdict} ({each.found})" for each in chosen]
 
@@ -246,17 +251,39 @@ def _base(scores: Scores, model: str) -> Iterator[Finding]:
         not_above = [by_name[row.metric].title for row in rows.itertuples() if not row.low > row.chance]
         below = (rows["high"] < rows["chance"]).any()
         of_one = Verdict.OPPOSITE_SEEN_ONCE if below else Verdict.NOT_SEEN if not_above else Verdict.SEEN_ONCE
+        who = (
+            "the released weights answer"
+            if release_of(scores.study, model, ARM_WITHOUT_TRAINING)
+            else "the base answers"
+        )
         yield Finding(
             "base",
-            f"{model}: the base answers every kind of perception above chance{_of(scores, name)}",
+            f"{model}: {who} every kind of perception above chance{_of(scores, name)}",
             of_one,
-            f"not above chance: {', '.join(not_above)}" if not_above else "so it uses the image",
+            f"not above chance: {', '.join(not_above)}" if not_above else "so the model uses the image",
             ", ".join(numbers),
         )
 
 
+def _released(scores: Scores) -> Iterator[Finding]:
+    """Whether released weights are better than the base that others post-trained them from."""
+    for model, base in compared_releases(scores.study):
+        for benchmark, metric, title in headline_metrics(scores):
+            gain = over_base(scores, model, base, benchmark, metric)
+            found = {1: f"above {base}", -1: f"below {base}"}.get(direction(gain), why_unseen(title, gain))
+            yield Finding(
+                "released",
+                f"{model}: the released weights are better than {base} in {title}",
+                verdict(helped(metric, gain)),
+                found,
+                f"{model} less {base}: {in_words(metric, gain)}",
+            )
+
+
 def _untested(scores: Scores) -> Iterator[Finding]:
-    """What the study's arms and benchmarks do not allow to be tested."""
+    """What the study's arms and benchmarks do not allow to be tested; nothing of one that is about released weights."""
+    if not trains(scores.study) and compared_releases(scores.study):
+        return
     arms = scores.study.study.arms
     missing = [arm for arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) if arm not in arms]
     if missing:

@@ -1,4 +1,4 @@
-"""What the report opens with: three answers in a sentence each, how many seeds they rest on, and one figure."""
+"""What the report opens with: answers in a sentence each, how many seeds they rest on, and one figure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,10 @@ from sgt.reporting.comparisons import difference, headline_metrics, helped, is_l
 from sgt.reporting.contents import compared_arms
 from sgt.reporting.explanations import explanation
 from sgt.reporting.points import Shown, is_share, shown, unit_of_gains
+from sgt.reporting.released import over_base
 from sgt.reporting.scores import Scores
 from sgt.reporting.verdicts import direction
+from sgt.study.releases import compared_releases, trains
 
 # Of the measures or arms that a sentence names, and of the metrics that the figure shows.
 NAMED, METRICS = 6, 6
@@ -25,7 +27,7 @@ _Gained = tuple[str, Metric, Difference]
 
 @dataclass(frozen=True)
 class Answer:
-    """One of the three questions, and its answer in a sentence."""
+    """A question, and its answer in a sentence."""
 
     question: str
     sentence: str
@@ -82,16 +84,42 @@ class KeyFigure:
 def badge(scores: Scores) -> str:
     """How many seeds the study has, and what they allow to be concluded."""
     seeds = len(scores.study.study.seeds)
+    if not trains(scores.study):
+        return "nothing was trained"
     return "1 seed: exploratory" if seeds == 1 else f"{seeds} seeds"
 
 
 def answers(scores: Scores) -> list[Answer]:
-    """Did the arms learn their task, did training help, did a proxy help?"""
+    """Did the arms learn their task, did training help, did a proxy help? And what do released weights do?"""
+    found = []
+    if compared_releases(scores.study):
+        found.append(Answer("Are the released weights better than their bases?", _released(scores)))
+        if not trains(scores.study):
+            return found
     return [
         Answer("Did the arms learn their task?", _learned(scores)),
         Answer("Did training help?", _training(scores)),
         Answer("Did a proxy help?", _proxies(scores)),
+        *found,
     ]
+
+
+def _released(scores: Scores) -> str:
+    better, worse, unseen = [], [], 0
+    for model, base in compared_releases(scores.study):
+        for benchmark, metric, title in headline_metrics(scores):
+            gain = over_base(scores, model, base, benchmark, metric)
+            text = f"{_named(scores, model, title)} ({_gain(metric, gain)})"
+            match direction(helped(metric, gain)):
+                case 1:
+                    better.append(text)
+                case -1:
+                    worse.append(text)
+                case _:
+                    unseen += 1
+    parts = [("above the base in", better), ("below the base in", worse)]
+    total = len(better) + len(worse) + unseen
+    return _sentence("Seen with one training of each", "measures", parts, len(better), total, unseen)
 
 
 def _learned(scores: Scores) -> str:
@@ -129,7 +157,7 @@ def _training(scores: Scores) -> str:
                 case _:
                     unseen += 1
     return _sentence(
-        scores,
+        _seen(scores),
         "measures",
         [
             ("the questions alone (sft) are above the base in", better),
@@ -166,7 +194,9 @@ def _proxies(scores: Scores) -> str:
     named = [(text, [_arms(title, arms, len(pairs)) for title, arms in found.items()]) for text, found in parts]
     helps, less, hurts = (sum(map(len, found.values())) for _, found in parts)
     total = len(pairs) * len(list(headline_metrics(scores)))
-    return _sentence(scores, "comparisons with the control sft", named, helps, total, total - helps - less - hurts)
+    return _sentence(
+        _seen(scores), "comparisons with the control sft", named, helps, total, total - helps - less - hurts
+    )
 
 
 def _arms(title: str, arms: Sequence[_Gained], of: int) -> str:
@@ -178,14 +208,17 @@ def _arms(title: str, arms: Sequence[_Gained], of: int) -> str:
     return f"all {of} arms in {title} ({' to '.join(texts)} {unit_of_gains(metric)})"
 
 
+def _seen(scores: Scores) -> str:
+    return "Seen with one seed" if len(scores.study.study.seeds) == 1 else "Yes"
+
+
 def _sentence(
-    scores: Scores, what: str, parts: Sequence[tuple[str, list[str]]], helps: int, total: int, unseen: int
+    helped_so: str, what: str, parts: Sequence[tuple[str, list[str]]], helps: int, total: int, unseen: int
 ) -> str:
-    """How often it helped, then what each part names, then how often nothing was seen."""
-    once = len(scores.study.study.seeds) == 1
+    """How surely and how often it helped, then what each part names, then how often nothing was seen."""
     seen = any(names for _, names in parts)
     if helps:
-        start = f"{'Seen with one seed' if once else 'Yes'} in {helps} of {total} {what}"
+        start = f"{helped_so} in {helps} of {total} {what}"
     else:
         start = f"{'No, in none' if seen else 'Not seen in any'} of {total} {what}"
     found = [f"{text} {_listed(names)}" for text, names in parts if names]
@@ -223,7 +256,9 @@ def _group(scores: Scores, benchmark: str, metric: Metric, title: str) -> Group:
         for arm in compared_arms(scores.study)
     }
     bounds = [100 * bound for gain in gains.values() for bound in (gain.low, gain.value, gain.high) if bound == bound]
-    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(min([0, *bounds]), max([0, *bounds]))
+    # Without any difference there is still an axis, of a point to either side.
+    least, most = (min([0, *bounds]), max([0, *bounds])) if any(bounds) else (-1, 1)
+    ticks = MaxNLocator(4, steps=[1, 2, 5, 10]).tick_values(least, most)
     first, width = ticks[0], ticks[-1] - ticks[0]
 
     def place(points: float) -> float | None:

@@ -4,6 +4,8 @@ import pandas as pd
 
 from sgt.config.benchmarks import FetchedBenchmark
 from sgt.reporting.scores import Scores, interval
+from sgt.study.loaded import LoadedStudy
+from sgt.study.releases import arm_label
 
 STATUSES = ("direct", "cue", "text", "ambiguous", "none")
 
@@ -59,11 +61,13 @@ def overlap_rows(scores: Scores) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "arm", "seed", "benchmark", "images", "trained_on"])
 
 
-def protocol_pivot(rows: pd.DataFrame) -> pd.DataFrame:
+def protocol_pivot(study: LoadedStudy, rows: pd.DataFrame) -> pd.DataFrame:
     """The same as people read it: texts, with the study's own protocol first."""
     return pd.DataFrame(
         {
-            **{name: rows[name].astype(str) for name in ("model", "arm", "seed", "benchmark", "metric", "protocol")},
+            "model": rows["model"],
+            "arm": [arm_label(study, row.model, row.arm) for row in rows.itertuples()],
+            **{name: rows[name].astype(str) for name in ("seed", "benchmark", "metric", "protocol")},
             "value": [interval(row.value, row.low, row.high) for row in rows.itertuples()],
             "apart": [f"{apart:+.3f}" for apart in rows["apart"]],
             **{status: [f"{share:.3f}" for share in rows[status]] for status in STATUSES},

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sgt.atomic import write_text
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.config.study import ARM_WITHOUT_PROXY
+from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.reporting.analysis_grids import analysis_grids
 from sgt.reporting.by_model import gains_csv, heat_map, model_tables
@@ -30,6 +30,7 @@ from sgt.reporting.paper.texts import grid_of
 from sgt.reporting.protocols import protocol_pivot, protocol_rows, protocols_note
 from sgt.reporting.references import bibtex, names_in
 from sgt.reporting.release import costs, licences, obstacles
+from sgt.reporting.released import TITLE, released_grid
 from sgt.reporting.scores import Scores
 from sgt.reporting.stages import stage_times
 from sgt.reporting.tables import interval_note, treatment_note, treatment_pivot
@@ -39,6 +40,7 @@ from sgt.reporting.wording import readable
 from sgt.revision import code_revision
 from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
+from sgt.study.releases import compared_releases, release_in_words, release_of, trains
 from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
@@ -85,6 +87,8 @@ def _page(scores: Scores) -> dict[str, Any]:
         "study_file": study.path,
         "study_text": study.path.read_text(encoding="utf-8"),
         "compared": ARM_WITHOUT_PROXY in study.study.arms,
+        "trained": trains(study),
+        "releases": [f"{name}: {text}" for name, text in _releases(study)],
         "proxies": [_proxy(study, arm) for arm in study.proxy_arms],
         "of_treatment": [figures[name] for name in OF_TREATMENT if name in figures],
         "of_gains": [figures[name] for name in OF_GAINS if name in figures],
@@ -107,13 +111,14 @@ def _results(scores: Scores) -> dict[str, Any]:
         "meaning": {each: text for each, text in MEANING.items() if each in {finding.verdict for finding in found}},
         "models": model_tables(scores),
         "heat": heat_map(scores),
+        "released": _released(scores),
         "paper": _paper(scores),
         "analyses": list(_analyses(scores)),
         "csv": base64.b64encode(gains_csv(scores).encode()).decode(),
         "note": interval_note(scores),
         "chance": _chance(scores),
         "changes": changes(scores),
-        "protocols": protocol_pivot(protocols) if len(protocols) else None,
+        "protocols": protocol_pivot(scores.study, protocols) if len(protocols) else None,
         "protocols_note": protocols_note(),
     }
 
@@ -143,6 +148,7 @@ def _contents(parts: dict[str, Any]) -> list[tuple[str, str]]:
         ("findings", "Findings", True),
         ("proxies", "Proxies", parts["proxies"]),
         ("setup", "Set-up", True),
+        ("released", TITLE, parts["released"]),
         ("results", "Results by model", True),
         ("paper", "The paper's tables", True),
         ("metrics", "Every metric", True),
@@ -178,6 +184,21 @@ class _Table:
     html: str
     notes: Sequence[str]
     is_run: bool = True
+
+
+def _releases(study: LoadedStudy) -> Iterator[tuple[str, str]]:
+    """The models that are released weights, and what these are."""
+    for name in study.models:
+        if release := release_of(study, name, ARM_WITHOUT_TRAINING):
+            yield name, release_in_words(release)
+
+
+def _released(scores: Scores) -> _Table | None:
+    """Released weights beside their bases; None in a study without both."""
+    if not compared_releases(scores.study):
+        return None
+    grid = released_grid(scores)
+    return _Table("released-table", grid.caption, html_table(grid), grid.notes)
 
 
 def _paper(scores: Scores) -> list[_Table]:
@@ -239,7 +260,9 @@ def _source(path: Path) -> str:
 def _run(study: LoadedStudy, run: Run) -> dict:
     record = read_run(study, run)
     seconds = record.get("seconds")
-    return {**record, "seconds": "" if seconds is None else f"{seconds:.0f}"}
+    release = release_of(study, run.model, run.arm)
+    about = release_in_words(release) if release else "" if run.arm != ARM_WITHOUT_TRAINING else "not post-trained"
+    return {**record, "seconds": "" if seconds is None else f"{seconds:.0f}", "about": about}
 
 
 def _evaluations(scores: Scores) -> list[dict]:

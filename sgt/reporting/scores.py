@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from sgt.config.benchmarks import FetchedBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
@@ -66,18 +67,23 @@ class Scores:
         return [metric for metric in self.metrics(benchmark) if metric.headline]
 
     def titles(self, metrics: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Readable titles of metrics, given as (benchmark, name); with the benchmark's if two would have the same."""
+        """Readable titles of metrics, given as (benchmark, name).
+
+        With the benchmark's name if two would be the same, or if several are published ones, which do not name it.
+        """
         pairs = list(dict.fromkeys(metrics))
         titles = [readable(self.metric(*pair).title) for pair in pairs]
-        if len(set(titles)) < len(pairs):
+        published = {name for name, _ in pairs if isinstance(self.study.benchmarks[name], FetchedBenchmark)}
+        if len(set(titles)) < len(pairs) or len(published) > 1:
             titles = [f"{benchmark} {title}" for (benchmark, _), title in zip(pairs, titles, strict=True)]
         return dict(zip(pairs, titles, strict=True))
 
     @property
     def clusters(self) -> str:
-        """What intervals are over besides seeds, in the plural: ``scenes``, or ``images and scenes``."""
+        """What intervals are over besides seeds, in the plural: ``scenes``, or ``images, pairs and scenes``."""
         names = {metric.cluster for metrics in self._metrics.values() for metric in metrics.values()}
-        return " and ".join(sorted("items" if name == "id" else f"{name}s" for name in names))
+        *first, last = sorted("items" if name == "id" else f"{name}s" for name in names)
+        return f"{', '.join(first)} and {last}" if first else last
 
     def items(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items:
         """The items of a metric that all runs of an arm have; values are seeds × items."""

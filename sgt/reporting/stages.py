@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from sgt.config.study import ARM_WITHOUT_TRAINING
+
 
 def job_seconds(path: Path) -> float | None:
     """How long a job took, from its benchmark file; None if it has left none."""
@@ -18,13 +20,14 @@ def stage_times(folder: Path) -> pd.DataFrame:
     """Jobs, seconds in all and of the longest, and largest memory (MB) per stage, slowest stage first.
 
     Args:
-        folder: of Snakemake's benchmark files; the first part of a file's path names its stage.
+        folder: of Snakemake's benchmark files; the first part of a file's path names its stage. Recording weights that
+            are not trained is a stage of its own, ``base``.
     """
     stages = defaultdict(list)
     for path in sorted(folder.rglob("*.tsv")):
-        stages[path.relative_to(folder).parts[0].removesuffix(".tsv")].append(
-            pd.read_csv(path, sep="\t", na_values="-")
-        )
+        stage, *below = path.relative_to(folder).parts
+        stage = ARM_WITHOUT_TRAINING if stage == "train" and ARM_WITHOUT_TRAINING in below[1:2] else stage
+        stages[stage.removesuffix(".tsv")].append(pd.read_csv(path, sep="\t", na_values="-"))
     rows = []
     for stage, tables in stages.items():
         jobs = pd.concat(tables)

@@ -26,26 +26,31 @@ from sgt.reporting.paper.layouts import paper_tables
 from sgt.reporting.paper.texts import csv_rows, grid_of
 from sgt.reporting.probes import probe_rows
 from sgt.reporting.protocols import overlap_rows, protocol_pivot, protocol_rows, protocols_note
+from sgt.reporting.released import released_grid, released_rows
 from sgt.reporting.scores import Scores, interval
 from sgt.reporting.table_grids import main_grid, metrics_grid, protocols_grid, treatment_grid
 from sgt.reporting.transplants import transplants_of
 from sgt.reporting.treatments import columns_of, treatment_rows
 from sgt.study.loaded import LoadedStudy
+from sgt.study.releases import arm_label, compared_releases, trains
 
 NOT_RUN = "not run"
 ONE_SEED = "With one seed, what another training would have changed is not in it."
+NO_TRAINING = "Every model is one training, and what another would have changed is not in it."
 
 
 def interval_note(scores: Scores) -> str:
     """What intervals are over, and which benchmarks have none because they were not run."""
     once = len(scores.study.study.seeds) == 1
     text = f"Intervals are 95%, over {scores.clusters if once else f'training seeds and {scores.clusters}'}."
-    return (f"{text} {ONE_SEED}" if once else text) + not_run_note(scores)
+    return (f"{text} {_once(scores)}" if once else text) + not_run_note(scores)
 
 
 def not_run_note(scores: Scores) -> str:
-    """Which benchmarks of the study have no scores, and why; empty if there are none."""
-    return "".join(f" {name} was not run: {reason}." for name, reason in scores.not_run.items())
+    """Which benchmarks of the study have no scores, or none that sums them up, and why; empty if there are none."""
+    text = "".join(f" {name} was not run: {reason}." for name, reason in scores.not_run.items())
+    partial = [name for name in scores.study.benchmarks if scores.metrics(name) and not scores.headlines(name)]
+    return text + "".join(f" {name} has no value that sums it up: a part of it has no sample." for name in partial)
 
 
 def note(scores: Scores) -> str:
@@ -56,7 +61,12 @@ def note(scores: Scores) -> str:
     if ARM_WITHOUT_PROXY in study.arms and len(study.arms) > 1:
         text += "; below it the gain over `sft` on the same items, bold where its interval leaves zero out"
         text += " and the arm learned its task" if scores.treatments else ""
-    return (f"{text}. {ONE_SEED}" if once else f"{text}.") + not_run_note(scores)
+    return (f"{text}. {_once(scores)}" if once else f"{text}.") + not_run_note(scores)
+
+
+def _once(scores: Scores) -> str:
+    """What the intervals leave out of a study with one seed, or that trains nothing."""
+    return ONE_SEED if trains(scores.study) else NO_TRAINING
 
 
 def treatment_note(scores: Scores) -> str:
@@ -92,9 +102,14 @@ def write_tables(study: LoadedStudy) -> None:
         _write(folder / "treatment", rows, people, below, treatment_grid(people, below))
     rows = protocol_rows(scores)
     if not rows.empty:
-        people = protocol_pivot(rows)
+        people = protocol_pivot(study, rows)
         write_text(folder / "overlap.csv", overlap_rows(scores).to_csv(index=False))
         _write(folder / "protocols", rows, people, protocols_note(), protocols_grid(people, protocols_note()))
+    if compared_releases(study):
+        grid = released_grid(scores)
+        write_text(folder / "released.csv", released_rows(scores).to_csv(index=False, float_format="%.6f"))
+        write_text(folder / "released.md", markdown(grid))
+        write_text(folder / "released.tex", latex(grid, "released"))
     for name, table in paper_tables(scores).items():
         grid = grid_of(scores, table)
         write_text(folder / f"{name}.csv", csv_rows(table).to_csv(index=False, float_format="%.6f"))
@@ -178,7 +193,7 @@ def pivot(scores: Scores, cells: pd.DataFrame, bold: str, break_: str = "<br>") 
         level = first.level if isinstance(first.level, str) else ""
         treatment = _treatment_texts(first, break_) if of_treatment and level else {}
         texts |= dict.fromkeys(scores.not_run, NOT_RUN)
-        rows.append({"model": model, "arm": arm, "level": level, **treatment, **texts})
+        rows.append({"model": model, "arm": arm_label(scores.study, model, arm), "level": level, **treatment, **texts})
         for row in group.itertuples():
             if not pd.isna(row.chance):
                 chance.setdefault(titles[row.benchmark, row.metric], f"{row.chance:.3f}")

@@ -95,6 +95,10 @@ def _check_model(study: LoadedStudy, model: Model) -> None:
     _in_file(str(file), rules.check_model, model)
     if model.pretrain:
         _check_pretrain(study, model, model.pretrain, file)
+    base = study.models.get(model.released.base) if model.released else None
+    if base and (base.family, base.checkpoint) != (model.family, model.checkpoint):
+        problem = f"{base.name} has another family or checkpoint than {model.name}, which is compared with it"
+        raise SgtError(f"{file}: released.base", problem, "name the model that the weights were post-trained from")
     arms = [arm for arm in study.study.arms if arm != ARM_WITHOUT_TRAINING]
     if not arms:
         return

@@ -46,13 +46,14 @@ class Costs:
         spec, sizes, recipe = self.study.models[name], self.sizes[name], self.study.recipe(name)
         if sizes is None:
             return [f"model {name}: no estimate, its file gives no architecture"]
+        if not any(run.model == name for run in self.trained):
+            return [f"model {name}: {line}" for line in self._evaluated(name, sizes)]
         devices = max(spec.train.gpu, 1) * spec.train.nodes
         samples = estimate.step_samples(recipe)
         tokens = estimate.step_tokens(spec, sizes, samples, self._text)
         share = estimate.share(tokens, devices)
         pack = estimate.pack(share, recipe)
         memory = estimate.memory(sizes, recipe, pack, rules_of(spec.family).largest_sides(spec).target ** 2, devices)
-        parts = ", ".join(f"{part} {amount(count)}" for part, count in sizes.parameters.items())
         bytes_of = " + ".join(f"{what} {amount(value)}B" for what, value in vars(memory).items() if value)
         trains = amount(estimate.trainable_values(sizes, recipe))
         flops = estimate.step_flops(sizes, recipe, tokens)
@@ -60,7 +61,7 @@ class Costs:
         where = many(spec.train.gpu, "GPU") if spec.train.gpu else "the CPU"
         runs = sum(run.model == name for run in self.trained)
         lines = [
-            f"{amount(sum(sizes.parameters.values()))} parameters ({parts})",
+            _parameters(sizes),
             f"trains {trains} in {recipe.precision} on {where}, {share.all} of {tokens.all} tokens of a step on each,"
             f" {pack.all} at once",
             f"memory {bytes_of} = {amount(memory.total)}B",
@@ -85,6 +86,14 @@ class Costs:
                 f" they take {cost / flops:.2f} times a proxy arm's FLOP"
             )
         return [f"model {name}: {line}" for line in lines]
+
+    def _evaluated(self, name: str, sizes: ModelSizes) -> list[str]:
+        """What the weights of a model need that is only evaluated; what requests need depends on these."""
+        spec = self.study.models[name]
+        weights = estimate.weight_bytes(sizes, spec.precision)
+        fits = ", ".join(f"{size} GB: {'yes' if estimate.has_room(size, weights) else 'no'}" for size in SIZES_OF_GPU)
+        line = f"not trained; without requests, weights in {spec.precision} take {amount(weights)}B"
+        return [_parameters(sizes), f"{line} per GPU; fits {fits}" if spec.predict.gpu else line]
 
     def _time(self) -> list[str]:
         hours: dict[str, float] = {}
@@ -194,6 +203,11 @@ class Costs:
             # What is made, and beside it the input and the true target at their own size.
             total += study.study.data.held_out_samples * (side**2 + 2 * dataset.sample_pixels) * DRAWN
         return total
+
+
+def _parameters(sizes: ModelSizes) -> str:
+    parts = ", ".join(f"{part} {amount(count)}" for part, count in sizes.parameters.items())
+    return f"{amount(sum(sizes.parameters.values()))} parameters ({parts})"
 
 
 def _samples(study: LoadedStudy, benchmark: Benchmark) -> int:

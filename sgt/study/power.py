@@ -41,7 +41,7 @@ def power_lines(study: LoadedStudy) -> list[str]:
         line = f"{name}: sees differences from {least:.1f} points, with {rows} rows"
         if printed := printed_pair(benchmark):
             before, after = printed
-            line += f"; the paper prints {before:.2f} and {after:.2f}, {after - before:+.2f}"
+            line += f"; the paper prints {before:.2f} and {after:.2f} of BAGEL, {after - before:+.2f}"
         lines.append(line)
     if lines:
         over = "rows of one seed" if seeds == 1 else f"rows and {seeds} seeds"

@@ -190,7 +190,7 @@ def test_missing_weights_name_the_command_that_fetches_them(study, fails):
 
 
 @pytest.mark.parametrize(("name", "base"), [("sgt-bagel", "bagel-7b"), ("sgt-gen2", "omnigen2")])
-def test_released_weights_are_opened_over_those_of_their_base(name, base, tmp_path, monkeypatch):
+def test_released_weights_are_opened_over_those_of_their_base(name, base, tmp_path, monkeypatch, capsys):
     shutil.copytree(Path(__file__).parents[2] / "config", tmp_path / "config")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(sgt.SgtError, match=f"downloads/{base}: no weights of {name} there; run `sgt fetch {base}`"):
@@ -199,6 +199,10 @@ def test_released_weights_are_opened_over_those_of_their_base(name, base, tmp_pa
     Path(f"downloads/{base}/ema.safetensors").touch()
     with pytest.raises(sgt.SgtError, match=f"downloads/{name}: no weights of {name} there; run `sgt fetch {name}`"):
         sgt.load_model(name)
+    run_command("info", name)
+    lines = dict(line.split(None, 1) for line in capsys.readouterr().out.splitlines())
+    assert lines["what"] == f"released weights, which their authors post-trained from {base} on segmentation"
+    assert lines[f"downloads/{name},"] == f"not there: run `sgt fetch {name}`, licence Apache-2.0"
 
 
 def test_ls_lists_everything_with_its_state(here, capsys):

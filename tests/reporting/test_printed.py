@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from sgt.config.printed import FILE, OF_BENCHMARKS, paper_model, paper_name, printed_file, printed_pair, printed_value
+from sgt.config.models import Release
+from sgt.config.printed import (
+    FILE,
+    OF_BENCHMARKS,
+    paper_model,
+    paper_name,
+    printed_file,
+    printed_pair,
+    printed_release,
+    printed_value,
+)
 from sgt.evaluation.tasks import TASKS
 from sgt.study.load import load_study
 
@@ -47,8 +57,24 @@ def test_printed_values_are_of_the_papers_models_arms_and_whole_benchmarks(paper
         printed_value("proxy_ablation", bagel, "base", paper.benchmarks["pope"], "f1"),
     ]
     assert none == [None] * len(none)
+    whole = mmvp.model_copy(update={"samples": 1000})
+    assert printed_value("main", bagel, "base", whole, "accuracy").value == 83.0, "it has 150 pairs"
     gain = printed_value("proxy_ablation", bagel, "segmentation", paper.benchmarks["cv-bench"], "accuracy")
     assert (gain.value, gain.is_gain, gain.digitised) == (pytest.approx(79.23 - 74.61), True, False)
+
+
+def test_released_weights_have_the_printed_values_of_what_they_were_post_trained_on(paper):
+    released = paper.models["bagel-7b"].model_copy(update={"released": Release(base="bagel-7b", arm="segmentation")})
+    mmvp, bench = paper.benchmarks["mmvp"], paper.benchmarks["cv-bench"]
+    assert printed_value("main", released, "base", mmvp, "accuracy").value == 83.33
+    assert printed_value("main", released, "segmentation", mmvp, "accuracy") is None, "trained further"
+    base, value, gain = printed_release(released, mmvp, "accuracy")
+    assert (base.value, value.value, gain.value, gain.is_gain) == (83.0, 83.33, 0.33, True)
+    base, value, gain = printed_release(released, bench, "accuracy")
+    assert (base, value, gain.value) == (None, None, 6.02)
+    assert printed_release(released, paper.benchmarks["pope"], "f1") is None
+    assert printed_release(released, mmvp.model_copy(update={"samples": 10}), "accuracy") is None
+    assert printed_release(paper.models["bagel-7b"], mmvp, "accuracy") is None
 
 
 def test_vsr_is_the_papers_on_one_split_alone(paper):

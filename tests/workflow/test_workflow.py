@@ -76,7 +76,7 @@ def finished(prepared, tmp_path_factory):
     whole |= {"predict": 3, "score": 3, "treatment": 1, "preview": 1, **PAGES, "total": 24}
     assert planned(folder) == whole
     said = snakemake(folder)
-    assert re.search(r"^ *train +3 +\d+\.\d", said, re.M), "no time per stage"
+    assert re.search(r"^ *train +2 +\d+\.\d", said, re.M), "no time per stage"
     return folder
 
 

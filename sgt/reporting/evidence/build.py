@@ -7,7 +7,7 @@ from typing import Any
 from sgt.atomic import sha256
 from sgt.config.benchmarks import Benchmark
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.data.identity import dataset_content, fetched_files
+from sgt.data.identity import dataset_content, fetched_files, fetched_revision
 from sgt.data.manifest import MANIFEST, read_manifest
 from sgt.environment import environment, packages
 from sgt.identity import read_record, write_record
@@ -101,8 +101,11 @@ def _downloads(study: LoadedStudy) -> dict[str, dict[str, str]]:
 
 def _base(study: LoadedStudy, model: str) -> Base:
     spec = study.models[model]
+    folders = [folder for folder in (spec.checkpoint, spec.overlay) if folder]
     return Base(
-        folders=[folder for folder in (spec.checkpoint, spec.overlay) if folder],
+        folders=folders,
+        revisions={folder: found for folder in folders if (found := fetched_revision(Path(folder)))},
+        released=spec.released,
         content=base_content(spec),
         files={str(path): content for path, content in base_files(spec).items()},
     )

@@ -4,10 +4,12 @@ import json
 
 from pydantic import ValidationError
 
+from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.errors import SgtError
 from sgt.identity import read_record
 from sgt.reporting.evidence.schema import Cell, Evidence
 from sgt.study.loaded import LoadedStudy
+from sgt.study.releases import arm_label
 from sgt.study.results import EVIDENCE_FILE
 
 TABLES = ("main", "all")
@@ -37,7 +39,7 @@ def find_cell(study: LoadedStudy, evidence: Evidence, table: str, row: str, colu
         study: for messages.
         evidence: of the study.
         table: ``main`` or ``all``.
-        row: ``MODEL/ARM``.
+        row: ``MODEL/ARM``, or ``MODEL/released`` as the table has it.
         column: as in the table's header; or benchmark and title, or benchmark and name of the metric.
 
     Raises:
@@ -46,7 +48,9 @@ def find_cell(study: LoadedStudy, evidence: Evidence, table: str, row: str, colu
     if table not in TABLES:
         raise SgtError(table, "no table with evidence of each cell", f"use one of {', '.join(TABLES)}")
     cells = [cell for cell in evidence.cells if table in cell.tables]
-    in_row = [cell for cell in cells if cell.row == row]
+    model, _, label = row.partition("/")
+    named = f"{model}/{ARM_WITHOUT_TRAINING}" if label == arm_label(study, model, ARM_WITHOUT_TRAINING) else row
+    in_row = [cell for cell in cells if cell.row == named]
     if not in_row:
         rows = ", ".join(dict.fromkeys(cell.row for cell in cells))
         raise SgtError(study.path, f"table {table} has no row {row!r}", f"use one of {rows}")

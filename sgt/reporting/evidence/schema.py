@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from sgt.config.fields import Count, Strict
+from sgt.config.models import Release
 from sgt.identity import UNKNOWN
 from sgt.study.identity import EVIDENCE_SCHEMA
 
@@ -88,6 +89,8 @@ class Base(Strict):
     """The weights that a model's runs start from."""
 
     folders: list[str] = Field(description="the checkpoint, and what is laid over it")
+    revisions: dict[str, str] = Field({}, description="commit on its hub of each folder that was fetched from one")
+    released: Release | None = Field(None, description="of weights that others post-trained: from what, and on what")
     content: Content = Field(description="hash of the files' hashes, which identities have")
     files: Files
 

@@ -15,6 +15,7 @@ from sgt.reporting.evidence.schema import (
     Value,
     Work,
 )
+from sgt.study.releases import release_in_words
 
 
 @dataclass
@@ -129,7 +130,13 @@ class _Tree:
     def base(self, model: str) -> Node:
         base: Base = self.evidence.bases[model]
         folders = " with ".join(base.folders)
-        return self._once(f"base weights {_file(folders, base.content)}", lambda: _files(base.files))
+        what = f"{release_in_words(base.released)}:" if base.released else "base weights"
+
+        def parts() -> list[Node]:
+            commits = [Node(f"{folder} revision {revision}") for folder, revision in base.revisions.items()]
+            return [*commits, *_files(base.files)]
+
+        return self._once(f"{what} {_file(folders, base.content)}", parts)
 
     def data(self, data: Data) -> Node:
         if data.dataset:

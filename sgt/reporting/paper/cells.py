@@ -141,6 +141,8 @@ def _cell(scores: Scores, place: Place, measure: Measure, printed: str | None) -
         ((benchmark, metric),) = measure.of
         model, spec = study.models[place.model], study.benchmarks[benchmark]
         of_paper = printed_value(printed, model, place.arm, spec, metric.name)
+        # A printed gain stands beside a gain over the same control, which not every study has.
+        of_paper = None if of_paper and of_paper.is_gain and not gains else of_paper
     return Cell(
         value,
         len(scores.runs(place.model, place.arm)),

@@ -16,6 +16,7 @@ from sgt.reporting.paper.curves import Place, ratio_places, scale_places
 from sgt.reporting.points import is_share
 from sgt.reporting.scores import Scores
 from sgt.reporting.wording import readable
+from sgt.study.releases import LABEL, release_of
 
 MAIN = ("MMVP", "VSR", "HallusionBench", "MMStar", "RealWorldQA", "MathVista", "GenEval", "GEdit")
 PROXIES = ("CV-Bench", "MMVP", "VSR", "SIBench", "POPE", "HallusionBench", "GenEval", "GEdit")
@@ -97,7 +98,14 @@ TABLES: dict[str, Callable[[Scores], PaperTable]] = {
 
 
 def _places(scores: Scores, arms: Sequence[str]) -> list[Place]:
-    return [Place(model, arm, arm) for model in scores.study.study.models for arm in arms]
+    """A row per model and arm. Released weights are no arm of the paper's: what was not run of them is no row."""
+    study, found = scores.study, []
+    for model, spec in study.models.items():
+        for arm in arms:
+            if not spec.released or arm in study.study.arms:
+                release = release_of(study, model, arm)
+                found.append(Place(model, arm, f"{LABEL}: {release.arm}" if release else arm))
+    return found
 
 
 def _measures(scores: Scores, columns: Sequence[str]) -> list[Measure]:

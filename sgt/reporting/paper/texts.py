@@ -12,6 +12,7 @@ from sgt.reporting.latex import Line
 from sgt.reporting.paper.cells import Cell, Measure, PaperTable
 from sgt.reporting.points import is_share, shown, unit_of_gains, unit_of_values
 from sgt.reporting.scores import Scores
+from sgt.study.releases import trains
 
 NOT_RUN = "not run"
 # Letters of a line of a column's head.
@@ -85,7 +86,7 @@ def _head(table: PaperTable, column: int) -> Lines:
     n = sorted({cell.value.n for row in table.cells if (cell := row[column])})
     unit = unit_of_gains(measure.of[0][1]) if table.gains else unit_of_values(measure.of[0][1])
     many = f"n={n[0]:,}" if len(n) == 1 else f"n={n[0]:,}–{n[-1]:,}"
-    titles = [line for part in measure.title.split("\n") for line in wrap(part, HEAD)]
+    titles = [line for part in measure.title.split("\n") for line in wrap(part, HEAD, break_long_words=False)]
     return [*map(Line, titles), *([Line(unit)] if unit else []), Line(many)]
 
 
@@ -121,7 +122,8 @@ def _notes(scores: Scores, table: PaperTable, run: Sequence[int]) -> Iterator[st
     over = scores.clusters if seeds == 1 else f"{seeds} training seeds and {scores.clusters}"
     text = f"After ± stands half of the 95% interval over {over}."
     if seeds == 1:
-        text += " One seed: exploratory, since what another training would have changed is not in it."
+        why = "One seed: exploratory, since" if trains(scores.study) else "Every model is one training, and"
+        text += f" {why} what another training would have changed is not in it."
     compared = sum(not np.isnan(cell.p) for cell in cells)
     if compared and not table.gains:
         text += f" Second line: gain over {ARM_WITHOUT_PROXY} on the same items."
