@@ -55,7 +55,7 @@ def test_indented_json_is_the_same_value_with_a_line_per_column():
         "columns": {"id": ["a", "b"], "right": [1.0, float("inf"), None]},
         "pairs": [[1, 2], []],
     }
-    text = indented(value)
+    text = "".join(indented(value))
     assert json.loads(text) == value
     assert text.splitlines()[4:8] == [
         '    "id": ["a", "b"],',
