@@ -123,8 +123,6 @@ def linked_shards(size: int, folder: Path) -> list[Path]:
     samples = min(size, SAMPLES_PER_SHARD)
     made = folder / "made"
     make_dataset(made, Toyworld(source="toyworld", split="proxy", scenes=samples, per_shard=samples), 1)
-    # As if written a while ago: of a shard that was just written, no index is kept.
-    os.utime(made / "shard-00000.tar", (time.time() - 3600,) * 2)
     shards = [folder / f"shard-{index:05d}.tar" for index in range(-(-size // samples))]
     for shard in shards:
         os.link(made / "shard-00000.tar", shard)
@@ -152,8 +150,11 @@ def open_shards(size: int, folder: Path) -> list[dict]:
 
     from sgt.data.dataset import ShardDataset
     from sgt.data.mixture import Mixed, Source
+    from sgt.data.shard_index import SETTLED
 
     shards = linked_shards(size, folder)
+    # Of a shard that was just written, no index is kept.
+    time.sleep(SETTLED)
     opened: list[ShardDataset] = []
 
     def first() -> None:

@@ -2,7 +2,8 @@
 
 Random access needs to know where each member of each sample lies. Reading that from the headers of a tar takes as long
 as reading its small samples, so it is written once to ``shards.index`` in the folder of the shards, and read from there
-as long as a shard has the size and modification time that it had when it was indexed, as git does with its files.
+as long as a shard has the size and times that it had when it was indexed, as git does with its files. One of these is
+the time of the inode's last change (ctime), so that setting a modification time hides no change.
 Without that file, or where it cannot be written, opening shards is slower and gives the same.
 
 The file is a line of JSON (version, and of each shard a :class:`_Entry`), then the bytes of each shard's arrays.
@@ -30,8 +31,8 @@ INDEX = "shards.index"
 VERSION = 1
 # Scanning fewer samples takes less than a second or two: no file is written for them.
 WRITTEN_FROM = 10_000
-# Seconds after its last change during which a shard may change again and have the same modification time, whose
-# resolution is coarse on some file systems.
+# Seconds after its last change during which a shard may change again and have the same times, whose resolution is
+# coarse on some file systems.
 SETTLED = 2.0
 # Of tar, which pads headers and contents to whole blocks.
 _BLOCK = 512
@@ -43,27 +44,21 @@ class _Entry:
 
     Attributes:
         file: name of the shard.
-        size, mtime_ns: of the shard when it was indexed.
+        state: of the shard when it was indexed: see :func:`_state`.
         samples, members, key_bytes: lengths of the arrays.
         extensions: of its members, each once.
         wide: whether a number does not fit 4 bytes.
-        crc32: of the arrays' bytes.
+        crc32: of all other fields and the arrays' bytes.
     """
 
     file: str
-    size: int
-    mtime_ns: int
+    state: tuple[int, ...]
     samples: int
     members: int
     key_bytes: int
     extensions: tuple[str, ...]
     wide: bool
     crc32: int
-
-    @property
-    def state(self) -> tuple[int, int]:
-        """Of the shard when it was indexed: see :func:`_state`."""
-        return self.size, self.mtime_ns
 
     @property
     def arrays(self) -> list[tuple[str, int]]:
@@ -146,7 +141,7 @@ def _index_folder(folder: Path, paths: list[Path]) -> dict[Path, ShardIndex]:
         if path.name not in known or known[path.name][0].state != state:
             indexed = known[path.name] = _scanned(path, state)
             # While a shard changes, or may do so unseen, nothing is recorded of it.
-            if state is None or _state(path) != state or state[1] / 1e9 > began - SETTLED:
+            if _state(path) != state or max(state[1:]) / 1e9 > began - SETTLED:
                 del known[path.name]
             else:
                 scanned += indexed[0].samples
@@ -158,16 +153,16 @@ def _index_folder(folder: Path, paths: list[Path]) -> dict[Path, ShardIndex]:
     return found
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """Size and modification time; None of a file that is not there."""
+def _state(path: Path) -> tuple[int, ...]:
+    """Size, and times of the last change of content and inode, in ns; of a file that is not there, zeros."""
     try:
         about = os.stat(path)
     except FileNotFoundError:
-        return None
-    return about.st_size, about.st_mtime_ns
+        return 0, 0, 0
+    return about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
-def _scanned(path: Path, state: tuple[int, int] | None) -> tuple[_Entry, bytes]:
+def _scanned(path: Path, state: tuple[int, ...]) -> tuple[_Entry, bytes]:
     """What the headers of a shard have, as it is in an index."""
     keys, extensions = bytearray(), dict[str, int]()
     member_ends, key_ends, blocks, sizes, codes = columns = [array("Q") for _ in range(5)]
@@ -180,13 +175,15 @@ def _scanned(path: Path, state: tuple[int, int] | None) -> tuple[_Entry, bytes]:
         key_ends.append(len(keys))
         member_ends.append(len(blocks))
     wide = max([max(sizes, default=0), *blocks[-1:], len(keys)]) >= 2**32
-    size, mtime_ns = state or (0, 0)
-    entry = _Entry(
-        path.name, size, mtime_ns, len(key_ends), len(blocks), len(keys), tuple(extensions), wide, crc32=0
-    )  # fmt: skip
+    about = path.name, state, len(key_ends), len(blocks), len(keys), tuple(extensions), wide
+    entry = _Entry(*about, crc32=0)
     arrays = [np.array(column, kind).tobytes() for column, (kind, _) in zip(columns, entry.arrays, strict=False)]
     content = b"".join([*arrays, keys])
-    return replace(entry, crc32=zlib.crc32(content)), content
+    return replace(entry, crc32=_checksum(entry, content)), content
+
+
+def _checksum(entry: _Entry, content: bytes) -> int:
+    return zlib.crc32(content, zlib.crc32(json.dumps(asdict(replace(entry, crc32=0))).encode()))
 
 
 def _read(path: Path) -> Iterator[tuple[_Entry, bytes]]:
@@ -197,13 +194,13 @@ def _read(path: Path) -> Iterator[tuple[_Entry, bytes]]:
             if header["version"] != VERSION:
                 return
             for each in header["shards"]:
-                entry = _Entry(**{**each, "extensions": tuple(each["extensions"])})
+                entry = _Entry(**{**each, "state": tuple(each["state"]), "extensions": tuple(each["extensions"])})
                 content = file.read(entry.bytes)
-                if len(content) == entry.bytes and zlib.crc32(content) == entry.crc32:
+                if len(content) == entry.bytes and _checksum(entry, content) == entry.crc32:
                     yield entry, content
     except FileNotFoundError:
         return
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, MemoryError) as error:
         log.info("%s: damaged, so the shards are read again (%r)", path, error)
 
 

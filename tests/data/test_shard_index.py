@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import time
 import tracemalloc
 
 import pytest
@@ -20,18 +19,18 @@ NAMES = ["shard-00000.tar", "shard-00001.tar"]
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Two shards that were written a while ago, and an index for however few samples."""
+    """Two shards that count as written a while ago, and an index for however few samples."""
     monkeypatch.setattr(shard_index, "WRITTEN_FROM", 1)
+    monkeypatch.setattr(shard_index, "SETTLED", -60)
     for number, name in enumerate(NAMES):
         write(tmp_path / name, [f"{number}-{sample}" for sample in range(SAMPLES)])
     return tmp_path
 
 
-def write(path, keys: list[str], age: float = 3600):
+def write(path, keys: list[str]):
     with ShardWriter(path) as shard:
         for place, key in enumerate(keys):
             shard.add(key, {"jpg": key.encode() * (place + 1), "json": json.dumps({"key": key}).encode()})
-    os.utime(path, (time.time() - age,) * 2)
 
 
 def opened(folder) -> ShardDataset:
@@ -62,12 +61,14 @@ def test_what_is_opened_from_the_index_is_what_the_headers_have(folder, monkeypa
     assert [again.name(index) for index in (0, 79)] == [f"{folder / NAMES[0]}: 0-0", f"{folder / NAMES[1]}: 1-39"]
 
 
-@pytest.mark.parametrize("change", ["other samples", "the same size", "one more"])
+@pytest.mark.parametrize("change", ["other samples", "the same size and time", "one more"])
 def test_a_changed_shard_is_read_again_and_the_others_are_not(folder, change, monkeypatch):
     opened(folder)
     keys = [sample.key for sample in read_shard(folder / NAMES[1])]
-    changed = {"other samples": ["x", "y"], "the same size": keys[::-1], "one more": [*keys, "new"]}[change]
-    write(folder / NAMES[1], changed, age=1800)
+    changed = {"other samples": ["x", "y"], "the same size and time": keys[::-1], "one more": [*keys, "new"]}[change]
+    before = os.stat(folder / NAMES[1])
+    write(folder / NAMES[1], changed)
+    os.utime(folder / NAMES[1], ns=(before.st_atime_ns, before.st_mtime_ns))
     read = []
     scan = shard_index.scan_shard
     monkeypatch.setattr(shard_index, "scan_shard", lambda path: read.append(path.name) or scan(path))
@@ -89,7 +90,9 @@ def test_a_shard_that_was_truncated_since_is_refused(folder, cut):
 
 
 def test_nothing_is_recorded_of_a_shard_that_was_just_written(folder, monkeypatch):
-    write(folder / NAMES[1], ["x"], age=0)
+    opened(folder)
+    monkeypatch.setattr(shard_index, "SETTLED", 60)
+    write(folder / NAMES[1], ["x"])
     opened(folder)
     forbid_scanning(monkeypatch)
     ShardDataset([folder / NAMES[0]])
@@ -103,6 +106,8 @@ def damages(content: bytes) -> dict[str, bytes]:
     about["shards"][0]["samples"] += 1
     longer = json.dumps(about).encode() + b"\n" + rest
     about["shards"][0]["samples"] = -1
+    negative = json.dumps(about).encode() + b"\n" + rest
+    about["shards"][0]["samples"] = 10**20
     return {
         "empty": b"",
         "no JSON": b"\x80\x04" + content,
@@ -111,7 +116,9 @@ def damages(content: bytes) -> dict[str, bytes]:
         "cut": content[:-100],
         "one bit": content[:-200] + bytes([content[-200] ^ 1]) + content[-199:],
         "a longer table": longer,
-        "a negative length": json.dumps(about).encode() + b"\n" + rest,
+        "a negative length": negative,
+        "a length beyond all memory": json.dumps(about).encode() + b"\n" + rest,
+        "another extension": content.replace(b'"jpg"', b'"png"'),
     }
 
 
@@ -173,6 +180,7 @@ def test_members_beyond_4_gib_have_their_places(folder, monkeypatch):
 def test_a_sample_takes_no_more_than_fifty_bytes(tmp_path, monkeypatch):
     """Of allocated memory, on 10,000 samples in shards of 1,000: two members, keys of 12 characters."""
     monkeypatch.setattr(shard_index, "WRITTEN_FROM", 1)
+    monkeypatch.setattr(shard_index, "SETTLED", -60)
     write(tmp_path / "shard-0.tar", [f"{number:012d}" for number in range(1000)])
     shards = [tmp_path / f"shard-{number}.tar" for number in range(10)]
     for other in shards[1:]:
