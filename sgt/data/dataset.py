@@ -79,7 +79,9 @@ class ShardDataset:
             if self._chosen is None:
                 yield from keys
             else:
-                start, end = np.searchsorted(self._chosen, [first, first + len(shard)])
+                # Of the same type, or all of the array would be converted for each shard.
+                ends = np.array([first, first + len(shard)], self._chosen.dtype)
+                start, end = np.searchsorted(self._chosen, ends)
                 yield from (keys[number - first] for number in self._chosen[start:end].tolist())
 
     def indices(self, places: Collection[tuple[str, str]]) -> np.ndarray:
@@ -111,7 +113,9 @@ class ShardDataset:
         if limit > len(self):
             where = self._shards[0].path.parent if self._shards else "dataset"
             raise SgtError(where, f"limit {limit} is above its {len(self)} samples", "lower it in the study")
-        return self.only(np.arange(len(self)) < limit)
+        kept = np.zeros(len(self), bool)
+        kept[:limit] = True
+        return self.only(kept)
 
     def without(self, left_out: Collection[tuple[str, str]]) -> "ShardDataset":
         """The dataset without some samples, given by the file name of their shard and their key."""
