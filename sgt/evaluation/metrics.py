@@ -206,8 +206,8 @@ def _chosen(metric: Metric, columns: Columns) -> bytes:
 
 
 def _of(column: Sequence[Any], chosen: bytes) -> list:
-    """The values of a column in the rows that count."""
-    return list(compress(column, chosen))
+    """The values of a column in the rows that count; the column itself if all do."""
+    return column if isinstance(column, list) and all(chosen) else list(compress(column, chosen))
 
 
 def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:

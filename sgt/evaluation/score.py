@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +193,12 @@ class _Table:
         """
         chance = task.chance(rows)
         where, remedy = f"task {task.name}", "correct its rows or scores"
-        if len({row.id for row in rows} if self._odd else set(self._columns.get("id", ()))) < len(rows):
+        # Sorted, they take less memory than in a set.
+        ids = sorted((row.id for row in rows) if self._odd else self._columns.get("id", ()))
+        if any(one == other for one, other in pairwise(ids)):
             repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
             raise SgtError(where, f"several rows have the id {repeated[0]!r}", remedy)
+        del ids
         names = list(self._columns)
         if self._odd:
             name, columns = self._odd

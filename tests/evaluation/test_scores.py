@@ -221,4 +221,4 @@ def test_a_question_takes_little_memory_to_score(tmp_path):
         score_predictions(task(), read_predictions(path), StoredRows(path))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert (peaks[1] - peaks[0]) / 1500 <= 350
+    assert (peaks[1] - peaks[0]) / 1500 <= 260

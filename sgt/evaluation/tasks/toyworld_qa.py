@@ -110,7 +110,9 @@ class ToyworldQA(Task[RatedReply]):
         Raises:
             SgtError: the twin of a question is not among the rows.
         """
-        right = dict(zip(items["id"], items.get("accuracy", ()), strict=True))
+        twins = {row.extra["twin"] for row in rows if "twin" in row.extra}
+        answered = zip(items["id"], items.get("accuracy", ()), strict=True)
+        right = {name: value for name, value in answered if name in twins}
         column = []
         for row in rows:
             twin = row.extra.get("twin")
