@@ -1,10 +1,10 @@
 """Where the samples of shards are, in compact arrays, kept in a file beside large shards.
 
 Random access needs to know where each member of each sample lies. Reading that from the headers of a tar takes as long
-as reading its small samples, so it is written once to ``shards.index`` in the folder of the shards, and read from there
-as long as a shard has the size and times that it had when it was indexed, as git does with its files. One of these is
-the time of the inode's last change (ctime), so that setting a modification time hides no change.
-Without that file, or where it cannot be written, opening shards is slower and gives the same.
+as reading its small samples, so it is written once to ``shards.index`` in the folder of the shards. As git does with
+its files, a shard is taken to be as it was indexed while its size and times are the same; one of these is that of the
+last change of its inode (ctime), so that setting a modification time hides no change. Without that file, or where it
+cannot be written, opening shards is slower and gives the same.
 
 The file is a line of JSON (version, and of each shard a :class:`_Entry`), then the bytes of each shard's arrays.
 """
