@@ -6,8 +6,9 @@ processor, since other work on the machine must not count. From the repository r
 
     python -m perf.scale jobs 100 1000 10000
     python -m perf.scale read 1000 10000 100000 1000000
+    python -m perf.scale open 1000 10000 100000 1000000 10000000
     python -m perf.scale render 1000 10000
-    python -m perf.scale questions 1000 10000 100000
+    python -m perf.scale questions 1000 10000 100000 1000000
 """
 
 import argparse
@@ -57,6 +58,8 @@ def line(what: str, stage: dict, before: tuple[int, float] | None) -> str:
     size, seconds = stage["size"], stage["seconds"]
     things = what if what in ("jobs", "questions") else "samples"
     text = f"{stage['stage']}: {size} {things}, {seconds:.2f} s, {size / seconds:,.0f}/s, {stage['peak_mb']:.0f} MB"
+    if "began_mb" in stage:
+        text += f" (at most {(stage['peak_mb'] - stage['began_mb']) * 2**20 / size:,.0f} bytes of it for each)"
     grows = before is not None and before[0] != size
     return f"{text}, grows as n^{exponent(before, (size, seconds)):.2f}" if grows else text
 
@@ -73,14 +76,20 @@ def stages(size: int, **work: Callable[[], int | None]) -> list[dict]:
         size: how much each works through, unless it returns another number.
         work: the stages, by name.
     """
-    found = []
+    found, began_mb = [], _peak_mb()
     for name, run in work.items():
         began = time.process_time()
         done = run()
         seconds = time.process_time() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        found.append({"stage": name, "size": done or size, "seconds": seconds, "peak_mb": peak})
+        found.append(
+            {"stage": name, "size": done or size, "seconds": seconds, "peak_mb": _peak_mb(), "began_mb": began_mb}
+        )
     return found
+
+
+def _peak_mb() -> float:
+    """The highest memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def jobs(size: int, folder: Path) -> list[dict]:
@@ -121,26 +130,58 @@ def linked_shards(size: int, folder: Path) -> list[Path]:
 
 
 def read(size: int, folder: Path) -> list[dict]:
-    """Streaming every sample; then opening all shards for random access, as training does, and reading 1000 samples."""
-    from sgt.data.dataset import ShardDataset
+    """Streaming every sample."""
     from sgt.data.shards import read_shard
 
     shards = linked_shards(size, folder)
-    opened: list[ShardDataset] = []
-
-    def open_all() -> None:
-        opened.append(ShardDataset(shards))
 
     def stream() -> None:
         for shard in shards:
             for _ in read_shard(shard):
                 pass
 
+    return stages(size, stream=stream)
+
+
+def open_shards(size: int, folder: Path) -> list[dict]:
+    """Opening all shards for random access, as training does, for the first time and from the index that this leaves;
+    reading 1000 samples; leaving some out; and the order of two epochs."""
+    import numpy as np
+
+    from sgt.data.dataset import ShardDataset
+    from sgt.data.mixture import Mixed, Source
+    from sgt.data.shard_index import SETTLED
+
+    shards = linked_shards(size, folder)
+    # Of a shard that was just written, no index is kept.
+    time.sleep(SETTLED)
+    opened: list[ShardDataset] = []
+
+    def first() -> None:
+        len(ShardDataset(shards))
+
+    def again() -> None:
+        opened.append(ShardDataset(shards))
+
     def random_access() -> int:
         (dataset,) = opened
         return sum(1 for index in range(0, len(dataset), -(-len(dataset) // 1000)) if dataset[index].files)
 
-    return stages(size, stream=stream, open=open_all, random_access=random_access)
+    def leave_out() -> None:
+        kept = np.ones(len(opened[0]), bool)
+        kept[::1000] = False
+        opened.append(opened[0].only(kept))
+
+    def shuffle() -> None:
+        count = len(opened[0])
+        mixture = Mixed([Source("proxy", count, 1)], seed=0)
+        mixture.step(0)
+        mixture.step(count)
+        opened.append(mixture)
+
+    return stages(
+        size, open_first=first, open_again=again, random_access=random_access, leave_out=leave_out, shuffle=shuffle
+    )
 
 
 def render(size: int, folder: Path) -> list[dict]:
@@ -158,15 +199,16 @@ def render(size: int, folder: Path) -> list[dict]:
 
 
 def questions(size: int, folder: Path) -> list[dict]:
-    """Writing made-up replies in the chunks that a prediction has, joining these, and scoring them."""
+    """Writing made-up replies in the chunks that a prediction has, joining these, scoring, and writing the scores."""
     from sgt.config.benchmarks import OPTIONS
     from sgt.config.files import read_yaml
     from sgt.data.dataset import open_dataset
     from sgt.evaluation.predict import SAMPLES_PER_CHUNK
-    from sgt.evaluation.predictions import join_predictions, read_predictions, write_predictions
-    from sgt.evaluation.score import score_predictions
+    from sgt.evaluation.predictions import StoredRows, join_predictions, read_predictions, write_predictions
+    from sgt.evaluation.score import Scored, score_predictions
     from sgt.evaluation.task import Row
     from sgt.evaluation.tasks import make_task
+    from sgt.identity import write_record
     from sgt.models.requests import Likelihood, RatedReply
 
     linked_shards(20, folder)
@@ -202,15 +244,22 @@ def questions(size: int, folder: Path) -> list[dict]:
     def join() -> int:
         return join_predictions(parts, joined)
 
-    def score() -> None:
-        score_predictions(task, read_predictions(joined))
+    scored: list[Scored] = []
 
-    return stages(size, predict=predict, join=join, score=score)
+    def score() -> None:
+        scored.append(score_predictions(task, read_predictions(joined), StoredRows(joined)))
+
+    def write() -> None:
+        (found,) = scored
+        write_record(folder / "score.json", {"metrics": found.metrics, "items": found.items})
+
+    return stages(size, predict=predict, join=join, score=score, write=write)
 
 
 KINDS: dict[str, Callable[[int, Path], list[dict]]] = {
     "jobs": jobs,
     "read": read,
+    "open": open_shards,
     "render": render,
     "questions": questions,
 }

@@ -7,7 +7,7 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Seconds without a write after which a temporary file of another machine counts as abandoned.
 ABANDONED_AFTER = 24 * 3600
+# Files to be written to a folder, by its path, before it is listed again.
+_until_listed: dict[str, int] = {}
 
 
 @contextmanager
@@ -100,10 +102,10 @@ def system_errors() -> Iterator[None]:
         raise
 
 
-def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_text(path: Path | str, text: str | Iterable[str]) -> None:
+    """Write a text, or the parts of one, atomically."""
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.writelines([text] if isinstance(text, str) else text)
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -163,11 +165,26 @@ def flush(path: Path) -> None:
 def _temporary(path: Path) -> Path:
     """The temporary name under which this process writes ``path``; removes those that dead processes left."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for other in os.listdir(path.parent):
+    for other in _listed(path.parent):
         owner = _owner(path.name, other)
         if owner and _abandoned(path.parent / other, *owner):
             _remove(path.parent / other)
     return path.with_name(f".{path.name}.{_machine()}-{os.getpid()}.tmp")
+
+
+def _listed(folder: Path) -> list[str]:
+    """The names in a folder; of a large one only once for every hundred of them, and none in between.
+
+    So the time that a process takes to write a folder full of files grows as their number does, not as its square.
+    """
+    place = os.path.abspath(folder)
+    left = _until_listed.get(place, 0)
+    if left:
+        _until_listed[place] = left - 1
+        return []
+    names = os.listdir(folder)
+    _until_listed[place] = len(names) // 100
+    return names
 
 
 def _owner(name: str, temporary: str) -> tuple[str, int] | None:

@@ -7,12 +7,13 @@ identity equals the one that the study gives now; the times of the files do not 
 
 import hashlib
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sgt.atomic import write_text
 from sgt.errors import SgtError
-from sgt.json_files import indented, read_json
+from sgt.json_files import compact, indented, plain, read_json
 
 Identity = dict[str, Any]
 # In place of the hash of something that is absent; equal to every hash.
@@ -50,9 +51,8 @@ def difference(recorded: object, wanted: object, where: str = "") -> str | None:
 
 def write_record(path: Path, record: dict) -> None:
     """Write the record of a result with a hash of itself, so that :func:`read_record` detects edits by hand."""
-    # What JSON gives back: tuples become lists.
-    plain = json.loads(json.dumps(record))
-    write_text(path, indented({**plain, SEAL: digest(plain)}) + "\n")
+    content = plain(record)
+    write_text(path, chain(indented({**content, SEAL: _seal(content)}), ["\n"]))
 
 
 def read_record(path: Path) -> dict:
@@ -67,9 +67,17 @@ def read_record(path: Path) -> dict:
     if SEAL not in record:
         raise SgtError(path, "not a record of this version of sgt", remedy)
     seal = record.pop(SEAL)
-    if digest(record) != seal:
+    if _seal(record) != seal:
         raise SgtError(path, "edited since it was written", remedy)
     return record
+
+
+def _seal(record: dict) -> str:
+    """:func:`digest` of a record, which may be large."""
+    found = hashlib.sha256()
+    for part in compact(record, sort_keys=True):
+        found.update(part.encode())
+    return found.hexdigest()
 
 
 def _short(value: object) -> str:

@@ -8,24 +8,74 @@ from typing import Any
 
 from sgt.errors import SgtError
 
+# Items of a list that are put into one part of a text.
+_AT_ONCE = 10_000
 
-def indented(value: Any, margin: str = "") -> str:
-    """A value as indented JSON. Lists of numbers and texts take a line each, so that a column of thousands is one line.
+
+def indented(value: Any, margin: str = "") -> Iterator[str]:
+    """A value as indented JSON, in parts that are small whatever the value's size.
+
+    Lists of numbers and texts take a line each, so that a column of thousands is one line.
 
     Args:
-        value: what :mod:`json` can write.
+        value: what :mod:`json` gives back.
         margin: spaces before the lines that follow the first.
     """
     inner = margin + "  "
     if isinstance(value, dict) and value:
-        lines = [f"{json.dumps(key, ensure_ascii=False)}: {indented(each, inner)}" for key, each in value.items()]
+        members = [(f"{json.dumps(key, ensure_ascii=False)}: ", each) for key, each in value.items()]
         first, last = "{}"
     elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
-        lines = [indented(each, inner) for each in value]
+        members = [("", each) for each in value]
         first, last = "[]"
     else:
-        return json.dumps(value, ensure_ascii=False)
-    return f"{first}\n{inner}" + f",\n{inner}".join(lines) + f"\n{margin}{last}"
+        yield from compact(value)
+        return
+    yield first
+    for place, (label, each) in enumerate(members):
+        yield f"{',' if place else ''}\n{inner}{label}"
+        yield from indented(each, inner)
+    yield f"\n{margin}{last}"
+
+
+def compact(value: Any, sort_keys: bool = False) -> Iterator[str]:
+    """A value as JSON in one line, as ``json.dumps`` gives it, in parts that are small unless there are large texts.
+
+    Args:
+        value: what :mod:`json` gives back.
+        sort_keys: see ``json.dumps``.
+    """
+    if not _has_long_list(value):
+        yield json.dumps(value, sort_keys=sort_keys, ensure_ascii=False)
+    elif isinstance(value, dict):
+        for place, key in enumerate(sorted(value) if sort_keys else value):
+            yield f"{', ' if place else '{'}{json.dumps(key, ensure_ascii=False)}: "
+            yield from compact(value[key], sort_keys)
+        yield "}"
+    else:
+        for start in range(0, len(value), _AT_ONCE):
+            part = json.dumps(value[start : start + _AT_ONCE], sort_keys=sort_keys, ensure_ascii=False)
+            yield (", " if start else "[") + part[1:-1]
+        yield "]"
+
+
+def _has_long_list(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_long_list, value.values()))
+    return isinstance(value, list) and len(value) > _AT_ONCE
+
+
+def plain(value: Any) -> Any:
+    """What JSON gives back of a value: keys are texts, and tuples lists. Long lists are not copied."""
+    if isinstance(value, dict):
+        return {_key(key): plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple) and any(isinstance(each, dict | list | tuple) for each in value):
+        return [plain(each) for each in value]
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _key(key: Any) -> str:
+    return key if isinstance(key, str) else next(iter(json.loads(json.dumps({key: None}))))
 
 
 def read_json(path: Path, remedy: str) -> dict[str, Any]:

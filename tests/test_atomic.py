@@ -147,3 +147,14 @@ def test_files_of_others_stay_whatever_they_are_called():
         os.utime(name, (0, 0))
     write("file")
     assert names() == sorted([*others, "made"])
+
+
+def test_the_time_to_fill_a_folder_does_not_grow_as_the_square_of_its_files(monkeypatch):
+    listed, real = [], os.listdir
+    for number in range(300):
+        Path(f"{number}").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", lambda path: listed.append(real(path)) or listed[-1])
+        for number in range(300, 500):
+            write_text(f"{number}", "a")
+    assert len(os.listdir()) == 500 and sum(map(len, listed)) < 200 * 125

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from sgt import json_files
 from sgt.errors import SgtError
-from sgt.json_files import indented, json_fields, read_json
+from sgt.json_files import compact, indented, json_fields, plain, read_json
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_indented_json_is_the_same_value_with_a_line_per_column():
         "columns": {"id": ["a", "b"], "right": [1.0, float("inf"), None]},
         "pairs": [[1, 2], []],
     }
-    text = indented(value)
+    text = "".join(indented(value))
     assert json.loads(text) == value
     assert text.splitlines()[4:8] == [
         '    "id": ["a", "b"],',
@@ -63,3 +64,26 @@ def test_indented_json_is_the_same_value_with_a_line_per_column():
         "  },",
         '  "pairs": [',
     ]
+
+
+@pytest.mark.parametrize("sort_keys", [False, True])
+def test_parts_of_a_large_value_make_the_text_that_json_makes(sort_keys, monkeypatch):
+    monkeypatch.setattr(json_files, "_AT_ONCE", 3)
+    value = {
+        "z": [1, 2.5, "ü", None, True, float("nan"), [7]],
+        "a": {"c": [[]] * 3, "b": list("abcdefg")},
+        "e": [],
+        "d": {},
+    }
+    parts = list(compact(value, sort_keys))
+    assert "".join(parts) == json.dumps(value, sort_keys=sort_keys, ensure_ascii=False)
+    assert len(parts) > 10 and max(map(len, parts)) < 40
+    monkeypatch.undo()
+    assert list(compact(value, sort_keys)) == ["".join(parts)]
+
+
+def test_plain_values_are_those_that_json_gives_back():
+    numbers = list(range(5))
+    value = {2: (1, (2, {"a": (3,)})), None: [numbers, "x"], "f": 0.1, True: {}, "e": ()}
+    assert plain(value) == json.loads(json.dumps(value)) and list(plain(value)) == list(json.loads(json.dumps(value)))
+    assert plain({"numbers": numbers})["numbers"] is numbers

@@ -102,7 +102,7 @@ def _batches(model: UnifiedModel, dataset: ShardDataset, left_out: list[str]) ->
             more = model.request_tokens(Request((annotated.image,)))
         except SgtError as error:
             log.warning("left out: %s", error)
-            left_out.append(dataset.keys[index])
+            left_out.append(dataset.key(index))
             continue
         finally:
             progress.add()

@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -39,6 +38,9 @@ class Mixture(ABC):
 
     def __init__(self, sources: Sequence[Source], seed: int) -> None:
         self.sources, self.seed = list(sources), seed
+        # By source, the order of the epoch that is drawn from and of the one before, by their numbers. Earlier ones
+        # would only take memory.
+        self._orders: dict[str, dict[int, np.ndarray]] = {}
 
     @abstractmethod
     def step(self, step: int) -> list[Draw]:
@@ -46,7 +48,17 @@ class Mixture(ABC):
 
     def _draw(self, source: Source, number: int) -> Draw:
         epoch, place = divmod(number, source.size)
-        return Draw(source.name, number, int(_order(self.seed, source.name, source.size, epoch)[place]))
+        return Draw(source.name, number, int(self._order(source, epoch)[place]))
+
+    def _order(self, source: Source, epoch: int) -> np.ndarray:
+        orders = self._orders.setdefault(source.name, {})
+        order = orders.get(epoch)
+        if order is None:
+            for old in list(orders)[:-1]:
+                orders.pop(old, None)
+            order = generator(self.seed, source.name, epoch).permutation(source.size)
+            order = orders[epoch] = order.astype(np.min_scalar_type(source.size))
+        return order
 
 
 class Mixed(Mixture):
@@ -135,11 +147,6 @@ class Weighted(Mixture):
         drawn = self._batch - len(self.sources)
         rest = generator(self.seed, "sources", step).choice(len(self.sources), size=drawn, p=self._probabilities)
         return np.concatenate([np.arange(len(self.sources)), rest])
-
-
-@lru_cache(maxsize=64)
-def _order(seed: int, name: str, size: int, epoch: int) -> np.ndarray:
-    return generator(seed, name, epoch).permutation(size)
 
 
 def generator(seed: int, name: str, number: int) -> np.random.Generator:

@@ -13,6 +13,7 @@ several seeds need to know means alone.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 from typing import Any, Literal
 
 import numpy as np
@@ -114,8 +115,8 @@ def items_of(metric: Metric, columns: Columns) -> Items:
     if metric.over is None and metric.strata is None:
         return items
     chosen = _chosen(metric, columns)
-    below = [1.0] * len(chosen) if metric.over is None else [columns[metric.over][row] for row in chosen]
-    stratum_of = [""] * len(chosen) if metric.strata is None else [columns[metric.strata][row] for row in chosen]
+    below = [1.0] * len(items.ids) if metric.over is None else _of(columns[metric.over], chosen)
+    stratum_of = [""] * len(items.ids) if metric.strata is None else _of(columns[metric.strata], chosen)
     values = _with_influence(items.values, np.array(below, float), stratum_of, metric.weights)
     return replace(items, values=values)
 
@@ -183,26 +184,30 @@ def shared_items(items: Sequence[Items]) -> list[Items]:
 
 def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np.ndarray], float]) -> Items:
     chosen = _chosen(metric, columns)
+    ids, cluster_of = _of(columns["id"], chosen), _of(columns[metric.cluster], chosen)
     values = columns.get(column)
-    value_of = np.array([np.nan if values is None else values[row] for row in chosen], float)
-    ids, clusters = columns["id"], columns[metric.cluster]
-    cluster_of = [clusters[row] for row in chosen]
+    value_of = np.full(len(ids), np.nan) if values is None else np.array(_of(values, chosen), float)
     if metric.group is None:
-        return Items([ids[row] for row in chosen], cluster_of, value_of)
+        return Items(ids, cluster_of, value_of)
     members: dict[str, list[int]] = {}
-    for place, row in enumerate(chosen):
-        members.setdefault(columns[metric.group][row], []).append(place)
+    for place, group in enumerate(_of(columns[metric.group], chosen)):
+        members.setdefault(group, []).append(place)
     grouped = np.array([of_group(value_of[places]) for places in members.values()])
     return Items(list(members), [cluster_of[places[0]] for places in members.values()], grouped)
 
 
-def _chosen(metric: Metric, columns: Columns) -> list[int]:
-    """Places of the rows that count."""
-    rows: Sequence[int] = range(len(columns["id"]))
+def _chosen(metric: Metric, columns: Columns) -> bytes:
+    """Of each row, 1 if it counts, else 0."""
+    chosen = bytes([1]) * len(columns["id"])
     for name, wanted in metric.where.items():
-        column, values = columns[name], frozenset(wanted)
-        rows = [row for row in rows if column[row] in values]
-    return list(rows)
+        values = frozenset(wanted)
+        chosen = bytes(so_far and value in values for so_far, value in zip(chosen, columns[name], strict=True))
+    return chosen
+
+
+def _of(column: Sequence[Any], chosen: bytes) -> list:
+    """The values of a column in the rows that count; the column itself if all do."""
+    return column if isinstance(column, list) and all(chosen) else list(compress(column, chosen))
 
 
 def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
@@ -229,7 +234,8 @@ def summary(metric: Metric, columns: Columns) -> dict[str, float] | None:
     values = items.values if metric.over is None and metric.strata is None else items.values.mean()
     if ((values < least - _ROUNDING) | (values > most + _ROUNDING)).any():
         raise SgtError(where, f"a value is outside [{least}, {most}]", remedy)
-    summed = vars(metric.estimate(items_by_repeat(metric, columns).values, items.clusters))
+    of_repeats = items_by_repeat(metric, columns) if repeats_of(metric, columns) else items
+    summed = vars(metric.estimate(of_repeats.values, items.clusters))
     if metric.chance is None:
         return summed
     # Guesses at the members of a group are independent of each other.

@@ -33,7 +33,7 @@ def trained_on(study: LoadedStudy, run: Run) -> set[int] | None:
     folder = study.dataset_dir(subset.dataset)
     if study.study.datasets[subset.dataset].source != "coco" or not (folder / MANIFEST).exists():
         return None
-    numbers = map(coco_number, open_dataset(folder).first(subset.limit).keys)
+    numbers = map(coco_number, open_dataset(folder).first(subset.limit).each_key())
     return {number for number in numbers if number is not None}
 
 

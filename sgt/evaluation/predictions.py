@@ -5,13 +5,15 @@ likelihoods and judgements are lines of JSON; images are a tar, each beside the 
 """
 
 import json
+from array import array
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from sgt.atomic import write_text
+from sgt.atomic import atomic_path, write_text
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.data.images import decode_image, encode_png
 from sgt.data.shards import ShardWriter, read_shard
@@ -43,8 +45,8 @@ def write_predictions(path: Path, rows: Sequence[Row], replies: Sequence[AnyRepl
             for row, reply in zip(rows, replies, strict=True):
                 shard.add(row.id, {"png": _png(reply), "json": json.dumps(row.record()).encode()})
         return
-    lines = [{"row": row.record(), "reply": _plain(reply)} for row, reply in zip(rows, replies, strict=True)]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    lines = ({"row": row.record(), "reply": _plain(reply)} for row, reply in zip(rows, replies, strict=True))
+    write_text(path, (json.dumps(line) + "\n" for line in lines))
 
 
 def join_predictions(parts: Sequence[Path], path: Path) -> int:
@@ -55,9 +57,13 @@ def join_predictions(parts: Sequence[Path], path: Path) -> int:
                 for sample in read_shard(part):
                     shard.add(sample.key, sample.files)
         return shard.count
-    text = "".join(part.read_text(encoding="utf-8") for part in parts)
-    write_text(path, text)
-    return text.count("\n")
+    count = 0
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        for part in parts:
+            lines = part.read_bytes()
+            file.write(lines)
+            count += lines.count(b"\n")
+    return count
 
 
 def read_predictions(path: Path, places: Container[int] | None = None) -> Iterator[tuple[Row, AnyReply]]:
@@ -80,6 +86,44 @@ def read_predictions(path: Path, places: Container[int] | None = None) -> Iterat
             if places is None or place in places:
                 line = json.loads(text)
                 yield Row(**line["row"]), _reply(line["reply"])
+
+
+class StoredRows(Sequence[Row]):
+    """The rows of a file of predictions or judgements in lines, each read when it is needed.
+
+    Only the places of the lines are in memory, 8 bytes for a row of about 1.5 kB.
+
+    Args:
+        path: of the file, which must not change.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._ends = path, array("Q")
+        end = 0
+        with open(path, "rb") as lines:
+            for line in lines:
+                end += len(line)
+                self._ends.append(end)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, place: Any) -> Any:
+        if isinstance(place, slice):
+            return [self[each] for each in range(len(self))[place]]
+        number = range(len(self))[place]
+        start = self._ends[number - 1] if number else 0
+        with open(self._path, "rb") as lines:
+            lines.seek(start)
+            return _row(lines.read(self._ends[number] - start))
+
+    def __iter__(self) -> Iterator[Row]:
+        with open(self._path, "rb") as lines:
+            yield from map(_row, lines)
+
+
+def _row(line: bytes) -> Row:
+    return Row(**json.loads(line)["row"])
 
 
 def write_judgements(path: Path, rows: Sequence[Row], records: Sequence[Judgement]) -> None:

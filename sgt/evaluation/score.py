@@ -2,8 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sgt.environment import environment
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import summary
 from sgt.evaluation.overlap import overlap, trained_on
-from sgt.evaluation.predictions import read_judgements, read_predictions
+from sgt.evaluation.predictions import StoredRows, read_judgements, read_predictions
 from sgt.evaluation.task import AnyReply, Judgement, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import read_record, write_record
@@ -24,6 +25,8 @@ from sgt.study.results import Results, require_current
 from sgt.study.runs import Run
 
 log = logging.getLogger("sgt")
+# Rows about one image follow each other, so that a text recurs soon or is a dimension, which are few.
+_KNOWN_TEXTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Scored:
     metrics: dict[str, dict[str, Any]]
     items: dict[str, list]
     statuses: dict[str, int]
-    rows: list[Row]
+    rows: Sequence[Row]
 
 
 def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command: str) -> None:
@@ -68,7 +71,7 @@ def score_benchmark(study: LoadedStudy, run: Run, benchmark: Benchmark, command:
     if not_scored:
         scored = Scored({}, {"id": []}, {}, [])
     else:
-        scored = score_predictions(task, read_judgements(file) if judged else read_predictions(file))
+        scored = score_predictions(task, read_judgements(file) if judged else read_predictions(file), _stored(file))
     count = len(scored.items["id"])
     if count != made["count"]:
         raise SgtError(file, f"{count} rows, meta.json has {made['count']}", f"run `sgt {command_of}` again")
@@ -119,27 +122,41 @@ def _other_protocols(task: Task, predictions: Path) -> dict[str, dict]:
     found = {}
     for name in task.other_protocols:
         other = make_task(task.options.model_copy(update={"protocol": name}))
-        scored = score_predictions(other, read_predictions(predictions))
+        scored = score_predictions(other, read_predictions(predictions), _stored(predictions))
         found[name] = {"metrics": scored.metrics, "statuses": scored.statuses}
     return found
 
 
-def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply | Judgement]]) -> Scored:
+def _stored(file: Path) -> StoredRows | None:
+    """The rows of a file of lines; None of images, which are few, and whose rows are held."""
+    return StoredRows(file) if file.suffix == ".jsonl" else None
+
+
+def score_predictions(
+    task: Task, predictions: Iterable[tuple[Row, AnyReply | Judgement]], stored: Sequence[Row] | None = None
+) -> Scored:
     """Parse and score predictions one by one, so that no more than one image is held, and sum them up.
+
+    Args:
+        task: whose they are.
+        predictions: rows with replies or judgements.
+        stored: the same rows, where they need not be held in memory.
 
     Raises:
         SgtError: two rows have the same id, an evaluator does not work as it must, or the task's rows, values and
             metrics do not fit together.
     """
-    rows: list[Row] = []
-    scores: list[dict[str, float]] = []
+    held: list[Row] = []
     statuses: Counter[str] = Counter()
+    table = _Table()
     for row, reply in predictions:
         parsed = task.parse(row, reply, task.options.protocol)
-        rows.append(row)
-        scores.append(task.score(row, parsed))
+        if stored is None:
+            held.append(row)
+        table.add(row, task.score(row, parsed))
         statuses[parsed.status] += 1
-    items = _columns(task, rows, scores)
+    rows = held if stored is None else stored
+    items = table.columns(task, rows)
     metrics = {}
     for metric in task.metrics(rows):
         summed = summary(metric, items)
@@ -149,18 +166,51 @@ def score_predictions(task: Task, predictions: Iterable[tuple[Row, AnyReply | Ju
     return Scored(metrics, items, dict(statuses), rows)
 
 
-def _columns(task: Task, rows: list[Row], scores: list[dict[str, float]]) -> dict[str, list]:
-    """The table of items, by column."""
-    lines = [{"id": row.id, **row.dimensions, **row.groups, **values} for row, values in zip(rows, scores, strict=True)]
-    chance = task.chance(rows)
-    if chance is not None:
-        lines = [{**line, "chance": value} for line, value in zip(lines, chance, strict=True)]
-    where, remedy = f"task {task.name}", "correct its rows or scores"
-    repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
-    if repeated:
-        raise SgtError(where, f"several rows have the id {repeated[0]!r}", remedy)
-    names = list(lines[0]) if lines else ["id"]
-    if odd := next((line for line in lines if list(line) != names), None):
-        raise SgtError(where, f"row {odd['id']!r} has columns {list(odd)}, the first has {names}", remedy)
-    items = {name: [line[name] for line in lines] for name in names}
-    return {**items, **task.joint_columns(rows, items)}
+class _Table:
+    """The table of items, by column, of rows and their scores, which are added one by one."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list] = {}
+        # The id and columns of the first row that has others than the very first one.
+        self._odd: tuple[str, list[str]] | None = None
+        self._known: dict[str, str] = {}
+
+    def add(self, row: Row, scores: dict[str, float]) -> None:
+        """Add the row's id, dimensions, groups and scores."""
+        line = {"id": row.id, **self._once(row.dimensions), **self._once(row.groups), **scores}
+        if not self._columns:
+            self._columns = {name: [] for name in line}
+        if list(line) != list(self._columns):
+            self._odd = self._odd or (row.id, list(line))
+            return
+        for column, value in zip(self._columns.values(), line.values(), strict=True):
+            column.append(value)
+
+    def columns(self, task: Task, rows: Sequence[Row]) -> dict[str, list]:
+        """The table, with ``chance`` if the task knows it, and the task's joint columns.
+
+        Raises:
+            SgtError: see :func:`score_predictions`.
+        """
+        chance = task.chance(rows)
+        where, remedy = f"task {task.name}", "correct its rows or scores"
+        # Sorted, they take less memory than in a set.
+        ids = sorted((row.id for row in rows) if self._odd else self._columns.get("id", ()))
+        if any(one == other for one, other in pairwise(ids)):
+            repeated = [name for name, count in Counter(row.id for row in rows).items() if count > 1]
+            raise SgtError(where, f"several rows have the id {repeated[0]!r}", remedy)
+        del ids
+        names = list(self._columns)
+        if self._odd:
+            name, columns = self._odd
+            raise SgtError(where, f"row {name!r} has columns {columns}, the first has {names}", remedy)
+        items = self._columns or {"id": []}
+        if chance is not None and len(rows):
+            items["chance"] = [value for _, value in zip(rows, chance, strict=True)]
+        return {**items, **task.joint_columns(rows, items)}
+
+    def _once(self, texts: Mapping[str, str]) -> dict[str, str]:
+        """The same texts; of those that recur, one object alone is held."""
+        if len(self._known) > _KNOWN_TEXTS:
+            self._known.clear()
+        return {name: self._known.setdefault(text, text) if type(text) is str else text for name, text in texts.items()}

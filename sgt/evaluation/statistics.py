@@ -179,9 +179,9 @@ def _unknown(seeds: int) -> Difference:
 
 
 def _numbered(clusters: Sequence[str]) -> tuple[np.ndarray, int]:
-    """The number of each item's cluster, and how many there are."""
-    names, of = np.unique(np.asarray(clusters), return_inverse=True)
-    return of, len(names)
+    """The number of each item's cluster, and how many there are. Sums go over clusters in the order of their names."""
+    number = {name: place for place, name in enumerate(sorted(set(clusters)))}
+    return np.fromiter(map(number.__getitem__, clusters), np.intp, len(clusters)), len(number)
 
 
 def _added(x: np.ndarray, of: np.ndarray, count: int) -> np.ndarray:

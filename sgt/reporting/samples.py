@@ -94,12 +94,12 @@ def target_sheet(study: LoadedStudy) -> Sheet:
     drawn = [study.drawn_targets(run) for run in study.proxy_runs if run.seed == study.study.seeds[0]]
     # A proxy leaves out the images that it has no target for.
     of_all = set.intersection(*({sample.key for sample in read_shard(path)} for path in drawn))
-    places = [place for place, key in enumerate(scenes.keys) if key in of_all][:ROWS]
+    places = [place for place, key in enumerate(scenes.each_key()) if key in of_all][:ROWS]
     if not places:
         raise SgtError(
             study.dataset_dir(study.held_out), "no image that every proxy arm was checked on", "use a dataset with more"
         )
-    keys = [scenes.keys[place] for place in places]
+    keys = [scenes.key(place) for place in places]
 
     def columns(rows: Rows, run: Run) -> None:
         if not run.proxy:

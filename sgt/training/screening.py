@@ -63,8 +63,12 @@ class Screening:
         Raises:
             SgtError: it leaves out more.
         """
+        of_shard: dict[str, list[RefusedSample]] = {}
+        for one in self.refused:
+            if one.in_training:
+                of_shard.setdefault(one.shard, []).append(one)
         for shard, count in self.counts.items():
-            bad = [one for one in self.refused if one.in_training and one.shard == shard]
+            bad = of_shard.get(shard, [])
             if len(bad) > max_bad * count:
                 problem = _summary(bad, f"{len(bad)} of {count} samples")
                 raise SgtError(self.folder / shard, problem, "correct the data, or allow more in data.max_bad")
@@ -114,10 +118,11 @@ def check_items(study: LoadedStudy, benchmark: Benchmark, name: str) -> None:
     """
     dataset = open_dataset(study.dataset_dir(name))
     items = min(benchmark.samples or len(dataset), len(dataset))
-    places = {dataset.place(index) for index in range(items)}
     screening = screened(study, name)
     use = DatasetUse("benchmark", benchmark=benchmark).name
-    bad = [one for one in screening.refused if use in one.uses and (one.shard, one.key) in places]
+    asked, refused = dataset.first(items), [one for one in screening.refused if use in one.uses]
+    places = {asked.place(index) for index in asked.indices({(one.shard, one.key) for one in refused})}
+    bad = [one for one in refused if (one.shard, one.key) in places]
     if bad:
         problem = _summary(bad, f"{len(bad)} of {items} items of {use}")
         raise SgtError(screening.folder / bad[0].shard, problem, "correct the data: items are never left out")

@@ -83,10 +83,8 @@ def _images_and_targets(study: LoadedStudy, arm: str) -> tuple[ShardDataset, Sha
     """
     subset, shards = study.image_subset(arm), study.target_shards(arm)
     folder = study.dataset_dir(subset.dataset)
-    source = open_dataset(folder, shards)
-    beyond = {source.place(index) for index in range(len(source.first(subset.limit)), len(source))}
-    excluded = left_out(study, subset.dataset) | beyond
-    images, targets = open_targets(study.target_dir(arm), source, shards, excluded)
+    source, excluded = open_dataset(folder, shards), left_out(study, subset.dataset)
+    images, targets = open_targets(study.target_dir(arm), source, shards, excluded, subset.limit)
     return require_samples(images, folder), targets
 
 

@@ -108,6 +108,9 @@ def post_train(
     """
     began = time.monotonic()
     recipe, folder = study.recipe(run.model, run.arm), study.run_dir(run)
+    if context.size > 1:
+        # In the main process first: the others then read the index that it leaves beside large shards.
+        context.broadcast_from_main(lambda: len(training_data(study, run, recipe).sources))
     data = training_data(study, run, recipe)
     model = load_model(spec, base, recipe.precision, context.device)
     make_trainable(model, recipe, run.seed, makes_images=run.proxy is not None)

@@ -88,3 +88,26 @@ def test_targets_need_their_report(source, tmp_path):
     (folder / "shard-00001.json").unlink()
     with pytest.raises(SgtError, match=r"shard-00001\.json: no report beside the targets"):
         open_targets(folder, source, list(KEYS))
+
+
+def test_indices_and_places_are_those_of_the_part_that_is_open(source):
+    part = source.without([("shard-00000.tar", "b"), ("shard-00001.tar", "none")])
+    assert part.keys == ["a", "c", "d", "e"] and [part.key(index) for index in (0, -1)] == ["a", "e"]
+    assert part.place(1) == ("shard-00000.tar", "c") and part.name(2).endswith("shard-00001.tar: d")
+    assert part.indices([("shard-00001.tar", "e"), ("shard-00000.tar", "b"), ("shard-00000.tar", "c")]).tolist() == [
+        1,
+        3,
+    ]
+    assert part.first(3).without([("shard-00000.tar", "a")]).keys == ["c", "d"]
+    assert [sample.key for sample in part] == part.keys
+    with pytest.raises(IndexError):
+        part[4]
+
+
+def test_a_limit_counts_samples_of_the_source_whether_they_have_a_target_or_not(source, tmp_path):
+    keys = {"shard-00000.tar": ["a", "c"], "shard-00001.tar": ["d", "e"]}
+    folder = targets_of(tmp_path, keys, {"shard-00000.tar": ["b"]})
+    kept, targets = open_targets(folder, source, list(KEYS), [("shard-00000.tar", "a")], limit=4)
+    assert kept.keys == targets.keys == ["c", "d"]
+    with pytest.raises(SgtError, match="limit 6 is above its 5 samples"):
+        open_targets(folder, source, list(KEYS), limit=6)

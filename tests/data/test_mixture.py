@@ -63,3 +63,11 @@ def test_seeds_differ_and_sources_do_not_depend_on_their_neighbours():
     assert one.step(0) != other.step(0)
     alone = Mixed(SOURCES[1:], seed=1)
     assert [draw for draw in one.step(7) if draw.source == "vqa"] == alone.step(7)
+
+
+def test_the_orders_of_two_epochs_at_most_are_held_and_earlier_ones_come_back():
+    mixture = Mixed([Source("proxy", 300, 1)], seed=3)
+    first = [mixture.step(step) for step in range(5)]
+    drawn = [mixture.step(300 * epoch) for epoch in range(6)]
+    assert drawn[3] == mixture.step(900) and [mixture.step(step) for step in range(5)] == first
+    assert [order.nbytes for order in mixture._orders["proxy"].values()] == [600, 600]

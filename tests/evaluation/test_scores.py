@@ -1,6 +1,8 @@
 """What is counted as right: questions, and things read off generated scenes."""
 
+import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from sgt.data.toyworld.view import observe
 from sgt.errors import SgtError
 from sgt.evaluation.evaluators import scene_reader
 from sgt.evaluation.evaluators.scene_reader import Reading, SceneReader, match
+from sgt.evaluation.predictions import StoredRows, read_predictions, write_predictions
 from sgt.evaluation.score import Scored, score_predictions
 from sgt.evaluation.task import Parsed, Row
 from sgt.evaluation.tasks.toyworld_gen import ToyworldGen
@@ -184,3 +187,38 @@ def test_a_reader_that_cannot_read_scores_nothing(reader, monkeypatch):
     monkeypatch.setattr(scene_reader, "MIN_SHARE", 0.2)
     with pytest.raises(SgtError, match=r"scene reader: reads found right for 0.* no image is scored"):
         reader.self_check()
+
+
+def many_predictions(path, count: int) -> Path:
+    """A file of questions, eight about each scene, every third answered wrong."""
+    rows, replies = [], []
+    for number in range(count):
+        row = question(f"how many cubes are to the left of ball {number % 5}", "two", ("count", "size")[number % 2])
+        options, groups = ["one", "two", "three"], {"scene": f"scene-{number // 8:07d}"}
+        rows.append(replace(row, id=f"question-{number:07d}", options=options, groups=groups))
+        rated = [Likelihood(-0.1 - number / count, 1, -0.1)]
+        replies.append(RatedReply(options[number % 3 != 0], 1, "stop", rated))
+    write_predictions(path, rows, replies)
+    return path
+
+
+def test_rows_that_are_read_from_their_file_are_scored_as_those_that_are_held(tmp_path):
+    path = many_predictions(tmp_path / "predictions.jsonl", 200)
+    held, stored = score_predictions(task(), read_predictions(path)), StoredRows(path)
+    again = score_predictions(task(), read_predictions(path), stored)
+    assert (again.metrics, again.items, again.statuses) == (held.metrics, held.items, held.statuses)
+    assert list(stored) == held.rows and stored[3:5] == held.rows[3:5] and stored[-1] == held.rows[-1]
+    with pytest.raises(IndexError):
+        stored[200]
+
+
+def test_a_question_takes_little_memory_to_score(tmp_path):
+    """Of allocated memory, as the difference between two sizes: what all sizes need does not count."""
+    peaks = []
+    for count in (500, 2000):
+        path = many_predictions(tmp_path / f"{count}.jsonl", count)
+        tracemalloc.start()
+        score_predictions(task(), read_predictions(path), StoredRows(path))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 1500 <= 260

@@ -77,7 +77,8 @@ def test_an_unknown_name_is_an_error():
 @pytest.mark.slow
 def test_growth_is_measured(capfd):
     scale.main(["read", "20", "40"])
+    scale.main(["open", "20"])
     scale.main(["questions", "20", "40"])
     lines = [line.split(":")[0] for line in capfd.readouterr().out.splitlines()]
-    stages = ["stream", "open", "random_access"] * 2 + ["predict", "join", "score"] * 2
-    assert lines == stages
+    opening = ["open_first", "open_again", "random_access", "leave_out", "shuffle"]
+    assert lines == ["stream"] * 2 + opening + ["predict", "join", "score", "write"] * 2

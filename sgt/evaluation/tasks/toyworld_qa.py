@@ -4,6 +4,7 @@ Arithmetic and parity are reasoning about a count that has to be seen first. The
 count, their twin, and are also scored over those whose twin is answered right.
 """
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,9 @@ class ToyworldQA(Task[RatedReply]):
         Raises:
             SgtError: the twin of a question is not among the rows.
         """
-        right = dict(zip(items["id"], items.get("accuracy", ()), strict=True))
+        twins = {row.extra["twin"] for row in rows if "twin" in row.extra}
+        answered = zip(items["id"], items.get("accuracy", ()), strict=True)
+        right = {name: value for name, value in answered if name in twins}
         column = []
         for row in rows:
             twin = row.extra.get("twin")
@@ -128,17 +131,18 @@ class ToyworldQA(Task[RatedReply]):
         a little too good, so exceeding it is a little harder than it must be.
         """
         occurrences = Counter(row.question for row in rows)
-        forms = defaultdict(list)
+        forms: defaultdict[Any, array] = defaultdict(lambda: array("L"))
+        answers = array("L")
         for place, row in enumerate(rows):
-            options, _ = _choices(row)
+            options, answer = _choices(row)
+            answers.append(options.index(answer))
             template = (row.dimensions["kind"], *row.question.split()[:2], len(options))
             forms[row.question if occurrences[row.question] >= OWN_CONSTANT else template].append(place)
         right = [0] * len(rows)
         for members in forms.values():
-            answers = [_place_of_answer(rows[place]) for place in members]
-            best = Counter(answers).most_common(1)[0][0]
-            for place, answer in zip(members, answers, strict=True):
-                right[place] = int(answer == best)
+            best = Counter(answers[place] for place in members).most_common(1)[0][0]
+            for place in members:
+                right[place] = int(answers[place] == best)
         return right
 
     def metrics(self, rows: Sequence[Row]) -> list[Metric]:
@@ -230,11 +234,6 @@ def _choices(row: Row) -> tuple[Sequence[str], str]:
     if row.options is None or row.answer is None:
         raise ValueError(f"row {row.id!r} has no options or no answer")
     return row.options, row.answer
-
-
-def _place_of_answer(row: Row) -> int:
-    options, answer = _choices(row)
-    return options.index(answer)
 
 
 def normalised(text: str) -> str:
