@@ -65,6 +65,7 @@ dry-run: own-packages ## show what `make study` would do
 pull: own-packages ## fetch base weights and what there is of this revision's results from DVC's remote, and have the workflow accept them
 	dvc pull --allow-missing
 	sgt adopt '$(STUDY)'
+	@echo 'What DVC lists as missing was not pushed: the remote of a clone has no datasets, checkpoints and predictions. `make study` makes them.'
 
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
@@ -141,7 +142,7 @@ lock: ## make the conda environment follow requirements.lock
 	sed -i -E "s/[0-9a-f]{64}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sgt.post-deploy.sh
 
 base: own-packages ## train the base weights of MODEL (bagel-tiny), one of STUDY's models, check them, and put them into data/base
-	@sgt check '$(STUDY)' | grep -q '^model $(MODEL): ' || { \
+	@sgt check '$(STUDY)' | grep '^model $(MODEL): ' > /dev/null || { \
 	    echo 'make: $(STUDY) has no model $(MODEL) of known sizes: set STUDY to a study that has it' >&2; exit 1; }
 	@results="$$(sgt check --results '$(STUDY)')" && made="$$results/base/$(MODEL)" && \
 	    $(SNAKEMAKE) --forcerun pretrain -- "$$made/run.json" && \

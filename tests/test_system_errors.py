@@ -180,3 +180,12 @@ def test_everything_that_the_commands_of_a_small_study_write_has_the_modes_of_th
         if stat.S_IMODE(path.stat().st_mode) != (0o750 if path.is_dir() else 0o640)
     }
     assert wrong == {}
+
+
+def test_a_reader_that_has_gone_is_no_error():
+    """As in ``sgt schema | head``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as output:
+        process = subprocess.run([sys.executable, "-m", "sgt", "schema"], stdout=output, stderr=-1, text=True)
+    assert (process.returncode, "error" in process.stderr) == (141, False), process.stderr

@@ -23,12 +23,19 @@ from sgt.data.images import image_of
 from sgt.errors import SgtError
 
 log = logging.getLogger("sgt")
+# gradio requests its own page when it starts.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 # Seconds after which a visitor's picture is dropped from memory, and an upload that was never read from the disk.
 KEPT, UNREAD = 3600, 60
 # Requests that may wait; more are refused.
 WAITING = 20
 # So many are proposed for a held-out picture.
 OPTIONS = 4
+INTRODUCTION = (
+    "One picture, put to every arm of a model: to the base model, to `sft`, which was trained further on questions "
+    "alone, and to the arms that were trained on a visual task beside the same questions. "
+    "Uploads stay in memory and are not kept."
+)
 # One visitor at a time uses the models; the others wait in gradio's queue.
 MODELS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
 # A picture: the image, and its place among the held-out ones if it is one of them.
@@ -56,7 +63,7 @@ def page(comparison: Comparison) -> gr.Blocks:
     """The page of a study."""
     study = comparison.study.study
     with gr.Blocks(title=f"sgt: {study.name}", analytics_enabled=False, delete_cache=(UNREAD, UNREAD)) as blocks:
-        gr.Markdown(f"# {study.name}\nEvery arm on one picture. Uploads stay in memory and are not kept.")
+        gr.Markdown(f"# {study.name}\n{INTRODUCTION}")
         shown = gr.State(time_to_live=KEPT)
         with gr.Row():
             model = gr.Dropdown(study.models, value=study.models[0], label="model")
@@ -69,8 +76,10 @@ def page(comparison: Comparison) -> gr.Blocks:
                 upload = gr.File(label="or upload a picture", height=120, elem_id="upload")
             with gr.Column(min_width=280):
                 picture = gr.HTML()
-        question = gr.Textbox(label="question", max_length=500)
-        options = gr.Textbox(label="options, separated by commas, if any", max_length=500)
+        question = gr.Textbox(label="question", max_length=500, placeholder="what colour is the cube ?")
+        options = gr.Textbox(
+            label="options, separated by commas, if any", max_length=500, placeholder="red, green, blue"
+        )
         with gr.Row():
             ask = gr.Button("Ask every arm", variant="primary")
             draw = gr.Button("Draw with every proxy arm", variant="primary")

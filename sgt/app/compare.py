@@ -124,7 +124,8 @@ class Comparison:
             sample: of the picture, for true targets; None of an upload, of which some proxies render one, too.
         """
         for run in self.runs(model, seed):
-            if run.proxy is None:
+            # A transplant has the name of an arm, and no proxy of its own.
+            if run.proxy is None or run in self.study.transplant_runs:
                 continue
             try:
                 with self.models.run(run.id) as opened:

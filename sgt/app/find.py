@@ -112,8 +112,9 @@ def model_names() -> list[str]:
 
 
 def near_matches(name: str, known: Iterable[str]) -> str | None:
-    """A remedy that lists the names most like one; None if none is."""
-    close = get_close_matches(name, list(dict.fromkeys(known)), n=3, cutoff=0.6)
+    """A remedy that lists the names that begin with one, or are most like it; None if none is."""
+    distinct = list(dict.fromkeys(known))
+    close = [each for each in distinct if each.startswith(name)][:3] or get_close_matches(name, distinct, 3, 0.6)
     return f"perhaps {' or '.join(close)}" if close else None
 
 

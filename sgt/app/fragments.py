@@ -59,7 +59,8 @@ def answers(found: Sequence[Answered], options: Sequence[str]) -> str:
             continue
         rated = [f"{option.logprob:.2f} ({option.share:.0%})" for option in each.options]
         rows.append([escape(each.arm), escape(each.reply.text), *rated])
-    return table(["arm", "reply", *options], rows) + _attention(found)
+    note = "<p>Below each option: its log-probability as the whole answer (nats), and its share among the options.</p>"
+    return table(["arm", "reply", *options], rows) + (note if options else "") + _attention(found)
 
 
 def drawings(found: Sequence[Drawn]) -> str:

@@ -40,6 +40,11 @@ class StudyResults:
         return [run.id for run in self.study.evaluated_runs]
 
     @property
+    def transplants(self) -> list[str]:
+        """Names of those runs that were not trained, but made of the parts of two others."""
+        return [run.id for run in self.study.transplant_runs]
+
+    @property
     def tables(self) -> list[str]:
         """Names of the tables that are there: ``main``, ``all``, ``treatment``, ``outcomes``, …"""
         return sorted(path.stem for path in (self.study.results / "tables").glob("*.csv"))

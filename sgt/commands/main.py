@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import logging
+import os
+import select
 import shlex
 import sys
 from types import ModuleType
@@ -14,6 +16,8 @@ from sgt.errors import SgtError, system_error
 from sgt.extras import missing_extra
 from sgt.progress import log_above_bars, name_work
 
+# Of a command whose output nobody reads any more: that of a process which SIGPIPE ended.
+CLOSED_STATUS = 141
 # Each is a module of this package, with `configure(parser)` and `run(args)`: one line of help, and an example.
 COMMANDS = {
     "check": (
@@ -30,7 +34,7 @@ COMMANDS = {
     ),
     "ask": (
         "ask a run or a released checkpoint a question about a picture",
-        "sgt ask bagel-tiny/segmentation/seed0 photo.jpg 'how many cubes are there?' --options 1 2 3",
+        "sgt ask bagel-tiny/segmentation/seed0 scenes/test-000003.jpg 'what colour is the cube ?' --options green red",
     ),
     "draw": (
         "draw with a run or a released checkpoint, from a prompt or a picture",
@@ -69,11 +73,11 @@ COMMANDS = {
         "sgt shards config/paper.yaml coco-2k",
     ),
     "render": (
-        "render the targets of one shard",
+        "render the targets of a shard, or of pictures",
         "sgt render segmentation scenes/shard-00000.tar targets.tar",
     ),
     "preview": (
-        "draw a contact sheet of a shard: inputs and targets",
+        "draw a contact sheet of a shard, or of pictures: inputs and targets",
         "sgt preview scenes/shard-00000.tar sheet.png --proxies segmentation,depth",
     ),
     "pretrain": (
@@ -223,6 +227,8 @@ def main(argv: list[str] | None = None) -> int:
     except SgtError as error:
         return _print_error(f"sgt {name}", error)
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _output_was_closed():
+            return CLOSED_STATUS
         return _print_error(f"sgt {name}", system_error(error))
     except ModuleNotFoundError as error:
         missing = missing_extra(error)
@@ -254,6 +260,20 @@ def _work(args: argparse.Namespace) -> str:
         return f"{run} {part}" if part else run
     words = [given[name] for name in ("name", "dataset", "proxy", "source") if name in given] or [given.get("out", "")]
     return " ".join(" ".join(map(str, word)) if isinstance(word, list) else str(word) for word in words)
+
+
+def _output_was_closed() -> bool:
+    """Whether the reader of standard output has gone, as in ``sgt ls | head``, which is no error.
+
+    If so, what is left to write is discarded, since Python would report it when it exits.
+    """
+    output = sys.stdout.fileno()
+    poll = select.poll()
+    poll.register(output, 0)
+    closed = any(event & select.POLLERR for _, event in poll.poll(0))
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return closed
 
 
 def _print_error(command: str, error: SgtError) -> int:

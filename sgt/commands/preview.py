@@ -10,7 +10,7 @@ from sgt.data.shards import read_shard
 from sgt.identity import digest, write_record
 from sgt.proxies import PROXIES
 from sgt.proxies.preview import contact_sheet_identity, draw_sheet, proxies_of
-from sgt.proxies.render import proxy_named
+from sgt.proxies.render import proxy_named, require_downloads
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> None:
         proxies = {name: proxy_named(name) for name in args.proxies.split(",")}
     else:
         proxies = proxies_of(args.options)
+    require_downloads(proxies.values())
     shown = args.source[0] if is_shard(args.source) else picture_files(args.source)
     samples = read_shard(shown) if isinstance(shown, Path) else read_pictures(shown[: args.count])
     source = args.source[0] if len(args.source) == 1 else f"{len(args.source)} pictures and folders"

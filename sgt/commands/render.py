@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sgt.data.pictures import is_shard, picture_files
 from sgt.proxies import PROXIES
-from sgt.proxies.render import proxy_with, render_shard
+from sgt.proxies.render import proxy_with, render_shard, require_downloads
 from sgt.proxies.render_pictures import render_pictures
 
 
@@ -25,6 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Render every sample, in the source's order and under its keys."""
     proxy = proxy_with(args.proxy, args.options)
+    require_downloads([proxy])
     if is_shard(args.source):
         render_shard(proxy, args.source[0], args.out, args.max_bad)
     else:

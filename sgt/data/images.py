@@ -170,7 +170,7 @@ def _open(data: bytes, where: object) -> tuple[Image.Image, Header]:
     width, height = image.size
     if width * height > MAX_PIXELS:
         problem = f"{image.format} of {width}x{height} pixels is too large"
-        raise SgtError(where, problem, "leave this sample out")
+        raise SgtError(where, problem, "make it smaller, or leave it out")
     if image.mode in ("I", "F"):
         raise SgtError(where, f"{image.format} of 32 bits per pixel, whose white is not known", "convert it to 8 bits")
     orientation = orientation_of(image, data)
@@ -188,18 +188,19 @@ def _one_line_errors(where: object, name: str) -> Iterator[None]:
     except Exception as error:  # A damaged file may raise anything in Pillow.
         message = " ".join(str(error).split()) or type(error).__name__
         problem = f"corrupt or not an image ({name}: {message})"
-        raise SgtError(where, problem, "fetch or make the sample again") from None
+        raise SgtError(where, problem, "replace the file, or leave it out") from None
 
 
 def _unidentified(data: bytes, where: object) -> SgtError:
     """Why a file cannot be opened, with its format if that is known."""
-    name, remedy = _format_name(data[:16].ljust(16, b"\0")), "fetch or make the sample again"
+    name, remedy = _format_name(data[:16].ljust(16, b"\0")), "convert it to JPEG or PNG, or leave it out"
     if name in FORMATS:
         reason = f"{name} whose header cannot be read"
     elif name:
-        reason, remedy = f"{name}, which is not read", "convert it to JPEG or PNG, or leave this sample out"
+        reason = f"{name}, which is not read"
     else:
         reason = f"it begins with {data[:12]!r}" if data else "it is empty"
+        remedy = "replace the file, or leave it out"
     return SgtError(where, f"corrupt or not an image ({reason})", remedy)
 
 

@@ -1,6 +1,7 @@
 """Pictures in files of their own and in folders, read as samples that have an image and nothing else."""
 
 import hashlib
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +12,7 @@ from sgt.data.names import escaped, is_hidden
 from sgt.data.shards import IMAGE_SUFFIXES, MAX_MEMBER_BYTES, Sample
 from sgt.errors import SgtError
 
+log = logging.getLogger("sgt")
 _NOT_IN_KEYS = re.compile(r"[^A-Za-z0-9_-]+")
 # Keys name members of tars and files; both have room for more.
 _LONGEST = 60
@@ -63,8 +65,8 @@ def is_shard(paths: Sequence[Path]) -> bool:
 def picture_files(paths: Iterable[Path]) -> list[PictureFile]:
     """The pictures that are named, and those in the folders that are named and below them, by path in each folder.
 
-    In folders, files with the suffix of an image count. Hidden files and links are passed over: a link may lead out
-    of the folder, or to a picture that is found anyway.
+    In folders, files with the suffix of an image count; a warning counts the others. Hidden files and links are passed
+    over: a link may lead out of the folder, or to a picture that is found anyway.
 
     Raises:
         SgtError: a path is not there or is neither a file nor a folder, or a folder holds no picture.
@@ -72,7 +74,10 @@ def picture_files(paths: Iterable[Path]) -> list[PictureFile]:
     found = []
     for path in paths:
         if path.is_dir():
-            found += pictures_in(path)
+            pictures, others = _search(path)
+            found += pictures
+            if others:
+                log.warning("%s: passed over %s; read are %s", path, _counted(others), ", ".join(IMAGE_SUFFIXES))
         elif path.is_file():
             found.append(PictureFile(path, path.name))
         else:
@@ -87,6 +92,11 @@ def pictures_in(folder: Path) -> list[PictureFile]:
     Raises:
         SgtError: there is no such folder, or no picture in it.
     """
+    return _search(folder)[0]
+
+
+def _search(folder: Path) -> tuple[list[PictureFile], Counter[str]]:
+    """The pictures below a folder, by path, and how many files of each other suffix there are."""
     if not folder.is_dir():
         raise SgtError(folder, "no such folder", "name a folder of pictures")
     found, others = [], Counter[str]()
@@ -99,10 +109,14 @@ def pictures_in(folder: Path) -> list[PictureFile]:
         else:
             others[path.suffix.lower() or path.name] += 1
     if not found:
-        kinds = ", ".join(f"{count} {escaped(kind)}" for kind, count in others.most_common(3))
-        problem = f"no picture in it, but {others.total()} other files ({kinds})" if others else "no picture in it"
+        problem = f"no picture in it, but {_counted(others)}" if others else "no picture in it"
         raise SgtError(folder, problem, f"put pictures there ({', '.join(IMAGE_SUFFIXES)})")
-    return sorted(found, key=lambda file: file.name.encode("utf-8", "surrogateescape"))
+    return sorted(found, key=lambda file: file.name.encode("utf-8", "surrogateescape")), others
+
+
+def _counted(others: Counter[str]) -> str:
+    kinds = ", ".join(f"{count} {escaped(kind)}" for kind, count in others.most_common(3))
+    return f"{others.total()} other file{'s' * (others.total() > 1)} ({kinds})"
 
 
 def drawn_pictures(folder: Path, count: int, seed: int) -> list[PictureFile]:

@@ -13,22 +13,25 @@ Row = dict[str, Image.Image]
 def contact_sheet(rows: list[Row], side: int) -> Image.Image:
     """An RGB image of rows that have the same titles, of one line or several, with each image in a cell.
 
-    A cell has ``side`` × ``side`` pixels. Each pixel of an image becomes a square of as many as fit; an image larger
-    than its cell is reduced. Both are by nearest neighbour, which keeps the colours of labels.
+    A cell is ``side`` pixels wide, and as high as the highest image of its row, which is at most ``side``. Each pixel
+    of an image becomes a square of as many as fit; a larger image is reduced. Both are by nearest neighbour, which
+    keeps the colours of labels.
     """
     titles = list(rows[0])
     pitch = side + GAP
     head = TITLE * max(title.count("\n") + 1 for title in titles)
-    sheet = Image.new("RGB", (GAP + pitch * len(titles), head + GAP + pitch * len(rows)), PAPER)
+    cells = [{title: fitted(row[title], side) for title in titles} for row in rows]
+    heights = [max(image.height for image in row.values()) for row in cells]
+    tops = [head + GAP + sum(heights[:index]) + GAP * index for index in range(len(cells) + 1)]
+    sheet = Image.new("RGB", (GAP + pitch * len(titles), tops[-1]), PAPER)
     draw = ImageDraw.Draw(sheet)
     for column, title in enumerate(titles):
         left = GAP + column * pitch
         middle = (left + side / 2, head / 2 + GAP / 2)
         draw.text(middle, title, INK, _font(title, side), anchor="mm", align="center")
-        for index, row in enumerate(rows):
-            image = fitted(row[title], side)
-            top = head + GAP + index * pitch
-            sheet.paste(image, (left + (side - image.width) // 2, top + (side - image.height) // 2))
+        for row, top, height in zip(cells, tops, heights, strict=False):
+            image = row[title]
+            sheet.paste(image, (left + (side - image.width) // 2, top + (height - image.height) // 2))
     return sheet
 
 

@@ -7,9 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from sgt.atomic import atomic_path
 from sgt.data.images import decode_target, image_of
+from sgt.data.pictures import Picture
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import Identity
@@ -18,12 +20,17 @@ from sgt.proxies.contact_sheet import Row, contact_sheet, fitted
 from sgt.proxies.render import encode_target, proxy_from
 
 log = logging.getLogger("sgt")
+# Longest side of pictures that come without annotations, pixels: the targets of a photograph at its full size would
+# take minutes and gigabytes, for a sheet that shows a fraction of the pixels.
+_LONGEST = 1024
 
 
 def draw_sheet(
     proxies: dict[str, Proxy], source: Iterable[Sample], name: object, out: Path, count: int, side: int, seed: int
 ) -> None:
     """Draw the first samples of a shard, or of pictures, with their targets.
+
+    Pictures larger than ``_LONGEST`` and ``side`` are reduced before their targets are rendered.
 
     Args:
         proxies: by the titles of their columns; those whose needs a sample lacks are left out, with a warning.
@@ -46,7 +53,10 @@ def draw_sheet(
             log.warning("%s: left out, samples of %s lack %s", title, name, " or ".join(proxies[title].needs))
     rows = []
     for index, sample in enumerate(samples):
-        row = row_of(sample, drawn, np.random.default_rng([seed, index]))
+        image = image_of(sample)
+        if isinstance(sample, Picture):
+            image.thumbnail((max(_LONGEST, side),) * 2)
+        row = row_of(image, sample, drawn, np.random.default_rng([seed, index]))
         # Reduced one by one: photographs with all their targets, several samples of them, can exceed the memory.
         rows.append({title: fitted(image, side) for title, image in row.items()})
     with atomic_path(out) as temporary:
@@ -72,9 +82,8 @@ def proxies_of(options: str) -> dict[str, Proxy]:
     return {name: proxy_from(mapping) for name, mapping in mappings.items()}
 
 
-def row_of(sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator) -> Row:
+def row_of(image: Image.Image, sample: Sample, proxies: dict[str, Proxy], rng: np.random.Generator) -> Row:
     """The image of a sample, the input of each degrading proxy, and the targets, by column title."""
-    image = image_of(sample)
     row = {"input": image}
     for name, proxy in proxies.items():
         if proxy.degrades:

@@ -69,6 +69,17 @@ def proxy_from(mapping: dict[str, Any]) -> Proxy:
         raise SgtError("--options", problem, remedy) from None
 
 
+def require_downloads(proxies: Iterable[Proxy]) -> None:
+    """See that the models are there that proxies take, before anything is rendered.
+
+    Raises:
+        SgtError: the folder of one is not there.
+    """
+    for folder in (Path(name) for proxy in proxies for name in proxy.downloads):
+        if not folder.is_dir():
+            raise SgtError(folder, "no such folder", f"run `sgt fetch {folder.name}`, or name the folder of the model")
+
+
 def input_of(proxy: Proxy, sample: Sample) -> Image.Image:
     """The image of a sample, or a blank one of its size if the proxy does not read pixels.
 

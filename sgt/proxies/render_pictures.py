@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sgt.atomic import atomic_path, write_json
 from sgt.data.pictures import PictureFile, keys_of, read_pictures
+from sgt.data.shards import IMAGE_SUFFIXES
 from sgt.errors import SgtError
 from sgt.progress import Progress
 from sgt.proxies.base import Proxy
@@ -48,13 +49,15 @@ def render_pictures(proxy: Proxy, files: Sequence[PictureFile], out: Path, max_b
 
 
 def _check_apart(files: Sequence[PictureFile], out: Path) -> None:
-    """See that no target replaces a picture, or is taken for one the next time.
+    """See that targets have a folder, and that none replaces a picture or is taken for one the next time.
 
     Raises:
-        SgtError: the folder of targets is, or lies in, a folder with pictures; or it is a file.
+        SgtError: the folder of targets is, or lies in, a folder with pictures; or it is, or has the name of, a file.
     """
-    if out.exists() and not out.is_dir():
-        raise SgtError(out, "is a file; targets of pictures are written into a folder", "name another folder")
+    named_as_file = out.suffix.lower().removeprefix(".") in (*IMAGE_SUFFIXES, "tar")
+    if not out.is_dir() and (out.exists() or named_as_file):
+        problem = "is a file" if out.exists() else "has the name of a file"
+        raise SgtError(out, f"{problem}; targets of pictures are written into a folder", "name another folder")
     searched = {file.searched.resolve() for file in files if file.searched}
     own = {file.path.resolve().parent for file in files if not file.searched}
     where = out.resolve()

@@ -59,7 +59,7 @@ class TargetsReport:
         more = ", …" if len(self.refused) > _MAX_KEYS else ""
         keys = ", ".join(key for key, _ in self.refused[:_MAX_KEYS]) + more
         problem = f"{first.problem} ({len(self.refused)} of {self.seen} samples refused: {keys})"
-        raise SgtError(first.where, problem, "fix it, or allow more in data.max_bad (--max-bad)")
+        raise SgtError(first.where, problem, "replace or remove them, or allow more (--max-bad, data.max_bad)")
 
     def log_left_out(self, source: object) -> None:
         """Warn of annotations that are not in the targets."""

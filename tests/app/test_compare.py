@@ -19,6 +19,7 @@ from sgt.app.uploads import read_upload
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png, image_of
 from sgt.proxies import PROXIES
+from tests.conftest import MADE_ARMS, write_study
 
 QUESTION, OPTIONS = "how many cubes are there ?", ["one", "two"]
 ROOM = 1e9
@@ -72,6 +73,16 @@ def test_a_drawing_stands_beside_the_true_target(comparison):
     # Edges need no annotations, so an upload has a true target, too.
     (uploaded,) = comparison.drawings(picture, "micro", 0, None)
     assert (np.asarray(uploaded.target) == np.asarray(drawn.target)).all()
+
+
+def test_a_transplant_draws_nothing(results):
+    eyes = {"into": "sft", "parts_from": "edge", "parts": ["vision"]}
+    path = write_study(Path(), arms=MADE_ARMS, benchmarks=["toyworld-qa"], transplants={"eyes": eyes})
+    comparison = Comparison(sgt.load_study(path), ROOM)
+    assert comparison.results.transplants == ["micro/eyes/seed0"]
+    assert [run.arm for run in comparison.runs("micro", 0)] == ["base", "sft", "edge", "eyes"]
+    scene = comparison.scene(0)
+    assert [drawn.arm for drawn in comparison.drawings(image_of(scene), "micro", 0, scene)] == ["edge"]
 
 
 def test_changes_are_counted_by_kind(comparison):

@@ -149,6 +149,7 @@ def test_what_cannot_be_asked_or_drawn_is_one_line(here, fails, tmp_path):
     )
     assert "mirco: no such model" in fails("ask", "mirco", "scene.png", QUESTION)
     assert "perhaps micro" in fails("ask", "mirco", "scene.png", QUESTION)
+    assert "perhaps micro/edge/seed0" in fails("ask", "micro/edge", "scene.png", QUESTION)
     assert "no run micro/edge/seed1; perhaps micro/edge/seed0" in fails(
         "info", "micro/edge/seed1", "--study", "config/micro.yaml"
     )

@@ -109,13 +109,15 @@ def test_what_cannot_be_rendered_ends_in_one_line(photos, tmp_path, capsys):
     ):
         fails_with_one_line(capsys, ["render", "edge", *source, out], said)
     (empty / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
-    fails_with_one_line(capsys, ["render", "edge", empty, out], "1 other files (1 .heic)")
+    fails_with_one_line(capsys, ["render", "edge", empty, out], "1 other file (1 .heic)")
     fails_with_one_line(capsys, ["render", "edge", empty / "IMG_1.HEIC", out], "HEIC, which is not read")
     fails_with_one_line(capsys, ["render", "segmentation", photos, out], "needs json", "own-pictures")
     for inside in (photos, photos / "targets"):
         fails_with_one_line(capsys, ["render", "edge", photos, inside], "whose pictures are rendered")
     fails_with_one_line(capsys, ["render", "edge", photos / "beach.png", photos], "whose pictures are rendered")
     fails_with_one_line(capsys, ["render", "edge", photos, photos / "notes.txt"], "is a file")
+    for name in ("targets.png", "targets.tar"):
+        fails_with_one_line(capsys, ["render", "edge", photos, tmp_path / name], "has the name of a file")
 
 
 def test_preview_shows_pictures_and_folders_beside_their_targets(photos, tmp_path):
@@ -123,9 +125,38 @@ def test_preview_shows_pictures_and_folders_beside_their_targets(photos, tmp_pat
     words = ["--side", 40, "--proxies", "edge,deblur", "--record", tmp_path / "record.json"]
     run("preview", photos / "beach.png", photos / "2024", sheet, *words)
     with Image.open(sheet) as drawn:
-        assert drawn.size == (6 + 4 * 46, 20 + 6 + 3 * 46)
-        shown = drawn.crop((6, 26 + 5, 46, 26 + 35))
+        # Rows are as high as their pictures.
+        assert drawn.size == (6 + 4 * 46, 20 + 6 + 3 * 36)
+        shown = drawn.crop((6, 26, 46, 26 + 30))
     assert np.array_equal(shown, picture(1))
+
+
+def test_a_large_picture_is_reduced_before_its_targets_are_made_for_a_sheet(tmp_path):
+    large = picture(0, (2048, 1024))
+    large.save(tmp_path / "large.png")
+    large.resize((1024, 512), Image.Resampling.BICUBIC, reducing_gap=2.0).save(tmp_path / "small.png")
+    for name in ("large", "small"):
+        run("preview", tmp_path / f"{name}.png", tmp_path / f"sheet-{name}.png", "--proxies", "edge", "--side", 1024)
+    sheets = [Image.open(tmp_path / f"sheet-{name}.png") for name in ("large", "small")]
+    assert sheets[0].size == sheets[1].size == (6 + 2 * 1030, 26 + 512 + 6)
+    assert np.array_equal(*sheets)
+
+
+def test_files_of_a_folder_that_are_no_pictures_are_counted(photos, tmp_path, caplog):
+    (photos / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    run("render", "edge", photos, tmp_path / "targets")
+    (message,) = (message for message in caplog.messages if "passed over" in message)
+    assert str(photos) in message and "2 other files" in message and "1 .heic" in message and "1 .txt" in message
+
+
+def test_a_model_that_was_not_fetched_ends_the_command_before_any_picture(photos, tmp_path, capsys):
+    options = {"annotator": {"kind": "sam2", "model": "downloads/sam2-1-hiera-large"}}
+    words = ["render", "segmentation", photos, tmp_path / "targets", "--options", json.dumps(options)]
+    fails_with_one_line(capsys, words, "downloads/sam2-1-hiera-large: no such folder", "sgt fetch sam2-1-hiera-large")
+    named = json.dumps({"masks": {"task": "segmentation", **options}})
+    words = ["preview", photos, tmp_path / "sheet.png", "--options", named]
+    fails_with_one_line(capsys, words, "sgt fetch sam2-1-hiera-large")
+    assert not (tmp_path / "targets").exists()
 
 
 def test_progress_names_the_pictures(photos, tmp_path, caplog):
