@@ -3,14 +3,14 @@
 ``tarfile`` reads each member of the file; the way of ``webdataset`` reads the tar as a stream and groups its members by
 key, which gives the samples that ``read_shard`` gives. Each ratio is that of processor seconds.
 
-Run as ``python perf/stream.py [SAMPLES]`` from the repository root.
+Run as ``python -m perf.stream [SAMPLES]`` from the repository root.
 """
 
 import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,9 +74,10 @@ def seconds(ways: tuple[Callable[[Path], int], ...], path: Path) -> list[float]:
     return [min(taken) for taken in times]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Print rates and ratios, for photographs with masks, smaller images, and small scenes."""
-    samples = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    given = sys.argv[1:] if words is None else words
+    samples = int(given[0]) if given else 1000
     content = np.random.default_rng(0).bytes(IMAGE_BYTES)
     with tempfile.TemporaryDirectory() as folder:
         for share in (1, 4, 100):
