@@ -1,16 +1,17 @@
 """Segmentation targets of photographs with many masks: images per second on one core, from annotations to PNG bytes.
 
 The baseline decodes every mask with pycocotools, paints it over the image, and writes the PNG with Pillow. Also
-measured: how the time grows with the number of masks, the size of the image and the number of samples.
+measured: how the time grows with the number of masks, the size of the image and the number of samples. The other
+proxies are in ``perf/render_proxies.py``.
 
-Run as ``python perf/render.py [IMAGES]`` from the repository root.
+Run as ``python -m perf.render [IMAGES]`` from the repository root; with ``--ratio``, the ratio alone is measured.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,8 @@ def photograph(height: int, width: int, masks: int, seed: int) -> Sample:
         mask = np.zeros((height, width), np.uint8, order="F")
         mask[part] = np.hypot(dy, dx) < radius * border
         code = coco.encode(mask)
-        annotations.append({"id": number, "segmentation": {"size": [height, width], "counts": code["counts"].decode()}})
+        segmentation = {"size": [height, width], "counts": code["counts"].decode()}
+        annotations.append({"id": number, "bbox": coco.toBbox(code).tolist(), "segmentation": segmentation})
     files = {
         "jpg": encode_jpeg(np.uint8(255 * pixels / pixels.max())),
         "json": json.dumps({"annotations": annotations}).encode(),
@@ -76,33 +78,50 @@ def ours(sample: Sample) -> bytes:
     return encode_target(target_of(PROXY, replace(sample)))
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Processor time of the fastest of three runs, since other work on the machine must not count."""
-    times = []
-    for _ in range(3):
-        began = time.process_time()
-        work()
-        times.append(time.process_time() - began)
-    return min(times)
+def seconds(*ways: Callable[[], object], rounds: int = 3) -> list[float]:
+    """Processor time of each way, since other work on the machine must not count: the fastest of some rounds, in which
+    the ways take turns."""
+    times: list[list[float]] = [[] for _ in ways]
+    for _ in range(rounds):
+        for way, taken in zip(ways, times, strict=True):
+            began = time.process_time()
+            way()
+            taken.append(time.process_time() - began)
+    return [min(taken) for taken in times]
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Print the ratio, then the tables."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 8
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", nargs="?", type=int, default=8)
+    parser.add_argument("--ratio", action="store_true", help="only compare with the baseline")
+    args = parser.parse_args(words)
+    count = args.images
     samples = [photograph(*SIZE, MASKS, seed) for seed in range(count)]
-    slow = seconds(lambda: [painted_one_by_one(sample) for sample in samples]) / count
-    fast = seconds(lambda: [ours(sample) for sample in samples]) / count
-    targets = [target_of(PROXY, sample) for sample in samples]
-    png = seconds(lambda: [encode_target(target) for target in targets]) / count
-    print(f"{SIZE[1]}x{SIZE[0]}, {MASKS} masks, images/s: {1 / slow:.1f} one by one, {1 / fast:.1f} ours")
+    slow, fast = seconds(
+        lambda: [painted_one_by_one(sample) for sample in samples], lambda: [ours(sample) for sample in samples]
+    )
+    print(f"{SIZE[1]}x{SIZE[0]}, {MASKS} masks, images/s: {count / slow:.1f} one by one, {count / fast:.1f} ours")
     print(f"ratio {slow / fast:.1f}")
-    print(f"of {1e3 * fast:.1f} ms, the PNG takes {1e3 * png:.1f}; it is {len(ours(samples[0])) / 1e3:.0f} kB")
+    if not args.ratio:
+        tables(samples)
+
+
+def tables(samples: list[Sample]) -> None:
+    """Print where the time goes, and how it grows."""
+    count = len(samples)
+    targets = [target_of(PROXY, sample) for sample in samples]
+    whole, png = seconds(
+        lambda: [ours(sample) for sample in samples], lambda: [encode_target(target) for target in targets]
+    )
+    size = len(ours(samples[0])) / 1e3
+    print(f"of {1e3 * whole / count:.1f} ms, the PNG takes {1e3 * png / count:.1f}; it is {size:.0f} kB")
     for masks in (25, 50, 100, 200, 400):
-        duration = seconds(partial(ours, photograph(*SIZE, masks, 0)))
+        (duration,) = seconds(partial(ours, photograph(*SIZE, masks, 0)))
         print(f"{masks:4} masks: {1e3 * duration:6.1f} ms, {1e6 * duration / masks:6.0f} us/mask")
     for factor in (0.25, 0.5, 1, 2):
         height, width = (round(side * factor) for side in SIZE)
-        duration = seconds(partial(ours, photograph(height, width, MASKS, 0)))
+        (duration,) = seconds(partial(ours, photograph(height, width, MASKS, 0)))
         print(f"{width:4}x{height:4}: {1e3 * duration:6.1f} ms, {1e9 * duration / (height * width):6.1f} ns/pixel")
     with tempfile.TemporaryDirectory() as folder:
         for number in (4, 16, 64):
@@ -110,7 +129,7 @@ def main() -> None:
             with ShardWriter(source) as shard:
                 for place in range(number):
                     shard.add(f"key-{place}", samples[place % count].files)
-            duration = seconds(partial(render_shard, PROXY, source, Path(folder) / "targets.tar", 0.0))
+            (duration,) = seconds(partial(render_shard, PROXY, source, Path(folder) / "targets.tar", 0.0))
             print(f"{number:3} samples: {1e3 * duration / number:6.1f} ms each")
 
 

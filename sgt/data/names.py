@@ -30,11 +30,17 @@ def sample_member(name: str) -> tuple[str, str] | None:
     None for a file that belongs to no sample: a hidden or text file, or one whose name is not a valid key.
     """
     parts = parts_of(name)
-    match = _SAMPLE.fullmatch(parts[-1]) if parts and not is_hidden(name) else None
+    return flat_sample_member(parts[-1]) if parts and not is_hidden(name) else None
+
+
+def flat_sample_member(name: str) -> tuple[str, str] | None:
+    """The same for a name without folders: one that belongs to a sample is neither hidden nor leads elsewhere."""
+    match = _SAMPLE.fullmatch(name)
     if match is None:
         return None
-    extension = match["extension"].lower()
-    return match["key"], "jpg" if extension == "jpeg" else extension
+    key, extension = match.groups()
+    extension = extension.lower()
+    return key, "jpg" if extension == "jpeg" else extension
 
 
 def escaped(name: str) -> str:

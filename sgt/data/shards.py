@@ -14,18 +14,24 @@ import json
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
+from io import BufferedReader
+from itertools import groupby, starmap
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from sgt.atomic import atomic_path
-from sgt.data.names import leads_elsewhere, sample_member
+from sgt.data.names import sample_member
+from sgt.data.tar_members import sample_members
 from sgt.errors import SgtError
 
 IMAGE_SUFFIXES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff")
 MAX_MEMBER_BYTES = 256 * 2**20
 MAX_JSON_BYTES = 64 * 2**20
+# Read at once where a shard is read from its start to its end.
+_READ_BYTES = 256 * 2**10
 
 
 @dataclass(frozen=True)
@@ -142,8 +148,7 @@ class ShardWriter:
         self._opened.__exit__(kind, error, trace)
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """Position of one file of a sample in a shard: ``size`` bytes from ``offset``."""
 
     key: str
@@ -163,44 +168,8 @@ def scan_shard(path: Path | str, passed_over: list[str] | None = None) -> Iterat
         SgtError: the file is missing, truncated or not a tar, or a member is a link or a device, or has a name that
             leads out of its folder.
     """
-    path, last = Path(path), None
-    try:
-        size = path.stat().st_size
-        with tarfile.open(path, "r:") as tar:
-            for member in tar:
-                if leads_elsewhere(member.name) or member.issym() or member.islnk() or member.isdev():
-                    problem = "its name leads elsewhere, or it is a link or device"
-                    raise SgtError(f"{path}: {member.name!r}", problem, "do not use this archive")
-                if member.isdir():
-                    continue
-                if not 0 <= member.size <= size - member.offset_data:
-                    raise SgtError(path, f"truncated in {member.name!r}", "make or fetch the shard again")
-                named = sample_member(member.name)
-                if named and member.isreg() and not member.issparse():
-                    last = named[0]
-                    yield Member(*named, member.offset_data, member.size)
-                elif passed_over is not None:
-                    passed_over.append(member.name)
-            # tarfile takes a damaged or zeroed header, and the end of a file cut between two members, for the end of
-            # the archive, after which there are zeros alone.
-            if not _ends_in_zeros(tar):
-                raise SgtError(path, f"truncated or damaged after {last}", "make or fetch the shard again")
-    except FileNotFoundError:
-        raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
-    # The last four: extended headers that claim sizes beyond any memory, or below nothing, or that go on and on.
-    except (tarfile.TarError, EOFError, ValueError, OverflowError, MemoryError, RecursionError) as error:
-        raise SgtError(path, f"truncated or not a tar ({error})", "make or fetch the shard again") from None
-
-
-def _ends_in_zeros(tar: tarfile.TarFile) -> bool:
-    """Whether what follows the last member that was read is at least one block, and zeros alone."""
-    file = tar.fileobj
-    file.seek(tar.offset)
-    rest = file.read(tarfile.BLOCKSIZE)
-    whole = len(rest) == tarfile.BLOCKSIZE
-    while rest and not rest.strip(tarfile.NUL):
-        rest = file.read(tarfile.RECORDSIZE)
-    return whole and not rest
+    with _opened(Path(path)) as file:
+        yield from starmap(Member, sample_members(file, Path(path), passed_over))
 
 
 def read_shard(path: Path | str) -> Iterator[Sample]:
@@ -210,29 +179,37 @@ def read_shard(path: Path | str) -> Iterator[Sample]:
         SgtError: as :func:`scan_shard` does.
     """
     path = Path(path)
-    for key, members in groupby(scan_shard(path), key=lambda member: member.key):
-        yield read_sample(path, key, members)
+    with _opened(path, _READ_BYTES) as file:
+        members = starmap(Member, sample_members(file, path))
+        for key, of_sample in groupby(members, key=itemgetter(0)):
+            yield _read(file, path, key, of_sample, MAX_MEMBER_BYTES)
 
 
 def read_sample(path: Path, key: str, members: Iterable[Member], most: int = MAX_MEMBER_BYTES) -> Sample:
     """One sample from the positions of its members; of each member at most the first ``most`` bytes."""
+    with open(path, "rb", buffering=0) as file:
+        return _read(file, path, key, members, most)
+
+
+def _opened(path: Path, buffer_bytes: int = io.DEFAULT_BUFFER_SIZE) -> BufferedReader:
+    try:
+        return BufferedReader(io.FileIO(path), buffer_bytes)
+    except FileNotFoundError:
+        raise SgtError(path, "no such shard", "make it first (sgt toyworld, sgt shards or sgt render)") from None
+
+
+def _read(file: BufferedReader | io.FileIO, path: Path, key: str, members: Iterable[Member], most: int) -> Sample:
     files: dict[str, bytes] = {}
     unusable: dict[str, str] = {}
-    with open(path, "rb", buffering=0) as file:
-        for member in members:
-            if member.extension in files or member.extension in unusable:
-                files.pop(member.extension, None)
-                unusable[member.extension] = f"more than one .{member.extension} member"
-            elif member.size > MAX_MEMBER_BYTES:
-                unusable[member.extension] = f"{member.size} bytes is too large for a .{member.extension} member"
-            else:
-                files[member.extension] = _read_exactly(file, path, replace(member, size=min(member.size, most)))
+    for _, extension, offset, size in members:
+        if extension in files or extension in unusable:
+            files.pop(extension, None)
+            unusable[extension] = f"more than one .{extension} member"
+        elif size > MAX_MEMBER_BYTES:
+            unusable[extension] = f"{size} bytes is too large for a .{extension} member"
+        else:
+            file.seek(offset)
+            content = files[extension] = file.read(wanted := min(size, most))
+            if len(content) < wanted:
+                raise SgtError(path, f"truncated in {key}.{extension}", "make or fetch the shard again")
     return Sample(path, key, files, unusable)
-
-
-def _read_exactly(file: io.FileIO, path: Path, member: Member) -> bytes:
-    file.seek(member.offset)
-    content = file.read(member.size)
-    if len(content) < member.size:
-        raise SgtError(path, f"truncated in {member.key}.{member.extension}", "make or fetch the shard again")
-    return content

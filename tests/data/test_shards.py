@@ -295,3 +295,23 @@ def test_random_damage_ends_in_an_image_or_in_one_line():
                 refused += 1
                 assert "\n" not in str(error)
         assert refused > 10
+
+
+@pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_tarfile_reads_the_headers_alone_that_are_not_plain(tmp_path, form, monkeypatch):
+    """A folder and a long name; the plain headers after them are read by our own code again."""
+    path, long = tmp_path / "a.tar", "b" * 120
+    with tarfile.open(path, "w", format=form) as tar:
+        folder = tarfile.TarInfo("./")
+        folder.type = tarfile.DIRTYPE
+        tar.addfile(folder)
+        for name in ("./a.jpg", "./a.json", f"{long}.jpg", "./c.JPEG", "c.json"):
+            info = tarfile.TarInfo(name)
+            info.size = 3
+            tar.addfile(info, io.BytesIO(b"abc"))
+    seen, read_header = [], tarfile.TarInfo.frombuf
+    monkeypatch.setattr(tarfile.TarInfo, "frombuf", lambda *words: seen.append(header := read_header(*words)) or header)
+    members = [(member.key, member.extension) for member in scan_shard(path)]
+    assert members == [("a", "jpg"), ("a", "json"), (long, "jpg"), ("c", "jpg"), ("c", "json")]
+    assert len(seen) > 2
+    assert not {"./a.jpg", "./a.json", "./c.JPEG", "c.json"} & {header.name for header in seen}

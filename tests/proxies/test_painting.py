@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sgt.proxies.painting import left_to_right, neighbours, paint
+from sgt.proxies.labels import Labels, left_to_right, neighbours
+from sgt.proxies.painting import paint
 
 
 def runs_of(mask: np.ndarray) -> np.ndarray:
@@ -44,8 +45,10 @@ def test_neighbours_and_order_are_those_of_the_pixels():
                 one, other = int(labels[x, y]), int(labels[u, v]) if 0 <= u < width and 0 <= v < height else 0
                 if one != other and one and other:
                     touching.setdefault(one, set()).add(other)
-        assert neighbours(labels) == touching
+        runs = Labels.of_columns(labels, ())
+        assert (runs.columns == labels).all()
+        assert neighbours(runs) == touching
         centres = {
             label: tuple(np.argwhere(labels == label).mean(0)) for label in np.unique(labels[labels > 0]).tolist()
         }
-        assert left_to_right(labels) == sorted(centres, key=lambda label: (*centres[label], label))
+        assert left_to_right(runs) == sorted(centres, key=lambda label: (*centres[label], label))

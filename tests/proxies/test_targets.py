@@ -11,7 +11,7 @@ from skimage import data as photographs
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.proxies import PROXIES
-from sgt.proxies.painting import neighbours
+from sgt.proxies.labels import Labels, neighbours
 from sgt.proxies.palettes import palette
 from sgt.proxies.tasks.edge import sobel
 from tests.proxies.samples import annotated, rle, sample_of
@@ -69,7 +69,7 @@ def test_touching_instances_never_share_a_colour_even_beyond_the_palette(seed):
     grid = np.stack(np.meshgrid(np.arange(60), np.arange(60), indexing="ij"), -1) + 0.5
     labels = ((grid[:, :, None] - points) ** 2).sum(-1).argmin(-1) + 1
     target = segment(annotated(labels), 60, 60)
-    pairs = [(one, other) for one, others in neighbours(labels).items() for other in others]
+    pairs = [(one, other) for one, others in neighbours(Labels.of_columns(labels, ())).items() for other in others]
     assert len(np.unique(labels)) > 60 and len(pairs) > 200
     of = {label: target[labels == label] for label in np.unique(labels)}
     assert all(len(set(colours)) == 1 for colours in of.values())
@@ -78,8 +78,8 @@ def test_touching_instances_never_share_a_colour_even_beyond_the_palette(seed):
 
 
 def test_neighbours_count_diagonals():
-    assert neighbours(np.array([[1, 0, 0], [0, 2, 0], [0, 0, 0], [3, 0, 0]])) == {1: {2}, 2: {1}}
-    assert neighbours(np.array([[0, 1], [2, 0]])) == {1: {2}, 2: {1}}
+    for labels in ([[1, 0, 0], [0, 2, 0], [0, 0, 0], [3, 0, 0]], [[0, 1], [2, 0]]):
+        assert neighbours(Labels.of_columns(np.array(labels), ())) == {1: {2}, 2: {1}}
 
 
 def test_the_png_has_the_palette_and_nothing_else():

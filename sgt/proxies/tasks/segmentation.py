@@ -19,8 +19,9 @@ from sgt.proxies.annotators.options import GRANULARITY, AnnotatorOptions
 from sgt.proxies.base import Proxy
 from sgt.proxies.dataset_fidelity import class_sums, mean_iou, panoptic_quality, panoptic_sums
 from sgt.proxies.fidelity import Measure, class_iou, matched_iou, nearest_colours, regions
+from sgt.proxies.labels import Labels
 from sgt.proxies.masks import area, kind_without_area, mask_runs
-from sgt.proxies.painting import Labels, assign_colours, paint
+from sgt.proxies.painting import assign_colours, paint
 from sgt.proxies.palettes import MAX_COLOURS, Palette, palette
 from sgt.proxies.recolouring import permuted_colours
 
@@ -257,7 +258,7 @@ def _segments(sample: Sample, size: tuple[int, int]) -> Labels:
     if len(ids) > MAX_ANNOTATIONS:
         raise SgtError(where, f"{len(ids)} segments are too many", "leave this sample out")
     labels = indices.reshape(id_map.shape).astype(np.uint16)
-    return Labels(labels, ids[1:].tolist()) if ids[0] == 0 else Labels(labels + 1, ids.tolist())
+    return Labels.of_columns(*((labels, ids[1:].tolist()) if ids[0] == 0 else (labels + 1, ids.tolist())))
 
 
 def _stuff(sample: Sample, size: tuple[int, int]) -> Image.Image:
