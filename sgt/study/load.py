@@ -419,6 +419,8 @@ class LoadedStudy:
         Of the reference itself, those of every arm that is compared with it.
         """
         options = self.analyses[name]
+        if not options.reads:
+            return []
         arms = {run.arm, options.reference}
         if run.arm == options.reference:
             arms.update(self.compared_arms(options))
