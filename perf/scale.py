@@ -5,7 +5,7 @@ linked as often as it takes, and replies are made up; everything else is what a 
 processor, since other work on the machine must not count. From the repository root::
 
     python -m perf.scale jobs 100 1000 10000
-    python -m perf.scale shards 300 1000 10000
+    python -m perf.scale shards 300 3000 10000
     python -m perf.scale read 1000 10000 100000 1000000
     python -m perf.scale render 1000 10000
     python -m perf.scale questions 1000 10000 100000
