@@ -5,6 +5,7 @@ linked as often as it takes, and replies are made up; everything else is what a 
 processor, since other work on the machine must not count. From the repository root::
 
     python -m perf.scale jobs 100 1000 10000
+    python -m perf.scale shards 300 3000 10000
     python -m perf.scale read 1000 10000 100000 1000000
     python -m perf.scale open 1000 10000 100000 1000000 10000000
     python -m perf.scale render 1000 10000
@@ -56,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
 def line(what: str, stage: dict, before: tuple[int, float] | None) -> str:
     """A stage in words; the exponent is 1 where ten times as much takes ten times as long."""
     size, seconds = stage["size"], stage["seconds"]
-    things = what if what in ("jobs", "questions") else "samples"
+    things = {"jobs": "jobs", "shards": "jobs", "questions": "questions"}.get(what, "samples")
     text = f"{stage['stage']}: {size} {things}, {seconds:.2f} s, {size / seconds:,.0f}/s, {stage['peak_mb']:.0f} MB"
     if "began_mb" in stage:
         text += f" (at most {(stage['peak_mb'] - stage['began_mb']) * 2**20 / size:,.0f} bytes of it for each)"
@@ -94,12 +95,31 @@ def _peak_mb() -> float:
 
 def jobs(size: int, folder: Path) -> list[dict]:
     """A dry run of the default study with as many seeds as make that many jobs: reading, planning and listing them."""
+    study = default_study()
+    # Nothing but a few jobs on data is done once for all seeds.
+    study["seeds"] = list(range(max(1, size // 73)))
+    return dry_run(study, folder)
+
+
+def render_jobs(size: int, folder: Path) -> list[dict]:
+    """The same with one seed and that many jobs that render, each a shard with one sample."""
+    study = default_study()
+    # Of three proxies.
+    study["datasets"]["scenes"] |= {"scenes": max(1, size // 3), "per_shard": 1}
+    return dry_run(study, folder)
+
+
+def default_study() -> dict:
+    """The default study's file."""
+    return yaml.safe_load((ROOT / "config/tiny.yaml").read_text(encoding="utf-8"))
+
+
+def dry_run(study: dict, folder: Path) -> list[dict]:
+    """A dry run of a study in a folder where nothing is made yet."""
     shutil.copytree(ROOT / "config", folder / "config")
     # Base weights are fetched by it.
     shutil.copy(ROOT / "data.dvc", folder)
-    study = yaml.safe_load((ROOT / "config/tiny.yaml").read_text(encoding="utf-8"))
-    # About 37 jobs per seed, and as many that do not depend on seeds.
-    study |= {"name": "scale", "results": "results/scale", "seeds": list(range(max(1, size // 37)))}
+    study = {**study, "name": "scale", "results": "results/scale"}
     (folder / "config/scale.yaml").write_text(yaml.safe_dump(study), encoding="utf-8")
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "workflow/Snakefile"), "--cores", "1"]
     command += ["--configfile", "config/scale.yaml", "--dry-run", "--quiet", "rules"]
@@ -258,6 +278,7 @@ def questions(size: int, folder: Path) -> list[dict]:
 
 KINDS: dict[str, Callable[[int, Path], list[dict]]] = {
     "jobs": jobs,
+    "shards": render_jobs,
     "read": read,
     "open": open_shards,
     "render": render,

@@ -187,6 +187,8 @@ class LoadedStudy(StudyPaths):
         Of the reference itself, those of every arm that is compared with it.
         """
         options = self.analyses[name]
+        if not options.reads:
+            return []
         arms = {run.arm, options.reference}
         if run.arm == options.reference:
             arms.update(self.compared_arms(options))

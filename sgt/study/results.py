@@ -198,25 +198,29 @@ class Results:
 
     def targets(self, arm: str) -> list[Result]:
         """The shards of an arm's targets."""
-        images = self.study.images(arm)
-        return [self._targets(arm, self.dataset(images), name) for name in self.study.target_shards(arm)]
+        images, proxy, folder = self.dataset(self.study.images(arm)), self.study.proxy(arm), self.study.target_dir(arm)
 
-    def _targets(self, arm: str, images: Result, name: str) -> Result:
-        def wanted() -> Identity:
-            proxy = self.study.proxy(arm)
-            if not self._require_if_there(images):
-                return targets_identity(proxy, UNKNOWN)
-            sources = {path.name: digest for path, digest in images.recorded()[1].items()}
-            if name not in sources:
-                raise StaleInput(f"{MADE_FROM} {images.record}: it has no {name}")
-            return targets_identity(proxy, sources[name])
+        @cache
+        def sources() -> dict[str, str]:
+            """SHA-256 of each shard that targets are rendered from, by name: once for all of them."""
+            return {path.name: digest for path, digest in images.recorded()[1].items()}
 
-        path = self.study.target_dir(arm) / name
-        return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
+        def targets(name: str) -> Result:
+            def wanted() -> Identity:
+                if not self._require_if_there(images):
+                    return targets_identity(proxy, UNKNOWN)
+                if name not in sources():
+                    raise StaleInput(f"{MADE_FROM} {images.record}: it has no {name}")
+                return targets_identity(proxy, sources()[name])
+
+            path = folder / name
+            return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
+
+        return [targets(name) for name in self.study.target_shards(arm)]
 
     def run(self, run: Run) -> Result:
         """A run, which may be a transplant: its weights, or for ``base`` a pointer to the model's own."""
-        is_transplant = run in self.study.transplant_runs
+        is_transplant = run.arm in self.study.study.transplants
         path = self.study.run_dir(run) / "run.json"
 
         def wanted() -> Identity:

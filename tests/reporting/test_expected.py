@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
+from statistics import fmean
 
 import pytest
 
 from sgt.commands.main import main
 from sgt.progress import AMOUNT, Progress, name_work
-from sgt.reporting.expected import Expected
+from sgt.reporting.expected import OTHERWISE, UNKNOWN, Expected
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,48 @@ def test_the_share_never_goes_back(job):
     before = expected.share(0.9)
     expected.finished(1, 1000.0)
     assert before > 0.2 and expected.share(1000.0) >= before
+
+
+def test_the_share_is_that_of_all_jobs_looked_at_one_by_one(job):
+    """Against sums over what was observed. Some jobs took a known time before, others never ran."""
+    rules = [("train", {"model": "m"}), ("train", {"model": "n"}), ("score", {"benchmark": "qa"}), ("tables", {})]
+    jobs = [job(rule, f"{rule}{i}", **wildcards) for i, (rule, wildcards) in enumerate(rules * 6)]
+    own = {number: float(number + 1) for number in (1, 2, 9)}
+    for number, seconds in own.items():
+        took(jobs[number], seconds)
+    expected, draw = Expected(Dag(jobs)), Random(0)
+    finished, running, waiting, before = {}, {}, list(range(len(jobs))), 0.0
+
+    def usual(number: int) -> float:
+        """The mean of jobs like it, else of its rule, else what is assumed of the rule."""
+        if number in own:
+            return own[number]
+        alike = [
+            seconds for other, seconds in (*own.items(), *finished.items()) if jobs[other].rule == jobs[number].rule
+        ]
+        same = [
+            seconds
+            for other, seconds in (*own.items(), *finished.items())
+            if (jobs[other].rule, jobs[other].wildcards_dict) == (jobs[number].rule, jobs[number].wildcards_dict)
+        ]
+        return fmean(same or alike) if same or alike else UNKNOWN.get(jobs[number].rule.name, OTHERWISE)
+
+    draw.shuffle(waiting)
+    for now in map(float, range(0, 4 * len(jobs), 2)):
+        if waiting and len(running) < 3:
+            running[number := waiting.pop()] = now
+            expected.began(number, now)
+        elif running:
+            number = draw.choice(list(running))
+            took(jobs[number], draw.uniform(0, 30))
+            finished[number] = expected.finished(number, now)
+            del running[number]
+        past = sum(finished.values()) + sum(now - began for began in running.values())
+        ahead = sum(map(usual, waiting))
+        ahead += sum(max(usual(number) - (now - began), (now - began) / 20) for number, began in running.items())
+        before = max(before, min(past / max(past + ahead, 1e-9), 0.99)) if waiting or running else 1.0
+        assert expected.share(now) == pytest.approx(before)
+    assert not waiting and not running
 
 
 def test_lines_of_progress_name_their_work(caplog):

@@ -208,6 +208,17 @@ def test_two_runs_of_a_study_do_not_work_at_once(finished, prepared, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("seeds", "grouped"), [(99, True), (101, False)])
+def test_what_compares_many_results_is_no_group_that_would_slow_planning(seeds, grouped, prepared, tmp_path):
+    folder = prepare(tmp_path, prepared)
+    write_study(folder, arms=ARMS, benchmarks=["toyworld-qa"], seeds=list(range(seeds)))
+    output = snakemake(folder, "-n")
+    assert re.search(r"^score +(\d+)$", output, re.M)[1] == str(1 + 2 * seeds)
+    assert ("roup job report" in output) == grouped
+    assert output.count("roup job evaluate") == 1 + 2 * seeds
+
+
+@pytest.mark.slow
 def test_killed_at_any_stage_and_started_again_the_tables_are_the_same(finished, prepared, tmp_path):
     folder = prepare(tmp_path, prepared)
     for signal_, sign in (

@@ -2,6 +2,11 @@ TABLES = [RESULTS / "tables" / name for name in table_files(STUDY)]
 FIGURES = figures_of(STUDY)
 VECTOR_FIGURES = [RESULTS / "figures" / name for name in figure_files(STUDY) if not name.endswith(".png")]
 
+# Tables, figures, evidence and report are one job on a cluster, except where many results are compared: of each job of
+# a group, Snakemake looks through all inputs whenever one of these is made, so that planning time would grow with the
+# square of the number of results.
+GROUP_OF_PAGES = "report" if len(scores()) <= 200 else None
+
 
 rule tables:
     input:
@@ -17,7 +22,7 @@ rule tables:
     benchmark:
         TIMES / "tables.tsv"
     group:
-        "report"
+        GROUP_OF_PAGES
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -47,7 +52,7 @@ rule figures:
     benchmark:
         TIMES / "figures.tsv"
     group:
-        "report"
+        GROUP_OF_PAGES
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -75,7 +80,7 @@ rule evidence:
     benchmark:
         TIMES / "evidence.tsv"
     group:
-        "report"
+        GROUP_OF_PAGES
     conda:
         "../envs/sgt.yaml"
     threads: 1
@@ -105,7 +110,7 @@ rule report:
     benchmark:
         TIMES / "report.tsv"
     group:
-        "report"
+        GROUP_OF_PAGES
     conda:
         "../envs/sgt.yaml"
     threads: 1
