@@ -113,7 +113,7 @@ def wait_for_steps(process: subprocess.Popen, work: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "to_all"),
     [
-        (signal.SIGTERM, True),
+        pytest.param(signal.SIGTERM, True, marks=pytest.mark.slow),
         pytest.param(signal.SIGUSR2, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),

@@ -33,6 +33,7 @@ def test_as_many_other_layers_are_drawn_and_differ():
     assert len(set(many)) == 4 and all(len(set(each)) == 10 and min(each) >= 10 for each in many)
 
 
+@pytest.mark.slow
 def test_questions_are_asked_with_layers_ablated(results):
     entry = {**ABLATE, "benchmark_samples": 3}
     study = load_study(write_study(Path(), arms=MADE_ARMS, benchmarks=["toyworld-qa"], analyses=[ATTEND, entry]))

@@ -97,6 +97,7 @@ def test_averages_adapters_and_packs_work_in_two_processes(run):
     weights_close(run.folder, Path("alone"))
 
 
+@pytest.mark.slow
 def test_bf16_arithmetic_in_two_processes_is_nearly_that_of_one(run):
     """Several processes gather all weights in bf16, also those of norms, which one process keeps in fp32."""
     write_study(Path(), recipe={**RECIPE, "precision": "bf16-autocast"})

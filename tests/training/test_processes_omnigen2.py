@@ -54,7 +54,7 @@ def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
     assert json.loads((run.folder / "run.json").read_text())["processes"] == 2
 
 
-@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize(("first", "then"), [pytest.param(1, 2, marks=pytest.mark.slow), (2, 1)])
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, study_omnigen2):
     run = prepared()
     losses = alone(run)

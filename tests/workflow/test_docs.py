@@ -116,6 +116,11 @@ def test_a_command_of_the_docs_does_what_it_says(command, here):
             assert here.run(f"{command} && sgt --version").strip() == __version__
         case "python":
             python(words)
+        case "tar":
+            # The scenes of the commands before, as few as the documentation looks at.
+            assert "test-000003.jpg" in here.run(
+                f"sgt toyworld scenes --split test --scenes 4 && {command} && ls scenes"
+            )
         case "accelerate":
             after_module(words)
         case _:

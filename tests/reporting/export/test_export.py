@@ -17,7 +17,6 @@ from sgt.identity import read_record, write_record
 from tests.conftest import sgt
 from tests.reporting.export.conftest import STUDY, give_use, words
 
-FAMILIES = ("bagel", "omnigen2")
 WEIGHTS = {
     "bagel": {"ema.safetensors", "ae.safetensors", "config.json", "llm_config.json", "vit_config.json"},
     "omnigen2": {
@@ -42,7 +41,7 @@ def refused(capsys, *arguments: object) -> str:
     return line
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["bagel", pytest.param("omnigen2", marks=pytest.mark.slow)])
 def test_the_snippet_of_the_card_loads_the_model_from_its_folder_alone(family, trained_study, tmp_path):
     trained_study(family)
     sgt("export", *words(family), "--out", "release", "--anyway")
