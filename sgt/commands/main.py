@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 
 from sgt import __version__
+from sgt.allocator import keep_freed_memory
 from sgt.atomic import naming
 from sgt.environment import require_own_packages
 from sgt.errors import SgtError, system_error
@@ -244,6 +245,7 @@ def _run(argv: list[str], args: argparse.Namespace) -> None:
     args.command_line = shlex.join(["sgt", *argv])
     logging.getLogger("sgt").info("$ %s", args.command_line)
     name_work(_work(args))
+    keep_freed_memory()
     with log_above_bars():
         command_module(args.command).run(args)
     with naming("standard output"):
