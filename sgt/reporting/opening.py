@@ -21,7 +21,7 @@ from sgt.study.releases import compared_releases, trains
 
 # Of the measures or arms that a sentence names, and of the metrics that the figure shows.
 NAMED, METRICS = 6, 6
-# An arm, a metric, and its gain.
+# What gained (an arm, or a title), a metric, and its gain.
 _Gained = tuple[str, Metric, Difference]
 
 
@@ -105,18 +105,11 @@ def answers(scores: Scores) -> list[Answer]:
 
 
 def _released(scores: Scores) -> str:
-    better, worse, unseen = [], [], 0
-    for model, base in compared_releases(scores.study):
-        for benchmark, metric, title in headline_metrics(scores):
-            gain = over_base(scores, model, base, benchmark, metric)
-            text = f"{_named(scores, model, title)} ({_gain(metric, gain)})"
-            match direction(helped(metric, gain)):
-                case 1:
-                    better.append(text)
-                case -1:
-                    worse.append(text)
-                case _:
-                    unseen += 1
+    better, worse, unseen = _by_direction(
+        (_named(scores, model, title), metric, over_base(scores, model, base, benchmark, metric))
+        for model, base in compared_releases(scores.study)
+        for benchmark, metric, title in headline_metrics(scores)
+    )
     parts = [("above the base in", better), ("below the base in", worse)]
     total = len(better) + len(worse) + unseen
     return _sentence("Seen with one training of each", "measures", parts, len(better), total, unseen)
@@ -144,18 +137,12 @@ def _training(scores: Scores) -> str:
     missing = [arm for arm in (ARM_WITHOUT_TRAINING, ARM_WITHOUT_PROXY) if arm not in arms]
     if missing:
         return f"Not tested: the study has no arm {' or '.join(missing)}."
-    better, worse, unseen = [], [], 0
-    for model in scores.study.study.models:
-        for benchmark, metric, title in headline_metrics(scores):
-            gain = difference(scores, model, benchmark, metric, [ARM_WITHOUT_PROXY], [ARM_WITHOUT_TRAINING])
-            text = f"{_named(scores, model, title)} ({_gain(metric, gain)})"
-            match direction(helped(metric, gain)):
-                case 1:
-                    better.append(text)
-                case -1:
-                    worse.append(text)
-                case _:
-                    unseen += 1
+    arms_compared = [ARM_WITHOUT_PROXY], [ARM_WITHOUT_TRAINING]
+    better, worse, unseen = _by_direction(
+        (_named(scores, model, title), metric, difference(scores, model, benchmark, metric, *arms_compared))
+        for model in scores.study.study.models
+        for benchmark, metric, title in headline_metrics(scores)
+    )
     return _sentence(
         _seen(scores),
         "measures",
@@ -167,6 +154,21 @@ def _training(scores: Scores) -> str:
         len(better) + len(worse) + unseen,
         unseen,
     )
+
+
+def _by_direction(gained: Iterable[_Gained]) -> tuple[list[str], list[str], int]:
+    """Names with their gains, of those that are better and of those that are worse, and how many are neither."""
+    better, worse, unseen = [], [], 0
+    for name, metric, gain in gained:
+        text = f"{name} ({_gain(metric, gain)})"
+        match direction(helped(metric, gain)):
+            case 1:
+                better.append(text)
+            case -1:
+                worse.append(text)
+            case _:
+                unseen += 1
+    return better, worse, unseen
 
 
 def _proxies(scores: Scores) -> str:
