@@ -13,6 +13,7 @@ from sgt.data.names import parts_of
 from sgt.errors import SgtError
 
 MAX_LIST_BYTES = 2**30
+MAX_ENTRY = 2**17  # characters; what is longer is a quote that was never closed
 _IMAGE = re.compile(r"(?P<key>.+?)\.(?:jpe?g|png|webp|gif|bmp|tiff?|json)(?:\s.*)?", re.IGNORECASE | re.DOTALL)
 # Columns and fields that may hold the name, the most likely first; and fields that may hold the list of entries.
 _FIELDS = (
@@ -49,6 +50,8 @@ def read_image_list(path: Path) -> ImageList:
         raise SgtError(path, f"{path.stat().st_size} bytes is too large for a list", "fetch it again, or another one")
     text = _text(path)
     entries: dict[str, str] = {}
+    # The limit is the process's, and readers of tables with images raise it.
+    limit = csv.field_size_limit(MAX_ENTRY)
     try:
         for entry in _json_entries(text) if text.lstrip()[:1] in ("{", "[") else _rows(text):
             if entry.strip():
@@ -56,6 +59,8 @@ def read_image_list(path: Path) -> ImageList:
     except (ValueError, RecursionError, csv.Error) as error:
         problem = f"neither one name a line, nor CSV, JSON or JSON lines ({' '.join(str(error).split())[:200]})"
         raise SgtError(path, problem, "fix the list") from None
+    finally:
+        csv.field_size_limit(limit)
     if not entries:
         raise SgtError(path, "the list names no images", "fix the list, or remove it to want every image")
     return ImageList(path, entries)

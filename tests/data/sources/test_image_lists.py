@@ -1,11 +1,13 @@
 """Lists of wanted images, however they are written, and the errors when they name nothing or too little."""
 
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
 from sgt.data.dataset import open_dataset
+from sgt.data.records import read_rows
 from sgt.data.sources import image_lists
 from sgt.data.sources.image_lists import read_image_list
 from sgt.errors import SgtError
@@ -95,6 +97,20 @@ def test_folders_in_another_encoding_do_not_matter(tmp_path):
 def test_malformed_lists_are_refused(content, expected, study, capsys):
     LIST.write_bytes(content)
     refused(study, "sam", capsys, f"{LIST}: ", expected)
+
+
+def test_the_longest_entry_is_the_same_after_a_table_of_images_was_read(tmp_path):
+    (tmp_path / "table.tsv").write_text("index\tquestion\n1\t" + "x" * 200_000 + "\n")
+    (tmp_path / "list.txt").write_text('"' + "x" * 200_000)
+    before = csv.field_size_limit()
+    try:
+        assert len(list(read_rows(tmp_path / "table.tsv", ["index"], "\t"))) == 1
+        raised = csv.field_size_limit()
+        with pytest.raises(SgtError, match="field larger than field limit"):
+            read_image_list(tmp_path / "list.txt")
+        assert csv.field_size_limit() == raised > 200_000
+    finally:
+        csv.field_size_limit(before)
 
 
 def test_a_huge_list_is_not_read(tmp_path, monkeypatch):
