@@ -21,6 +21,7 @@ from sgt.app.uploads import MAX_BYTES, read_upload
 from sgt.data.conversations import check_questions
 from sgt.data.images import image_of
 from sgt.errors import SgtError
+from sgt.study.releases import trains
 
 log = logging.getLogger("sgt")
 # gradio requests its own page when it starts.
@@ -33,9 +34,10 @@ WAITING = 20
 OPTIONS = 4
 INTRODUCTION = (
     "One picture, put to every arm of a model: to the base model, to `sft`, which was trained further on questions "
-    "alone, and to the arms that were trained on a visual task beside the same questions. "
-    "Uploads stay in memory and are not kept."
+    "alone, and to the arms that were trained on a visual task beside the same questions."
 )
+INTRODUCTION_WITHOUT_TRAINING = "One picture, put to weights as they were released."
+UPLOADS = "Uploads stay in memory and are not kept."
 # One visitor at a time uses the models; the others wait in gradio's queue.
 MODELS: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
 # A picture: the image, and its place among the held-out ones if it is one of them.
@@ -63,7 +65,8 @@ def page(comparison: Comparison) -> gr.Blocks:
     """The page of a study."""
     study = comparison.study.study
     with gr.Blocks(title=f"sgt: {study.name}", analytics_enabled=False, delete_cache=(UNREAD, UNREAD)) as blocks:
-        gr.Markdown(f"# {study.name}\n{INTRODUCTION}")
+        introduction = INTRODUCTION if trains(comparison.study) else INTRODUCTION_WITHOUT_TRAINING
+        gr.Markdown(f"# {study.name}\n{introduction} {UPLOADS}")
         shown = gr.State(time_to_live=KEPT)
         with gr.Row():
             model = gr.Dropdown(study.models, value=study.models[0], label="model")
@@ -117,7 +120,7 @@ def page(comparison: Comparison) -> gr.Blocks:
             found = []
             for answered in comparison.answers(image, model, seed, question.strip(), given):
                 found.append(answered)
-                yield fragments.answers(found, given)
+                yield fragments.answers(found, given, image)
 
         @one_line
         def draw_all(shown: Shown | None, model: str, seed: int) -> Iterator[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from PIL import Image
 
 from sgt.app.interactive import InteractiveRun, RatedOption
@@ -14,11 +15,12 @@ from sgt.config.study import ARM_WITHOUT_TRAINING
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
-from sgt.models.requests import Reply, Request
+from sgt.models.requests import Reply
 from sgt.proxies.render import target_of
 from sgt.reporting.changes import Changes, changes
 from sgt.reporting.contents import analyses_of
 from sgt.reporting.scores import Scores
+from sgt.study.releases import arm_label
 from sgt.study.results import Results, require_current
 from sgt.study.runs import Run
 
@@ -31,14 +33,14 @@ class Answered:
     """What an arm answered; without a reply, why there is none.
 
     Attributes:
-        attention: by layer, the share of the attention of the token before the answer that falls on the picture; of a
-            study with an analysis of attention.
+        attention: where on the picture the arm looks before it answers, of a study with an analysis of attention: see
+            :meth:`InteractiveModel.attention`.
     """
 
     arm: str
     reply: Reply | None = None
     options: Sequence[RatedOption] = ()
-    attention: Sequence[float] = ()
+    attention: Sequence[np.ndarray] = ()
     error: str = ""
 
 
@@ -105,14 +107,15 @@ class Comparison:
         """Each arm's reply to a question about a picture, and how likely given options are, one arm after another."""
         attends = bool(analyses_of(self.study, "attend"))
         for run in self.runs(model, seed):
+            arm = arm_label(self.study, model, run.arm)
             try:
                 with self.models.run(run.id) as opened:
                     reply = opened.answer(question, picture, max_new_tokens=MAX_NEW_TOKENS)
                     rated = opened.rate(question, options, picture) if options else []
-                    attention = _attention(opened, question, picture) if attends else []
-                found = Answered(run.arm, reply, rated, attention)
+                    attention = opened.attention(question, picture) if attends else []
+                found = Answered(arm, reply, rated, attention)
             except SgtError as error:
-                found = Answered(run.arm, error=str(error))
+                found = Answered(arm, error=str(error))
             yield found
 
     def drawings(self, picture: Image.Image, model: str, seed: int, sample: Sample | None) -> Iterator[Drawn]:
@@ -161,11 +164,6 @@ class Comparison:
         """
         require_current(*Results(self.study).reported)
         return changes(Scores(self.study))
-
-
-def _attention(run: InteractiveRun, question: str, picture: Image.Image) -> list[float]:
-    (captured,) = run.model.capture([Request([picture, question])], None, ("answer", "image"), states=False)
-    return [shares[0, 1].item() for _, shares in sorted(captured.attention.items())]
 
 
 def _target(run: InteractiveRun, picture: Image.Image, sample: Sample | None) -> Image.Image | None:

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+import numpy as np
 from PIL import Image
 
 from sgt.app.compare import Answered, Drawn
@@ -12,6 +13,8 @@ from sgt.reporting.changes import Changes
 
 # Longest side of an image as it is sent, pixels. Smaller ones are enlarged by the browser, pixel by pixel.
 SIDE = 512
+# How opaque the shade is over a token without attention.
+DARKEST = 0.9
 STYLE = """
 .sgt-pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 .sgt-pictures section { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: .6rem; }
@@ -20,6 +23,12 @@ STYLE = """
 .sgt-pictures figure { margin: 0; }
 .sgt-pictures img { width: min(9rem, 29vw); image-rendering: pixelated; }
 .sgt-pictures figcaption { font-size: .85rem; }
+.sgt-attention { display: block; margin-top: 1rem; }
+.sgt-attention section { margin-top: .6rem; }
+.sgt-attention summary { cursor: pointer; margin-top: .6rem; }
+.sgt-shaded { width: min(9rem, 29vw); aspect-ratio: var(--shape); image-rendering: pixelated; }
+.sgt-shaded { background: var(--picture) 0 0 / 100% 100%; }
+.sgt-shaded img { display: block; height: 100%; width: 100%; }
 .sgt-table { overflow-x: auto; }
 .sgt-table table { border-collapse: collapse; }
 .sgt-table th, .sgt-table td { padding: .25rem .7rem; text-align: right; }
@@ -50,8 +59,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f'<div class="sgt-table"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def answers(found: Sequence[Answered], options: Sequence[str]) -> str:
-    """Each arm's reply, the log-probability and share of each option, and where the answer's attention falls."""
+def answers(found: Sequence[Answered], options: Sequence[str], picture: Image.Image) -> str:
+    """Each arm's reply, the log-probability and share of each option, and where on the picture it looks."""
     rows = []
     for each in found:
         if each.reply is None:
@@ -60,7 +69,29 @@ def answers(found: Sequence[Answered], options: Sequence[str]) -> str:
         rated = [f"{option.logprob:.2f} ({option.share:.0%})" for option in each.options]
         rows.append([escape(each.arm), escape(each.reply.text), *rated])
     note = "<p>Below each option: its log-probability as the whole answer (nats), and its share among the options.</p>"
-    return table(["arm", "reply", *options], rows) + (note if options else "") + _attention(found)
+    return table(["arm", "reply", *options], rows) + (note if options else "") + attention(found, picture)
+
+
+def attention(found: Sequence[Answered], picture: Image.Image) -> str:
+    """Where on a picture each arm looks before it answers: on average over the layers, and layer by layer."""
+    of_arms = [each for each in found if each.attention]
+    if not of_arms:
+        return ""
+    mean = _shaded([(each.arm, np.mean(each.attention, axis=0)) for each in of_arms])
+    layers = "".join(
+        f"<section><h4>layer {layer}</h4>{_shaded([(each.arm, each.attention[layer]) for each in of_arms])}</section>"
+        for layer in range(len(of_arms[0].attention))
+    )
+    note = (
+        "Where on the picture an arm looks before it answers: the share of the attention of the last token before the "
+        "answer that falls on the picture, averaged over heads and layers, and on which of its tokens it falls. The "
+        "brightest token of all arms is shown clear, one without attention nearly black."
+    )
+    style = f"--picture: url({_address(picture)}); --shape: {picture.width} / {picture.height}"
+    return (
+        f'<div class="sgt-pictures sgt-attention" style="{style}"><p>{note}</p><section>{mean}</section>'
+        f"<details><summary>Layer by layer</summary>{layers}</details></div>"
+    )
 
 
 def drawings(found: Sequence[Drawn]) -> str:
@@ -84,13 +115,18 @@ def changed(found: Changes, model: str) -> str:
     return f"<p>{note}</p>" + table(["kind", "questions", *arms], rows)
 
 
-def _attention(found: Sequence[Answered]) -> str:
-    of_arms = [each for each in found if each.attention]
-    if not of_arms:
-        return ""
-    layers = [f"layer {layer}" for layer in range(len(of_arms[0].attention))]
-    rows = [[escape(each.arm), *(f"{share:.1%}" for share in each.attention)] for each in of_arms]
-    return "<p>Share of the attention before the answer that falls on the picture:</p>" + table(["arm", *layers], rows)
+def _shaded(maps: Sequence[tuple[str, np.ndarray]]) -> str:
+    """The picture once for each map, the darker the less attention falls on a place; the brightest of all is clear."""
+    highest = max(shares.max() for _, shares in maps)
+    figures = []
+    for name, shares in maps:
+        dark = (255 * DARKEST * (1 - shares / highest)).astype(np.uint8)
+        # Black, with these as its opacity.
+        shade = Image.fromarray(np.stack([np.zeros_like(dark), dark], axis=-1))
+        caption = escape(f"{name}: {shares.sum():.1%}")
+        overlay = f'<img src="{_address(shade)}" alt="attention of {caption}">'
+        figures.append(f'<figure><div class="sgt-shaded">{overlay}</div><figcaption>{caption}</figcaption></figure>')
+    return f"<div>{''.join(figures)}</div>"
 
 
 def _error(text: str) -> str:

@@ -26,6 +26,7 @@ from sgt.study.record import read_run
 from sgt.study.runs import Run
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 MAX_NEW_TOKENS = 256
@@ -123,6 +124,24 @@ class InteractiveModel:
             RatedOption(option, logprob, math.exp(logprob - highest) / total, each)
             for option, logprob, each in zip(options, logprobs, rated, strict=True)
         ]
+
+    def attention(self, question: str, picture: Picture, *, system: str | None = None) -> "list[np.ndarray]":
+        """Where on a picture the model looks before it answers.
+
+        Args:
+            question, picture, system: see :meth:`answer`.
+
+        Returns:
+            Per layer of the language model, fp32 (rows, columns) of the picture's tokens, the upper left one first: the
+            share of the attention of the token before the answer, averaged over heads, that falls on each. The sum is
+            the share that falls on the picture, ``answer_to_vision`` of the analysis ``attend``.
+
+        Raises:
+            SgtError: as :meth:`answer`.
+        """
+        request = _request(question, picture, system)
+        (captured,) = self.model.capture([request], None, ["answer"], states=False, map_from="answer")
+        return [maps[0].numpy() for _, maps in sorted(captured.maps.items())]
 
     def default_sampling(self, with_picture: bool) -> Sampling:
         """How :meth:`draw` samples, if it is not given a sampling of its own."""

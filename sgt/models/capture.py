@@ -48,11 +48,15 @@ class Captured:
             attention of a span's tokens (row) that falls on the tokens of a span (column): summed over keys, averaged
             over queries and, unless per head, over heads. A row is nan if the request has no token of that span.
         released: the same of the attention that the released code computes, if it was wanted and the pass has it.
+        maps: layer → per image of the content, fp32 (rows, columns) of its tokens, on the CPU: the share of the
+            attention of the span ``map_from`` that falls on each, averaged over heads. Together they are that of
+            ``attention`` on ``image.N``. The first is the token of the picture's upper left corner.
     """
 
     states: dict[int, dict[str, Tensor]]
     attention: dict[int, Tensor]
     released: dict[int, Tensor] = field(default_factory=dict)
+    maps: dict[int, list[Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Selection:
     per_head: bool = False
     released: bool = False
     keywords: KeywordFinder | None = None
+    map_from: str | None = None
 
 
 class Capturer(Inference):
@@ -82,6 +87,7 @@ class Capturer(Inference):
         per_head: bool = False,
         released: bool = False,
         keywords: KeywordFinder | None = None,
+        map_from: str | None = None,
     ) -> list[Captured]:
         """Hidden states and attention of each request.
 
@@ -102,6 +108,7 @@ class Capturer(Inference):
                 output states times the query weights, without bias, norms and rotation; its keys the layer's own, of
                 everything in the cache, with no causal mask. It has no form for OmniGen2's diffusion transformer.
             keywords: finds the keywords of each text.
+            map_from: one of ``spans``, whose attention is also kept for each token of each image.
 
         Raises:
             SgtError: there is no such layer or span, a request is too long, or there are not as many targets as
@@ -115,11 +122,13 @@ class Capturer(Inference):
         for span in spans:
             if not SPAN.fullmatch(span):
                 raise SgtError("spans", f"there is no span {span!r}", "see Capturer.capture for their names")
+        if map_from is not None and map_from not in spans:
+            raise SgtError("map_from", f"{map_from!r} is not one of the spans", f"use one of {', '.join(spans)}")
         if target and not len(requests) == len(target.images) == len(target.seeds):
             given = f"{len(requests)} requests, {len(target.images)} targets and {len(target.seeds)} seeds"
             raise SgtError("request", given, "give as many of each")
 
-        selection = Selection(layers, spans, states, per_head, released, keywords)
+        selection = Selection(layers, spans, states, per_head, released, keywords, map_from)
 
         def work(places: Sequence[int]) -> list[Captured]:
             its_target = target and NoisyTarget(

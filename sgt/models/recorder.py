@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sgt.models.attention import KVCache, Layout
@@ -44,6 +45,9 @@ class Recorder:
         selection: what is recorded.
         rows: B.
         device: where the model runs.
+
+    Attributes:
+        grids: per row, the (rows, columns) of the tokens of each of its images; filled by whoever names the tokens.
     """
 
     def __init__(self, selection: Selection, rows: int, device: torch.device) -> None:
@@ -53,7 +57,11 @@ class Recorder:
         # Which places of the cache hold a token.
         self._filled = torch.zeros(rows, 0, dtype=torch.bool, device=device)
         self._counts = torch.zeros(rows, len(self.spans), device=device)
+        # For each key, which image of its row it is of; −1 if it is of none.
+        self.grids: list[list[tuple[int, int]]] = [[] for _ in range(rows)]
+        self._cached_images = self._key_images = torch.zeros(rows, 0, dtype=torch.int64)
         self._mass: dict[int, Tensor] = {}
+        self._on_keys: dict[int, Tensor] = {}
         self._released: dict[int, Tensor] = {}
         # Those of the layer that is running, whose output is known only after its attention.
         self._key = torch.empty(0)
@@ -69,15 +77,19 @@ class Recorder:
         """
         width = max(len(row) for row in names)
         inside = torch.zeros(self.rows, width, len(self.spans), dtype=torch.bool)
+        images = torch.full((self.rows, width), -1)
         for row, tokens in enumerate(names):
             parts = [set(name.split(".")) for name in tokens]
             for index, span in enumerate(self.spans):
                 wanted = set(span.split("."))
                 inside[row, : len(tokens), index] = torch.tensor([wanted <= each for each in parts])
+            images[row, : len(tokens)] = torch.tensor([_image_of(name) for name in tokens])
         self._queries = inside.to(self.device)
         self._keys = torch.cat([self._cached, self._queries], dim=1)
+        self._key_images = torch.cat([self._cached_images, images], dim=1)
         self._counts += self._queries.sum(1)
         if cached:
+            self._cached_images = self._key_images
             self._cached = self._keys
             filled = torch.arange(width) < torch.tensor([len(row) for row in names])[:, None]
             self._filled = torch.cat([self._filled, filled.to(self.device)], dim=1)
@@ -109,7 +121,10 @@ class Recorder:
         for part, weights in attention_weights(query, key, mask):
             out[:, :, part] = weights.to(value.dtype) @ value
             # A padded query may attend to nothing: its weights are nan, and belong to no span.
-            mass += self._reduced(weights.nan_to_num(), part, self._keys)
+            weights = weights.nan_to_num()
+            mass += self._reduced(weights, part, self._keys)
+            if self.selection.map_from is not None:
+                self._add_on_keys(layer, weights, part)
         self._mass[layer] = self._mass.get(layer, 0) + mass
         return out
 
@@ -135,6 +150,15 @@ class Recorder:
         on_spans = torch.einsum("bhlk,bkt->bhlt", weights, keys.float())
         return torch.einsum("bls,bhlt->bhst", self._queries[:, part].float(), on_spans)
 
+    def _add_on_keys(self, layer: int, weights: Tensor, part: slice) -> None:
+        """Add the weights (B, H, l, K) of the queries that maps are of, averaged over heads: (B, K)."""
+        assert self.selection.map_from is not None
+        inside = self._queries[:, part, self.spans.index(self.selection.map_from)].float()
+        found = torch.einsum("bl,bhlk->bk", inside, weights) / weights.shape[1]
+        # The keys of earlier calls come first.
+        before = self._on_keys.get(layer, found[:, :0])
+        self._on_keys[layer] = F.pad(before, (0, found.shape[1] - before.shape[1])) + found
+
     def _zeros(self, query: Tensor) -> Tensor:
         return torch.zeros(self.rows, query.shape[1], len(self.spans), len(self.spans), device=self.device)
 
@@ -146,13 +170,33 @@ class Recorder:
                 layer: {span: torch.cat(parts) for span, parts in zip(self.spans, kept[row], strict=True)}
                 for layer, kept in self._states.items()
             }
-            found.append(Captured(states, self._shares(self._mass, row), self._shares(self._released, row)))
+            shares = self._shares(self._mass, row), self._shares(self._released, row)
+            found.append(Captured(states, *shares, self._maps(row)))
         return found
+
+    def _maps(self, row: int) -> dict[int, list[Tensor]]:
+        """The attention that falls on each token of each image of a row, by layer."""
+        if self.selection.map_from is None:
+            return {}
+        count = self._counts[row, self.spans.index(self.selection.map_from)]
+        return {
+            layer: [
+                (each[row] / count).cpu()[self._key_images[row] == image].view(grid)
+                for image, grid in enumerate(self.grids[row])
+            ]
+            for layer, each in self._on_keys.items()
+        }
 
     def _shares(self, mass: dict[int, Tensor], row: int) -> dict[int, Tensor]:
         """The mean over the queries of each span of a row, and over heads unless they are kept apart, by layer."""
         shares = {layer: each[row] / self._counts[row, :, None] for layer, each in mass.items()}
         return {layer: (each if self.selection.per_head else each.mean(0)).cpu() for layer, each in shares.items()}
+
+
+def _image_of(name: str) -> int:
+    """The number of the image that a token of this name is of; −1 if it is of none."""
+    kind, *rest = name.split(".")
+    return int(rest[0]) if kind == "image" else -1
 
 
 @contextmanager

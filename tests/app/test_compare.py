@@ -1,6 +1,9 @@
 """What the page of `sgt app` shows, without the page: it needs no gradio."""
 
+import base64
 import gc
+import io
+import re
 import shutil
 import weakref
 from pathlib import Path
@@ -18,6 +21,7 @@ from sgt.app.one_model import OneModel
 from sgt.app.uploads import read_upload
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png, image_of
+from sgt.models.requests import Reply
 from sgt.proxies import PROXIES
 from tests.conftest import MADE_ARMS, write_study
 
@@ -29,6 +33,15 @@ ROOM = 1e9
 def here(made, monkeypatch):
     """The study with all results, as the working directory; it is not to be changed."""
     monkeypatch.chdir(made)
+
+
+@pytest.fixture
+def attending(results):
+    """A study file with an analysis of attention."""
+    path = Path("config/micro.yaml")
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "analyses": [{"analysis": "attend", "dataset": "test", "samples": 2}]}))
+    return path
 
 
 @pytest.fixture
@@ -48,16 +61,37 @@ def test_every_arm_answers_as_its_run_does(comparison):
         assert not each.attention and not each.error
 
 
-def test_attention_is_that_of_the_analysis(results):
-    path = Path("config/micro.yaml")
-    content = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump({**content, "analyses": [{"analysis": "attend", "dataset": "test", "samples": 2}]}))
-    comparison = Comparison(sgt.load_study(path), ROOM)
+def test_attention_is_that_of_the_analysis(attending):
+    comparison = Comparison(sgt.load_study(attending), ROOM)
     scene = comparison.scene(0)
     question = scene.json()["questions"][0]["question"]
     base, *_ = comparison.answers(image_of(scene), "micro", 0, question, [])
-    expected = while_answering(sgt.load_model("micro").model, open_dataset(results / "shards/test").first(1))
-    assert list(base.attention) == pytest.approx(expected[MODEL][ANSWER_TO_VISION][0], abs=1e-5)
+    expected = while_answering(sgt.load_model("micro").model, open_dataset(Path("results/shards/test")).first(1))
+    shares = [shares.sum() for shares in base.attention]
+    assert shares == pytest.approx(expected[MODEL][ANSWER_TO_VISION][0], abs=1e-5)
+    assert all(shares.ndim == 2 and shares.size > 1 for shares in base.attention)
+
+
+def test_attention_is_shown_as_light_on_the_picture():
+    picture = Image.new("RGB", (30, 20), "red")
+    few, many = np.array([[0.1, 0.0, 0.0], [0.0, 0.2, 0.0]]), np.array([[0.0, 0.0, 0.4], [0.0, 0.0, 0.0]])
+    found = [
+        Answered("base", Reply("yes", 1, "stop"), attention=[few, few]),
+        Answered("sft", error="gone"),
+        Answered("edge", Reply("no", 1, "stop"), attention=[few, many]),
+    ]
+    shown = fragments.answers(found, [], picture)
+    captions = re.findall("<figcaption>(.*?)</figcaption>", shown)
+    assert captions == ["base: 30.0%", "edge: 35.0%", *["base: 30.0%", "edge: 30.0%"], *["base: 30.0%", "edge: 40.0%"]]
+    assert shown.count("background") == 0 and shown.count("--picture: url(data:image/png;base64,") == 1
+    overlays = [Image.open(io.BytesIO(base64.b64decode(each))) for each in re.findall('img src=".*?,(.*?)"', shown)]
+    dark = [np.asarray(overlay)[..., 1] / 255 for overlay in overlays]
+    # In the second layer, the brightest is edge's .4; the mean of both layers has its brightest, .2, in both arms.
+    for mean, shares in zip(dark[:2], (few, (few + many) / 2), strict=True):
+        np.testing.assert_allclose(mean, 0.9 * (1 - shares / 0.2), atol=1 / 255)
+    for of_layer, shares in zip(dark[4:], (few, many), strict=True):
+        np.testing.assert_allclose(of_layer, 0.9 * (1 - shares / 0.4), atol=1 / 255)
+    assert all((np.asarray(overlay)[..., 0] == 0).all() for overlay in overlays)
 
 
 def test_a_drawing_stands_beside_the_true_target(comparison):
@@ -85,6 +119,15 @@ def test_a_transplant_draws_nothing(results):
     assert [drawn.arm for drawn in comparison.drawings(image_of(scene), "micro", 0, scene)] == ["edge"]
 
 
+def test_released_weights_are_not_called_base(results):
+    path = Path("config/models/micro.yaml")
+    released = {"base": "other", "arm": "segmentation"}
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "released": released}))
+    comparison = Comparison(sgt.load_study("config/micro.yaml"), ROOM)
+    found = comparison.answers(image_of(comparison.scene(0)), "micro", 0, QUESTION, [])
+    assert [each.arm for each in found] == ["released", "sft", "edge"]
+
+
 def test_changes_are_counted_by_kind(comparison):
     edge, sft = (comparison.results.items(f"micro/{arm}/seed0", "toyworld-qa") for arm in ("edge", "sft"))
     for (_, kind), counts in comparison.changes.counts.items():
@@ -104,7 +147,7 @@ def test_an_arm_whose_checkpoint_is_gone_is_one_line_beside_the_others(results):
     assert all(each.reply for each in others) and "no weights of micro there" in edge.error
     (drawn,) = comparison.drawings(picture, "micro", 0, None)
     assert drawn.made is None and "no weights of micro there" in drawn.error
-    assert fragments.answers([*others, edge], []).count("sgt-error") == 1
+    assert fragments.answers([*others, edge], [], picture).count("sgt-error") == 1
 
 
 def test_one_model_is_in_memory_at_a_time_and_none_above_the_limit(here):
@@ -170,10 +213,11 @@ def test_an_upload_is_read_and_not_kept(tmp_path):
 
 def test_texts_of_models_and_errors_cannot_become_part_of_the_page():
     hostile = "<script>alert(1)</script>"
-    shown = fragments.answers([Answered(hostile, error=hostile)], [hostile]) + fragments.pictures(
-        [(hostile, [(hostile, Image.new("RGB", (4, 4)))], hostile)]
-    )
-    assert "<script" not in shown and shown.count("&lt;script&gt;") >= 6
+    picture = Image.new("RGB", (4, 4))
+    seen = Answered(hostile, Reply(hostile, 1, "stop"), attention=[np.ones((1, 2))])
+    shown = fragments.answers([Answered(hostile, error=hostile), seen], [hostile], picture)
+    shown += fragments.pictures([(hostile, [(hostile, picture)], hostile)])
+    assert "<script" not in shown and shown.count("&lt;script&gt;") >= 12
 
 
 def test_a_study_whose_pictures_are_gone_still_takes_uploads(results):

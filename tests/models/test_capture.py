@@ -98,6 +98,34 @@ def test_attention_is_reduced_as_the_whole_matrix_would_be(monkeypatch):
         torch.testing.assert_close(found.attention[0], want, equal_nan=True)
 
 
+def test_maps_are_the_columns_of_the_whole_matrix(monkeypatch):
+    """Some queries at a time, images in earlier calls and in this one, rows with different images."""
+    monkeypatch.setattr("sgt.models.recorder.SCORES", 64)
+    draw = torch.Generator().manual_seed(0)
+    recorder = Recorder(Selection([0], ("answer", "image"), map_from="answer"), 2, torch.device("cpu"))
+    calls = [
+        [[*["image.0"] * 6, "template"], ["template", *["image.0"] * 2]],
+        [["text.0", "answer"], [*["image.1"] * 4, "answer", "answer"]],
+    ]
+    recorder.grids[0].append((2, 3))
+    recorder.grids[1] += [(1, 2), (4, 1)]
+    weights = []
+    key = torch.zeros(2, 2, 0, 8)
+    for names, length in zip(calls, (7, 6), strict=True):
+        recorder.begin(names)
+        query = torch.randn(2, 4, length, 8, generator=draw)
+        key = torch.cat([key, torch.randn(2, 2, length, 8, generator=draw)], 2)
+        recorder.attention(0, query, key, key, None)
+        weights.append((query @ key.repeat_interleave(2, 1).transpose(2, 3) * 8**-0.5).softmax(-1).mean(1))
+    first, second = recorder.captured()
+    torch.testing.assert_close(first.maps[0], [weights[1][0, 1, :6].view(2, 3)])
+    # The two tokens before an answer are averaged; the first call of the second row has a place without a token.
+    mean = weights[1][1, 4:6].mean(0)
+    torch.testing.assert_close(second.maps[0], [mean[1:3].view(1, 2), mean[7:11].view(4, 1)])
+    for found in (first, second):
+        torch.testing.assert_close(sum(each.sum() for each in found.maps[0]), found.attention[0][0, 1])
+
+
 class Swap(nn.Module):
     """A layer whose queries, keys and values are its tokens, of a width of 2, and whose output adds what is attended.
 
@@ -177,6 +205,47 @@ def test_capturing_changes_nothing_and_needs_no_neighbours(generating, model):
         assert set(partly[place].attention) == {1}
 
 
+@pytest.mark.parametrize("generating", [False, True])
+def test_maps_add_up_to_the_shares_of_their_images(generating, model):
+    asked = [r for r in requests() if not (generating and r.system)]
+    span, spans = ("target" if generating else "answer"), ("image.0", "image.1", "answer", "target")
+    target = targets(len(asked)) if generating else None
+    for request, found in zip(asked, model.capture(asked, LAYERS, spans, target=target, map_from=span), strict=True):
+        for layer in LAYERS:
+            maps = found.maps[layer]
+            assert len(maps) == len(request.images)
+            for image, each in enumerate(maps):
+                share = found.attention[layer][spans.index(span), image]
+                torch.testing.assert_close(each.sum(), share, rtol=0, atol=1e-5)
+                assert share > 0 and (each > 0).all()
+
+
+@OF_OFFICIAL_CODE
+def test_a_map_lies_on_the_picture_as_its_tokens_do(model):
+    """What changes in a quarter of a wide picture moves the attention on the tokens of that quarter most."""
+
+    def map_of(pixels: np.ndarray) -> torch.Tensor:
+        request = Request((Image.fromarray(pixels), "where"))
+        (found,) = model.capture([request], [0], ["answer"], map_from="answer")
+        return found.maps[0][0].log()
+
+    def quarters(found: torch.Tensor) -> list[float]:
+        """Upper left, upper right, lower left, lower right; without what lies on a border."""
+        rows, columns = found.shape[0] // 2, found.shape[1] // 2
+        halves = found[:rows], found[-rows:]
+        return [part.mean().item() for half in halves for part in (half[:, :columns], half[:, -columns:])]
+
+    grey = np.full((64, 128, 3), 128, np.uint8)
+    before = map_of(grey)
+    assert before.shape[1] > before.shape[0] > 2
+    for quarter, (y, x) in enumerate(((0, 0), (0, 64), (32, 0), (32, 64))):
+        changed = grey.copy()
+        changed[y : y + 32, x : x + 64] = np.random.default_rng(0).integers(0, 255, (32, 64, 3))
+        # Of a share that grows, all the others lose the same part.
+        ratio = map_of(changed) - before
+        assert np.argmax(quarters((ratio - ratio.median()).abs())) == quarter
+
+
 @OF_OFFICIAL_CODE
 @torch.no_grad()
 def test_the_state_before_an_answer_gives_its_first_token(model):
@@ -238,6 +307,8 @@ def test_what_cannot_be_captured_is_one_line(model):
         model.capture(one, [2], ["text"])
     with pytest.raises(SgtError, match="spans: there is no span 'question'"):
         model.capture(one, [0], ["question"])
+    with pytest.raises(SgtError, match="map_from: 'answer' is not one of the spans; use one of text, image"):
+        model.capture(one, [0], ["text", "image"], map_from="answer")
     with pytest.raises(SgtError, match="1 requests, 2 targets and 2 seeds; give as many of each"):
         model.capture(one, [0], ["text"], target=targets(2))
     assert model.capture([], [0], ["text"]) == []

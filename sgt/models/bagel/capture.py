@@ -76,8 +76,10 @@ class BagelCapture(BagelBase, Capturer):
             is_last = place == len(contents[0]) - 1
             if not isinstance(parts[0], str):
                 name, pixels = f"image.{counts['image']}", [transform(image) for image in parts]
-                lengths = [image.shape[1] * image.shape[2] // patch**2 for image in pixels]
-                names = [["template.frame", *[name] * length, "template.frame"] for length in lengths]
+                grids = [(image.shape[1] // patch, image.shape[2] // patch) for image in pixels]
+                names = [["template.frame", *[name] * (h * w), "template.frame"] for h, w in grids]
+                for of_row, grid in zip(recorder.grids, grids, strict=True):
+                    of_row.append(grid)
                 recorder.begin(_with_tail(names) if is_last else names)
                 context.add_vit(pixels)
                 counts["image"] += 1

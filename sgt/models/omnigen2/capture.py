@@ -43,7 +43,7 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
         if target is not None:
             self._predict_velocity(requests, recorder, target)
             return recorder.captured()
-        chats = self._named_chats([answering(request) for request in requests], requests, selection)
+        chats = self._named_chats([answering(request) for request in requests], requests, recorder)
         tails = [[f"{name}.tail" for name in names[-4:-2]] for _, names in chats]
         recorder.begin(
             [[*names[:-4], *tail, names[-2], "answer"] for (_, names), tail in zip(chats, tails, strict=True)]
@@ -77,16 +77,20 @@ class OmniGen2Capture(OmniGen2Base, Capturer):
             yield
 
     def _named_chats(
-        self, parts: Sequence[NamedParts], requests: Sequence[Request], selection: Selection
+        self, parts: Sequence[NamedParts], requests: Sequence[Request], recorder: Recorder
     ) -> list[tuple[Chat, list[str]]]:
-        pairs = zip(parts, requests, strict=True)
-        return [named_chat(self.chats, part, request.images, selection.keywords) for part, request in pairs]
+        find, found = recorder.selection.keywords, []
+        for row, (part, request) in enumerate(zip(parts, requests, strict=True)):
+            chat, names = named_chat(self.chats, part, request.images, find)
+            recorder.grids[row] += [image.tokens for image in chat.images]
+            found.append((chat, names))
+        return found
 
     def _predict_velocity(self, requests: Sequence[Request], recorder: Recorder, target: NoisyTarget) -> None:
         """One pass of the diffusion transformer."""
         for request in requests:
             refuse_system_text(request)
-        chats = self._named_chats([generating(request) for request in requests], requests, recorder.selection)
+        chats = self._named_chats([generating(request) for request in requests], requests, recorder)
         features, lengths = self.network.features(collate([chat for chat, _ in chats]).to(self.device))
         transformer, cut = self.network.transformer, self.network.config.transformer.patch_size
         noisy = self._noisy(requests, target)
