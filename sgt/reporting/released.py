@@ -7,8 +7,8 @@ import pandas as pd
 
 from sgt.config.printed import Printed, PrintedRelease, paper_name, printed_file, printed_release
 from sgt.config.study import ARM_WITHOUT_TRAINING
-from sgt.evaluation.metrics import Metric, shared_items
-from sgt.evaluation.statistics import Difference, Estimate, paired_difference
+from sgt.evaluation.metrics import Metric
+from sgt.evaluation.statistics import Difference, Estimate
 from sgt.reporting.grid import Grid, Lines
 from sgt.reporting.latex import Line
 from sgt.reporting.points import shown, unit_of_gains, unit_of_values
@@ -50,9 +50,7 @@ def comparisons(scores: Scores) -> Iterator[Comparison]:
 
 def over_base(scores: Scores, model: str, base: str, benchmark: str, metric: Metric) -> Difference:
     """A metric of released weights less that of their base, on the items that both have."""
-    of_both = [scores.items(each, ARM_WITHOUT_TRAINING, benchmark, metric) for each in (model, base)]
-    released, without = shared_items(of_both)
-    return paired_difference(released.values, without.values, released.clusters)
+    return scores.difference((model, ARM_WITHOUT_TRAINING), (base, ARM_WITHOUT_TRAINING), benchmark, metric)
 
 
 def released_rows(scores: Scores) -> pd.DataFrame:
@@ -96,15 +94,14 @@ def released_grid(scores: Scores) -> Grid:
 
 
 def _comparison(scores: Scores, model: str, base: str, benchmark: str, metric: Metric) -> Comparison:
-    of_model, of_base = (scores.items(each, ARM_WITHOUT_TRAINING, benchmark, metric) for each in (model, base))
     spec = scores.study.benchmarks[benchmark]
     return Comparison(
         model,
         base,
         benchmark,
         metric,
-        metric.estimate(of_model.values, of_model.clusters),
-        metric.estimate(of_base.values, of_base.clusters),
+        scores.estimate(model, ARM_WITHOUT_TRAINING, benchmark, metric),
+        scores.estimate(base, ARM_WITHOUT_TRAINING, benchmark, metric),
         over_base(scores, model, base, benchmark, metric),
         printed_release(scores.study.models[model], spec, metric.name),
     )

@@ -11,7 +11,7 @@ from sgt.config.benchmarks import FetchedBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
 from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
-from sgt.evaluation.statistics import Difference, paired_difference
+from sgt.evaluation.statistics import Difference, Estimate, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
 from sgt.reporting.wording import readable
@@ -111,14 +111,22 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        arms = [arm, ARM_WITHOUT_PROXY]
-        treated, control = self.paired_items(model, arms, benchmark, metric)
-        repeats = [self._by_repeat(model, each, benchmark, metric) for each in arms]
+        return self.difference((model, arm), (model, ARM_WITHOUT_PROXY), benchmark, metric)
+
+    def difference(self, arm: tuple[str, str], other: tuple[str, str], benchmark: str, metric: Metric) -> Difference:
+        """A metric of an arm, as (model, arm), less that of another, on the items that both have."""
+        repeats = [self._by_repeat(*each, benchmark, metric) for each in (arm, other)]
         if None in repeats:
-            return paired_difference(treated.values, control.values, treated.clusters)
-        treated, control = shared_items([each for each in repeats if each])
+            one, less = shared_items([self.items(*each, benchmark, metric) for each in (arm, other)])
+            return paired_difference(one.values, less.values, one.clusters)
+        one, less = shared_items([each for each in repeats if each])
         # Repeats of a judge widen the interval, and are no seeds.
-        return replace(paired_difference(treated.values, control.values, treated.clusters), seeds=1)
+        return replace(paired_difference(one.values, less.values, one.clusters), seeds=1)
+
+    def estimate(self, model: str, arm: str, benchmark: str, metric: Metric) -> Estimate:
+        """A metric of an arm over its seeds, or over a judge's repeats."""
+        items = self._by_repeat(model, arm, benchmark, metric) or self.items(model, arm, benchmark, metric)
+        return metric.estimate(items.values, items.clusters)
 
     def _by_repeat(self, model: str, arm: str, benchmark: str, metric: Metric) -> Items | None:
         """The items of an arm with one run that a judge rated several times, as repeats × items; None of any other.
@@ -147,8 +155,6 @@ class Scores:
 
     def _cell(self, model: str, arm: str, benchmark: str, metric: Metric) -> dict:
         runs = self.runs(model, arm)
-        items = self._by_repeat(model, arm, benchmark, metric) or self.items(model, arm, benchmark, metric)
-        estimate = metric.estimate(items.values, items.clusters)
         gain = self.gain(model, arm, benchmark, metric)
         first = self.files[runs[0], benchmark]
         return {
@@ -159,7 +165,7 @@ class Scores:
             "seeds": len(runs),
             "benchmark": benchmark,
             "metric": metric.name,
-            **vars(estimate),
+            **vars(self.estimate(model, arm, benchmark, metric)),
             "chance": first["metrics"].get(metric.name, {}).get("chance"),
             "gain": gain and gain.value,
             "gain_low": gain and gain.low,

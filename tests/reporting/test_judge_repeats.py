@@ -5,18 +5,21 @@ from types import SimpleNamespace
 import pytest
 
 from sgt.evaluation.metrics import Metric
+from sgt.reporting.released import over_base
 from sgt.reporting.scores import Scores
 from sgt.study.runs import Run
 
+STEADY = [0.2, 0.4, 0.6, 0.0]
+BETTER = [[0.3, 0.6, 0.9, 1.0], [0.5, 0.8, 1.1, 1.0]]
 METRIC = Metric("overall", "overall", "overall", {"judged": ["ok"]})
 
 
 def scores_of(columns: dict[str, dict]) -> Scores:
-    """Scores of one run of each arm, with these columns of items."""
+    """Scores of one run of each arm, given as MODEL/ARM, with these columns of items."""
     scores = object.__new__(Scores)
-    runs = [Run("m", arm, 0) for arm in columns]
-    scores.study = SimpleNamespace(evaluated_runs=runs)
-    scores.files = {(run, "b"): {"items": columns[run.arm]} for run in runs}
+    runs = {Run(*name.split("/"), 0): items for name, items in columns.items()}
+    scores.study = SimpleNamespace(evaluated_runs=list(runs))
+    scores.files = {(run, "b"): {"items": items} for run, items in runs.items()}
     scores._items = {}
     return scores
 
@@ -32,13 +35,22 @@ def column(*repeats: list[float]) -> dict:
 
 
 def test_repeats_widen_the_interval_of_a_gain_and_count_as_no_seed():
-    steady = column([0.2, 0.4, 0.6, 0.0], [0.2, 0.4, 0.6, 0.0])
-    better = [[0.3, 0.6, 0.9, 1.0], [0.5, 0.8, 1.1, 1.0]]
-    once = scores_of({"base": column([0.2, 0.4, 0.6, 0.0]), "sft": column([0.4, 0.7, 1.0, 1.0])})
-    twice = scores_of({"base": column(*better), "sft": steady})
+    once = scores_of({"m/base": column(STEADY), "m/sft": column([0.4, 0.7, 1.0, 1.0])})
+    twice = scores_of({"m/base": column(*BETTER), "m/sft": column(STEADY, STEADY)})
     gain = twice.over_control("m", "base", "b", METRIC)
     assert gain.seeds == 1 and gain.n == 3, "the refused row has no value"
     assert gain.value == pytest.approx(0.3)
     single = once.over_control("m", "base", "b", METRIC)
     assert single.value == pytest.approx(-0.3) and single.seeds == 1
     assert gain.high - gain.low > single.high - single.low, "the two repeats differ by 0.2"
+
+
+def test_repeats_widen_the_intervals_of_released_weights_as_well():
+    mean = [sum(each) / 2 for each in zip(*BETTER, strict=True)]
+    twice = scores_of({"new/base": column(*BETTER), "old/base": column(STEADY, STEADY)})
+    once = scores_of({"new/base": column(mean), "old/base": column(STEADY)})
+    gain, single = (over_base(scores, "new", "old", "b", METRIC) for scores in (twice, once))
+    assert gain.value == pytest.approx(single.value) == pytest.approx(0.3)
+    assert gain.high - gain.low > single.high - single.low and gain.seeds == 1
+    value, alone = (scores.estimate("new", "base", "b", METRIC) for scores in (twice, once))
+    assert value.value == pytest.approx(alone.value) and value.high - value.low > alone.high - alone.low
