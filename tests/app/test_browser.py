@@ -1,6 +1,6 @@
 """The page of `sgt app`, over loopback by gradio's own client and in a headless Chromium.
 
-Needs gradio, which has an environment of its own: `make test-app`. The last test also needs Debian's chromium-driver.
+Needs gradio, which has an environment of its own: `make test-app`. The last tests also need Debian's chromium-driver.
 """
 
 import os
@@ -16,6 +16,7 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="needs gradio: make test-app")
@@ -27,10 +28,13 @@ import sgt  # noqa: E402
 from sgt.app.browser import serving  # noqa: E402
 from sgt.app.compare import Comparison  # noqa: E402
 from sgt.data.images import encode_png, image_of  # noqa: E402
-from tests.reporting.browser import CHROMIUM, DRIVER, browser  # noqa: E402
+from tests.reporting.browser import CHROMIUM, DRIVER, Browser, browser  # noqa: E402
 
 QUESTION = "how many cubes are there ?"
 MINUTE = 60
+# A desktop and a phone, pixels.
+WIDTHS = (1280, 390)
+IN_CHROMIUM = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
 
 
 def free_port() -> int:
@@ -185,36 +189,75 @@ def test_the_command_serves_this_machine_alone_until_it_is_interrupted(here):
     assert process.returncode == 0
 
 
-@pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs Debian's chromium and chromium-driver")
+class Page:
+    """The page in a browser, as a visitor uses it."""
+
+    def __init__(self, opened: Browser, address: str, width: int) -> None:
+        self.opened, self.address, self.width = opened, address, width
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        opened.devtools("Emulation.setDeviceMetricsOverride", **metrics)
+        opened.devtools("Page.navigate", url=address)
+        self.wait_for("Show it")
+
+    def wait_for(self, shown: str) -> None:
+        deadline = time.monotonic() + MINUTE
+        while not self.opened.run(f"return document.body.innerText.includes({shown!r})"):
+            assert time.monotonic() < deadline, self.opened.run("return document.body.innerText")
+            time.sleep(0.1)
+
+    def click(self, text: str) -> None:
+        script = f"return [...document.querySelectorAll('button')].find(each => each.innerText.trim() == {text!r})"
+        assert self.opened.run(f"{script} !== undefined"), text
+        self.opened.run(f"{script}.click()")
+
+    def check(self) -> None:
+        """Nothing is wider than the screen, nothing went wrong, and nothing came from elsewhere."""
+        assert self.opened.run("return document.documentElement.scrollWidth") <= self.width
+        assert not [message for message in self.opened.messages() if "favicon" not in message]
+        own = ("data:", "blob:", "chrome", self.address)
+        assert not {url for url in self.opened.requests() if not url.startswith(own)}
+
+
+@IN_CHROMIUM
 def test_a_visitor_clicks_through_the_page_on_a_desktop_and_on_a_phone(here, tmp_path):
     """With pictures of the whole page in SGT_TEST_PICTURES, if it names a folder."""
     pictures = Path(os.environ.get("SGT_TEST_PICTURES", tmp_path))
-
-    def wait_for(shown: str) -> None:
-        deadline = time.monotonic() + MINUTE
-        while not opened.run(f"return document.body.innerText.includes({shown!r})"):
-            assert time.monotonic() < deadline, opened.run("return document.body.innerText")
-            time.sleep(0.1)
-
-    def click(text: str) -> None:
-        script = f"return [...document.querySelectorAll('button')].find(each => each.innerText.trim() == {text!r})"
-        assert opened.run(f"{script} !== undefined"), text
-        opened.run(f"{script}.click()")
-
     with browser() as opened:
-        for width in (1280, 390):
-            metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
-            opened.devtools("Emulation.setDeviceMetricsOverride", **metrics)
-            opened.devtools("Page.navigate", url=here)
-            wait_for("Show it")
-            click("Show it")
-            wait_for("test-000000")
-            click("Ask every arm")
-            wait_for("reply")
-            click("Draw with every proxy arm")
-            wait_for("true target")
+        for width in WIDTHS:
+            page = Page(opened, here, width)
+            page.click("Show it")
+            page.wait_for("test-000000")
+            page.click("Ask every arm")
+            page.wait_for("reply")
+            page.click("Draw with every proxy arm")
+            page.wait_for("true target")
             opened.screenshot(pictures / f"app-{width}.png")
-            assert opened.run("return document.documentElement.scrollWidth") <= width
-            assert not [message for message in opened.messages() if "favicon" not in message]
-            asked = {url for url in opened.requests() if not url.startswith(("data:", "blob:", "chrome", here))}
-            assert not asked
+            page.check()
+
+
+@IN_CHROMIUM
+def test_where_each_arm_looks_is_light_on_the_picture(results):
+    path = Path("config/micro.yaml")
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "analyses": [{"analysis": "attend", "dataset": "test", "samples": 2}]}))
+    arms, layers = 3, 2
+    # Of each: is the shade as large as the picture under it, is it loaded, and is it visible?
+    shades = """return [...document.querySelectorAll('.sgt-shaded')].map(each => {
+        const [under, over] = [each, each.firstChild].map(part => part.getBoundingClientRect());
+        return [under.width == over.width && under.height == over.height, each.firstChild.naturalWidth > 1,
+                getComputedStyle(each).backgroundImage.startsWith('url("data:'),
+                over.width > 50 && each.checkVisibility()]})"""
+    with served(path) as (address, _), browser() as opened:
+        for width in WIDTHS:
+            page = Page(opened, address, width)
+            page.click("Show it")
+            page.wait_for("test-000000")
+            page.click("Ask every arm")
+            page.wait_for("edge:")
+            found = opened.run(shades)
+            assert found[:arms] == [[True] * 4] * arms
+            assert len(found) == arms * (1 + layers) and not any(visible for *_, visible in found[arms:])
+            opened.run("document.querySelector('.sgt-attention summary').click()")
+            page.wait_for(f"layer {layers - 1}")
+            assert opened.run(shades) == [[True] * 4] * (arms * (1 + layers))
+            page.check()
