@@ -8,9 +8,10 @@ from sgt.analysis.attention import questions_of
 from sgt.data.dataset import ShardDataset
 from sgt.data.images import image_of
 from sgt.errors import SgtError
+from sgt.evaluation.limit import Samples
 from sgt.evaluation.predict import SAMPLES_PER_CHUNK
 from sgt.evaluation.score import score_predictions
-from sgt.evaluation.task import AnyReply, Row, Samples, Task
+from sgt.evaluation.task import AnyReply, Row, Task
 from sgt.models.interface import Request
 from sgt.models.unified import UnifiedModel
 from sgt.models.vision_reads import MeanAblation, MeanReads

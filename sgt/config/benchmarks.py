@@ -57,8 +57,8 @@ class Benchmark(Strict):
     protocol: Name = Field(OFFICIAL, description="which of the task's ways to prompt models and to read replies")
     samples: Count | None = Field(
         None,
-        description="how many samples, from the first: of the dataset, or images with their questions of a fetched "
-        "benchmark; all if left out",
+        description="how many samples: of the dataset, from the first, or images with their questions of a fetched "
+        "benchmark, of each of its parts its share; all if left out",
     )
 
     @model_validator(mode="after")

@@ -58,7 +58,8 @@ class Study(Strict):
         [], description="measurements of the insides of every run's model; see the files of sgt/analysis/analyses"
     )
     limit: Count | None = Field(
-        None, description="samples of every benchmark, from the first, to try a study out; all if left out"
+        None,
+        description="samples of every benchmark, to try a study out; of a published one, of each part its share",
     )
     logging: Logging = Field(Logging(), description="dashboards of trainings")
 

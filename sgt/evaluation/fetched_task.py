@@ -65,15 +65,6 @@ def shown_together(table: ParquetTable[AnyRecord], image_of: Callable[[AnyRecord
     ]
 
 
-def spread(samples: Sequence[Sample], stratum: Callable[[Sample], str]) -> list[Sample]:
-    """Samples in an order whose beginning, however long, has each stratum in its share, in the order that it has."""
-    strata: dict[str, list[int]] = {}
-    for place, sample in enumerate(samples):
-        strata.setdefault(stratum(sample), []).append(place)
-    at = {place: (rank + 0.5) / len(of_one) for of_one in strata.values() for rank, place in enumerate(of_one)}
-    return [samples[place] for place in sorted(at, key=lambda place: (at[place], place))]
-
-
 def _images(table: ParquetTable, place: int) -> list[Image.Image]:
     return [table.image(place)]
 

@@ -191,9 +191,8 @@ def _source_rows(study: LoadedStudy, task: Task, places: Container[int]) -> Iter
     options = task.options
     if not (isinstance(options, ImageBenchmark) and options.edits):
         return
-    samples = task.open(study.rows_dirs(options))
-    total = min(options.samples or len(samples), len(samples))
-    rows = task.rows(samples[index] for index in range(total))
+    samples = task.samples(study.rows_dirs(options))
+    rows = task.rows(samples[index] for index in range(len(samples)))
     yield from (row for place, row in enumerate(rows) if place in places)
 
 

@@ -19,8 +19,9 @@ from sgt.config.inference import DecodingOptions, EditSamplingOptions, SamplingO
 from sgt.config.models import Model
 from sgt.environment import environment
 from sgt.errors import SgtError
+from sgt.evaluation.limit import Samples
 from sgt.evaluation.predictions import Shard, join_predictions, prediction_file, write_predictions
-from sgt.evaluation.task import AnyReply, Row, Samples, Task
+from sgt.evaluation.task import AnyReply, Row, Task
 from sgt.evaluation.tasks import make_task
 from sgt.identity import digest, write_record
 from sgt.models.interface import Sampling
@@ -66,7 +67,7 @@ def predict_benchmark(
     work.mkdir(parents=True, exist_ok=True)
 
     task = make_task(benchmark)
-    samples = task.open(study.rows_dirs(benchmark))
+    samples = task.samples(study.rows_dirs(benchmark))
     file = folder / prediction_file(benchmark)
     # A process that only joins what others predicted loads no model.
     reply = cache(lambda: replier(load_model(spec, checkpoint_of(study, run)), spec, task))
@@ -104,9 +105,8 @@ def _predict_chunks(
     shard: Shard,
 ) -> list[Path]:
     """Predict the chunks of a shard that are not there yet; returns their files, in order."""
-    total = min(task.options.samples or len(samples), len(samples))
-    starts = range(0, total, SAMPLES_PER_CHUNK)[shard.number - 1 :: shard.of]
-    chunks = [range(start, min(start + SAMPLES_PER_CHUNK, total)) for start in starts]
+    starts = range(0, len(samples), SAMPLES_PER_CHUNK)[shard.number - 1 :: shard.of]
+    chunks = [range(start, min(start + SAMPLES_PER_CHUNK, len(samples))) for start in starts]
     parts = [work / f"part-{chunk.start:07d}{suffix}" for chunk in chunks]
     progress = Progress("samples", sum(map(len, chunks)))
     for chunk, part in zip(chunks, parts, strict=True):

@@ -8,13 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from PIL import Image
 
 from sgt.config.benchmarks import Benchmark
 from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
+from sgt.evaluation.limit import Samples, limited
 from sgt.evaluation.metrics import Metric
 from sgt.models.requests import Likelihood, RatedReply, Reply, Request
 
@@ -30,14 +31,6 @@ Judgement = dict[str, Any]
 # Of a task that is answered in words (a RatedReply, if continuations are rated too), of one that only rates
 # continuations, and of one whose images are made.
 AnyReply = Reply | Sequence[Likelihood] | Image.Image
-
-
-class Samples(Protocol):
-    """What the rows of a benchmark are made of, by index."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> Any: ...
 
 
 OneReply = TypeVar("OneReply", Reply, RatedReply, Sequence[Likelihood], Image.Image, Judgement)
@@ -173,8 +166,13 @@ class Task(ABC, Generic[OneReply]):
     def __init__(self, options: Benchmark) -> None:
         self.options = options
 
-    def open(self, folders: Sequence[Path]) -> "Samples":
-        """What the rows are made of, in order, each a sample: by default those of a dataset's shards.
+    def samples(self, folders: Sequence[Path]) -> Samples:
+        """What the rows are made of: :meth:`open`, or as many of it as the benchmark takes, by :meth:`parts`."""
+        found, count = self.open(folders), self.options.samples
+        return limited(found, None if count is None else self.parts(found), count)
+
+    def open(self, folders: Sequence[Path]) -> Samples:
+        """All that rows are made of, in order, each a sample: by default those of a dataset's shards.
 
         Args:
             folders: of the dataset; of a fetched benchmark, of each of its ``data_downloads``.
@@ -183,6 +181,14 @@ class Task(ABC, Generic[OneReply]):
             SgtError: something is missing or not as it must be.
         """
         return open_dataset(folders[0])
+
+    def parts(self, samples: Any) -> Sequence[str] | None:
+        """The part of the benchmark that each sample is of, such as its category.
+
+        Of each, a limit takes its share. Files of published benchmarks are often sorted, so that the first hundred
+        samples would be of one category. By default None: there are no parts, or any beginning has them all.
+        """
+        return None
 
     @abstractmethod
     def rows(self, samples: Iterable[Any]) -> Iterator[Row]:

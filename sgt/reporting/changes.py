@@ -248,7 +248,7 @@ def _images(scores: Scores, benchmark: Benchmark, wanted: set[str]) -> dict[str,
     """The images of some rows, small; what comes after the last of them is not decoded."""
     task = make_task(benchmark)
     found: dict[str, list[str]] = {}
-    samples = task.open(scores.study.rows_dirs(benchmark))
+    samples = task.samples(scores.study.rows_dirs(benchmark))
     for place in range(len(samples)):
         if len(found) == len(wanted):
             break

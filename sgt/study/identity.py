@@ -36,6 +36,8 @@ TRANSPLANT_VERSION = 1
 PREDICTION_SCHEMA = 2
 JUDGEMENT_SCHEMA = 1
 SCORE_SCHEMA = 4
+# Raise it when a limit takes other samples of fetched benchmarks.
+SELECTION = 1
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
 # Raise it when what the record of every analysis has changes; an analysis's own version says what it computes.
@@ -244,7 +246,9 @@ def _rows(study: LoadedStudy, benchmark: Benchmark) -> Identity:
     """What a benchmark's rows are made from: a dataset, or what was fetched."""
     if benchmark.dataset is not None:
         return _dataset(study, benchmark.dataset)
-    return {"content": digest([fetched_content(folder) for folder in study.rows_dirs(benchmark)])}
+    # Which samples a limit takes is decided by the task.
+    limited = {} if benchmark.samples is None else {"selection": SELECTION}
+    return {"content": digest([fetched_content(folder) for folder in study.rows_dirs(benchmark)]), **limited}
 
 
 def _training_data(study: LoadedStudy, subset: Subset) -> Identity:

@@ -85,9 +85,8 @@ class MeanAblations(Analysis):
         }
         benchmark, self._spec = study.benchmarks[options.benchmark], study.models[run.model]
         self._task = make_task(benchmark)
-        self._samples = self._task.open(study.rows_dirs(benchmark))
-        limits = (options.benchmark_samples, benchmark.samples, len(self._samples))
-        self._count = min(limit for limit in limits if limit is not None)
+        self._samples = self._task.samples(study.rows_dirs(benchmark))
+        self._count = min(options.benchmark_samples or len(self._samples), len(self._samples))
 
     def measure(self, model: "UnifiedModel", dataset: "ShardDataset") -> dict[str, Any]:
         """See :meth:`Analysis.measure` and :mod:`sgt.analysis.ablation_record`."""

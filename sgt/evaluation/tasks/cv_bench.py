@@ -17,7 +17,7 @@ from sgt.config.fields import Name
 from sgt.data.records import REMEDY, ParquetTable, Record
 from sgt.errors import SgtError
 from sgt.evaluation import parsing
-from sgt.evaluation.fetched_task import FetchedTask, Protocol, Sample, shown_together, spread, token_limits
+from sgt.evaluation.fetched_task import FetchedTask, Protocol, Sample, shown_together, token_limits
 from sgt.evaluation.metrics import Metric
 from sgt.evaluation.task import Parsed, Row, Status
 
@@ -130,9 +130,7 @@ class CvBench(FetchedTask):
     protocols = PROTOCOLS
 
     def open(self, folders: Sequence[Path]) -> Sequence[Sample]:
-        """A row with its image each; where only the first samples are taken, spread over the sources.
-
-        As published, all of 2D comes before 3D, so that the first thousand would have no value that sums 2D and 3D up.
+        """A row with its image each.
 
         Raises:
             SgtError: a row is there twice, as where the files of two revisions lie beside each other.
@@ -144,7 +142,11 @@ class CvBench(FetchedTask):
             if len(sample.records) > 1:
                 problem = f"several rows of type {sample.records[0].type} have the idx {sample.records[0].idx}"
                 raise SgtError(folder, problem, REMEDY)
-        return samples if self.options.samples is None else spread(samples, lambda sample: sample.records[0].source)
+        return samples
+
+    def parts(self, samples: Sequence[Sample]) -> list[str]:
+        """The sources. As published, all of 2D comes before 3D, and one value sums both up."""
+        return [sample.records[0].source for sample in samples]
 
     def row(self, record: CvBenchRecord, images: Sequence[Image.Image]) -> Row:
         """Rows whose images were made of the same one are a group; without its name, the row is one of its own."""

@@ -93,6 +93,10 @@ class DpgBench(JudgedImageTask):
             of_item.setdefault(record.item_id, []).append(record)
         return [_item(f"{path}: {name}", records) for name, records in of_item.items()]
 
+    def parts(self, samples: Sequence[DpgItem]) -> list[str]:
+        """The collections that prompts are from, which their names begin with."""
+        return [item.id.rstrip("0123456789") for item in samples]
+
     def rows(self, samples: Iterable[DpgItem]) -> Iterator[Row]:
         """So many rows of each prompt as there are images of it."""
         for item in samples:

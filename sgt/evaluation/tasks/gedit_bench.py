@@ -87,6 +87,10 @@ class GeditBench(JudgedImageTask):
             (table, row) for row, record in enumerate(table) if record.instruction_language == self.options.protocol
         ]
 
+    def parts(self, samples: Sequence[tuple[ParquetTable[GeditRecord], int]]) -> list[str]:
+        """The groups of edits; the score is the mean over them."""
+        return [table[place].task_type for table, place in samples]
+
     def rows(self, samples: Iterable[tuple[ParquetTable[GeditRecord], int]]) -> Iterator[Row]:
         """A row per edit; the result is as large as the input, as far as a model can make it so."""
         for table, place in samples:

@@ -136,6 +136,10 @@ class GenEval(Task[Judgement]):
             raise SgtError(file, f"{len(prompts)} prompts, {PROMPTS} are published", REMEDY)
         return [Numbered(line, prompt) for line, prompt in enumerate(prompts)]
 
+    def parts(self, samples: Sequence[Numbered]) -> list[str]:
+        """The tags, by which the prompts are sorted; the score is the mean over them."""
+        return [sample.prompt.tag for sample in samples]
+
     def rows(self, samples: Iterable[Numbered]) -> Iterator[Row]:
         """A row per image; those of a prompt follow each other."""
         for sample in samples:

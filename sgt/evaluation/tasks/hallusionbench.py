@@ -150,6 +150,11 @@ class HallusionBench(FetchedTask):
             samples += [Sample(list, [record]) for record in alone]
         return samples
 
+    def parts(self, samples: Sequence[Sample]) -> list[str]:
+        """The sub-categories, with a figure and without."""
+        of_each = (sample.records[0] for sample in samples)
+        return [f"{record.category} {record.subcategory} {record.visual_input}" for record in of_each]
+
     def row(self, record: HallusionRecord, images: Sequence[Image.Image]) -> Row:
         """Figure and question are numbers within the set."""
         return Row(

@@ -98,6 +98,10 @@ class ImgEditBench(JudgedImageTask):
         tar = TarImages(images / "Benchmark.tar")
         return [(tar, key, checked(ImgEditRecord, each, f"{path}: {key}")) for key, each in entries.items()]
 
+    def parts(self, samples: Sequence[tuple[TarImages, str, ImgEditRecord]]) -> list[str]:
+        """The types of edits."""
+        return [record.edit_type for *_, record in samples]
+
     def rows(self, samples: Iterable[tuple[TarImages, str, ImgEditRecord]]) -> Iterator[Row]:
         """A row per edit; the result is as large as the input, as far as a model can make it so."""
         for tar, key, record in samples:

@@ -162,6 +162,10 @@ class MMStar(FetchedTask):
         table = ParquetTable(sorted(folder.rglob("*.parquet")), MMStarRecord)
         return shown_together(table, lambda record: record.index)
 
+    def parts(self, samples: Sequence[Sample]) -> list[str]:
+        """The sub-categories, by which the file is sorted."""
+        return [f"{sample.records[0].category} {sample.records[0].l2_category}" for sample in samples]
+
     def row(self, record: MMStarRecord, images: Sequence[Image.Image]) -> Row:
         """Options that are padding are left out. If the answer is none of the rest, they were not told apart rightly.
 

@@ -222,6 +222,10 @@ class SiBench(FetchedTask):
             samples.append(Sample(show, questions))
         return samples
 
+    def parts(self, samples: Sequence[Sample]) -> list[str]:
+        """The settings, each of which has a file."""
+        return [sample.records[0].setting for sample in samples]
+
     def row(self, record: Question, images: Sequence[Image.Image]) -> Row:
         """The id has the setting, since questions are numbered in each."""
         content = record.record

@@ -105,6 +105,10 @@ class Wise(JudgedImageTask):
             raise SgtError(folder, problem, "fetch it again, or another revision")
         return sorted(records, key=lambda record: record.prompt_id)
 
+    def parts(self, samples: Sequence[WiseRecord]) -> list[str]:
+        """The categories, by which the prompts are numbered; the score weights them."""
+        return [category(record.prompt_id, self.options.protocol) for record in samples]
+
     def rows(self, samples: Iterable[WiseRecord]) -> Iterator[Row]:
         """A row per prompt."""
         for record in samples:

@@ -68,8 +68,8 @@ def task(name: str, protocol: str, **options) -> Task:
 
 
 def rows_of(task: Task, *folders: Path) -> list[Row]:
-    """All rows of a benchmark."""
-    samples = task.open(folders)
+    """All rows that a benchmark takes."""
+    samples = task.samples(folders)
     return list(task.rows(samples[index] for index in range(len(samples))))
 
 

@@ -8,6 +8,7 @@ import pytest
 from sgt.errors import SgtError
 from sgt.evaluation.score import score_predictions
 from sgt.evaluation.tasks.dpg_bench import DpgBench, with_dependencies
+from tests.evaluation.tasks.published import rows_of
 
 COLUMNS = ["item_id", "text", "keywords", "proposition_id", "dependency", "category_broad", "category_detailed"]
 COLUMNS += ["tuple", "question_natural_language"]
@@ -36,6 +37,12 @@ def task(**chosen) -> DpgBench:
 def judged(one: DpgBench, row, replies) -> tuple:
     calls = [{"value": one.read(row, number, text)} for number, text in enumerate(replies)]
     return row, {"status": "ok", "repeats": [{"status": "ok", "calls": calls}]}
+
+
+def test_prompts_are_of_the_collections_that_their_names_begin_with(tmp_path):
+    write(tmp_path, items=("partiprompts97", "partiprompts11", "whoops3"))
+    assert task().parts(task().open([tmp_path])) == ["partiprompts", "partiprompts", "whoops"]
+    assert [row.id for row in rows_of(task(samples=2), tmp_path)] == ["partiprompts97-0", "whoops3-0"]
 
 
 def test_a_question_counts_only_with_those_it_depends_on_and_categories_have_raw_answers(tmp_path):

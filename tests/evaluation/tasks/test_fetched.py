@@ -49,3 +49,11 @@ def test_replies_are_read_under_every_protocol_and_a_study_may_take_a_few_sample
         rows = list(csv.DictReader(file))
     assert [row["protocol"] for row in rows] == ["paper", "lmms-eval"] and {row["n"] for row in rows} == {"12"}
     assert all(sum(float(row[status]) for status in STATUSES) == pytest.approx(1, abs=1e-5) for row in rows)
+
+
+def test_a_few_samples_are_of_every_part_of_a_benchmark(prepared, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study("cv-bench", prepared, limit=3)
+    score = scored("cv-bench")
+    assert sorted(score["items"]["source"]) == ["ADE20K", "COCO", "Omni3D"]
+    assert score["metrics"]["accuracy"]["n"] == 3, "the mean of 2D and 3D needs all of them"
