@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,11 @@ from sgt.study.load import load_study
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=200)
 settings.load_profile("reproducible")
 
+# Tests that a script starts in the background, or nohup starts, inherit that these are ignored, and a run that inherits
+# that ignores them too.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # The micro model of each family that has tests, a file of config/models.
 MICRO = {
