@@ -10,7 +10,7 @@ import pandas as pd
 from sgt.config.benchmarks import FetchedBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
+from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items, stacked
 from sgt.evaluation.statistics import Difference, Estimate, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
@@ -90,8 +90,7 @@ class Scores:
         key = (model, arm, benchmark, metric.name)
         if key not in self._items:
             of_runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
-            runs = shared_items(of_runs)
-            self._items[key] = Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+            self._items[key] = stacked(shared_items(of_runs))
         return self._items[key]
 
     def administered(self, model: str, arm: str) -> bool | None:
