@@ -110,17 +110,25 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        return self.difference((model, arm), (model, ARM_WITHOUT_PROXY), benchmark, metric)
+        return self.difference([(model, arm)], [(model, ARM_WITHOUT_PROXY)], benchmark, metric)
 
-    def difference(self, arm: tuple[str, str], other: tuple[str, str], benchmark: str, metric: Metric) -> Difference:
-        """A metric of an arm, as (model, arm), less that of another, on the items that both have."""
-        repeats = [self._by_repeat(*each, benchmark, metric) for each in (arm, other)]
-        if None in repeats:
-            one, less = shared_items([self.items(*each, benchmark, metric) for each in (arm, other)])
-            return paired_difference(one.values, less.values, one.clusters)
-        one, less = shared_items([each for each in repeats if each])
+    def difference(
+        self, arms: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]], benchmark: str, metric: Metric
+    ) -> Difference:
+        """The mean of a metric of some arms, each as (model, arm), less that of others, on the items that all have."""
+        every = [*arms, *others]
+        repeats = [self._by_repeat(*each, benchmark, metric) for each in every]
+        by_repeat = None not in repeats
+        items = shared_items(
+            [each for each in repeats if each]
+            if by_repeat
+            else [self.items(*each, benchmark, metric) for each in every]
+        )
+        values = [each.values for each in items]
+        one, less = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
+        found = paired_difference(one, less, items[0].clusters)
         # Repeats of a judge widen the interval, and are no seeds.
-        return replace(paired_difference(one.values, less.values, one.clusters), seeds=1)
+        return replace(found, seeds=1) if by_repeat else found
 
     def estimate(self, model: str, arm: str, benchmark: str, metric: Metric) -> Estimate:
         """A metric of an arm over its seeds, or over a judge's repeats."""

@@ -5,6 +5,9 @@ from types import SimpleNamespace
 import pytest
 
 from sgt.evaluation.metrics import Metric
+from sgt.reporting.comparisons import difference
+from sgt.reporting.paper.cells import Measure, table_of
+from sgt.reporting.paper.curves import Place
 from sgt.reporting.released import over_base
 from sgt.reporting.scores import Scores
 from sgt.study.runs import Run
@@ -18,7 +21,8 @@ def scores_of(columns: dict[str, dict]) -> Scores:
     """Scores of one run of each arm, given as MODEL/ARM, with these columns of items."""
     scores = object.__new__(Scores)
     runs = {Run(*name.split("/"), 0): items for name, items in columns.items()}
-    scores.study = SimpleNamespace(evaluated_runs=list(runs))
+    of_study = SimpleNamespace(arms=[run.arm for run in runs], seeds=[0])
+    scores.study, scores.treatments = SimpleNamespace(evaluated_runs=list(runs), study=of_study), {}
     scores.files = {(run, "b"): {"items": items} for run, items in runs.items()}
     scores._items = {}
     return scores
@@ -54,3 +58,16 @@ def test_repeats_widen_the_intervals_of_released_weights_as_well():
     assert gain.high - gain.low > single.high - single.low and gain.seeds == 1
     value, alone = (scores.estimate("new", "base", "b", METRIC) for scores in (twice, once))
     assert value.value == pytest.approx(alone.value) and value.high - value.low > alone.high - alone.low
+
+
+def test_findings_and_the_papers_tables_have_the_same_intervals():
+    arms = {"m/segmentation": column(*BETTER), "m/depth": column(*BETTER), "m/sft": column(STEADY, STEADY)}
+    scores = scores_of(arms)
+    gain = scores.over_control("m", "segmentation", "b", METRIC)
+    assert difference(scores, "m", "b", METRIC, ["segmentation"], ["sft"]) == gain
+    assert difference(scores, "m", "b", METRIC, ["segmentation", "depth"], ["sft"]) == gain, "both have the same values"
+    places = [Place("m", arm, arm) for arm in ("segmentation", "sft")]
+    table = table_of(scores, "paper-main", "", places, [Measure("GEdit", (("b", METRIC),))])
+    assert (
+        table.cells[0][0].value == scores.estimate("m", "segmentation", "b", METRIC) and table.cells[0][0].gain == gain
+    )
