@@ -116,6 +116,8 @@ class CvBench(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 2638
+        # 2: an article is no letter, and one of vlmevalkit is where it first stands.
+        scoring_version = 2
 
         task: Literal["cv-bench"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
