@@ -1,11 +1,14 @@
 """What a judge says twice is a level of the interval of one run, and no training seed."""
 
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
 
 from sgt.evaluation.metrics import Metric
+from sgt.identity import write_record
 from sgt.reporting.comparisons import difference
+from sgt.reporting.export import measured
 from sgt.reporting.paper.cells import Measure, table_of
 from sgt.reporting.paper.curves import Place
 from sgt.reporting.released import over_base
@@ -71,3 +74,20 @@ def test_findings_and_the_papers_tables_have_the_same_intervals():
     assert (
         table.cells[0][0].value == scores.estimate("m", "segmentation", "b", METRIC) and table.cells[0][0].gain == gain
     )
+
+
+def test_a_card_has_the_same_interval(tmp_path, monkeypatch):
+    columns = {"segmentation": column(*BETTER), "sft": column(STEADY, STEADY)}
+    about = {name: value for name, value in asdict(METRIC).items() if name != "name"} | {"headline": True}
+    summed = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 3, "about": about}
+    for arm, items in columns.items():
+        write_record(tmp_path / arm, {"items": items, "metrics": {"overall": summed}})
+    runs = [Run("m", arm, 0) for arm in columns]
+    study = SimpleNamespace(benchmarks={"b": None}, runs=runs, score_file=lambda run, name: tmp_path / run.arm)
+    result = SimpleNamespace(
+        score=lambda run, benchmark: SimpleNamespace(record=tmp_path / run.arm, fault=lambda: None)
+    )
+    monkeypatch.setattr(measured, "Results", lambda study: result)
+    (found,) = measured.measured(study, runs[0])
+    gain = scores_of({f"m/{arm}": items for arm, items in columns.items()}).over_control("m", runs[0].arm, "b", METRIC)
+    assert (found.gain.value, found.gain.low, found.gain.high) == (gain.value, gain.low, gain.high)
