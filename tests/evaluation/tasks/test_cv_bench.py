@@ -53,6 +53,13 @@ def rows(tmp_path):
     return rows_of(task("cv-bench", "paper"), tmp_path)
 
 
+def test_few_samples_are_of_every_task_of_a_source(tmp_path):
+    tasks = ["Depth"] * 3 + ["Distance"] * 3
+    write_rows(tmp_path, [row(number, "Omni3D") | {"task": name} for number, name in enumerate(tasks)])
+    few = rows_of(task("cv-bench", "paper", samples=2), tmp_path)
+    assert {each.dimensions["task"] for each in few} == {"Depth", "Distance"}
+
+
 def test_the_first_samples_are_of_every_source(tmp_path):
     write(tmp_path)
     every = [row.id for row in rows_of(task("cv-bench", "paper"), tmp_path)]
