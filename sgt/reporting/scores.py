@@ -33,6 +33,8 @@ class Scores:
     def __init__(self, study: LoadedStudy) -> None:
         self.study = study
         self.files = {(run, name): _read(study, run, name) for run in study.evaluated_runs for name in study.benchmarks}
+        for name in study.benchmarks:
+            self._require_all_or_none_scored(name)
         for (run, name), score in self.files.items():
             first = self.files[study.runs[0], name]
             if (score["hashes"]["data"], score["items"]["id"]) != (first["hashes"]["data"], first["items"]["id"]):
@@ -49,6 +51,15 @@ class Scores:
         if not any(self._metrics.values()):
             raise SgtError(study.path, f"nothing was scored: {'; '.join(self.not_run.values())}", "correct that first")
         self._items: dict[tuple[str, str, str, str], Items] = {}
+
+    def _require_all_or_none_scored(self, benchmark: str) -> None:
+        """Refuse a benchmark whose evaluator passed its self-check for some runs alone, which nothing can compare."""
+        study = self.study
+        without = [run for run in study.evaluated_runs if "not_scored" in self.files[run, benchmark]]
+        if 0 < len(without) < len(study.evaluated_runs):
+            path, reason = study.score_file(without[0], benchmark), self.files[without[0], benchmark]["not_scored"]
+            remedy = f"delete {study.judgement_dir(without[0], benchmark)}, and run `sgt judge` and `sgt score` again"
+            raise SgtError(path, f"not scored, as other runs are ({reason})", remedy)
 
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm or of a transplant, by seed."""
