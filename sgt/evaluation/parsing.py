@@ -221,13 +221,20 @@ def exact_yes_no(reply: str) -> Parsed:
     return found(said if said in YES_NO else None)
 
 
+_VLMEVALKIT_SIGNS = r""";/[]"{}()=+\_-><@`,?!&%$#^"""
+
+
 def vlmevalkit_yes_no(reply: str) -> Parsed:
     """As VLMEvalKit reads yes and no before it asks a judge: the only one of the two among the words.
 
-    Words are divided by blanks after common punctuation is removed; asterisks, colons and other signs stay, so that
-    "**Yes**" is neither.
+    Words are divided by blanks after common punctuation is removed, or made a blank where no such sign stands beside
+    one: "No,it is" says no. Asterisks, colons and other signs stay, so that "**Yes**" is neither.
     """
-    kept = reply.lower().translate(str.maketrans("", "", r""";/[]"{}()=+\_-><@`,?!.&%$#^"""))
+    text = reply.lower()
+    kept, has_thousands = text.replace(".", ""), re.search(r"\d,\d", text)
+    for sign in _VLMEVALKIT_SIGNS:
+        removed = has_thousands or f"{sign} " in text or f" {sign}" in text
+        kept = kept.replace(sign, "" if removed else " ")
     said = set(kept.split()) & set(YES_NO)
     if not said:
         return Parsed(None, "none")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sgt.evaluation.parsing import letter, lmms_letter, vlmevalkit_letter, yes_no
+from sgt.evaluation.parsing import letter, lmms_letter, vlmevalkit_letter, vlmevalkit_yes_no, yes_no
+from sgt.evaluation.task import Parsed
 
 CHAIRS = ["a red chair", "the green chair of the left side in the room", "a table", "nothing of all this here"]
 
@@ -64,3 +65,18 @@ def test_an_article_is_no_letter_where_an_option_is_named(reply):
 def test_yes_and_no(reply, value, status):
     found = yes_no(reply)
     assert (found.value, found.status) == (value, status)
+
+
+@pytest.mark.parametrize(
+    ("reply", "value", "status"),
+    [
+        ("No,it is black", "no", "text"),
+        ("No, it is black", "no", "text"),
+        ("No,it is one of 1,000", None, "none"),
+        ("yes/no", None, "ambiguous"),
+        ("Yes.", "yes", "direct"),
+        ("**Yes**", None, "none"),
+    ],
+)
+def test_yes_and_no_as_vlmevalkit_divides_words(reply, value, status):
+    assert vlmevalkit_yes_no(reply) == Parsed(value, status)

@@ -59,7 +59,8 @@ class Pope(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 9000
-        # 2: under lmms-eval, F1 is without replies that are neither yes nor no. 3: otherwise these are no yes.
+        # 2: under lmms-eval, F1 is without replies that are neither yes nor no. 3: otherwise these are no yes, and to
+        # vlmevalkit "No,it is" says no.
         scoring_version = 3
 
         task: Literal["pope"]
