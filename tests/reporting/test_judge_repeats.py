@@ -7,6 +7,7 @@ import pytest
 
 from sgt.evaluation.metrics import Metric
 from sgt.identity import write_record
+from sgt.reporting import environments
 from sgt.reporting.comparisons import difference
 from sgt.reporting.export import measured
 from sgt.reporting.paper.cells import Measure, table_of
@@ -91,3 +92,16 @@ def test_a_card_has_the_same_interval(tmp_path, monkeypatch):
     (found,) = measured.measured(study, runs[0])
     gain = scores_of({f"m/{arm}": items for arm, items in columns.items()}).over_control("m", runs[0].arm, "b", METRIC)
     assert (found.gain.value, found.gain.low, found.gain.high) == (gain.value, gain.low, gain.high)
+
+
+def test_judging_in_another_environment_is_told_apart(monkeypatch):
+    one, other = ({"python": "3.11", "packages": packages} for packages in ("a", "b"))
+    monkeypatch.setattr(environments, "read_run", lambda study, run: {"environment": one})
+    scores = scores_of({"m/base": column(STEADY)})
+    scores.study.runs = scores.study.evaluated_runs
+    for stages in ({"predict": one, "score": one}, {"predict": one, "judge": other, "score": one}):
+        (score,) = scores.files.values()
+        score["environment"] = stages
+        assert {row["packages"] for row in environments.environments(scores)} == {
+            each["packages"] for each in stages.values()
+        }
