@@ -33,17 +33,19 @@ class SomeSamples:
 
 
 def limited(samples: Samples, parts: Sequence[str] | None, count: int | None) -> Samples:
-    """So many samples; of each part of a benchmark its share.
+    """So many samples, in their own order; of each part of a benchmark its share.
 
     Args:
         samples: all of them.
         parts: the part that each is of, such as its category; without parts the first samples are taken.
-        count: how many; all of them, in their own order, if None.
+        count: how many; all of them if None.
     """
     if count is None or count >= len(samples):
         return samples
-    places = range(len(samples)) if parts is None else spread(parts)
-    return SomeSamples(samples, places[:count])
+    if parts is None:
+        return SomeSamples(samples, range(count))
+    # Parts may lie in files of their own, of which a table holds the images of one: each is read once.
+    return SomeSamples(samples, sorted(spread(parts)[:count]))
 
 
 def spread(parts: Sequence[str]) -> list[int]:

@@ -89,6 +89,34 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What a ratio, or a weighted mean over strata, is worked out from.
+
+    Attributes:
+        above, below: fp64 (n,), or (seeds, n): of each item what it adds to a sum, and to the one that divides it.
+        stratum_of: of each item.
+        weights: of the strata; None weighs all alike.
+    """
+
+    above: np.ndarray
+    below: np.ndarray
+    stratum_of: Sequence[str]
+    weights: Mapping[str, float] | None
+
+    def values(self) -> np.ndarray:
+        """Those of the items, shaped as ``above``."""
+        if self.above.ndim == 1:
+            return _with_influence(self.above, self.below, self.stratum_of, self.weights)
+        of_each = zip(self.above, self.below, strict=True)
+        return np.stack([_with_influence(*one, self.stratum_of, self.weights) for one in of_each])
+
+    def of(self, places: Sequence[int]) -> "Terms":
+        """The terms of some items."""
+        strata = [self.stratum_of[place] for place in places]
+        return Terms(self.above[..., places], self.below[..., places], strata, self.weights)
+
+
+@dataclass(frozen=True)
 class Items:
     """What a metric is the mean of.
 
@@ -97,11 +125,13 @@ class Items:
         clusters: of each item.
         values: fp64 (n,), or (seeds, n), whose mean is the metric; NaN where a run has none. Of a ratio, and over
             strata, each is the metric and what a little more of the item would change: it may be outside the range.
+        terms: of a ratio, and over strata, what the values are worked out from; they are others on fewer items.
     """
 
     ids: list[str]
     clusters: list[str]
     values: np.ndarray
+    terms: Terms | None = None
 
 
 def items_of(metric: Metric, columns: Columns) -> Items:
@@ -117,8 +147,17 @@ def items_of(metric: Metric, columns: Columns) -> Items:
     chosen = _chosen(metric, columns)
     below = [1.0] * len(items.ids) if metric.over is None else _of(columns[metric.over], chosen)
     stratum_of = [""] * len(items.ids) if metric.strata is None else _of(columns[metric.strata], chosen)
-    values = _with_influence(items.values, np.array(below, float), stratum_of, metric.weights)
-    return replace(items, values=values)
+    terms = Terms(items.values, np.array(below, float), stratum_of, metric.weights)
+    return replace(items, values=terms.values(), terms=terms)
+
+
+def stacked(items: Sequence[Items]) -> Items:
+    """The same items of several runs as one, whose values are runs × items."""
+    values, terms = np.stack([each.values for each in items]), [each.terms for each in items if each.terms]
+    if not terms:
+        return replace(items[0], values=values)
+    above, below = np.stack([each.above for each in terms]), np.stack([each.below for each in terms])
+    return replace(items[0], values=values, terms=replace(terms[0], above=above, below=below))
 
 
 def _with_influence(
@@ -163,23 +202,28 @@ def items_by_repeat(metric: Metric, columns: Columns) -> Items:
     repeats = [items_of(each, columns) for each in repeats_of(metric, columns)]
     if not repeats:
         return items_of(metric, columns)
-    return replace(repeats[0], values=np.stack([each.values for each in repeats]))
+    return stacked(repeats)
 
 
 def shared_items(items: Sequence[Items]) -> list[Items]:
     """Each cut to the items that all of them have, in the first one's order.
 
-    Runs have different items of a metric that is over those rows where another row is answered right.
+    Runs have different items of a metric that is over those rows where another row is answered right, or that a judge
+    rated. A ratio, or a mean over strata, is worked out anew of the items that are left.
     """
     if all(each.ids == items[0].ids for each in items):
         return list(items)
     places = [{name: place for place, name in enumerate(each.ids)} for each in items]
     ids = [name for name in items[0].ids if all(name in of_one for of_one in places)]
     chosen = [[of_one[name] for name in ids] for of_one in places]
-    return [
-        Items(ids, [each.clusters[place] for place in of_one], each.values[..., of_one])
-        for each, of_one in zip(items, chosen, strict=True)
-    ]
+    return [_cut(each, ids, of_one) for each, of_one in zip(items, chosen, strict=True)]
+
+
+def _cut(items: Items, ids: list[str], places: Sequence[int]) -> Items:
+    """The items of these ids, which are at these places."""
+    terms = items.terms and items.terms.of(places)
+    values = items.values[..., places] if terms is None else terms.values()
+    return Items(ids, [items.clusters[place] for place in places], values, terms)
 
 
 def _items(metric: Metric, columns: Columns, column: str, of_group: Callable[[np.ndarray], float]) -> Items:

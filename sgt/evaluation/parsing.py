@@ -22,6 +22,8 @@ _CUE = re.compile(
 _LONE_LETTER = re.compile(r"(?<![\w'])\(?([A-Z])\)?(?=[\s.,:;)*]|$)")
 # Of a longer text, which is prose, "a" and "I" are words.
 _WORDS = {"A", "I"}
+# After a cue, before a word: an article, if an option is named as well ("the answer is a cat").
+_ARTICLE = re.compile(r"[\s*_\"'(\[]*[ai][ \t]+\w")
 
 
 def found(value: str | None, status: Status = "direct") -> Parsed:
@@ -47,14 +49,18 @@ def letter(reply: str, options: Sequence[str]) -> Parsed:
     *_, last = [None, *_CUE.finditer(text)]
     if last is not None:
         after = text[last.end() :]
-        if match := re.match(rf"[\s*_\"'(\[]*([{letters}{letters.lower()}])(?![\w'])", after):
+        named = _options_in(after.splitlines()[0] if after else "", options)
+        is_article = named and _ARTICLE.match(after)
+        match = re.match(rf"[\s*_\"'(\[]*([{letters}{letters.lower()}])(?![\w'])", after)
+        if match and not is_article:
             return found(match[1].upper(), "cue")
-        if named := _options_in(after.splitlines()[0] if after else "", options):
+        if named:
             return found(named[0], "cue") if len(named) == 1 else Parsed(None, "ambiguous")
-    lone = {each for each in _lone(text, letters) if each not in _WORDS or len(text.split()) <= 3}
+    named = _options_in(text, options)
+    is_prose = len(text.split()) > 3 or bool(named)
+    lone = {each for each in _lone(text, letters) if each not in _WORDS or not is_prose}
     if lone:
         return found(lone.pop(), "text") if len(lone) == 1 else Parsed(None, "ambiguous")
-    named = _options_in(text, options)
     if named:
         return found(named[0], "text") if len(named) == 1 else Parsed(None, "ambiguous")
     return Parsed(None, "none")
@@ -153,15 +159,16 @@ _LAST_TOKENS = 4
 def vlmevalkit_letter(reply: str, options: Sequence[str]) -> Parsed:
     """As VLMEvalKit reads multiple choice before it asks a judge, or with exact matching: else there is no answer.
 
-    The only option letter among the words, if it is one of the last four; else what follows "answer is", even as part
-    of a word ("the answer is above" is A); else the only option whose text stands in a reply that is not long.
+    The only option letter among the words, if it occurs in the last four and not before; else what follows "answer is",
+    even as part of a word ("the answer is above" is A); else the only option whose text stands in a reply that is not
+    long.
     """
     if any(refusal in reply for refusal in _REFUSALS):
         return Parsed(None, "none")
     letters = LETTERS[: len(options)]
     words = reply.translate(str.maketrans(".()[],:;!*#{}", " " * 13)).split()
     said = [each for each in letters if each in words]
-    if len(said) == 1 and said[0] in words[-_LAST_TOKENS:]:
+    if len(said) == 1 and words.index(said[0]) >= len(words) - _LAST_TOKENS:
         return found(said[0], "direct" if len(words) == 1 else "text")
     if match := re.search(r"answer is\s*:?\s*\**\(?([A-D])", reply, re.IGNORECASE):
         return found(match[1].upper() if match[1].upper() in letters else None, "cue")
@@ -214,13 +221,20 @@ def exact_yes_no(reply: str) -> Parsed:
     return found(said if said in YES_NO else None)
 
 
+_VLMEVALKIT_SIGNS = r""";/[]"{}()=+\_-><@`,?!&%$#^"""
+
+
 def vlmevalkit_yes_no(reply: str) -> Parsed:
     """As VLMEvalKit reads yes and no before it asks a judge: the only one of the two among the words.
 
-    Words are divided by blanks after common punctuation is removed; asterisks, colons and other signs stay, so that
-    "**Yes**" is neither.
+    Words are divided by blanks after common punctuation is removed, or made a blank where no such sign stands beside
+    one: "No,it is" says no. Asterisks, colons and other signs stay, so that "**Yes**" is neither.
     """
-    kept = reply.lower().translate(str.maketrans("", "", r""";/[]"{}()=+\_-><@`,?!.&%$#^"""))
+    text = reply.lower()
+    kept, has_thousands = text.replace(".", ""), re.search(r"\d,\d", text)
+    for sign in _VLMEVALKIT_SIGNS:
+        removed = has_thousands or f"{sign} " in text or f" {sign}" in text
+        kept = kept.replace(sign, "" if removed else " ")
     said = set(kept.split()) & set(YES_NO)
     if not said:
         return Parsed(None, "none")

@@ -29,6 +29,8 @@ LEVEL = 0.95
 # How often a difference of the smallest detectable size would be seen.
 POWER = 0.8
 RESAMPLES = 2000
+# A standard error of values in [0, 1] that is smaller is one of rounding: they are all the same.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,10 @@ def proportion(values: ArrayLike, clusters: Sequence[str]) -> Estimate:
         return Estimate(np.nan, np.nan, np.nan, n)
     of, count = _numbered(clusters)
     error, freedom = _standard_error(_added(x, of, count))
+    differ = error > _ROUNDING
     z = ndtri(0.5 + LEVEL / 2)
-    size = min(mean * (1 - mean) / error**2, n) if error > 0 else count
-    if len(x) > 1 and error > 0:
+    size = min(mean * (1 - mean) / error**2, n) if differ else count
+    if len(x) > 1 and differ:
         size *= (z / stdtrit(freedom, 0.5 + LEVEL / 2)) ** 2
     centre = (mean + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * np.sqrt(mean * (1 - mean) / size + z**2 / (4 * size**2))

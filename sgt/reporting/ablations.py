@@ -13,7 +13,7 @@ from sgt.analysis.ablation import INTACT, name_of
 from sgt.analysis.ablation_record import items_in
 from sgt.analysis.analyse import read_findings
 from sgt.config.study import ARM_WITHOUT_PROXY
-from sgt.evaluation.metrics import Items, Metric, items_of, shared_items
+from sgt.evaluation.metrics import Items, Metric, items_of, shared_items, stacked
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.reporting.comparisons import have_intervals, helped
 from sgt.reporting.contents import analyses_of
@@ -95,8 +95,7 @@ def _rows(scores: Scores, name: str, model: str, arm: str) -> Iterator[dict]:
 
 def _items(metric: Metric, findings: Sequence[dict], condition: str) -> Items:
     """The items of a metric in one condition; values are seeds × items."""
-    of_runs = shared_items([items_of(metric, items_in(each, condition)) for each in findings])
-    return Items(of_runs[0].ids, of_runs[0].clusters, np.stack([each.values for each in of_runs]))
+    return stacked(shared_items([items_of(metric, items_in(each, condition)) for each in findings]))
 
 
 def _compared(clusters: list[str], **values: np.ndarray) -> dict[str, float]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
-from sgt.evaluation.statistics import Difference, difference_of_means, paired_difference
+from sgt.evaluation.statistics import Difference, difference_of_means
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.scores import Scores, interval
 from sgt.reporting.verdicts import direction
@@ -90,10 +90,8 @@ def difference(
     scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str], others: list[str]
 ) -> Difference:
     """The mean of some arms less that of others, on the same items and seeds."""
-    items = scores.paired_items(model, [*arms, *others], benchmark, metric)
-    values = [each.values for each in items]
-    a, b = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
-    return paired_difference(a, b, items[0].clusters)
+    of_arms, of_others = ([(model, arm) for arm in group] for group in (arms, others))
+    return scores.difference(of_arms, of_others, benchmark, metric)
 
 
 def is_less_harm(scores: Scores, model: str, benchmark: str, metric: Metric, arms: list[str]) -> bool:

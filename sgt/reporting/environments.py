@@ -11,6 +11,7 @@ _PLURAL = {
     "record of weights": "records of weights",
     "training": "trainings",
     "prediction": "predictions",
+    "judgement": "judgements",
     "score": "scores",
 }
 # Of records that were written before environments were recorded.
@@ -21,7 +22,7 @@ def environments(scores: Scores) -> list[dict]:
     """One row per environment, the most used first.
 
     Each has ``python``, ``packages`` (see :func:`sgt.environment.environment`) and ``made``: how many trainings,
-    records of weights that are not trained, predictions and scores, as text.
+    records of weights that are not trained, predictions, judgements and scores, as text.
     """
     used: Counter[tuple[str, str]] = Counter()
     for run in scores.study.runs:
@@ -29,7 +30,8 @@ def environments(scores: Scores) -> list[dict]:
         used[_key(read_run(scores.study, run).get("environment")), what] += 1
     for score in scores.files.values():
         by_stage = score.get("environment", {})
-        for stage, what in (("predict", "prediction"), ("score", "score")):
+        stages = {"predict": "prediction", **({"judge": "judgement"} if "judge" in by_stage else {}), "score": "score"}
+        for stage, what in stages.items():
             used[_key(by_stage.get(stage)), what] += 1
     rows: dict[str, dict] = {}
     for (key, what), count in used.most_common():

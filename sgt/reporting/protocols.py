@@ -8,6 +8,10 @@ from sgt.study.loaded import LoadedStudy
 from sgt.study.releases import arm_label
 
 STATUSES = ("direct", "cue", "text", "ambiguous", "none")
+COLUMNS = [
+    *("model", "arm", "seed", "benchmark", "metric", "protocol", "value", "low", "high", "n", "apart"),
+    *STATUSES,
+]
 
 
 def protocol_rows(scores: Scores) -> pd.DataFrame:
@@ -43,7 +47,7 @@ def protocol_rows(scores: Scores) -> pd.DataFrame:
                             **{status: found["statuses"].get(status, 0) / replies for status in STATUSES},
                         }
                     )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def overlap_rows(scores: Scores) -> pd.DataFrame:

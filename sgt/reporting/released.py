@@ -50,7 +50,7 @@ def comparisons(scores: Scores) -> Iterator[Comparison]:
 
 def over_base(scores: Scores, model: str, base: str, benchmark: str, metric: Metric) -> Difference:
     """A metric of released weights less that of their base, on the items that both have."""
-    return scores.difference((model, ARM_WITHOUT_TRAINING), (base, ARM_WITHOUT_TRAINING), benchmark, metric)
+    return scores.difference([(model, ARM_WITHOUT_TRAINING)], [(base, ARM_WITHOUT_TRAINING)], benchmark, metric)
 
 
 def released_rows(scores: Scores) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from sgt.config.benchmarks import FetchedBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.errors import SgtError
-from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items
+from sgt.evaluation.metrics import Items, Metric, items_by_repeat, items_of, repeats_of, shared_items, stacked
 from sgt.evaluation.statistics import Difference, Estimate, paired_difference
 from sgt.json_files import read_json
 from sgt.reporting.treatments import read_treatments
@@ -33,6 +33,8 @@ class Scores:
     def __init__(self, study: LoadedStudy) -> None:
         self.study = study
         self.files = {(run, name): _read(study, run, name) for run in study.evaluated_runs for name in study.benchmarks}
+        for name in study.benchmarks:
+            self._require_all_or_none_scored(name)
         for (run, name), score in self.files.items():
             first = self.files[study.runs[0], name]
             if (score["hashes"]["data"], score["items"]["id"]) != (first["hashes"]["data"], first["items"]["id"]):
@@ -49,6 +51,15 @@ class Scores:
         if not any(self._metrics.values()):
             raise SgtError(study.path, f"nothing was scored: {'; '.join(self.not_run.values())}", "correct that first")
         self._items: dict[tuple[str, str, str, str], Items] = {}
+
+    def _require_all_or_none_scored(self, benchmark: str) -> None:
+        """Refuse a benchmark whose evaluator passed its self-check for some runs alone, which nothing can compare."""
+        study = self.study
+        without = [run for run in study.evaluated_runs if "not_scored" in self.files[run, benchmark]]
+        if 0 < len(without) < len(study.evaluated_runs):
+            path, reason = study.score_file(without[0], benchmark), self.files[without[0], benchmark]["not_scored"]
+            remedy = f"delete {study.judgement_dir(without[0], benchmark)}, and run `sgt judge` and `sgt score` again"
+            raise SgtError(path, f"not scored, as other runs are ({reason})", remedy)
 
     def runs(self, model: str, arm: str) -> list[Run]:
         """The runs of an arm or of a transplant, by seed."""
@@ -90,8 +101,7 @@ class Scores:
         key = (model, arm, benchmark, metric.name)
         if key not in self._items:
             of_runs = [items_of(metric, self.files[run, benchmark]["items"]) for run in self.runs(model, arm)]
-            runs = shared_items(of_runs)
-            self._items[key] = Items(runs[0].ids, runs[0].clusters, np.stack([run.values for run in runs]))
+            self._items[key] = stacked(shared_items(of_runs))
         return self._items[key]
 
     def administered(self, model: str, arm: str) -> bool | None:
@@ -111,17 +121,25 @@ class Scores:
 
     def over_control(self, model: str, arm: str, benchmark: str, metric: Metric) -> Difference:
         """The gain of an arm besides the control, in a study that has a control."""
-        return self.difference((model, arm), (model, ARM_WITHOUT_PROXY), benchmark, metric)
+        return self.difference([(model, arm)], [(model, ARM_WITHOUT_PROXY)], benchmark, metric)
 
-    def difference(self, arm: tuple[str, str], other: tuple[str, str], benchmark: str, metric: Metric) -> Difference:
-        """A metric of an arm, as (model, arm), less that of another, on the items that both have."""
-        repeats = [self._by_repeat(*each, benchmark, metric) for each in (arm, other)]
-        if None in repeats:
-            one, less = shared_items([self.items(*each, benchmark, metric) for each in (arm, other)])
-            return paired_difference(one.values, less.values, one.clusters)
-        one, less = shared_items([each for each in repeats if each])
+    def difference(
+        self, arms: Sequence[tuple[str, str]], others: Sequence[tuple[str, str]], benchmark: str, metric: Metric
+    ) -> Difference:
+        """The mean of a metric of some arms, each as (model, arm), less that of others, on the items that all have."""
+        every = [*arms, *others]
+        repeats = [self._by_repeat(*each, benchmark, metric) for each in every]
+        by_repeat = None not in repeats
+        items = shared_items(
+            [each for each in repeats if each]
+            if by_repeat
+            else [self.items(*each, benchmark, metric) for each in every]
+        )
+        values = [each.values for each in items]
+        one, less = (np.mean(group, axis=0) for group in (values[: len(arms)], values[len(arms) :]))
+        found = paired_difference(one, less, items[0].clusters)
         # Repeats of a judge widen the interval, and are no seeds.
-        return replace(paired_difference(one.values, less.values, one.clusters), seeds=1)
+        return replace(found, seeds=1) if by_repeat else found
 
     def estimate(self, model: str, arm: str, benchmark: str, metric: Metric) -> Estimate:
         """A metric of an arm over its seeds, or over a judge's repeats."""

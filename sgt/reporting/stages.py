@@ -10,9 +10,16 @@ from sgt.config.study import ARM_WITHOUT_TRAINING
 
 def job_seconds(path: Path) -> float | None:
     """How long a job took, from its benchmark file; None if it has left none."""
+    jobs = _jobs(path)
+    return None if jobs is None else float(jobs["s"].sum())
+
+
+def _jobs(path: Path) -> pd.DataFrame | None:
+    """What a benchmark file has of its jobs; None of one that is not there or damaged, as by a disk that was full."""
     try:
-        return float(pd.read_csv(path, sep="\t", na_values="-")["s"].sum())
-    except (OSError, KeyError, ValueError):
+        jobs = pd.read_csv(path, sep="\t", na_values="-")
+        return jobs.reindex(columns=["s", "max_rss"]).astype(float) if "s" in jobs and len(jobs) else None
+    except (OSError, ValueError):
         return None
 
 
@@ -27,7 +34,8 @@ def stage_times(folder: Path) -> pd.DataFrame:
     for path in sorted(folder.rglob("*.tsv")):
         stage, *below = path.relative_to(folder).parts
         stage = ARM_WITHOUT_TRAINING if stage == "train" and ARM_WITHOUT_TRAINING in below[1:2] else stage
-        stages[stage.removesuffix(".tsv")].append(pd.read_csv(path, sep="\t", na_values="-"))
+        if (jobs := _jobs(path)) is not None:
+            stages[stage.removesuffix(".tsv")].append(jobs)
     rows = []
     for stage, tables in stages.items():
         jobs = pd.concat(tables)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from sgt.atomic import write_json, write_text
+from sgt.config.benchmarks import FetchedBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
 from sgt.evaluation.treatment import MIN_USE
 from sgt.reporting.ablations import ablations_of
@@ -100,8 +101,8 @@ def write_tables(study: LoadedStudy) -> None:
         people = treatment_pivot(rows)
         below = treatment_note(scores)
         _write(folder / "treatment", rows, people, below, treatment_grid(people, below))
-    rows = protocol_rows(scores)
-    if not rows.empty:
+    if any(isinstance(benchmark, FetchedBenchmark) for benchmark in study.benchmarks.values()):
+        rows = protocol_rows(scores)
         people = protocol_pivot(study, rows)
         write_text(folder / "overlap.csv", overlap_rows(scores).to_csv(index=False))
         _write(folder / "protocols", rows, people, protocols_note(), protocols_grid(people, protocols_note()))

@@ -37,7 +37,7 @@ PREDICTION_SCHEMA = 2
 JUDGEMENT_SCHEMA = 1
 SCORE_SCHEMA = 4
 # Raise it when a limit takes other samples of fetched benchmarks.
-SELECTION = 1
+SELECTION = 2
 # Raise it when the record of a treatment or what it measures changes.
 TREATMENT_SCHEMA = 1
 # Raise it when what the record of every analysis has changes; an analysis's own version says what it computes.

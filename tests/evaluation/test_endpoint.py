@@ -125,9 +125,11 @@ def test_a_judge_that_can_see_passes_and_what_cannot_succeed_stops_at_once(tmp_p
         assert checked["right"] == 20 and checked["models"] == ["served-2026-01-01"]
         with pytest.raises(SgtError, match=r"answered 401: incorrect API key \*\*\*; export a valid key"):
             judge_at(server, tmp_path).judge(*rows(1))
-        server.known = dict.fromkeys(server.known, "yes")
+        known, server.known = server.known, dict.fromkeys(server.known, "yes")
         with pytest.raises(SgtError, match="10 of 20 replies about pictures with known content are right"):
             judge_at(server, tmp_path / "other").prove()
+        server.known = known
+        assert judge_at(server, tmp_path / "other").prove()["right"] == 20, "a server that was corrected is asked again"
         monkeypatch.delenv("JUDGE_KEY")
         with pytest.raises(SgtError, match=r"no key in \$JUDGE_KEY"):
             judge_at(server, tmp_path).judge(*rows(1))

@@ -11,6 +11,8 @@ import yaml
 from sgt.commands.main import main
 from sgt.config.benchmarks import OPTIONS
 from sgt.evaluation import judge, tasks
+from sgt.evaluation.task import SelfCheckFailed
+from sgt.evaluation.tasks import make_task
 from sgt.identity import read_record
 from sgt.study.load import load_study
 from sgt.study.results import Results
@@ -129,6 +131,24 @@ def test_nothing_is_scored_by_an_evaluator_that_fails_its_self_check_and_tables_
     write_benchmark(threshold=0.1)
     study = load_study(STUDY)
     assert Results(study).judgement(study.runs[0], study.benchmarks["bright"]).fault(), "another evaluator may pass"
+
+
+def test_a_run_whose_self_check_failed_beside_runs_that_were_judged_is_named(here, monkeypatch, capsys):
+    evaluator = type(make_task(load_study(STUDY).benchmarks["bright"]).make_evaluator(Path("replies")))
+
+    def fails(self):
+        raise SelfCheckFailed("brightness", "it sees nothing now", "look at it")
+
+    answered(("base", "sft"))
+    for arm in ("base", "sft"):
+        words = [STUDY, "--model", "micro", "--arm", arm, "--seed", "0", "--benchmark", "bright"]
+        sgt("judge", *words)
+        sgt("score", *words)
+        monkeypatch.setattr(evaluator, "prove", fails)
+    assert main(["tables", STUDY]) == 1
+    error = capsys.readouterr().err
+    assert "micro/sft/seed0/bright.json: not scored, as other runs are (brightness: it sees nothing now" in error
+    assert "delete results/judgements/micro/sft/seed0/bright, and run `sgt judge`" in error
 
 
 def test_tables_say_what_was_not_configured_and_why(here, capsys):

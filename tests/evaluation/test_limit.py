@@ -15,7 +15,7 @@ from tests.evaluation.tasks.published import CONFIG, task
 
 # What of a row names the part of the benchmark that it is of.
 PARTS = {
-    "cv-bench": lambda row: row.dimensions["source"],
+    "cv-bench": lambda row: " ".join((row.dimensions["source"], row.dimensions["task"])),
     "gedit-bench": lambda row: row.dimensions["group"],
     "geneval": lambda row: row.dimensions["tag"],
     "hallusionbench": lambda row: " ".join((row.dimensions["category"], row.dimensions["subcategory"])),

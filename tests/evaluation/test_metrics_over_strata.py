@@ -7,7 +7,7 @@ analytic intervals stand for. Both metrics are the headlines of the benchmarks t
 import numpy as np
 import pytest
 
-from sgt.evaluation.metrics import Metric, items_of, summary
+from sgt.evaluation.metrics import Metric, items_of, shared_items, stacked, summary
 from sgt.evaluation.statistics import paired_difference
 from tests.evaluation.tasks.published import task
 
@@ -177,3 +177,27 @@ def test_all_right_in_any_number_of_strata_is_one(count):
     columns = {"id": names, "stratum": names, "right": [1.0] * count}
     found = summary(Metric("score", "score", "right", strata="stratum"), columns)
     assert found is not None and found["value"] <= 1.0 and found["value"] == pytest.approx(1.0)
+
+
+def judged(ratings: list[float | None]) -> dict[str, list]:
+    """Four edits in two groups, and how a judge rated each; None if it refused."""
+    return {
+        "id": list("abcd"),
+        "group": list("xxyy"),
+        "score": ratings,
+        "judged": ["refused" if rating is None else "ok" for rating in ratings],
+    }
+
+
+def test_runs_that_agree_on_what_both_have_do_not_differ():
+    metric = Metric("m", "m", "score", {"judged": ["ok"]}, strata="group", weights={"x": 1, "y": 1}, range=(0, 10))
+    refused, rated = (items_of(metric, judged([0.0, rating, 5.0, 5.0])) for rating in (None, 10.0))
+    one, other = shared_items([refused, rated])
+    assert one.ids == other.ids == list("acd")
+    assert one.values == pytest.approx(other.values) and one.values.mean() == pytest.approx((0 + 5) / 2)
+    # Of several seeds as well.
+    seeds, of_other = shared_items([stacked([refused, refused]), stacked([rated, rated])])
+    assert seeds.values.shape == (2, 3) and seeds.values == pytest.approx(of_other.values)
+    # A group of which nothing is left leaves no mean.
+    (none, _) = shared_items([items_of(metric, judged([None, 1.0, 5.0, 5.0])), refused])
+    assert np.isnan(none.values).all()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sgt.evaluation.parsing import letter, lmms_letter, vlmevalkit_letter, yes_no
+from sgt.evaluation.parsing import letter, lmms_letter, vlmevalkit_letter, vlmevalkit_yes_no, yes_no
+from sgt.evaluation.task import Parsed
 
 CHAIRS = ["a red chair", "the green chair of the left side in the room", "a table", "nothing of all this here"]
 
@@ -28,6 +29,12 @@ CHAIRS = ["a red chair", "the green chair of the left side in the room", "a tabl
         ("E", None, None, (None, "none")),
         ("", None, None, (None, "none")),
         ("word " * 2000, None, None, (None, "none")),
+        ("B, as the chair in the room shows, so B", "B", None, ("B", "text")),
+        ("The answer is a table.", None, "A", ("C", "cue")),
+        ("The answer is a.", None, "A", ("A", "cue")),
+        ("A table", "A", "A", ("C", "direct")),
+        ("A table.\n", "A", "A", ("C", "direct")),
+        ("Option A", "A", "A", ("A", "text")),
     ],
 )
 def test_a_letter_by_each_rule(reply, lmms, vlmevalkit, ours):
@@ -35,6 +42,11 @@ def test_a_letter_by_each_rule(reply, lmms, vlmevalkit, ours):
     assert vlmevalkit_letter(reply, CHAIRS).value == vlmevalkit
     found = letter(reply, CHAIRS)
     assert (found.value, found.status) == ours
+
+
+@pytest.mark.parametrize("reply", ["A cat", "A cat.", "The answer is a cat.", "Answer: a small cat", "A small cat"])
+def test_an_article_is_no_letter_where_an_option_is_named(reply):
+    assert letter(reply, ["dog", "cat"]).value == "B"
 
 
 @pytest.mark.parametrize(
@@ -53,3 +65,18 @@ def test_a_letter_by_each_rule(reply, lmms, vlmevalkit, ours):
 def test_yes_and_no(reply, value, status):
     found = yes_no(reply)
     assert (found.value, found.status) == (value, status)
+
+
+@pytest.mark.parametrize(
+    ("reply", "value", "status"),
+    [
+        ("No,it is black", "no", "text"),
+        ("No, it is black", "no", "text"),
+        ("No,it is one of 1,000", None, "none"),
+        ("yes/no", None, "ambiguous"),
+        ("Yes.", "yes", "direct"),
+        ("**Yes**", None, "none"),
+    ],
+)
+def test_yes_and_no_as_vlmevalkit_divides_words(reply, value, status):
+    assert vlmevalkit_yes_no(reply) == Parsed(value, status)

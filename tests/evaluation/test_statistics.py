@@ -29,6 +29,14 @@ def test_all_right_is_not_certain():
     assert found.high == 1.0
 
 
+@pytest.mark.parametrize("value", [0.1, 0.3, 0.7, 1 - 2**-52])
+def test_equal_values_that_binary_floats_round_count_as_many_as_there_are_clusters(value):
+    clusters = [str(i // 3) for i in range(90)]
+    found, size = proportion([value] * 90, clusters), 30
+    known = stats.binomtest(round(value * size), size).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((known.low, known.high))
+
+
 def test_paired_difference_is_students_over_clusters():
     a, b = np.array([1, 1, 0, 1, 1, 1.0]), np.array([0, 1, 0, 0, 1, 0.0])
     found = paired_difference(a, b, list("abcdef"))

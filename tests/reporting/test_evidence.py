@@ -16,9 +16,10 @@ from sgt.atomic import sha256
 from sgt.commands.main import main
 from sgt.environment import environment, packages
 from sgt.identity import SEAL, read_record, write_record
+from sgt.reporting.evidence.crate import write_crate
 from sgt.reporting.evidence.read import find_cell, read_evidence
 from sgt.reporting.evidence.reproduce import REPRODUCTION, STARTS
-from sgt.reporting.evidence.schema import Evidence, evidence_schema
+from sgt.reporting.evidence.schema import Evidence, Judgements, evidence_schema
 from sgt.reporting.evidence.trace import evidence_of_cell
 from sgt.reporting.evidence.work import code_of, work_of
 from sgt.study.load import load_study
@@ -347,6 +348,30 @@ def test_the_results_are_a_crate_that_others_read(results, evidence, capsys):
     numbers = {each["name"]: each["value"] for each in measured}
     cells = {f"{cell.row} {cell.column}": cell.number.value for cell in evidence.cells if "main" in cell.tables}
     assert numbers == {name: value for name, value in cells.items() if value is not None}
+
+
+def test_in_a_crate_scores_are_made_from_judgements(results, evidence):
+    name, file = f"{EDGE}/toyworld-qa", results / "judgements.jsonl"
+    file.write_text("")
+    of = evidence.evaluations[name]
+    judged = Judgements(
+        record=of.scores.record, path="results/judgements.jsonl", sha256=sha256(file), count=0, statuses={},
+        work=of.scores.work,
+    )  # fmt: skip
+    evaluations = {name: of.model_copy(update={"judgements": judged})}
+    write_crate(load_study(STUDY), evidence.model_copy(update={"evaluations": evaluations, "cells": []}))
+    actions = {each["@id"]: each for each in json.loads((results / "ro-crate-metadata.json").read_text())["@graph"]}
+    chain = [
+        (actions[f"#{step}/{name}"]["object"], actions[f"#{step}/{name}"]["result"]) for step in ("judge", "score")
+    ]
+    predictions, judgements = {"@id": f"predictions/{name}/predictions.jsonl"}, {"@id": "judgements.jsonl"}
+    scores = {"@id": f"scores/{name}.json"}
+    assert [[*map(_only, each)] for each in chain] == [[predictions, judgements], [judgements, scores]]
+
+
+def _only(entities):
+    (entity,) = entities if isinstance(entities, list) else [entities]
+    return entity
 
 
 def test_what_a_start_lacks_is_refused_in_a_line(results, capsys):

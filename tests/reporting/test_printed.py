@@ -1,6 +1,7 @@
 """Printed numbers stand beside a study's own only where both are the same thing."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,7 +16,9 @@ from sgt.config.printed import (
     printed_release,
     printed_value,
 )
+from sgt.evaluation.metrics import Metric
 from sgt.evaluation.tasks import TASKS
+from sgt.reporting.paper.layouts import dimensions
 from sgt.study.load import load_study
 
 ROOT = Path(__file__).parents[2]
@@ -92,3 +95,12 @@ def test_both_tables_agree_where_they_print_the_same():
             for arm in ("base", "segmentation"):
                 assert main[model][arm][name] == ablation[model][arm][name]
     assert FILE.stat().st_size < 10_000
+
+
+def test_of_several_benchmarks_of_a_name_the_column_has_that_by_the_papers_protocol(paper):
+    vsr, accuracy = paper.benchmarks["vsr"], [Metric("accuracy", "accuracy", "accuracy", headline=True)]
+    other = vsr.model_copy(update={"name": "vsr-true-false", "protocol": "true-false"})
+    study = SimpleNamespace(benchmarks={"vsr-true-false": other, "vsr": vsr})
+    scores = SimpleNamespace(study=study, metrics=lambda name: accuracy, headlines=lambda name: accuracy)
+    of = {measure.title: [name for name, _ in measure.of] for measure in dimensions(scores)}
+    assert of["spatial"] == ["vsr"]

@@ -134,12 +134,22 @@ class Kept:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, {"call": call.content(), "judge": self.judge, "reply": reply})
 
+    def drop(self, call: Call) -> None:
+        """Forget the raw reply to a call, if there is one: it is put again."""
+        self._path(self.name(call)).unlink(missing_ok=True)
+
     def _path(self, name: str) -> Path:
         return self.folder / name[:2] / f"{name}.json"
 
 
 class Backend(ABC):
-    """What answers."""
+    """What answers.
+
+    Attributes:
+        kept: its raw replies.
+    """
+
+    kept: Kept
 
     @abstractmethod
     def identity(self) -> dict[str, Any]:

@@ -63,7 +63,8 @@ class VisionJudge(Evaluator):
         """Questions about pictures with known content.
 
         Raises:
-            SelfCheckFailed: too few of the replies are right.
+            SelfCheckFailed: too few of the replies are right. None of them is kept, so that a judge that was corrected
+                is checked anew.
             SgtError: too few calls are answered.
         """
         known = judge_kit.kit(self._pairs)
@@ -72,6 +73,8 @@ class VisionJudge(Evaluator):
         right = sum(_yes_or_no(got.text) == each.answer for each, got in zip(known, answers, strict=True))
         rate = right / len(known)
         if rate < judge_kit.REQUIRED:
+            for each in known:
+                self._backend.kept.drop(each.call)
             problem = f"{right} of {len(known)} replies about pictures with known content are right"
             remedy = f"{judge_kit.REQUIRED:.0%} must be: see that the model takes images, or use another"
             raise SelfCheckFailed(f"judge {self._judge.name}", problem, remedy)

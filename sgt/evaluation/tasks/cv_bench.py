@@ -116,6 +116,8 @@ class CvBench(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 2638
+        # 2: an article is no letter, and one of vlmevalkit is where it first stands.
+        scoring_version = 2
 
         task: Literal["cv-bench"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
@@ -145,8 +147,8 @@ class CvBench(FetchedTask):
         return samples
 
     def parts(self, samples: Sequence[Sample]) -> list[str]:
-        """The sources. As published, all of 2D comes before 3D, and one value sums both up."""
-        return [sample.records[0].source for sample in samples]
+        """The sources and tasks. As published, all of 2D comes before 3D, and one value sums both up."""
+        return [f"{sample.records[0].source} {sample.records[0].task}" for sample in samples]
 
     def row(self, record: CvBenchRecord, images: Sequence[Image.Image]) -> Row:
         """Rows whose images were made of the same one are a group; without its name, the row is one of its own."""

@@ -120,6 +120,8 @@ class HallusionBench(FetchedTask):
         """
 
         token_limits = token_limits(PROTOCOLS)
+        # 2: to vlmevalkit, "No,it is" says no.
+        scoring_version = 2
         published_rows = 951
 
         task: Literal["hallusionbench"]

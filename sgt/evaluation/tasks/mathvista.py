@@ -116,7 +116,10 @@ def by_rule(row: Row, reply: str) -> Parsed:
     """
     part, cued = answer_part(reply)
     if row.kind == "mcq":
-        parsed = parsing.letter(part, row.options or ())
+        options = row.options or ()
+        # Of an option that is there twice, the first has the text.
+        texts = [text if options.index(text) == place else "" for place, text in enumerate(options)]
+        parsed = parsing.letter(part, texts)
         value = None if parsed.value is None else _first_alike(row, parsed.value)
         return Parsed(value, "cue" if cued and value else parsed.status)
     found, wanted = (_number_or_list(row, text) for text in (part, row.answer or ""))
@@ -248,6 +251,8 @@ class MathVista(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 1000
+        # 2: an article is no letter, and the text of an option that is there twice is read.
+        scoring_version = 2
 
         task: Literal["mathvista"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]

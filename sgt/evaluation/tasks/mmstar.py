@@ -144,6 +144,8 @@ class MMStar(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 1500
+        # 2: an article is no letter, and one of vlmevalkit is where it first stands.
+        scoring_version = 2
 
         task: Literal["mmstar"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]

@@ -141,6 +141,8 @@ class Mmvp(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 300
+        # 2: a letter of vlmevalkit is where it first stands.
+        scoring_version = 2
 
         task: Literal["mmvp"]
         protocol: Literal["official", "paper", "cambrian", "lmms-eval", "vlmevalkit"]

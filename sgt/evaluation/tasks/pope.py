@@ -59,8 +59,9 @@ class Pope(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = 9000
-        # 2: under lmms-eval, F1 is without replies that are neither yes nor no.
-        scoring_version = 2
+        # 2: under lmms-eval, F1 is without replies that are neither yes nor no. 3: otherwise these are no yes, and to
+        # vlmevalkit "No,it is" says no.
+        scoring_version = 3
 
         task: Literal["pope"]
         protocol: Literal["official", "paper", "lmms-eval", "vlmevalkit"]
@@ -100,18 +101,16 @@ class Pope(FetchedTask):
     def score(self, row: Row, parsed: Parsed) -> dict[str, float]:
         """Besides accuracy the two sums whose ratio is F1, and whether the answer is yes.
 
-        A reply without an answer counts as no where the question's answer is yes, and as yes where it is no: as wrong.
-        lmms-eval leaves it out of F1, and of F1 alone, which is 0 where nothing else is left.
+        A reply without an answer is wrong, and of F1 no yes, as VLMEvalKit counts it. lmms-eval leaves it out of F1,
+        and of F1 alone, which is 0 where nothing else is left.
         """
-        scored = super().score(row, parsed)
-        there, right = row.answer == "yes", scored["accuracy"] == 1
-        said_yes = right if there else not right
+        there, said_yes = row.answer == "yes", parsed.value == "yes"
         left_out = parsed.value is None and self.options.protocol == "lmms-eval"
         return {
-            **scored,
+            **super().score(row, parsed),
             "twice_true_yes": 2.0 * (there and said_yes),
             "yeses": _ALMOST_NOTHING if left_out else float(there + said_yes),
-            "said_yes": float(parsed.value == "yes"),
+            "said_yes": float(said_yes),
         }
 
     def metrics(self, rows: Sequence[Row]) -> list[Metric]:

@@ -172,6 +172,8 @@ class RealWorldQA(FetchedTask):
 
         token_limits = token_limits(PROTOCOLS)
         published_rows = ROWS
+        # 2: an article is no letter, and one of vlmevalkit is where it first stands.
+        scoring_version = 2
 
         task: Literal["realworldqa"]
         protocol: Literal["paper", "cambrian", "lmms-eval", "vlmevalkit"]

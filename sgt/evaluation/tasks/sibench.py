@@ -183,6 +183,8 @@ class SiBench(FetchedTask):
         token_limits = token_limits(PROTOCOLS)
         # Not verified: what is said of the full set.
         published_rows = 8800
+        # 2: an article is no letter.
+        scoring_version = 2
 
         task: Literal["sibench"]
         part: Literal["full", "mini"] = "full"

@@ -74,6 +74,8 @@ class Vsr(FetchedTask):
         """Which rows, and which protocol."""
 
         token_limits = token_limits(PROTOCOLS)
+        # 2: to vlmevalkit, "No,it is" says no.
+        scoring_version = 2
 
         task: Literal["vsr"]
         split: Literal["random-train2017", "random", "zeroshot"]

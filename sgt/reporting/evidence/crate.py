@@ -73,6 +73,10 @@ class _Crate:
             answers = [self.file(predicted.path, predicted.sha256)]
             given = [*checkpoints[evaluation.run], *data.get(evaluation.data.dataset or "", [])]
             self.action(f"predict/{each}", [predicted.work.command], given, answers, predicted.work)
+            if judged := evaluation.judgements:
+                judgements = [self.file(judged.path, judged.sha256)]
+                self.action(f"judge/{each}", [judged.work.command], answers, judgements, judged.work)
+                answers = judgements
             scores = [self.file(scored.record.path, scored.record.sha256)]
             self.action(f"score/{each}", [scored.work.command], answers, scores, scored.work)
         for each, check in evidence.treatments.items():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sgt.config.benchmarks import Benchmark, ImageBenchmark
 from sgt.config.study import ARM_WITHOUT_PROXY
-from sgt.evaluation.metrics import Metric, items_of, shared_items
+from sgt.evaluation.metrics import Metric, items_by_repeat, shared_items
 from sgt.evaluation.statistics import Difference, paired_difference
 from sgt.identity import read_record
 from sgt.reporting.scores import interval
@@ -83,5 +83,5 @@ def _control(study: LoadedStudy, run: Run, benchmark: Benchmark) -> dict | None:
 
 
 def _gain(metric: Metric, score: dict, control: dict) -> Difference:
-    a, b = shared_items([items_of(metric, each["items"]) for each in (score, control)])
+    a, b = shared_items([items_by_repeat(metric, each["items"]) for each in (score, control)])
     return paired_difference(a.values, b.values, a.clusters)

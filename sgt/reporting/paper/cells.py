@@ -129,8 +129,7 @@ def _cell(scores: Scores, place: Place, measure: Measure, printed: str | None) -
     arms, seeds = study.study.arms, len(study.study.seeds)
     values, gains = [], []
     for benchmark, metric in measure.of:
-        items = scores.items(place.model, place.arm, benchmark, metric)
-        values.append(metric.estimate(items.values, items.clusters))
+        values.append(scores.estimate(place.model, place.arm, benchmark, metric))
         if place.arm != ARM_WITHOUT_PROXY and ARM_WITHOUT_PROXY in arms:
             gains.append(scores.over_control(place.model, place.arm, benchmark, metric))
     value = mean(values, seeds)

@@ -7,7 +7,7 @@ follows them.
 from collections.abc import Callable, Iterator, Sequence
 
 from sgt.config.benchmarks import ImageBenchmark
-from sgt.config.printed import paper_name, printed_file
+from sgt.config.printed import PAPER_PROTOCOL, paper_name, printed_file
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING
 from sgt.evaluation.metrics import Metric
 from sgt.reporting.comparisons import proxies_of
@@ -116,12 +116,15 @@ def _measures(scores: Scores, columns: Sequence[str]) -> list[Measure]:
 
 
 def _printed_metric(scores: Scores, name: str) -> tuple[tuple[str, Metric], ...]:
-    """The study's benchmark of the paper's name, by the metric that is printed, or that sums it up if it lacks that."""
-    about = printed_file().comparable[name]
-    for benchmark, spec in scores.study.benchmarks.items():
-        if paper_name(spec) == name:
-            named = [metric for metric in scores.metrics(benchmark) if metric.name == about.metric]
-            return tuple((benchmark, metric) for metric in (named or scores.headlines(benchmark))[:1])
+    """The study's benchmark of the paper's name, by the metric that is printed, or that sums it up if it lacks that.
+
+    Of several, such as one by each protocol, it is the first by the paper's.
+    """
+    about, specs = printed_file().comparable[name], scores.study.benchmarks
+    of_name = [benchmark for benchmark, spec in specs.items() if paper_name(spec) == name]
+    for benchmark in sorted(of_name, key=lambda benchmark: specs[benchmark].protocol != PAPER_PROTOCOL)[:1]:
+        named = [metric for metric in scores.metrics(benchmark) if metric.name == about.metric]
+        return tuple((benchmark, metric) for metric in (named or scores.headlines(benchmark))[:1])
     return ()
 
 

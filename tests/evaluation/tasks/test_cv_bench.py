@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sgt.data import records
 from sgt.errors import SgtError
 from tests.evaluation.tasks.published import picture, read, rows_of, scored, task, values, write_parquet
 
@@ -53,13 +54,30 @@ def rows(tmp_path):
     return rows_of(task("cv-bench", "paper"), tmp_path)
 
 
+def test_few_samples_are_of_every_task_of_a_source(tmp_path):
+    tasks = ["Depth"] * 3 + ["Distance"] * 3
+    write_rows(tmp_path, [row(number, "Omni3D") | {"task": name} for number, name in enumerate(tasks)])
+    few = rows_of(task("cv-bench", "paper", samples=2), tmp_path)
+    assert {each.dimensions["task"] for each in few} == {"Depth", "Distance"}
+
+
 def test_the_first_samples_are_of_every_source(tmp_path):
     write(tmp_path)
     every = [row.id for row in rows_of(task("cv-bench", "paper"), tmp_path)]
     first = [row.id for row in rows_of(task("cv-bench", "paper", samples=5), tmp_path)]
     assert every == [*(f"2D-{n}" for n in range(6)), *(f"3D-{n}" for n in (6, 7, 8))]
-    # Of four, two and three: each source is there among the first three, in its own order.
-    assert first == ["2D-0", "3D-6", "2D-4", "2D-1", "3D-7"]
+    # Of four, two and three.
+    assert first == ["2D-0", "2D-1", "2D-4", "3D-6", "3D-7"]
+
+
+def test_few_samples_read_the_images_of_each_file_once(tmp_path, monkeypatch):
+    write(tmp_path)
+    columns, read = records._columns, []
+    monkeypatch.setattr(
+        records, "_columns", lambda path, names: read.append((path.name, names)) or columns(path, names)
+    )
+    rows_of(task("cv-bench", "paper", samples=5), tmp_path)
+    assert [name for name, names in read if names == ["image"]] == ["test_2d.parquet", "test_3d.parquet"]
 
 
 def test_half_is_2d_of_which_half_is_each_source(rows):

@@ -127,6 +127,8 @@ def test_how_far_texts_are_from_each_other():
         (CHOICE, "A or B", None, None, None, None),
         (CHOICE, "", None, "A", None, "A"),
         (TWICE, "C", "B", "B", "C", "B"),
+        (TWICE, "5", "B", "B", None, "B"),
+        (TWICE, "The answer is 5.", "B", None, None, None),
         (INTEGERS, "14", "14", "14", "14", "14"),
         (INTEGERS, "13", "13.0", "13", None, "13"),
         (INTEGERS, "14 cm", "14", None, None, None),

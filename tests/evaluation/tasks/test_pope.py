@@ -78,6 +78,13 @@ def test_f1_of_lmms_eval_is_without_replies_that_are_neither(rows):
     assert values(task("pope", "lmms-eval"), rows, ["I see none."] * 12)["f1"] == 0
 
 
+def test_to_vlmevalkit_a_reply_that_is_neither_is_no_yes(rows):
+    replies = [("yes", "I see none.", "no", "no")[int(row.id[-1]) % 4] for row in rows]
+    found = values(task("pope", "vlmevalkit"), rows, replies)
+    # Precision 1 of 1, recall 1 of 2; wrong all the same.
+    assert found["f1"] == pytest.approx(2 / 3) and found["accuracy"] == pytest.approx(1 / 2)
+
+
 def test_questions_about_one_image_share_it(rows):
     assert len(rows) == 12 and len({id(row.images[0]) for row in rows}) == 1
     assert {row.groups["image"] for row in rows} == {"COCO_val2014_000000000000"}
