@@ -19,6 +19,7 @@ from sgt.study.reconcile import reconcile
 from sgt.study.results import Results
 from tests.conftest import MADE_ARMS as ARMS
 from tests.conftest import sgt, sides
+from tests.evaluation.tasks.published import install, record_fetched
 
 PREDICTED = "predictions/micro/sft/seed0/toyworld-qa"
 EDGE = ("micro", "edge", 0)
@@ -78,6 +79,21 @@ def test_times_change_no_result_and_are_put_in_order(results, how):
         times = [path.stat().st_mtime_ns for result in stage for path in result.files()]
         assert min(times) >= oldest
         oldest = max(times)
+
+
+@pytest.mark.parametrize("folder", ["downloads/mmvp", "downloads/over"])
+def test_nothing_is_older_than_a_benchmark_or_an_overlay_that_was_fetched(results, folder):
+    """Snakemake, where it has no record of its own, would predict everything again from what is newer."""
+    study = yaml.safe_load(Path("config/micro.yaml").read_text())
+    install("mmvp", Path())
+    edit("micro.yaml", benchmarks=[*study["benchmarks"], "mmvp"])
+    (Path("downloads/over")).mkdir()
+    shutil.copyfile("base/micro/ema.safetensors", "downloads/over/ema.safetensors")
+    record_fetched(Path("downloads/over"))
+    edit("models/micro.yaml", overlay="downloads/over")
+    os.utime(f"{folder}/fetched.json", (2e9, 2e9))
+    faults()
+    assert (results / "shards/scenes/manifest.json").stat().st_mtime >= 2e9
 
 
 @pytest.mark.parametrize(
