@@ -148,7 +148,10 @@ class Results:
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.evidence()]
-        yield [self.page(name) for name in PAGES]
+        # The report is made from the other two.
+        *sources, report = map(self.page, PAGES)
+        yield sources
+        yield [report]
 
     @cached_property
     def reported(self) -> list[Result]:
