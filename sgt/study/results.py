@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from errno import EACCES, EPERM, EROFS
 from pathlib import Path
 
 from sgt.atomic import sha256
@@ -394,5 +395,6 @@ def set_time(path: Path, time: int) -> None:
     """Set the modification time of a file or of the link to it. Files of other users are left as they are."""
     try:
         os.utime(path, ns=(time, time), follow_symlinks=False)
-    except PermissionError:
-        return
+    except OSError as error:
+        if error.errno not in (EACCES, EPERM, EROFS):
+            raise
