@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sgt.app.find import find_model
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.models.released import write_model_file
@@ -61,3 +62,17 @@ def test_what_is_no_model_is_an_error(study):
         find_model("empty")
     with pytest.raises(SgtError, match="nothing"):
         find_model("nothing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "{models: 1, arms: [sft], seeds: [0], results: 5}", "{models: [], arms: 3, seeds: [], transplants: 7}"],
+)
+def test_a_study_file_with_an_error_is_in_the_way_of_no_other(text, study, capsys):
+    Path("config/draft.yaml").write_text(text)
+    assert main(["ls", "runs"]) == 0
+    captured = capsys.readouterr()
+    assert "micro/sft/seed0" in captured.out and "left out config/draft.yaml: " in captured.err
+    for name in ("micro/sft/seed0", "micro"):
+        assert main(["info", name]) == 0
+    assert "studies  config/micro.yaml" in capsys.readouterr().out
