@@ -33,8 +33,8 @@ class Licence:
 class Cost:
     """Of a model's trainings: where they ran, what each had, how many there were, and how long they took together.
 
-    ``gpus`` are those of all nodes, ``threads`` and ``memory_mb`` are of one. ``gpu_hours`` is None where the duration or
-    the device of a run was not recorded.
+    ``gpus`` are those of all nodes, ``threads`` and ``memory_mb`` are of one. ``gpu_hours`` is None where a run's
+    duration or device was not recorded.
     """
 
     model: str
