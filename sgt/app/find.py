@@ -85,6 +85,23 @@ def find_model(name: str) -> tuple[Model, Path]:
     raise SgtError(name, "no such model, nor a folder that `sgt export` made", near or _list_remedy("models"))
 
 
+def require_same_model(record: dict, spec: Model, path: Path) -> None:
+    """Check that a run was made with a model's file as it is, which says how pictures are scaled.
+
+    Args:
+        record: of the run.
+        spec: the model, from its file.
+        path: of the record.
+
+    Raises:
+        SgtError: the file has changed.
+    """
+    changed = difference(record["identity"]["model"], model_identity(spec))
+    if changed:
+        problem = f"was made with another config/models/{spec.name}.yaml: {changed}"
+        raise SgtError(path, problem, "undo that change, or train the run again")
+
+
 def run_of(study: LoadedStudy, name: str) -> Run:
     """A run of a study by its name, as :func:`find_run` takes it.
 
@@ -151,10 +168,7 @@ def _study_of_run(name: str) -> LoadedStudy:
 def _model_of_run(folder: Path) -> tuple[Model, Path]:
     record = read_record(folder / RUN_FILE)
     spec = load_model_spec(record["model"])
-    changed = difference(record["identity"]["model"], model_identity(spec))
-    if changed:
-        problem = f"was made with another config/models/{spec.name}.yaml: {changed}"
-        raise SgtError(folder / RUN_FILE, problem, "undo that change, or train the run again")
+    require_same_model(record, spec, folder / RUN_FILE)
     return spec, Path(spec.checkpoint) if record["arm"] == ARM_WITHOUT_TRAINING else folder / FINAL
 
 

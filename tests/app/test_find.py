@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from sgt.app.find import find_model
+from sgt.app.open import open_by_name
 from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.identity import write_record
@@ -42,10 +43,11 @@ def test_a_run_of_a_model_that_has_changed_is_refused(record):
     RUN.mkdir(parents=True)
     write_record(RUN / "run.json", record)
     file = Path("config/models/micro.yaml")
-    size = {"max_image_size": 64, "min_image_size": 64, "image_stride": 8}
+    size = {"max_image_size": 40, "min_image_size": 40, "image_stride": 8}
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "input_image": size}))
-    with pytest.raises(SgtError, match=r"run\.json: was made with another config/models/micro\.yaml: vit_image"):
-        find_model(str(RUN))
+    for opened in (lambda: find_model(str(RUN)), lambda: open_by_name("micro/sft/seed0")):
+        with pytest.raises(SgtError, match=r"run\.json: was made with another config/models/micro\.yaml: vit_image"):
+            opened()
 
 
 def test_an_exported_folder_needs_no_file_of_the_study(study):
