@@ -192,7 +192,7 @@ def page_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:
         records: of everything that is reported.
     """
     contents = {str(path.relative_to(study.results)): sha256(path) for path in records}
-    # What decides no weights, and by what name and beside what they are reported.
+    # It changes no weights, but what pages call a model, and what they compare it with.
     released = {name: spec.released.model_dump(mode="json") for name, spec in study.models.items() if spec.released}
     also = {"released": released} if released else {}
     return {"study": study.study.name, "arms": study.study.arms, "records": contents, **also}
