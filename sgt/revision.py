@@ -19,8 +19,10 @@ def code_revision() -> str:
         lines = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.splitlines()
         # The code may be inside a checkout of another project.
         if Path(lines[0]).resolve() == root.parent:
-            dirty = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", root], cwd=root, check=False).returncode
-            return lines[1] + ("+" if dirty else "")
+            # New files count, too: a proxy, a task or a family is added by one.
+            command = ["git", "--no-optional-locks", "status", "--porcelain", "--untracked-files=normal", "--", "."]
+            done = subprocess.run(command, cwd=root, capture_output=True, check=False)
+            return lines[1] + ("+" if done.stdout or done.returncode else "")
     except (OSError, subprocess.CalledProcessError):
         pass
     return "unknown (no git)" if ARCHIVED.startswith("$") else f"{ARCHIVED} (archive)"

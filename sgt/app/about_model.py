@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sgt.app.about_run import Line
-from sgt.app.find import MODELS, find_studies
+from sgt.app.find import MODELS, find_studies, models_of
 from sgt.app.weights import fetch_remedy, missing_weights
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads
 from sgt.config.files import read_yaml
@@ -29,5 +29,5 @@ def about_model(name: str) -> Iterator[Line]:
         about += [f"revision {revision}"] if (revision := fetched_revision(folder)) else []
         about += [f"licence {table[folder.name].licence}"] if folder.name in table else []
         yield "weights", ", ".join([str(folder), *about])
-    studies = [str(file) for file, content in find_studies().items() if name in (content["models"] or ())]
+    studies = [str(file) for file, content in find_studies().items() if name in models_of(content)]
     yield "studies", ", ".join(studies) or "none of config/ has it"

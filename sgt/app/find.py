@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def study_at(path: Path) -> LoadedStudy:
     if not path.is_dir():
         return load_study(path)
     for file, content in find_studies().items():
-        if Path(content.get("results", "results")).resolve() == path.resolve():
+        if _results_of(content).resolve() == path.resolve():
             return load_study(file)
     raise SgtError(path, f"no study in {CONFIG}/ has its results there", STUDIES_REMEDY)
 
@@ -84,6 +85,23 @@ def find_model(name: str) -> tuple[Model, Path]:
     raise SgtError(name, "no such model, nor a folder that `sgt export` made", near or _list_remedy("models"))
 
 
+def require_same_model(record: dict, spec: Model, path: Path) -> None:
+    """Check that a run was made with a model's file as it is, which says how pictures are scaled.
+
+    Args:
+        record: of the run.
+        spec: the model, from its file.
+        path: of the record.
+
+    Raises:
+        SgtError: the file has changed.
+    """
+    changed = difference(record["identity"]["model"], model_identity(spec))
+    if changed:
+        problem = f"was made with another config/models/{spec.name}.yaml: {changed}"
+        raise SgtError(path, problem, "undo that change, or train the run again")
+
+
 def run_of(study: LoadedStudy, name: str) -> Run:
     """A run of a study by its name, as :func:`find_run` takes it.
 
@@ -97,13 +115,23 @@ def run_of(study: LoadedStudy, name: str) -> Run:
 
 
 def find_studies() -> dict[Path, dict]:
-    """Every file of ``config/`` that is a study, with what it says, unchecked."""
+    """Every file of ``config/`` that is a study, with what it says, unchecked; without those that cannot be read."""
     found = {}
     for file in sorted(CONFIG.glob("*.yaml")):
-        content = load_yaml(file)
-        if isinstance(content, dict) and content.keys() >= set(COORDINATES):
-            found[file] = content
+        with suppress(SgtError):
+            if (content := study_content(file)) is not None:
+                found[file] = content
     return found
+
+
+def study_content(file: Path) -> dict | None:
+    """What a file says, unchecked; None if it is no study.
+
+    Raises:
+        SgtError: it cannot be read, or is not YAML.
+    """
+    content = load_yaml(file)
+    return content if isinstance(content, dict) and content.keys() >= set(COORDINATES) else None
 
 
 def model_names() -> list[str]:
@@ -126,11 +154,7 @@ def _study_of_run(name: str) -> LoadedStudy:
     """
     studies = find_studies()
     having = [file for file, content in studies.items() if name in _ids(content)]
-    finished = [
-        file
-        for file, content in studies.items()
-        if (Path(content.get("results", "results")) / "runs" / name / RUN_FILE).exists()
-    ]
+    finished = [file for file, content in studies.items() if (_results_of(content) / "runs" / name / RUN_FILE).exists()]
     match finished or having:
         case [file]:
             return load_study(file)
@@ -144,10 +168,7 @@ def _study_of_run(name: str) -> LoadedStudy:
 def _model_of_run(folder: Path) -> tuple[Model, Path]:
     record = read_record(folder / RUN_FILE)
     spec = load_model_spec(record["model"])
-    changed = difference(record["identity"]["model"], model_identity(spec))
-    if changed:
-        problem = f"was made with another config/models/{spec.name}.yaml: {changed}"
-        raise SgtError(folder / RUN_FILE, problem, "undo that change, or train the run again")
+    require_same_model(record, spec, folder / RUN_FILE)
     return spec, Path(spec.checkpoint) if record["arm"] == ARM_WITHOUT_TRAINING else folder / FINAL
 
 
@@ -155,10 +176,21 @@ def _run_ids(studies: dict[Path, dict]) -> list[str]:
     return [each for content in studies.values() for each in _ids(content)]
 
 
+def models_of(content: dict) -> list:
+    """The models of a study that may not be valid."""
+    return content["models"] if isinstance(content["models"], list) else []
+
+
+def _results_of(content: dict) -> Path:
+    """The results folder of a study that may not be valid."""
+    return Path(str(content.get("results", "results")))
+
+
 def _ids(content: dict) -> list[str]:
     """The runs of a study that may not be valid."""
     models, arms, seeds = (content[field] if isinstance(content[field], list) else [] for field in COORDINATES)
-    arms = [*arms, *(content.get("transplants") or ())]
+    transplants = content.get("transplants")
+    arms = [*arms, *(transplants if isinstance(transplants, dict) else ())]
     return [f"{model}/{arm}/seed{seed}" for model in models for arm in arms for seed in seeds]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from sgt.app.find import MODELS, find_studies, model_names
+from sgt.app.find import CONFIG, MODELS, model_names, study_content
 from sgt.app.states import CURRENT, state_of_result, state_of_run
 from sgt.app.weights import fetch_remedy, missing_weights
 from sgt.config.benchmarks import OPTIONS, TASKS
@@ -98,9 +98,10 @@ SECTIONS: dict[str, Callable[[Sequence[LoadedStudy]], Iterator[Line]]] = {
 def listed_studies() -> tuple[list[LoadedStudy], list[SgtError]]:
     """The studies of ``config/`` that have results; all of them if none has. And why others cannot be read."""
     found, errors = [], []
-    for file in find_studies():
+    for file in sorted(CONFIG.glob("*.yaml")):
         try:
-            found.append(load_study(file))
+            if study_content(file) is not None:
+                found.append(load_study(file))
         except SgtError as error:
             errors.append(error)
     return [study for study in found if study.results.exists()] or found, errors

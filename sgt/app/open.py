@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from sgt.app.find import find_model, find_run, is_run_name, run_of, study_at
+from sgt.app.find import RUN_FILE, find_model, find_run, is_run_name, require_same_model, run_of, study_at
 from sgt.app.interactive import InteractiveModel, InteractiveRun
 from sgt.app.results import StudyResults
 from sgt.app.weights import require_weights
@@ -34,7 +34,8 @@ def load_run(study: str | PathLike[str] | StudyResults, run: str) -> Interactive
         run: ``MODEL/ARM/seedN``; of a transplant, its name is the arm.
 
     Raises:
-        SgtError: there is no such study or run, the run is not finished, or its weights are not there.
+        SgtError: there is no such study or run, the run is not finished, its model's file is no longer the one that it
+            was trained with, or its weights are not there.
     """
     loaded = study.study if isinstance(study, StudyResults) else study_at(Path(study))
     return _open_run(loaded, run_of(loaded, run))
@@ -76,7 +77,7 @@ def open_by_name(name: str, study: Path | None = None) -> InteractiveModel:
 
 
 def _open_run(study: LoadedStudy, run: Run) -> InteractiveRun:
-    read_run(study, run)
     spec, folder = study.models[run.model], checkpoint_of(study, run)
+    require_same_model(read_run(study, run), spec, study.run_dir(run) / RUN_FILE)
     require_weights(spec, folder)
     return InteractiveRun(study, run, lambda: load_weights(spec, folder))

@@ -47,6 +47,11 @@ def add_benchmark(parser: argparse.ArgumentParser) -> None:
     """Add a run, and the name of a benchmark with an optional limit of its samples."""
     add_run(parser)
     parser.add_argument("--benchmark", required=True)
+    add_limit(parser)
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """Add a limit of the samples of a benchmark."""
     parser.add_argument(
         "--limit",
         type=int,
@@ -60,10 +65,19 @@ def load_benchmark(args: argparse.Namespace) -> tuple[LoadedStudy, Run, Benchmar
     Raises:
         SgtError: the study is not valid, has no such run or benchmark, or the limit is below 1.
     """
+    study, run = load_run(args, transplants=True)
+    return study, run, limited_benchmark(study, args)
+
+
+def limited_benchmark(study: LoadedStudy, args: argparse.Namespace) -> Benchmark:
+    """The benchmark of the arguments, with the limit of :func:`add_limit`.
+
+    Raises:
+        SgtError: the study has no such benchmark, or the limit is below 1.
+    """
     if args.limit is not None:
         require_positive(args, "limit")
-    study, run = load_run(args, transplants=True)
-    return study, run, study.benchmark(args.benchmark, args.limit)
+    return study.benchmark(args.benchmark, args.limit)
 
 
 def add_analysis(parser: argparse.ArgumentParser, kind: str) -> None:

@@ -69,12 +69,15 @@ def job_counts(study: LoadedStudy) -> dict[str, int]:
     sources = [study.study.datasets[name].source for name in study.used_datasets]
     made = Counter("toyworld" if source == "toyworld" else "shards" for source in sources)
     evaluations = len(study.evaluated_runs) * len(study.benchmarks)
+    # Each of the shards of a prediction is a job, and so is joining them.
+    shards = [study.models[run.model].predict.shards for run in study.evaluated_runs]
+    predictions = len(study.benchmarks) * sum(count + 1 if count > 1 else 1 for count in shards)
     return {
         **made,
         "render": sum(study.rendered_shards.values()),
         "train": len(trained),
         **({"transplant": len(study.transplant_runs)} if study.transplant_runs else {}),
-        "predict": evaluations,
+        "predict": predictions,
         **_judge_jobs(study),
         "score": evaluations,
         **({"analyse": len(study.analysed)} if study.analyses else {}),

@@ -4,7 +4,7 @@ import argparse
 import signal
 from types import FrameType
 
-from sgt.commands.arguments import add_study, shard
+from sgt.commands.arguments import add_limit, add_study, limited_benchmark, shard
 from sgt.errors import Interrupted, SgtError
 from sgt.evaluation.judge import judge_benchmark
 from sgt.signals import STOP_SIGNALS, handled
@@ -20,6 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--arm")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--benchmark", required=True)
+    add_limit(parser)
     parser.add_argument(
         "--shard",
         type=shard,
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     """Write ``results/judgements/RUN/BENCHMARK/``.
 
     Raises:
-        SgtError: some of the coordinates of a run are missing.
+        SgtError: some of the coordinates of a run are missing, or the limit is below 1.
     """
     study = load_study(args.study)
     given = (args.model, args.arm, args.seed)
@@ -42,9 +43,10 @@ def run(args: argparse.Namespace) -> None:
         runs = study.evaluated_runs
     else:
         raise SgtError("sgt judge", "a run has a model, an arm and a seed", "give all three, or none for all runs")
+    benchmark = limited_benchmark(study, args)
     for number in handled(STOP_SIGNALS):
         signal.signal(number, _stop)
-    judge_benchmark(study, runs, study.benchmark(args.benchmark), args.command_line, args.shard)
+    judge_benchmark(study, runs, benchmark, args.command_line, args.shard)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

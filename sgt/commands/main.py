@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import select
@@ -217,6 +218,9 @@ def main(argv: list[str] | None = None) -> int:
     Errors that the user can fix, an :class:`SgtError`, a refusal by the system (``OSError``) or an extra that is not
     installed, become one line on stderr and an exit status, in whichever process of the command they happen.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # As stderr does it: a character that the terminal's encoding lacks ends no command after hours of work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     argv = sys.argv[1:] if argv is None else argv
     name = next((word for word in argv if not word.startswith("-")), None)
     try:

@@ -100,7 +100,7 @@ class Study(Strict):
     @model_validator(mode="after")
     def _transplants(self) -> "Study":
         for name, transplant in self.transplants.items():
-            if name in self.arms:
+            if name in (*self.arms, *NO_PROXY):
                 raise ValueError(f"transplants: {name!r} is the name of an arm: rename it")
             for field in ("into", "parts_from"):
                 if (arm := getattr(transplant, field)) not in self.arms:

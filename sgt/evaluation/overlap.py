@@ -22,11 +22,15 @@ def coco_number(name: str) -> int | None:
 
 
 def trained_on(study: LoadedStudy, run: Run) -> set[int] | None:
-    """Numbers of the images of COCO that a run's proxy was rendered from.
+    """Numbers of the images of COCO that a run's proxy was rendered from; of a transplant, those of both its runs.
 
     Returns:
         None if the run has no proxy, another dataset than COCO, or one that is not there any more.
     """
+    if run in study.transplant_runs:
+        seen = [trained_on(study, each) for each in study.transplanted(run)]
+        known = [numbers for numbers in seen if numbers is not None]
+        return set.union(*known) if known else None
     if run.proxy is None:
         return None
     subset = study.image_subset(run.proxy)

@@ -8,6 +8,7 @@ from sgt.data.identity import fetched_revision
 from sgt.errors import SgtError
 from sgt.reporting.changes import may_be_shown
 from sgt.reporting.environments import environments
+from sgt.reporting.evidence.work import work_of
 from sgt.reporting.scores import Scores
 from sgt.study.loaded import LoadedStudy
 from sgt.study.record import read_run
@@ -32,7 +33,8 @@ class Licence:
 class Cost:
     """Of a model's trainings: where they ran, what each had, how many there were, and how long they took together.
 
-    ``gpu_hours`` is None where a run's duration was not recorded.
+    ``gpus`` are those of all nodes, ``threads`` and ``memory_mb`` are of one. ``gpu_hours`` is None where a run's
+    duration or device was not recorded.
     """
 
     model: str
@@ -79,10 +81,14 @@ def costs(study: LoadedStudy) -> list[Cost]:
     rows = []
     for name, spec in study.models.items():
         records = [read_run(study, run) for run in study.runs if run.model == name]
-        seconds = [record["seconds"] for record in records if record.get("seconds") is not None]
-        needs, hours = spec.train, sum(seconds) / 3600
-        gpu_hours = hours * needs.gpu if seconds else None
-        rows.append(Cost(name, spec.device, needs.gpu, needs.threads, needs.mem_mb, len(seconds), hours, gpu_hours))
+        timed = [record for record in records if record.get("seconds") is not None]
+        hours = sum(record["seconds"] for record in timed) / 3600
+        # By the processes and the device that each run had, whatever the model's file says now.
+        of_runs = [work_of(record, record["seconds"], record.get("processes", 1)).gpu_hours for record in timed]
+        known = [each for each in of_runs if each is not None]
+        gpu_hours = sum(known) if timed and len(known) == len(timed) else None
+        needs, gpus = spec.train, spec.train.gpu * spec.train.nodes
+        rows.append(Cost(name, spec.device, gpus, needs.threads, needs.mem_mb, len(timed), hours, gpu_hours))
     return rows
 
 

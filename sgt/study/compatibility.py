@@ -12,6 +12,7 @@ from sgt.config.samples import Samples
 from sgt.config.study import ARM_WITHOUT_PROXY, ARM_WITHOUT_TRAINING, EQUAL_COMPUTE
 from sgt.errors import SgtError
 from sgt.models.rules import rules_of
+from sgt.study.amounts import many
 from sgt.study.loaded import LoadedStudy
 
 Part = TypeVar("Part")
@@ -153,6 +154,24 @@ def _check_data(study: LoadedStudy) -> None:
     if study.proxy_arms and study.held_out is None:
         problem = "no benchmark's dataset has what every proxy needs, to check on what the arms learned"
         raise SgtError(f"{study.path}: data.held_out", problem, "name a dataset of held-out images")
+    if trained:
+        _check_held_out(study)
+
+
+def _check_held_out(study: LoadedStudy) -> None:
+    """Refuse to validate or to check proxy arms on what they are trained on, or on less than two images."""
+    data = study.study.data
+    trained_on = {study.questions.dataset, *map(study.images, study.proxy_arms)}
+    held_out = {"validation": data.validation and data.validation.dataset}
+    held_out |= {"held_out": study.held_out} if study.proxy_arms else {}
+    for part, name in held_out.items():
+        where = f"{study.path}: data.{part}"
+        if name in trained_on:
+            raise SgtError(where, f"arms are trained on {name!r}", "name a dataset that is held out from training")
+    if study.proxy_arms and study.held_out and (count := study.study.datasets[study.held_out].count) < 2:
+        where = f"{study.path}: datasets.{study.held_out}"
+        problem = f"it has {many(count, 'sample')}, and proxy arms are checked on 2 or more"
+        raise SgtError(where, problem, "make it larger, or name another in data.held_out")
 
 
 def _check_images(study: LoadedStudy, arm: str, name: str, part: str) -> None:

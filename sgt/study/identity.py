@@ -188,11 +188,14 @@ def page_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:
     """What decides tables, figures and report.
 
     Args:
-        study: names and order.
+        study: names, order of the arms, and which models are released weights.
         records: of everything that is reported.
     """
     contents = {str(path.relative_to(study.results)): sha256(path) for path in records}
-    return {"study": study.study.name, "arms": study.study.arms, "records": contents}
+    # It changes no weights, but what pages call a model, and what they compare it with.
+    released = {name: spec.released.model_dump(mode="json") for name, spec in study.models.items() if spec.released}
+    also = {"released": released} if released else {}
+    return {"study": study.study.name, "arms": study.study.arms, "records": contents, **also}
 
 
 def evidence_identity(study: LoadedStudy, records: Sequence[Path]) -> Identity:

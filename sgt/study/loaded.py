@@ -1,5 +1,6 @@
 """A study with the models, benchmarks and analyses that it names, and what follows from all of them together."""
 
+import shlex
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -198,4 +199,4 @@ class LoadedStudy(StudyPaths):
     def analysis_command(self, run: Run, name: str) -> str:
         """The command that makes an analysis of a run."""
         what = f"--model {run.model} --arm {run.arm} --seed {run.seed} --analysis {name}"
-        return f"sgt {self.analyses[name].analysis} {self.path} {what}"
+        return f"sgt {self.analyses[name].analysis} {shlex.quote(str(self.path))} {what}"

@@ -65,10 +65,10 @@ def _raised(paths: Iterable[Path], oldest: int) -> int:
 
 
 def _given(study: LoadedStudy) -> list[Path]:
-    """What the study starts from."""
+    """What the study starts from: of everything that is fetched, the record; of other base weights, the files."""
     folders = [study.download_of(name) for name in study.study.datasets]
-    folders += study.fetched_models
-    folders += [Path(model.checkpoint) for model in study.models.values()]
+    folders += study.read_downloads
+    folders += [folder for model in study.models.values() for folder in model.weight_folders]
     weights = [
         Path(model.checkpoint) / file for model in study.models.values() for file in rules_of(model.family).weights
     ]

@@ -6,8 +6,10 @@ files. Modification times decide nothing: ``touch``, ``cp -r`` and a restored ba
 
 import logging
 import os
+import shlex
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from errno import EACCES, EPERM, EROFS
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -63,15 +65,15 @@ class Result:
         record: file that says what decided the result, written last.
         wanted: what decides the result of the study as it is.
         recorded: reads the record: what decided the result that is there, and the SHA-256 of its files, by path.
-        outputs: files of the job besides these.
         command: that makes it.
+        outputs: files of the job besides these.
     """
 
     record: Path
     wanted: Callable[[], Identity]
     recorded: Callable[[], Recorded]
+    command: str
     outputs: tuple[Path, ...] = ()
-    command: str = "make study"
 
     def __post_init__(self) -> None:
         # Looked at several times, and score files are large.
@@ -148,7 +150,10 @@ class Results:
         yield [self.score(*each) for each in pairs]
         yield [self.contact_sheet(study.preview_dataset)] if study.preview_dataset else []
         yield [self.evidence()]
-        yield [self.page(name) for name in PAGES]
+        # The report is made from the other two.
+        *sources, report = map(self.page, PAGES)
+        yield sources
+        yield [report]
 
     @cached_property
     def reported(self) -> list[Result]:
@@ -184,6 +189,7 @@ class Results:
             folder / MANIFEST,
             lambda: dataset_identity(spec, self.study.source_dir(name), folder),
             lambda: manifest_record(folder),
+            self._make_data,
         )
 
     def screening(self, name: str) -> Result:
@@ -194,7 +200,7 @@ class Results:
         def wanted() -> Identity:
             return {"manifest": sha256(manifest) if self._require_if_there(self.dataset(name)) else UNKNOWN}
 
-        return Result(path, wanted, lambda: screening_record(path))
+        return Result(path, wanted, lambda: screening_record(path), self._make_data)
 
     def targets(self, arm: str) -> list[Result]:
         """The shards of an arm's targets."""
@@ -214,7 +220,7 @@ class Results:
                 return targets_identity(proxy, sources()[name])
 
             path = folder / name
-            return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path))
+            return Result(path.with_suffix(".json"), wanted, lambda: targets_record(path), self._make_data)
 
         return [targets(name) for name in self.study.target_shards(arm)]
 
@@ -256,7 +262,7 @@ class Results:
             return judgement_identity(benchmark, read_record(prediction.record))
 
         path = self.study.judgement_dir(run, benchmark.name) / "meta.json"
-        command = f"{self._command('judge', run)} --benchmark {benchmark.name}"
+        command = f"{self._command('judge', run)} {_named(benchmark)}"
         return Result(path, wanted, lambda: judgements_record(path), command=command)
 
     def treatment(self, run: Run) -> Result:
@@ -305,7 +311,8 @@ class Results:
             first = next(iter(images.recorded()[1].values())) if self._require_if_there(images) else UNKNOWN
             return contact_sheet_identity({name: self.study.proxy(name) for name in self.study.distinct_proxies}, first)
 
-        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), (path.with_suffix(".png"),))
+        sheet = (path.with_suffix(".png"),)
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), self._make_study, sheet)
 
     def page(self, name: str) -> Result:
         """Tables, figures or report."""
@@ -316,7 +323,7 @@ class Results:
             self._require(*self.reported)
             return page_identity(self.study, [result.record for result in self.reported])
 
-        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), outputs)
+        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), self._make_study, outputs)
 
     def evidence(self) -> Result:
         """What leads from each cell of the tables to its data."""
@@ -326,11 +333,25 @@ class Results:
             self._require(*self.evidenced)
             return evidence_identity(self.study, [result.record for result in self.evidenced])
 
-        command = f"sgt evidence {self.study.path}"
+        command = f"sgt evidence {self._path}"
         return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), command=command)
 
+    @property
+    def _path(self) -> str:
+        """The study's file, as a shell takes it."""
+        return shlex.quote(str(self.study.path))
+
+    @property
+    def _make_study(self) -> str:
+        return f"make study STUDY={self._path}"
+
+    @property
+    def _make_data(self) -> str:
+        """Where data are gone and all that followed from them is there, the workflow makes them only if asked to."""
+        return f"{self._make_study} FLAGS=data"
+
     def _command(self, name: str, run: Run) -> str:
-        return f"sgt {name} {self.study.path} --model {run.model} --arm {run.arm} --seed {run.seed}"
+        return f"sgt {name} {self._path} --model {run.model} --arm {run.arm} --seed {run.seed}"
 
     def _checkpoint(self, run: Run) -> str:
         """Hash of a run's weights."""
@@ -388,8 +409,12 @@ def time_of(path: Path) -> int:
 
 
 def set_time(path: Path, time: int) -> None:
-    """Set the modification time of a file or of the link to it. Files of other users are left as they are."""
+    """Set the modification time of a file or of the link to it.
+
+    Files of other users, and those on a file system that is read-only, are left as they are.
+    """
     try:
         os.utime(path, ns=(time, time), follow_symlinks=False)
-    except PermissionError:
-        return
+    except OSError as error:
+        if error.errno not in (EACCES, EPERM, EROFS):
+            raise

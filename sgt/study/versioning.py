@@ -19,13 +19,21 @@ STAGE = "DVC_STAGE"
 
 
 def is_versioned(folder: Path, files: Sequence[str]) -> bool:
-    """Whether ``data.dvc`` holds these files of a folder; where DVC's list of it is not here, whether it could."""
+    """Whether ``data.dvc`` holds these files of a folder; where DVC's list of it is not here, whether it could.
+
+    Raises:
+        SgtError: ``data.dvc``, or the list, is damaged.
+    """
     if not BASE_DATA.exists():
         return False
-    for out in load_yaml(BASE_DATA)["outs"]:
-        if folder.is_relative_to(out["path"]):
-            inside, listed = folder.relative_to(out["path"]), _listed(out["md5"])
-            return listed is None or all((inside / file).as_posix() in listed for file in files)
+    try:
+        for out in load_yaml(BASE_DATA)["outs"]:
+            if folder.is_relative_to(out["path"]):
+                inside, listed = folder.relative_to(out["path"]), _listed(out["md5"])
+                return listed is None or all((inside / file).as_posix() in listed for file in files)
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"not a file that `dvc add` wrote, or its list of files is damaged ({error!r})"
+        raise SgtError(BASE_DATA, problem, "restore both from the repository") from None
     return False
 
 

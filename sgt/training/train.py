@@ -1,6 +1,7 @@
 """Post-training one run of a study."""
 
 import logging
+import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -63,14 +64,15 @@ def train_run(study: LoadedStudy, run: Run, command: str) -> None:
     torch.set_num_threads(spec.train.threads)
     base = Path(spec.checkpoint)
     common = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
-    common |= {"environment": environment(), "command": command}
+    common["environment"] = environment()
     if run.arm == ARM_WITHOUT_TRAINING:
         # The hash of all files that are read: the same weights with another VAE are another base.
         identity = _identity_of(study, run)
         record = {"identity": identity, "checkpoint": str(base), "checkpoint_sha256": identity["base"], "steps": 0}
-        write_record(study.run_dir(run) / "run.json", {**common, **record})
+        write_record(study.run_dir(run) / "run.json", {**common, "command": command, **record})
         return
     context, folder = init_distributed(device_of(spec)), study.run_dir(run)
+    common["command"] = launch_command(command, context)
     with _locked(folder / "work" / "lock", run, context):
         # In one process for all: hashing the files of a 7B model takes half a minute, screening its data minutes.
         identity = context.broadcast_from_main(lambda: _identity_of(study, run))
@@ -84,6 +86,15 @@ def train_run(study: LoadedStudy, run: Run, command: str) -> None:
         if context.is_main:
             remove_resumable(folder, digest(identity))
     shutdown_distributed(context)
+
+
+def launch_command(command: str, context: DistributedContext) -> str:
+    """The command that starts all processes of a run; that of each of them, by itself, would train in one."""
+    if context.size == 1:
+        return command
+    of_node = int(os.environ["LOCAL_WORLD_SIZE"])
+    counts = f"--nodes {context.size // of_node} --processes {of_node}"
+    return command.replace("sgt train ", f"sgt launch {counts} train ", 1)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from sgt.app.find import find_model
+from sgt.app.open import open_by_name
+from sgt.commands.main import main
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.models.released import write_model_file
@@ -41,10 +43,11 @@ def test_a_run_of_a_model_that_has_changed_is_refused(record):
     RUN.mkdir(parents=True)
     write_record(RUN / "run.json", record)
     file = Path("config/models/micro.yaml")
-    size = {"max_image_size": 64, "min_image_size": 64, "image_stride": 8}
+    size = {"max_image_size": 40, "min_image_size": 40, "image_stride": 8}
     file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "input_image": size}))
-    with pytest.raises(SgtError, match=r"run\.json: was made with another config/models/micro\.yaml: vit_image"):
-        find_model(str(RUN))
+    for opened in (lambda: find_model(str(RUN)), lambda: open_by_name("micro/sft/seed0")):
+        with pytest.raises(SgtError, match=r"run\.json: was made with another config/models/micro\.yaml: vit_image"):
+            opened()
 
 
 def test_an_exported_folder_needs_no_file_of_the_study(study):
@@ -61,3 +64,17 @@ def test_what_is_no_model_is_an_error(study):
         find_model("empty")
     with pytest.raises(SgtError, match="nothing"):
         find_model("nothing")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: [", "{models: 1, arms: [sft], seeds: [0], results: 5}", "{models: [], arms: 3, seeds: [], transplants: 7}"],
+)
+def test_a_study_file_with_an_error_is_in_the_way_of_no_other(text, study, capsys):
+    Path("config/draft.yaml").write_text(text)
+    assert main(["ls", "runs"]) == 0
+    captured = capsys.readouterr()
+    assert "micro/sft/seed0" in captured.out and "left out config/draft.yaml: " in captured.err
+    for name in ("micro/sft/seed0", "micro"):
+        assert main(["info", name]) == 0
+    assert "studies  config/micro.yaml" in capsys.readouterr().out

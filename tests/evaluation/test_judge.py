@@ -83,6 +83,20 @@ def test_one_run_is_judged_scored_and_current(here):
     assert "judging.threshold was 0.1 and is 0.2" in Results(study).score(run, study.benchmarks["bright"]).fault()
 
 
+def test_a_few_samples_are_judged_beside_all(here, capsys):
+    limited = ["--benchmark", "bright", "--limit", "4"]
+    sgt("predict", STUDY, *RUN, *limited)
+    assert main(["score", STUDY, *RUN, *limited]) == 1
+    remedy = f"sgt judge {STUDY} {' '.join(RUN)} {' '.join(limited)}"
+    assert f"run `{remedy}`" in capsys.readouterr().err
+    assert main(["judge", STUDY, *RUN, "--benchmark", "bright", "--limit", "0"]) == 1
+    sgt(*remedy.split()[1:])
+    sgt("score", STUDY, *RUN, *limited)
+    score = json.loads(Path("results/scores/micro/base/seed0/bright.limit-4.json").read_text())
+    assert score["counts"] == {"predicted": 4, "scored": 4}
+    assert not Path("results/judgements/micro/base/seed0/bright").exists()
+
+
 def test_several_runs_are_judged_row_by_row_in_turn_and_resume_where_they_were(here, monkeypatch):
     monkeypatch.setattr(judge, "ROWS_PER_CHUNK", 3)
     monkeypatch.setattr(judge, "IMAGES_AT_ONCE", 4)

@@ -100,7 +100,7 @@ def test_a_check_is_current_for_its_run_proxy_sampler_and_images_alone(study):
     data = STUDY["data"]
     assert "samples was 48 and is 20" in fault(data={**data, "held_out_samples": 20})
     assert fault(data={**data, "held_out": "test"}) is None
-    assert "data.made" in fault(data={**data, "held_out": "questions"})
+    assert "data.made" in fault(data={**data, "held_out": "pretrain"})
     assert "made from" in fault(proxies={"segmentation": {"task": "segmentation", "colours": 10}})
     assert "made from" in fault(recipe={**STUDY["recipe"], "steps": 7})
     IMAGES.write_bytes(b"other")

@@ -10,20 +10,23 @@ from pathlib import Path
 import jsonschema
 import pandas as pd
 import pytest
+import yaml
 from rocrate.rocrate import ROCrate
 
 from sgt.atomic import sha256
 from sgt.commands.main import main
 from sgt.environment import environment, packages
 from sgt.identity import SEAL, read_record, write_record
+from sgt.reporting.evidence.copy import copy_study
 from sgt.reporting.evidence.crate import write_crate
 from sgt.reporting.evidence.read import find_cell, read_evidence
 from sgt.reporting.evidence.reproduce import REPRODUCTION, STARTS
 from sgt.reporting.evidence.schema import Evidence, Judgements, evidence_schema
 from sgt.reporting.evidence.trace import evidence_of_cell
 from sgt.reporting.evidence.work import code_of, work_of
+from sgt.reporting.release import costs
 from sgt.study.load import load_study
-from tests.conftest import sgt
+from tests.conftest import sgt, write_study
 
 ROOT = Path(__file__).parents[2]
 STUDY = "config/micro.yaml"
@@ -390,3 +393,28 @@ def test_a_command_runs_in_a_process_of_its_own_and_its_failure_ends_the_reprodu
     printed = capfd.readouterr()
     assert "changed since it was made" in printed.err
     assert "ended with status 1; see its message above" in printed.err.splitlines()[-1]
+
+
+def test_a_study_whose_model_takes_the_vae_of_one_that_it_lacks_is_copied(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = write_study(Path(), models=["micro-omnigen2"])
+    model = Path("config/models/micro-omnigen2.yaml")
+    spec = yaml.safe_load(model.read_text())
+    vae = {"vae_of": "micro", "vae_steps": None}
+    owner = yaml.safe_load(Path("config/models/micro.yaml").read_text())
+    spec["architecture"]["vae"] = owner["architecture"]["vae"]
+    model.write_text(yaml.safe_dump({**spec, "pretrain": {**spec["pretrain"], **vae}}))
+    assert copy_study(load_study(file), Path("again")).path == Path("again/config/micro.yaml")
+
+
+def test_gpu_hours_of_a_report_are_those_of_the_processes_that_ran(results):
+    study = load_study(STUDY)
+    gpu = {"type": "cuda", "name": "H100"}
+    for arm, seconds in (("sft", 900.0), ("edge", 1800.0)):
+        path = study.run_dir(study.run("micro", arm, 0)) / "run.json"
+        write_record(path, {**read_record(path), "seconds": seconds, "processes": 16, "device": gpu})
+    (cost,) = costs(study)
+    assert (cost.runs, cost.hours, cost.gpu_hours) == (2, 0.75, 12)
+    write_record(path, {**read_record(path), "device": None})
+    (cost,) = costs(study)
+    assert cost.gpu_hours is None

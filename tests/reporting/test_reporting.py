@@ -253,13 +253,6 @@ def test_runs_are_compared_on_the_questions_whose_count_they_all_have_right(stud
     assert "–" in published(study)
 
 
-def test_a_benchmark_file_that_a_full_disk_left_empty_counts_for_nothing(tmp_path):
-    (tmp_path / "train.tsv").write_text("s\tmax_rss\n2.5\t100\n")
-    (tmp_path / "predict.tsv").write_text("")
-    (tmp_path / "score.tsv").write_text("s\th:m")
-    assert [(row.stage, row.jobs, row.seconds) for row in stage_times(tmp_path).itertuples()] == [("train", 1, 2.5)]
-
-
 def test_stage_times_add_up_by_stage(tmp_path):
     for name, seconds, memory in (("train/m/a", 5, "7.5"), ("train/m/b", 3, "-"), ("tables", 1, "2")):
         path = tmp_path / f"{name}.tsv"

@@ -1,9 +1,11 @@
 """What makes a result one of the study as it is: its record and content, and never the times of its files."""
 
+import errno
 import json
 import os
 import random
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from sgt.study.reconcile import reconcile
 from sgt.study.results import Results
 from tests.conftest import MADE_ARMS as ARMS
 from tests.conftest import sgt, sides
+from tests.evaluation.tasks.published import install, record_fetched
 
 PREDICTED = "predictions/micro/sft/seed0/toyworld-qa"
 EDGE = ("micro", "edge", 0)
@@ -78,6 +81,56 @@ def test_times_change_no_result_and_are_put_in_order(results, how):
         times = [path.stat().st_mtime_ns for result in stage for path in result.files()]
         assert min(times) >= oldest
         oldest = max(times)
+
+
+def test_the_report_is_not_older_than_the_tables_and_figures_in_it(results):
+    os.utime(results / "tables/main.csv", (2e9, 2e9))
+    assert faults() == {}
+    assert (results / "report/index.html").stat().st_mtime >= 2e9
+
+
+def test_results_on_a_file_system_that_is_read_only_can_be_looked_at(results, monkeypatch):
+    for path in results.rglob("*"):
+        os.utime(path, (2e9, 2e9))
+    os.utime(results / "runs/micro/edge/seed0/run.json", (1e9, 1e9))
+
+    def refused(path, **times):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    monkeypatch.setattr(os, "utime", refused)
+    assert faults() == {}
+    sgt("verify", "config/micro.yaml")
+
+
+def test_pages_are_made_again_where_weights_turn_out_to_be_released_ones(results):
+    edit("models/micro.yaml", released={"base": "bagel-7b", "arm": "segmentation"})
+    assert faults().keys() == PAGES
+
+
+def test_a_remedy_is_a_command_for_this_study_and_makes_data_that_are_gone(results, capsys):
+    Path("config/micro.yaml").rename("config/my study.yaml")
+    Path("results/shards/scenes/manifest.json").unlink()
+    assert main(["evidence", "config/my study.yaml"]) == 1
+    assert "run `make study STUDY='config/my study.yaml' FLAGS=data`" in capsys.readouterr().err
+    Path("results/runs/micro/edge/seed0/run.json").unlink()
+    words = ["config/my study.yaml", "--model", "micro", "--arm", "edge", "--seed", "0"]
+    assert main(["treatment", *words]) == 1
+    assert f"run `{shlex.join(['sgt', 'train', *words])}`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", ["downloads/mmvp", "downloads/over"])
+def test_nothing_is_older_than_a_benchmark_or_an_overlay_that_was_fetched(results, folder):
+    """Snakemake, where it has no record of its own, would predict everything again from what is newer."""
+    study = yaml.safe_load(Path("config/micro.yaml").read_text())
+    install("mmvp", Path())
+    edit("micro.yaml", benchmarks=[*study["benchmarks"], "mmvp"])
+    (Path("downloads/over")).mkdir()
+    shutil.copyfile("base/micro/ema.safetensors", "downloads/over/ema.safetensors")
+    record_fetched(Path("downloads/over"))
+    edit("models/micro.yaml", overlay="downloads/over")
+    os.utime(f"{folder}/fetched.json", (2e9, 2e9))
+    faults()
+    assert (results / "shards/scenes/manifest.json").stat().st_mtime >= 2e9
 
 
 @pytest.mark.parametrize(

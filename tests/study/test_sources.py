@@ -47,6 +47,14 @@ def test_a_local_checkpoint_must_be_there(checked, written):
     checked.refused(path, f"{MODEL_FILE}: checkpoint", "check its spelling")
 
 
+def test_a_damaged_list_of_versioned_files_is_named(checked, written):
+    path = written()
+    model(checkpoint="data/base/micro")
+    for text in ("{}", "outs: 3", "outs: [{md5: 1}]"):
+        Path("data.dvc").write_text(text)
+        checked.refused(path, "data.dvc", "not a file that `dvc add` wrote")
+
+
 @pytest.mark.parametrize("pulled", [True, False], ids=["in the cache", "in the remote alone"])
 def test_weights_that_dvc_has_need_not_be_there(pulled, checked, written):
     path = written()

@@ -58,6 +58,14 @@ def test_what_rendering_needs_decides_no_target_and_is_in_no_command(tmp_path):
     ]
 
 
+def test_check_counts_the_jobs_that_share_a_prediction(tmp_path):
+    study = load_study(write_study(tmp_path, arms=["base"], benchmarks=["toyworld-qa"]))
+    model = tmp_path / "config/models/micro.yaml"
+    before = job_counts(study)
+    model.write_text(yaml.safe_dump({**yaml.safe_load(model.read_text()), "predict": {"shards": 3}}))
+    assert job_counts(load_study(study.path)) == {**before, "predict": 4}
+
+
 def test_check_prints_the_runs(tmp_path, capsys):
     assert main(["check", str(write_study(tmp_path))]) == 0
     assert "run micro/inpainting/seed0: 6 steps" in capsys.readouterr().out
@@ -127,6 +135,14 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
         ),
         ({"proxies": {"sft-compute": {"task": "edge"}}}, "", "'sft-compute' is the name of another task or arm"),
         ({"variants": {"sft-compute": {"proxy": "edge"}}}, "", "variants: one has the name of another arm"),
+        (
+            {
+                "arms": ["sft", "edge"],
+                "transplants": {"base": {"into": "sft", "parts_from": "edge", "parts": ["vision"]}},
+            },
+            "",
+            "transplants: 'base' is the name of an arm: rename it",
+        ),
         ({"datasets": {"test": {"source": "imagenet"}}}, "datasets.test", "'toyworld'"),
         ({"benchmarks": ["mme"]}, None, "config/benchmarks/mme.yaml: no such file"),
         ({"models": ["../secret"]}, "models.0", "String should match pattern"),

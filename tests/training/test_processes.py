@@ -58,7 +58,9 @@ def test_two_processes_give_the_losses_of_one(run, alone):
     assert status == 0, output
     close(run.losses(), alone)
     weights_close(run.folder, Path("alone"))
-    assert json.loads((run.folder / "run.json").read_text())["processes"] == 2
+    record = json.loads((run.folder / "run.json").read_text())
+    assert record["processes"] == 2
+    assert record["command"].startswith("sgt launch --nodes 1 --processes 2 train ")
 
 
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])

@@ -71,6 +71,10 @@ def test_the_revision_is_that_of_the_checkout_or_of_the_archive(origin, archive,
     assert revision(archive.folder) == f"{head} (archive)"
     copied = clone(origin, tmp_path / "clone").folder
     assert revision(copied) == head
+    proxy = copied / "sgt/proxies/tasks/mine.py"
+    proxy.write_text('"""New."""\n')
+    assert revision(copied) == f"{head}+"
+    proxy.unlink()
     (copied / "sgt/__init__.py").write_text('"""Changed."""\n\n__version__ = "2"\n')
     assert revision(copied) == f"{head}+"
     # Within a repository of something else, and without the word of an archive.

@@ -25,7 +25,9 @@ def copy_study(study: LoadedStudy, folder: Path) -> LoadedStudy:
     config = folder / "config"
     (config / "models").mkdir(parents=True, exist_ok=True)
     (config / "benchmarks").mkdir(exist_ok=True)
-    for name in study.models:
+    # A model may take its VAE from one that the study lacks.
+    owners = {spec.pretrain.vae_of for spec in study.models.values() if spec.pretrain and spec.pretrain.vae_of}
+    for name in {*study.models, *owners}:
         shutil.copyfile(study.model_file(name), config / "models" / f"{name}.yaml")
     for name in study.study.benchmarks:
         shutil.copyfile(study.benchmark_file(name), config / "benchmarks" / f"{name}.yaml")

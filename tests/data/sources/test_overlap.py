@@ -1,6 +1,7 @@
 """Images of COCO that a run was trained on and a benchmark asks about."""
 
 import pytest
+import yaml
 
 from sgt.data.dataset import open_dataset
 from sgt.evaluation.overlap import coco_number, overlap, trained_on
@@ -35,3 +36,18 @@ def test_images_that_a_proxy_was_rendered_from_are_counted(study):
     assert overlap(task("pope", "paper"), rows, seen) == {"images": 4, "trained_on": 3}
     assert overlap(task("pope", "paper"), rows, None) is None
     assert overlap(task("mmvp", "paper"), rows, seen) is None
+
+
+def test_a_transplant_was_trained_on_the_images_of_both_its_runs(study):
+    numbers = {int(key) for key in open_dataset(shards(study, "coco")).keys}
+    content = yaml.safe_load(study.read_text())
+    images = content["data"].pop("proxy")
+    content |= {
+        "arms": ["base", "sft", "more"],
+        "variants": {"more": {"proxy": "segmentation", "images": images}},
+        "transplants": {"eyes": {"into": "sft", "parts_from": "more", "parts": ["vision"]}},
+    }
+    study.write_text(yaml.safe_dump(content))
+    loaded = load_study(study)
+    (eyes,) = loaded.transplant_runs
+    assert trained_on(loaded, eyes) == numbers

@@ -50,7 +50,8 @@ def test_a_bundle_has_tables_figures_references_evidence_status_and_citation(rep
 def test_a_study_whose_tables_are_not_current_is_refused(trained_study, capsys):
     trained_study()
     assert main(["bundle", str(STUDY), "--out", "paper"]) == 1
-    assert "results/tables/sources.json: it is not there; run `make study`" in capsys.readouterr().err
+    remedy = f"run `make study STUDY={STUDY}`"
+    assert f"results/tables/sources.json: it is not there; {remedy}" in capsys.readouterr().err
     assert not Path("paper").exists()
 
 
