@@ -265,6 +265,16 @@ def test_boxes_are_drawn_where_they_are_said_to_be():
             drawn.render(Image.fromarray(pixels), sample_of(pixels, json=record([{"id": 1, "bbox": box}])))
 
 
+def test_normals_are_unknown_beside_unknown_depth_alone():
+    depth = np.full((6, 8), 1000, np.uint16)
+    depth[:, -1] = depth[0, 3] = 0
+    sample = sample_of(np.zeros((6, 8, 3), np.uint8), depth_png=encode_png(depth))
+    known = np.asarray(proxy("normals").render(Image.new("RGB", (8, 6)), sample)).any(axis=2)
+    expected = np.ones((6, 8), bool)
+    expected[:, -2:] = expected[0, 2:5] = expected[1, 3] = False
+    assert (known == expected).all()
+
+
 def test_normals_of_planes():
     facing = normals(np.full((9, 11), 3.0), 20)
     np.testing.assert_allclose(facing, np.broadcast_to([0, 0, 1], facing.shape), atol=1e-9)
