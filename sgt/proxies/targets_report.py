@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from sgt.data.names import escaped
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 
@@ -75,7 +76,7 @@ class TargetsReport:
             "images_without_masks": self.masks.count(0),
             "left_out": dict(sorted(self.left_out.items())),
             "covered": _mean(self.covered),
-            "refused": [{"key": key, "reason": str(error)} for key, error in self.refused],
+            "refused": [{"key": key, "reason": escaped(str(error))} for key, error in self.refused],
         }
 
 
