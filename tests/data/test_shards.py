@@ -119,7 +119,9 @@ def test_a_name_cut_by_a_nul_is_refused(tmp_path):
         list(read_shard(tar_of(tmp_path / "a.tar", (info, b"x"))))
 
 
-@pytest.mark.parametrize("name", [*ELSEWHERE, "a/key.jpg", "key.", ".jpg", "k y.jpg", "key.txt", "key.JPG"])
+@pytest.mark.parametrize(
+    "name", [*ELSEWHERE, "a/key.jpg", "key.", ".jpg", "k y.jpg", "key.txt", "key.JPG", "k" * 97 + ".jpg"]
+)
 def test_names_that_cannot_be_members_are_not_written(tmp_path, name):
     key, _, extension = name.rpartition(".")
     with pytest.raises(SgtError, match="cannot name a member"), ShardWriter(tmp_path / "b.tar") as writer:
