@@ -116,6 +116,17 @@ def test_a_server_that_ignores_ranges_starts_over(fetch, folder, hub):
     assert fetched(folder) == WANTED
 
 
+def test_a_server_that_cannot_resume_and_always_breaks_off_ends_the_fetch(fetch, hub):
+    hub.ranges = False
+    hub.faults["other/skip.bin"] = ["drop:3000"] * 40
+    status, output = fetch("web")
+    assert status == 1 and "8 times in a row" in output
+    # A HEAD request for the size, and eight transfers.
+    assert sum(path.endswith("skip.bin") and status == 200 for _, path, *_, status in hub.seen) == 9
+    hub.faults["other/skip.bin"] = ["drop:1000", "drop:2000"]
+    assert fetch("web")[0] == 0
+
+
 def test_a_part_longer_than_the_file_is_discarded(fetch, folder, hub):
     part = folder / ".fetch/part/train-00001.parquet.part"
     part.parent.mkdir(parents=True)
