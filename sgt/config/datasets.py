@@ -133,6 +133,7 @@ class LlavaOneVision(Download, SamplesInShards):
     """Questions of LLaVA-OneVision-Data; ``mixture`` names how many of which (``sgt.data.sources.llava_mixtures``)."""
 
     texts = frozenset({"conversations"})
+    sorted_by = "subset"
     sample_bytes: ClassVar[int] = 150_000
     sample_pixels: ClassVar[int] = 640 * 480
     source: Literal["llava-onevision"]

@@ -32,12 +32,14 @@ class Samples(Strict):
         classes: whether annotations name their category.
         text: of one sample that is trained on as questions.
         counted: whether ``count`` is exact, so that more cannot be used.
+        sorted_by: by what the samples are sorted, so that the first ones are none like all; empty if they are not.
     """
 
     texts: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[bool] = False
     text: ClassVar[TypicalText] = TypicalText(turns=1, tokens=196, answers=99)
     counted: ClassVar[bool] = True
+    sorted_by: ClassVar[str] = ""
 
     @property
     def files(self) -> frozenset[str]:

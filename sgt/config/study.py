@@ -127,7 +127,7 @@ class Study(Strict):
         return self
 
     def _check_subset(self, where: str, subset: Subset | None) -> None:
-        """See that there is such a dataset, with as many samples.
+        """See that there is such a dataset, with as many samples, and that the first ones are like all.
 
         Raises:
             ValueError: there is not.
@@ -137,6 +137,9 @@ class Study(Strict):
         dataset = self.datasets.get(subset.dataset)
         if dataset is None:
             raise ValueError(f"{where}: no dataset {subset.dataset!r}: define it under datasets")
+        if subset.limit is not None and dataset.sorted_by:
+            problem = f"{subset.dataset!r} is sorted by {dataset.sorted_by}, so its first {subset.limit} are of few"
+            raise ValueError(f"{where}: {problem}: remove limit, and set samples of the dataset")
         if subset.limit is not None and dataset.counted and subset.limit > dataset.count:
             problem = f"limit {subset.limit} is above the {dataset.count} samples of {subset.dataset!r}"
             raise ValueError(f"{where}: {problem}: lower it, or make the dataset larger")
