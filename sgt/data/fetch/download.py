@@ -43,6 +43,13 @@ def download(entry: HubDownload | WebDownload, folder: Path, lock: Lock, workers
         lock.revision, files = hub_files(entry, lock.revision)
     lock.wanted = sorted(file.path for file in files)
     lock.save()
+    try:
+        _download_missing(files, folder, lock, workers, verify)
+    finally:
+        lock.save()
+
+
+def _download_missing(files: list[RemoteFile], folder: Path, lock: Lock, workers: int, verify: bool) -> None:
     with new_client() as client:
         files = [with_size(client, file) for file in files]
         missing = [file for file in files if not _is_there(file, folder, lock, verify)]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from huggingface_hub import constants
 
 from sgt.commands.main import main
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads
+from sgt.data.fetch import lock
 from sgt.study.load import read_yaml
 from tests.data.fetch.conftest import BIG, FILES, TOKEN, WANTED, fetched
 from tests.data.fetch.hub import COMMIT
@@ -125,6 +127,16 @@ def test_a_server_that_cannot_resume_and_always_breaks_off_ends_the_fetch(fetch,
     assert sum(path.endswith("skip.bin") and status == 200 for _, path, *_, status in hub.seen) == 9
     hub.faults["other/skip.bin"] = ["drop:1000", "drop:2000"]
     assert fetch("web")[0] == 0
+
+
+def test_the_record_of_many_files_is_written_far_less_often_than_they_arrive(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(lock, "write_json", lambda path, content: written.append(len(content["files"])))
+    record = lock.Lock(tmp_path)
+    for number in range(2000):
+        record.add(f"images/{number}.jpg", 1, "0" * 64)
+    assert written[:99] == list(range(1, 100)) and len(written) < 500
+    assert all(later - earlier <= 1 + later / 100 for earlier, later in pairwise(written))
 
 
 def test_a_part_longer_than_the_file_is_discarded(fetch, folder, hub):
