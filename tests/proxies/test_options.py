@@ -177,6 +177,15 @@ def test_depth_anything_sees_what_the_library_would_show_it(depth_model):
     np.testing.assert_allclose(estimate, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_of_metric_depth_is_refused_since_it_would_draw_near_things_dark(depth_model, tmp_path):
+    shutil.copytree(depth_model, tmp_path / "metric")
+    path = tmp_path / "metric/config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "depth_estimation_type": "metric", "max_depth": 20}))
+    wanted = proxy("depth", estimator="depth-anything-v2", model=str(tmp_path / "metric"))
+    with pytest.raises(SgtError, match="estimates metric depth, in which near is small"):
+        wanted.render(Image.fromarray(PHOTOGRAPH), sample_of(PHOTOGRAPH))
+
+
 def test_a_folder_without_a_depth_model_is_told(tmp_path):
     wanted = proxy("depth", estimator="depth-anything-v2", model=str(tmp_path))
     with pytest.raises(SgtError, match="no Depth Anything model"):
