@@ -30,6 +30,11 @@ class Toyworld(SamplesInShards):
         return frozenset({"json", "depth.png", *(["edit.jpg"] if self.edits else [])})
 
     @property
+    def drawn_from(self) -> frozenset[str]:
+        """The scenes of a split and a seed, in their order."""
+        return frozenset({f"toyworld's split {self.split} with seed {self.seed}"})
+
+    @property
     def count(self) -> int:
         """As many as scenes."""
         return self.scenes
@@ -58,6 +63,11 @@ class Download(Samples):
     """A dataset made from, or read in, the folder that ``sgt fetch`` fills."""
 
     download: Name = Field(description=DOWNLOAD)
+
+    @property
+    def drawn_from(self) -> frozenset[str]:
+        """The download."""
+        return frozenset({self.download})
 
 
 # Images of COCO 2017, by split.
@@ -117,6 +127,11 @@ class Coco(Download, SamplesInShards):
     def files(self) -> frozenset[str]:
         """Annotations and the maps that are kept."""
         return frozenset({"json", *(f"{name}.png" for name in self.maps)})
+
+    @property
+    def drawn_from(self) -> frozenset[str]:
+        """A split of COCO."""
+        return frozenset({f"{self.split}2017 of {self.download}"})
 
     @property
     def count(self) -> int:
@@ -182,6 +197,11 @@ class ImageFolder(Download, SamplesInShards):
         return self
 
     @property
+    def drawn_from(self) -> frozenset[str]:
+        """The folders of its classes."""
+        return frozenset(f"{self.download}/{folder}" for folder in self.folders)
+
+    @property
     def count(self) -> int:
         """As many of each class."""
         return self.per_class * len(self.folders)
@@ -212,6 +232,11 @@ class Images(SamplesInShards):
     def files(self) -> frozenset[str]:
         """None besides the picture."""
         return frozenset()
+
+    @property
+    def drawn_from(self) -> frozenset[str]:
+        """The folder."""
+        return frozenset({self.folder})
 
     @property
     def count(self) -> int:

@@ -48,6 +48,11 @@ class Samples(Strict):
 
     @property
     @abstractmethod
+    def drawn_from(self) -> frozenset[str]:
+        """Where its images are from: two datasets that have one of these in common may have images in common."""
+
+    @property
+    @abstractmethod
     def count(self) -> int:
         """About how many samples there are, at most."""
 
