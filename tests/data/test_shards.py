@@ -1,5 +1,6 @@
 """Shards and images: they are read back as written, and hostile or damaged ones end in a one-line error."""
 
+import gc
 import io
 import json
 import struct
@@ -317,3 +318,19 @@ def test_tarfile_reads_the_headers_alone_that_are_not_plain(tmp_path, form, monk
     assert members == [("a", "jpg"), ("a", "json"), (long, "jpg"), ("c", "jpg"), ("c", "json")]
     assert len(seen) > 2
     assert not {"./a.jpg", "./a.json", "./c.JPEG", "c.json"} & {header.name for header in seen}
+
+
+def test_memory_does_not_grow_with_the_members_of_a_tar(tmp_path):
+    """A time with a fraction has an extended header, as of files that tarfile adds."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for number in range(200):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            info.size, info.mtime = 3, 1234.5
+            tar.addfile(info, io.BytesIO(b"abc"))
+    del tar, info
+    for member in scan_shard(tmp_path / "a.tar"):
+        if member.key == "199":
+            assert sum(isinstance(each, tarfile.TarInfo) for each in gc.get_objects()) < 20
+            break
+    else:
+        pytest.fail("the last member was not read")
