@@ -53,7 +53,7 @@ def sample_members(
         tar = tarfile.TarFile(fileobj=file)
         while member := tar.next():
             # tarfile keeps every member that it reads.
-            tar.members.clear()
+            tar.members.clear()  # type: ignore[attr-defined]  # typeshed leaves it out
             if named := _checked(member, path, end):
                 last = named[0]
                 file.seek(member.offset_data)
