@@ -56,6 +56,39 @@ def test_a_second_call_fetches_nothing_and_offline_no_server_is_contacted(fetch,
     assert status == 1 and "was never fetched" in output
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"files": ["README.md", "part/*", "other/*"]}, "no file matches 'other/*'"),
+        ({"revision": "0" * 40}, f"lock.json has revision {COMMIT}, the table {'0' * 40}"),
+        ({"sha256": {"README.md": "0" * 64}}, f"expected {'0' * 64} now"),
+    ],
+)
+def test_what_the_table_asks_for_since_then_is_not_there_offline(changes, said, fetch, folder, monkeypatch):
+    assert fetch()[0] == 0
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    record = (folder / "fetched.json").read_text()
+    status, output = fetch("data", **changes)
+    assert status == 1 and said in output
+    assert (folder / "fetched.json").read_text() == record
+    assert fetch()[0] == 0
+
+
+def test_an_address_added_to_the_table_is_not_there_offline(fetch, hub, monkeypatch):
+    assert fetch("web")[0] == 0
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    status, output = fetch(
+        "web", web={"files": [{"url": f"{hub.url}/web/{name}"} for name in ("other/skip.bin", "README.md")]}
+    )
+    assert status == 1 and "web/README.md: was never fetched, and HF_HUB_OFFLINE is set" in output
+
+
+def test_files_of_another_revision_are_not_adopted_as_that_of_the_table(fetch):
+    assert fetch()[0] == 0
+    status, output = fetch("data", "--adopt", revision="0" * 40)
+    assert status == 1 and f"lock.json has revision {COMMIT}, the table {'0' * 40}" in output
+
+
 def test_a_broken_connection_is_resumed(fetch, folder, hub):
     hub.faults["part/train-00001.parquet"] = ["drop:1000000", "drop:500000", "drop:0"]
     assert fetch()[0] == 0
