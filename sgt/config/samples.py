@@ -32,7 +32,7 @@ class Samples(Strict):
         classes: whether annotations name their category.
         text: of one sample that is trained on as questions.
         counted: whether ``count`` is exact, so that more cannot be used.
-        sorted_by: by what the samples are sorted, so that the first ones are none like all; empty if they are not.
+        sorted_by: what the samples are sorted by, so that the first ones are not like all; empty if nothing.
     """
 
     texts: ClassVar[frozenset[str]] = frozenset()
