@@ -35,12 +35,15 @@ class Data(Strict):
     )
     vqa: DatasetOrSubset | None = Field(None, description="dataset of questions that every trained arm sees, and needs")
     validation: DatasetOrSubset | None = Field(
-        None, description="held-out dataset of images with annotations and questions, for validation losses"
+        None,
+        description="held-out dataset of images with annotations and questions, for validation losses; it must not be "
+        "drawn from the images that arms are trained on",
     )
     held_out: Name | None = Field(
         None,
-        description="held-out dataset of images that proxy arms are checked on: whether they learned their proxy. By "
-        "default validation, or else the first benchmark's that has what every proxy needs",
+        description="held-out dataset of images that proxy arms are checked on: whether they learned their proxy; it "
+        "must not be drawn from the images that proxies are rendered from. By default validation, or else the first "
+        "benchmark's that has what every proxy needs",
     )
     held_out_samples: int = Field(
         48, ge=2, description="samples of it that proxy arms are checked on, from the first; all if there are fewer"

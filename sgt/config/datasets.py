@@ -30,6 +30,11 @@ class Toyworld(SamplesInShards):
         return frozenset({"json", "depth.png", *(["edit.jpg"] if self.edits else [])})
 
     @property
+    def drawn_from(self) -> frozenset[str]:
+        """The scenes of a split and a seed, in their order."""
+        return frozenset({f"toyworld's split {self.split} with seed {self.seed}"})
+
+    @property
     def count(self) -> int:
         """As many as scenes."""
         return self.scenes
@@ -58,6 +63,11 @@ class Download(Samples):
     """A dataset made from, or read in, the folder that ``sgt fetch`` fills."""
 
     download: Name = Field(description=DOWNLOAD)
+
+    @property
+    def drawn_from(self) -> frozenset[str]:
+        """The download."""
+        return frozenset({self.download})
 
 
 # Images of COCO 2017, by split.
@@ -119,6 +129,11 @@ class Coco(Download, SamplesInShards):
         return frozenset({"json", *(f"{name}.png" for name in self.maps)})
 
     @property
+    def drawn_from(self) -> frozenset[str]:
+        """A split of COCO."""
+        return frozenset({f"{self.split}2017 of {self.download}"})
+
+    @property
     def count(self) -> int:
         """As many as images."""
         return self.images
@@ -133,6 +148,7 @@ class LlavaOneVision(Download, SamplesInShards):
     """Questions of LLaVA-OneVision-Data; ``mixture`` names how many of which (``sgt.data.sources.llava_mixtures``)."""
 
     texts = frozenset({"conversations"})
+    sorted_by = "subset"
     sample_bytes: ClassVar[int] = 150_000
     sample_pixels: ClassVar[int] = 640 * 480
     source: Literal["llava-onevision"]
@@ -181,6 +197,11 @@ class ImageFolder(Download, SamplesInShards):
         return self
 
     @property
+    def drawn_from(self) -> frozenset[str]:
+        """The folders of its classes."""
+        return frozenset(f"{self.download}/{folder}" for folder in self.folders)
+
+    @property
     def count(self) -> int:
         """As many of each class."""
         return self.per_class * len(self.folders)
@@ -211,6 +232,11 @@ class Images(SamplesInShards):
     def files(self) -> frozenset[str]:
         """None besides the picture."""
         return frozenset()
+
+    @property
+    def drawn_from(self) -> frozenset[str]:
+        """The folder."""
+        return frozenset({self.folder})
 
     @property
     def count(self) -> int:

@@ -32,17 +32,24 @@ class Samples(Strict):
         classes: whether annotations name their category.
         text: of one sample that is trained on as questions.
         counted: whether ``count`` is exact, so that more cannot be used.
+        sorted_by: what the samples are sorted by, so that the first ones are not like all; empty if nothing.
     """
 
     texts: ClassVar[frozenset[str]] = frozenset()
     classes: ClassVar[bool] = False
     text: ClassVar[TypicalText] = TypicalText(turns=1, tokens=196, answers=99)
     counted: ClassVar[bool] = True
+    sorted_by: ClassVar[str] = ""
 
     @property
     def files(self) -> frozenset[str]:
         """Extensions of their other files; ``json`` if it holds annotations."""
         return frozenset({"json"})
+
+    @property
+    @abstractmethod
+    def drawn_from(self) -> frozenset[str]:
+        """Where its images are from: two datasets that have one of these in common may have images in common."""
 
     @property
     @abstractmethod

@@ -192,7 +192,8 @@ def read_json_records(path: Path, schema: type[AnyRecord]) -> list[AnyRecord]:
         try:
             text = file.read()
             lines = path.suffix == ".jsonl" or not text.lstrip().startswith("[")
-            found = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+            # Not `splitlines`: it also splits at characters that JSON allows within texts, such as U+2028.
+            found = [json.loads(line) for line in text.split("\n") if line.strip()] if lines else json.loads(text)
         except (ValueError, RecursionError) as error:
             raise SgtError(path, f"not a list of records in JSON ({error})", REMEDY) from None
     return [checked(schema, each, f"{path}: record {number}") for number, each in enumerate(found)]

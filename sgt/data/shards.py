@@ -133,11 +133,18 @@ class ShardWriter:
         return self
 
     def add(self, key: str, files: dict[str, bytes]) -> None:
-        """Append one sample; ``files`` maps extensions to bytes."""
+        """Append one sample; ``files`` maps extensions to bytes.
+
+        Raises:
+            SgtError: a key or an extension cannot be part of a member's name.
+        """
         for extension, content in files.items():
             name = f"{key}.{extension}"
-            if sample_member(name) != (key, extension):
-                remedy = "use letters, digits, - and _ in keys, and an image's suffix or json as extension"
+            if sample_member(name) != (key, extension) or len(name) > tarfile.LENGTH_NAME:
+                remedy = (
+                    "use letters, digits, - and _ in keys, an image's suffix or json as extension, and at most "
+                    f"{tarfile.LENGTH_NAME} characters"
+                )
                 raise SgtError(self.path, f"{name!r} cannot name a member", remedy)
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644

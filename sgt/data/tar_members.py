@@ -52,6 +52,8 @@ def sample_members(
     try:
         tar = tarfile.TarFile(fileobj=file)
         while member := tar.next():
+            # tarfile keeps every member that it reads.
+            tar.members.clear()  # type: ignore[attr-defined]  # typeshed leaves it out
             if named := _checked(member, path, end):
                 last = named[0]
                 file.seek(member.offset_data)

@@ -88,7 +88,7 @@ class Proxy(ABC):
             return error
 
     def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
-        """How many of a sample's annotations are not in its target because they have no area, by kind."""
+        """How many of a sample's annotations are not in its target, by kind: they have no area, or too small a one."""
         return Counter()
 
     def condition(self, image: Image.Image, rng: np.random.Generator) -> Image.Image:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from transformers import DepthAnythingForDepthEstimation
 
+from sgt.errors import SgtError
 from sgt.pretrained import load_pretrained, no_model
 
 NAME = "Depth Anything model"
@@ -23,7 +24,7 @@ class DepthAnything:
         folder: of the fetched model.
 
     Raises:
-        SgtError: the folder has no such model, or a weight is missing.
+        SgtError: the folder has no such model, a weight is missing, or it estimates depth instead of inverse depth.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -37,6 +38,9 @@ class DepthAnything:
             raise no_model(folder, NAME, error) from None
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._model = load_pretrained(DepthAnythingForDepthEstimation, folder, self._device, NAME)
+        if (kind := self._model.config.depth_estimation_type) != "relative":
+            problem = f"estimates {kind} depth, in which near is small, and not inverse depth"
+            raise SgtError(folder, problem, "use a model of relative depth, such as depth-anything-v2-large")
 
     @torch.inference_mode()
     def estimate(self, images: Sequence[Image.Image]) -> list[np.ndarray]:

@@ -128,6 +128,8 @@ def render_shard(proxy: Proxy, source: Path, out: Path, max_bad: float) -> None:
         if not report.seen:
             raise SgtError(source, "holds no samples", "make the shard again")
         report.check_refused(max_bad)
+        # The report of earlier targets must not count for those that replace them now.
+        out.with_suffix(".json").unlink(missing_ok=True)
     report.log_left_out(source)
     write_json(
         out.with_suffix(".json"),

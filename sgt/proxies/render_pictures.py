@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sgt.atomic import atomic_path, write_json
+from sgt.data.names import escaped
 from sgt.data.pictures import PictureFile, keys_of, read_pictures
 from sgt.data.shards import IMAGE_SUFFIXES
 from sgt.errors import SgtError
@@ -35,7 +36,7 @@ def render_pictures(proxy: Proxy, files: Sequence[PictureFile], out: Path, max_b
         raise SgtError(proxy.name, problem, "let a model make them (docs/own-pictures.md), or render a shard")
     _check_apart(files, out)
     report, progress = TargetsReport(), Progress("targets", len(files))
-    names = {key: file.name for key, file in zip(keys_of(files), files, strict=True)}
+    names = {key: escaped(file.name) for key, file in zip(keys_of(files), files, strict=True)}
     (out / REPORT).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     for picture, target in rendered(proxy, read_pictures(files), report, progress):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
+from sgt.data.names import escaped
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 
@@ -23,7 +24,7 @@ class TargetsReport:
     Attributes:
         seen: samples in the source.
         masks: of each rendered sample with annotations, how many of them are in the target.
-        left_out: annotations without area, by kind.
+        left_out: annotations that are not in the targets because of their area, by kind.
         covered: of each target, the share of pixels that are not black; for masks, the share that objects cover.
         refused: key and error of each sample that cannot be rendered.
     """
@@ -65,7 +66,7 @@ class TargetsReport:
         """Warn of annotations that are not in the targets."""
         if self.left_out:
             kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.left_out.items()))
-            log.warning("%s: annotations without area are left out: %s", source, kinds)
+            log.warning("%s: annotations are left out: %s", source, kinds)
 
     def fields(self) -> dict:
         """The counts, as a report in JSON has them."""
@@ -75,7 +76,7 @@ class TargetsReport:
             "images_without_masks": self.masks.count(0),
             "left_out": dict(sorted(self.left_out.items())),
             "covered": _mean(self.covered),
-            "refused": [{"key": key, "reason": str(error)} for key, error in self.refused],
+            "refused": [{"key": key, "reason": escaped(str(error))} for key, error in self.refused],
         }
 
 

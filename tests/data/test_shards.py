@@ -1,5 +1,6 @@
 """Shards and images: they are read back as written, and hostile or damaged ones end in a one-line error."""
 
+import gc
 import io
 import json
 import struct
@@ -119,7 +120,9 @@ def test_a_name_cut_by_a_nul_is_refused(tmp_path):
         list(read_shard(tar_of(tmp_path / "a.tar", (info, b"x"))))
 
 
-@pytest.mark.parametrize("name", [*ELSEWHERE, "a/key.jpg", "key.", ".jpg", "k y.jpg", "key.txt", "key.JPG"])
+@pytest.mark.parametrize(
+    "name", [*ELSEWHERE, "a/key.jpg", "key.", ".jpg", "k y.jpg", "key.txt", "key.JPG", "k" * 97 + ".jpg"]
+)
 def test_names_that_cannot_be_members_are_not_written(tmp_path, name):
     key, _, extension = name.rpartition(".")
     with pytest.raises(SgtError, match="cannot name a member"), ShardWriter(tmp_path / "b.tar") as writer:
@@ -315,3 +318,19 @@ def test_tarfile_reads_the_headers_alone_that_are_not_plain(tmp_path, form, monk
     assert members == [("a", "jpg"), ("a", "json"), (long, "jpg"), ("c", "jpg"), ("c", "json")]
     assert len(seen) > 2
     assert not {"./a.jpg", "./a.json", "./c.JPEG", "c.json"} & {header.name for header in seen}
+
+
+def test_memory_does_not_grow_with_the_members_of_a_tar(tmp_path):
+    """A time with a fraction has an extended header, as of files that tarfile adds."""
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for number in range(200):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            info.size, info.mtime = 3, 1234.5
+            tar.addfile(info, io.BytesIO(b"abc"))
+    del tar, info
+    for member in scan_shard(tmp_path / "a.tar"):
+        if member.key == "199":
+            assert sum(type(each) is tarfile.TarInfo for each in gc.get_objects()) < 20
+            break
+    else:
+        pytest.fail("the last member was not read")

@@ -1,5 +1,6 @@
 """``sgt render`` and ``sgt preview``: what they write, and one line for what they cannot."""
 
+import errno
 import io
 import json
 import struct
@@ -13,7 +14,7 @@ from sgt.commands.main import main
 from sgt.config.datasets import Toyworld
 from sgt.data.shards import ShardWriter, read_shard
 from sgt.data.toyworld.dataset import write_shard
-from sgt.proxies import PROXIES
+from sgt.proxies import PROXIES, render
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,19 @@ def test_a_truncated_tar_is_refused(scenes, tmp_path, capsys):
     for words in (["render", "edge", cut, tmp_path / "out.tar"], ["preview", cut, tmp_path / "out.png"]):
         fails_with_one_line(capsys, words, str(cut), "truncated", "make or fetch the shard again")
     assert list(tmp_path.iterdir()) == [cut]
+
+
+def test_the_report_of_earlier_targets_does_not_stay_beside_others(scenes, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out.tar"
+    assert main(["render", "edge", str(scenes), str(out)]) == 0
+    earlier = out.read_bytes()
+
+    def full(path, content) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(render, "write_json", full)
+    fails_with_one_line(capsys, ["render", "segmentation", scenes, out], "No space left on device")
+    assert out.read_bytes() != earlier and not out.with_suffix(".json").exists()
 
 
 def test_a_corrupt_jpeg_is_refused_and_named(scenes, changed, tmp_path, capsys):

@@ -177,6 +177,15 @@ def test_depth_anything_sees_what_the_library_would_show_it(depth_model):
     np.testing.assert_allclose(estimate, wanted.numpy(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_model_of_metric_depth_is_refused_since_it_would_draw_near_things_dark(depth_model, tmp_path):
+    shutil.copytree(depth_model, tmp_path / "metric")
+    path = tmp_path / "metric/config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "depth_estimation_type": "metric", "max_depth": 20}))
+    wanted = proxy("depth", estimator="depth-anything-v2", model=str(tmp_path / "metric"))
+    with pytest.raises(SgtError, match="estimates metric depth, in which near is small"):
+        wanted.render(Image.fromarray(PHOTOGRAPH), sample_of(PHOTOGRAPH))
+
+
 def test_a_folder_without_a_depth_model_is_told(tmp_path):
     wanted = proxy("depth", estimator="depth-anything-v2", model=str(tmp_path))
     with pytest.raises(SgtError, match="no Depth Anything model"):
@@ -263,6 +272,16 @@ def test_boxes_are_drawn_where_they_are_said_to_be():
     for box in ([1, 2, 3], [0, 0, float("nan"), 4], [-5, 0, 9, 9], [0, 0, 1e9, 3], None, ["a", 0, 1, 1]):
         with pytest.raises(SgtError, match="annotation 1: bbox"):
             drawn.render(Image.fromarray(pixels), sample_of(pixels, json=record([{"id": 1, "bbox": box}])))
+
+
+def test_normals_are_unknown_beside_unknown_depth_alone():
+    depth = np.full((6, 8), 1000, np.uint16)
+    depth[:, -1] = depth[0, 3] = 0
+    sample = sample_of(np.zeros((6, 8, 3), np.uint8), depth_png=encode_png(depth))
+    known = np.asarray(proxy("normals").render(Image.new("RGB", (8, 6)), sample)).any(axis=2)
+    expected = np.ones((6, 8), bool)
+    expected[:, -2:] = expected[0, 2:5] = expected[1, 3] = False
+    assert (known == expected).all()
 
 
 def test_normals_of_planes():

@@ -1,6 +1,7 @@
 """``sgt render`` and ``sgt preview`` on pictures in files of their own: photographs, and folders of them."""
 
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_targets_of_pictures_are_those_of_a_shard_of_them(photos, tmp_path):
     }
     with Image.open(tmp_path / "targets" / f"{samples[2].key}.png") as upright:
         assert upright.size == (30, 40)
+
+
+def test_a_name_in_another_encoding_is_escaped_in_the_report(tmp_path):
+    (tmp_path / "photos").mkdir()
+    picture(0).save(tmp_path / "photos/cafe.png")
+    os.rename(tmp_path / "photos/cafe.png", os.fsencode(tmp_path) + b"/photos/caf\xe9.png")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/photos/\xe8.png")).write_bytes(b"no picture")
+    run("render", "edge", tmp_path / "photos", tmp_path / "targets", "--max-bad", "0.5")
+    report = json.loads((tmp_path / "targets/report.json").read_text())
+    assert report["pictures"] == {"caf_": "caf\\udce9.png", "_": "\\udce8.png"}
+    assert [each["key"] for each in report["refused"]] == ["_"]
 
 
 def test_a_target_that_is_the_picture_keeps_its_file(photos, tmp_path):

@@ -96,6 +96,20 @@ def test_an_image_that_keeps_no_mask_is_background(rendered):
     assert (report["images"], report["images_without_masks"], report["left_out"]) == (3, 2, {"no polygon": 1})
 
 
+@pytest.mark.parametrize("proxy", ["segmentation", "detection"])
+def test_annotations_below_the_smallest_are_counted_as_left_out(proxy, rendered):
+    kind = {"segmentation": "mask", "detection": "box"}[proxy]
+    small = annotation(2, rle(0, 3, WIDTH * HEIGHT - 3), [0, 0, 1, 3])
+    samples = {"both": [annotation(1, GOOD), small], "small": [small, annotation(3, [], [5, 5, 0, 4])]}
+    _, targets, report = rendered(samples, proxy, smallest=0.1)
+    assert report["left_out"] == {
+        f"{kind} below smallest": 2,
+        {"segmentation": "no polygon", "detection": "box without area"}[proxy]: 1,
+    }
+    assert (report["masks_per_image"], report["images_without_masks"]) == (0.5, 1)
+    assert proxy == "detection" or (targets["both"].any() and not targets["small"].any())
+
+
 @pytest.mark.parametrize("segmentation", HOSTILE)
 def test_hostile_and_contradictory_masks_are_refused_with_their_image(segmentation, rendered):
     _, targets, report = rendered(

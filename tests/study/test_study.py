@@ -117,6 +117,14 @@ def test_check_tells_what_a_model_takes_to_train(tmp_path, capsys):
         ({"data": {"vqa": {"dataset": "talk", "limit": 3}}}, "", "data.vqa: no dataset 'talk': define it"),
         ({"data": {"vqa": {"dataset": "questions", "limt": 3}}}, "data.vqa.limt", "unknown key"),
         (
+            {
+                "datasets": {**STUDY["datasets"], "talk": {"source": "llava-onevision"}},
+                "data": {"proxy": "scenes", "vqa": {"dataset": "talk", "limit": 3}},
+            },
+            "",
+            "data.vqa: 'talk' is sorted by subset, so its first 3 are of few: remove limit, and set samples",
+        ),
+        (
             {"data": {"proxy": "scenes", "vqa": {"dataset": "questions", "limit": 25}}},
             "",
             "data.vqa: limit 25 is above the 24 samples of 'questions': lower it",

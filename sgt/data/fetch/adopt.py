@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from sgt.config.downloads import HubDownload, WebDownload
-from sgt.data.fetch.files import RESERVED, RemoteFile, check_patterns, web_files
+from sgt.data.fetch.files import RESERVED, RemoteFile, check_patterns, check_revision, web_files
 from sgt.data.fetch.lock import Lock
 from sgt.data.fetch.verify import verify_file
 from sgt.data.names import is_hidden
@@ -27,6 +27,8 @@ def adopt(entry: HubDownload | WebDownload, folder: Path, lock: Lock) -> None:
     Raises:
         SgtError: a file is missing, of another kind than its name says, or has another size or hash than expected.
     """
+    if isinstance(entry, HubDownload):
+        check_revision(entry, lock.revision)
     files = web_files(entry) if isinstance(entry, WebDownload) else _hub_files(entry, folder, lock)
     if missing := [file.path for file in files if not (folder / file.path).is_file()]:
         raise SgtError(folder, f"{len(missing)} of {len(files)} files are missing, e.g. {missing[0]}", "copy them here")

@@ -11,7 +11,7 @@ import httpx2
 
 from sgt.config.downloads import HubDownload, WebDownload
 from sgt.data.fetch.content import check_content
-from sgt.data.fetch.files import RemoteFile, web_files
+from sgt.data.fetch.files import RemoteFile, check_patterns, check_revision, web_files
 from sgt.data.fetch.http import new_client, with_size
 from sgt.data.fetch.hub import hub_files
 from sgt.data.fetch.lock import Lock
@@ -43,6 +43,13 @@ def download(entry: HubDownload | WebDownload, folder: Path, lock: Lock, workers
         lock.revision, files = hub_files(entry, lock.revision)
     lock.wanted = sorted(file.path for file in files)
     lock.save()
+    try:
+        _download_missing(files, folder, lock, workers, verify)
+    finally:
+        lock.save()
+
+
+def _download_missing(files: list[RemoteFile], folder: Path, lock: Lock, workers: int, verify: bool) -> None:
     with new_client() as client:
         files = [with_size(client, file) for file in files]
         missing = [file for file in files if not _is_there(file, folder, lock, verify)]
@@ -57,18 +64,27 @@ def download(entry: HubDownload | WebDownload, folder: Path, lock: Lock, workers
             _fetch_all(client, missing, folder, lock, workers, counter)
 
 
-def check_offline(folder: Path, lock: Lock, verify: bool) -> None:
-    """Check that all files are there.
+def check_offline(entry: HubDownload | WebDownload, folder: Path, lock: Lock, verify: bool) -> None:
+    """Check that all files of the table as it is now are there, as far as they are known without a server.
 
     Raises:
-        SgtError: a file is missing or damaged.
+        SgtError: a file is missing, damaged or not as the table says.
     """
+    remedy = "unset it once, or copy the files here and use --adopt"
     if not lock.wanted:
-        remedy = "unset it once, or copy the files here and use --adopt"
         raise SgtError(folder, "was never fetched, and HF_HUB_OFFLINE is set", remedy)
+    if isinstance(entry, HubDownload):
+        check_revision(entry, lock.revision)
+        check_patterns(entry, folder, lock.wanted, f"HF_HUB_OFFLINE is set: {remedy}")
+        digests = {path: {"sha256": digest} for path, digest in entry.sha256.items()}
+    else:
+        digests = {file.path: file.digests for file in web_files(entry)}
+        if unknown := sorted(set(digests) - set(lock.wanted)):
+            raise SgtError(folder / unknown[0], "was never fetched, and HF_HUB_OFFLINE is set", remedy)
     for path in lock.wanted:
         known = lock.files.get(path)
-        if not known or not _is_there(RemoteFile(path, str(folder / path), known.size), folder, lock, verify):
+        file = RemoteFile(path, str(folder / path), known.size if known else None, digests.get(path, {}))
+        if not known or not _is_there(file, folder, lock, verify):
             raise SgtError(folder / path, "is missing, and HF_HUB_OFFLINE is set", "unset it once")
 
 

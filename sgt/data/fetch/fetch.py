@@ -44,7 +44,7 @@ def fetch_download(
         if by_hand:
             adopt(entry, folder, lock)
         elif constants.is_offline_mode():
-            check_offline(folder, lock, verify)
+            check_offline(entry, folder, lock, verify)
         else:
             download(entry, folder, lock, workers, verify)
         if unverified := lock.unverified:

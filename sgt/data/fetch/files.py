@@ -80,6 +80,17 @@ def web_files(entry: WebDownload) -> list[RemoteFile]:
     return files
 
 
+def check_revision(entry: HubDownload, locked: str | None) -> None:
+    """Check that the revision of the table is that of earlier fetches, if both are known.
+
+    Raises:
+        SgtError: it is another.
+    """
+    if entry.revision and locked and entry.revision != locked:
+        problem = f"lock.json has revision {locked}, the table {entry.revision}"
+        raise SgtError(entry.repository, problem, "move the folder away to fetch the other one")
+
+
 def check_patterns(entry: HubDownload, where: object, paths: Iterable[str], remedy: str) -> None:
     """Check that every pattern of an entry matches a file, and that every file with a hash in the table is present.
 

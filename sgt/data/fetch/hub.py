@@ -24,7 +24,7 @@ from huggingface_hub.utils import build_hf_headers
 
 from sgt.config.downloads import HubDownload
 from sgt.data.fetch.content import REMEDY, shown
-from sgt.data.fetch.files import Body, CannotResume, RemoteFile, check_patterns, checked_path
+from sgt.data.fetch.files import Body, CannotResume, RemoteFile, check_patterns, check_revision, checked_path
 from sgt.data.fetch.retry import Retry
 from sgt.errors import SgtError
 
@@ -103,9 +103,7 @@ def hub_files(entry: HubDownload, locked: str | None) -> tuple[str, list[RemoteF
         SgtError: the hub cannot be reached, has no such repository, or names a file that would leave the folder.
     """
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT"))
-    if entry.revision and locked and entry.revision != locked:
-        problem = f"lock.json has revision {locked}, the table {entry.revision}"
-        raise SgtError(entry.repository, problem, "move the folder away to fetch the other one")
+    check_revision(entry, locked)
     repository, kind, revision = entry.repository, entry.kind, entry.revision or locked
     sha = _call(entry, api.endpoint, lambda: api.repo_info(repository, repo_type=kind, revision=revision).sha)
     if not isinstance(sha, str):

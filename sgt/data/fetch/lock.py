@@ -55,6 +55,7 @@ class Lock:
         self.wanted: list[str] = []
         self.files: dict[str, LockedFile] = {}
         self._mutex = threading.Lock()
+        self._unsaved = 0
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             self.revision, self.wanted = content["revision"], [str(path) for path in content["wanted"]]
@@ -73,6 +74,9 @@ class Lock:
     def add(self, path: str, size: int, sha256: str, unverified: bool = False) -> None:
         """Record a file, or compare it with its record; a file that was verified once stays so.
 
+        The record of a hundredth of the files may only be in memory, so that the time of a download with very many does
+        not grow with their square. Those of which it is lost are hashed again.
+
         Raises:
             SgtError: a file with this path and another content was fetched before.
         """
@@ -83,10 +87,13 @@ class Lock:
                 raise SgtError(self.path, problem, "find out who changed it; remove it from the lock to trust it")
             unverified = unverified and (before is None or before.unverified)
             self.files[path] = LockedFile(size=size, sha256=sha256, unverified=unverified)
-            self.save()
+            self._unsaved += 1
+            if self._unsaved > len(self.files) // 100:
+                self.save()
 
     def save(self) -> None:
         """Write the file."""
+        self._unsaved = 0
         files = {path: file.to_json() for path, file in sorted(self.files.items())}
         write_json(self.path, {"revision": self.revision, "wanted": self.wanted, "files": files})
 

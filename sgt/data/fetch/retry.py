@@ -36,11 +36,20 @@ class Retry:
 
     def __init__(self, where: str, stop: threading.Event | None = None) -> None:
         self.where, self.failures = where, 0
+        self._farthest = 0
         self.stop = stop or threading.Event()
 
-    def progressed(self) -> None:
-        """Start counting again, since something arrived."""
-        self.failures = 0
+    def progressed(self, place: int) -> None:
+        """Start counting again if more of the file has arrived than ever before.
+
+        Bytes that arrive again do not count: from a server that cannot resume, and always breaks off, they would do so
+        without end.
+
+        Args:
+            place: how many bytes of the file are here.
+        """
+        if place > self._farthest:
+            self._farthest, self.failures = place, 0
 
     def after_status(self, response: httpx2.Response) -> None:
         """Wait after an unsuccessful response, for as long as its Retry-After header demands.

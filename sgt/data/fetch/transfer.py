@@ -134,9 +134,11 @@ class Transfer:
             out.truncate(body.start)
             out.seek(body.start)
             _version_file(part).write_text(_version(file) or body.etag or "", encoding="utf-8")
+            place = body.start
             for chunk in chunks:
                 out.write(chunk)
-                retry.progressed()
+                place += len(chunk)
+                retry.progressed(place)
                 self.on_bytes(len(chunk))
                 if self.stop.is_set():
                     raise Stopped

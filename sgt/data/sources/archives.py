@@ -1,7 +1,9 @@
 """Zip files read in place, with limits against hostile ones."""
 
+import lzma
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +19,16 @@ from sgt.errors import SgtError, system_error
 MAX_JSON = 8 * 2**30
 MAX_NESTED = 64 * 2**30
 _READ = (".jpg", ".jpeg", ".png", ".json", ".zip")
-_BROKEN = (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, OSError)
+_BROKEN = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    OSError,
+)
 
 
 class Archive:

@@ -1,6 +1,7 @@
 """Lists of images in the formats that users write: one name per line, CSV, JSON or JSON lines, with any paths."""
 
 import csv
+import io
 import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
@@ -77,7 +78,7 @@ def _text(path: Path) -> str:
 
 
 def _rows(text: str) -> Iterator[str]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [line for line in _lines(text) if line.strip() and not line.lstrip().startswith("#")]
     delimiter = next((each for each in "\t;" if lines and each in lines[0]), ",")
     column = 0
     for number, row in enumerate(csv.reader(lines, delimiter=delimiter, skipinitialspace=True)):
@@ -95,9 +96,14 @@ def _json_entries(text: str) -> Iterator[str]:
     try:
         values = [json.loads(text)]
     except ValueError:
-        values = [json.loads(line) for line in text.splitlines() if line.strip()]
+        values = [json.loads(line) for line in _lines(text) if line.strip()]
     for value in values:
         yield from _named(value)
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a file from any system. ``splitlines`` would also split within names and JSON, as at U+2028."""
+    return io.StringIO(text, newline=None)
 
 
 def _named(value: object) -> Iterator[str]:

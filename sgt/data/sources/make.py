@@ -12,6 +12,7 @@ from sgt.config.datasets import Images, ShardedDataset
 from sgt.data.fetch.lock import read_fetched
 from sgt.data.identity import dataset_identity
 from sgt.data.manifest import MANIFEST, shard_name, write_manifest
+from sgt.data.processes import lost_processes
 from sgt.data.sources import SOURCES
 from sgt.data.sources.base import ShardReport, Source
 from sgt.errors import SgtError
@@ -73,7 +74,8 @@ def _write_shards(source: Source, folder: Path, workers: int) -> dict[str, Shard
             progress.add()
         return reports
     # Spawned processes, because forking is unsafe once libraries have started threads.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with lost_processes(folder), ProcessPoolExecutor(workers, mp_context=spawn) as pool:
         jobs: dict[Future[ShardReport], str] = {
             pool.submit(source.write, index, path): path.name for index, path in enumerate(paths)
         }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sgt.config.datasets import Toyworld
 from sgt.data.manifest import MANIFEST, shard_name
+from sgt.data.processes import lost_processes
 from sgt.data.toyworld.dataset import write_shard, write_toyworld_manifest
 from sgt.errors import SgtError
 from sgt.progress import Progress
@@ -14,7 +15,7 @@ def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
     """Write a dataset; its bytes do not depend on the number of processes.
 
     Raises:
-        SgtError: the folder cannot be created, or a scene's things cannot be placed.
+        SgtError: the folder cannot be created, a scene's things cannot be placed, or a process was killed.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -24,7 +25,7 @@ def make_dataset(folder: Path, spec: Toyworld, workers: int) -> None:
     (folder / MANIFEST).unlink(missing_ok=True)
     progress = Progress("scenes", spec.scenes)
     counts: dict[str, int] = {}
-    with ProcessPoolExecutor(min(workers, spec.shards)) as pool:
+    with lost_processes(folder), ProcessPoolExecutor(min(workers, spec.shards)) as pool:
         names = {
             pool.submit(write_shard, folder / shard_name(index), spec, index): shard_name(index)
             for index in range(spec.shards)

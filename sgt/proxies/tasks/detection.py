@@ -58,8 +58,13 @@ class Detection(Proxy):
         return drawn
 
     def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
-        """Boxes without area."""
-        return Counter("box without area" for box in boxes_of(sample, image.size) if box is None)
+        """Boxes without area, and those below ``smallest``."""
+        least = self.options.smallest * image.width * image.height
+        return Counter(
+            "box below smallest" if box else "box without area"
+            for box in boxes_of(sample, image.size)
+            if box is None or _area(box) < least
+        )
 
     def applies_to(self, sample: Sample) -> bool:
         """Whether the sample has annotations; a record of questions has none."""

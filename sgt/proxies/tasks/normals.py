@@ -33,6 +33,7 @@ class Normals(Proxy):
     level = "mid"
     needs = ("depth.png",)
     reads_pixels = False
+    version = 2
     prompts = (
         "show which way every surface faces",
         "make a normal map",
@@ -44,15 +45,14 @@ class Normals(Proxy):
 
     def render(self, image: Image.Image, sample: Sample) -> Image.Image:
         """An RGB image."""
+        from scipy import ndimage  # imported where it is used: every command of sgt loads the proxies
+
         inverse = inverse_depth(sample, image.size)
         known = inverse > 0
         depth = np.divide(1.0, inverse, out=np.zeros_like(inverse), where=known)
         rgb = np.round(127.5 * (normals(depth, self.options.focal * max(image.size)) + 1)).astype(np.uint8)
         # The derivatives at a pixel use its four neighbours, so the depth of all five has to be known.
-        unknown = ~known
-        for axis in (0, 1):
-            for step in (1, -1):
-                unknown = unknown | np.roll(~known, step, axis)
+        unknown = ndimage.binary_dilation(~known)
         return Image.fromarray(np.where(unknown[:, :, None], np.uint8(0), rgb))
 
     def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:

@@ -127,12 +127,17 @@ class Segmentation(Proxy):
         return target
 
     def left_out(self, image: Image.Image, sample: Sample) -> Counter[str]:
-        """Masks without area; COCO's maps have no masks."""
+        """Masks without area, and those below ``smallest``; COCO's maps have no masks."""
         if self.options.granularity in _COCO_MAPS or self.options.annotator:
             return Counter()
         listed = annotations(sample)
         masks = _masks(listed, sample, *orientation_of_sample(sample).size(image.size)[::-1])
-        return Counter(kind_without_area(each) for each, runs in zip(listed, masks, strict=True) if not area(runs))
+        least = self.options.smallest * image.height * image.width
+        return Counter(
+            "mask below smallest" if area(runs) else kind_without_area(each)
+            for each, runs in zip(listed, masks, strict=True)
+            if not area(runs) or area(runs) < least
+        )
 
     def fidelity(self, made: Image.Image, target: Image.Image, given: Image.Image) -> dict[Measure, float]:
         """Intersection over union, of pixels in the nearest colours of the palette; the background does not count.

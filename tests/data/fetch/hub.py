@@ -44,6 +44,7 @@ class Hub:
             file`` (with another content type), ``page in gzip``, ``page elsewhere`` (after a redirect), ``page as a
             range``. Of a file in Xet storage, the piece in the middle has the fault. Faults of ``HEAD`` are statuses of
             responses to HEAD requests.
+        ranges: whether files can be resumed; if not, they have no ETag either.
         xet: paths of the files of ``owner/name`` that are in Xet storage.
         seen: (host, path, Range, Authorization, status) of every request.
     """
@@ -52,6 +53,7 @@ class Hub:
         self.repositories = {HOME: files, **(others or {})}
         self.files, self.commit, self.listed = files, COMMIT, None
         self.faults: dict[str, list] = defaultdict(list)
+        self.ranges = True
         self.xet: set[str] = set()
         self.seen: list[tuple] = []
         self.slow = threading.Event()
@@ -163,6 +165,8 @@ class Hub:
                     return self.answer(404, b"")
                 digest = hashlib.sha256(content).hexdigest()
                 about = {"ETag": f'"{digest}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
+                if not hub.ranges:
+                    about = {"X-Repo-Commit": hub.commit}
                 if self.command == "HEAD" and hub.faults["HEAD"]:
                     return self.answer(hub.faults["HEAD"].pop(0), b"")
                 if host == "hub" and path in hub.xet and repository == HOME:
@@ -183,8 +187,8 @@ class Hub:
                 if fault == "called gzip":
                     about["Content-Encoding"] = "x-gzip"
                 wanted, status = self.headers.get("Range"), 200
-                same = self.headers.get("If-Range") in (None, about["ETag"])
-                if wanted and same and fault != "ignore-range":
+                same = self.headers.get("If-Range") in (None, about.get("ETag"))
+                if wanted and hub.ranges and same and fault != "ignore-range":
                     start = int(wanted.removeprefix("bytes=").removesuffix("-"))
                     if start >= len(content):
                         return self.answer(416, b"", {"Content-Range": f"bytes */{len(content)}"})

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from huggingface_hub import constants
 
 from sgt.commands.main import main
 from sgt.config.downloads import DOWNLOADS_FILE, Downloads
+from sgt.data.fetch import lock
 from sgt.study.load import read_yaml
 from tests.data.fetch.conftest import BIG, FILES, TOKEN, WANTED, fetched
 from tests.data.fetch.hub import COMMIT
@@ -52,6 +54,39 @@ def test_a_second_call_fetches_nothing_and_offline_no_server_is_contacted(fetch,
     assert status == 1 and "README.md: is missing, and HF_HUB_OFFLINE is set; unset it once" in output
     status, output = fetch("web")
     assert status == 1 and "was never fetched" in output
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"files": ["README.md", "part/*", "other/*"]}, "no file matches 'other/*'"),
+        ({"revision": "0" * 40}, f"lock.json has revision {COMMIT}, the table {'0' * 40}"),
+        ({"sha256": {"README.md": "0" * 64}}, f"expected {'0' * 64} now"),
+    ],
+)
+def test_what_the_table_asks_for_since_then_is_not_there_offline(changes, said, fetch, folder, monkeypatch):
+    assert fetch()[0] == 0
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    record = (folder / "fetched.json").read_text()
+    status, output = fetch("data", **changes)
+    assert status == 1 and said in output
+    assert (folder / "fetched.json").read_text() == record
+    assert fetch()[0] == 0
+
+
+def test_an_address_added_to_the_table_is_not_there_offline(fetch, hub, monkeypatch):
+    assert fetch("web")[0] == 0
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    status, output = fetch(
+        "web", web={"files": [{"url": f"{hub.url}/web/{name}"} for name in ("other/skip.bin", "README.md")]}
+    )
+    assert status == 1 and "web/README.md: was never fetched, and HF_HUB_OFFLINE is set" in output
+
+
+def test_files_of_another_revision_are_not_adopted_as_that_of_the_table(fetch):
+    assert fetch()[0] == 0
+    status, output = fetch("data", "--adopt", revision="0" * 40)
+    assert status == 1 and f"lock.json has revision {COMMIT}, the table {'0' * 40}" in output
 
 
 def test_a_broken_connection_is_resumed(fetch, folder, hub):
@@ -114,6 +149,27 @@ def test_a_server_that_ignores_ranges_starts_over(fetch, folder, hub):
     hub.faults["part/train-00001.parquet"] = ["drop:1000000", "ignore-range"]
     assert fetch()[0] == 0
     assert fetched(folder) == WANTED
+
+
+def test_a_server_that_cannot_resume_and_always_breaks_off_ends_the_fetch(fetch, hub):
+    hub.ranges = False
+    hub.faults["other/skip.bin"] = ["drop:3000"] * 40
+    status, output = fetch("web")
+    assert status == 1 and "8 times in a row" in output
+    # A HEAD request for the size, and eight transfers.
+    assert sum(path.endswith("skip.bin") and status == 200 for _, path, *_, status in hub.seen) == 9
+    hub.faults["other/skip.bin"] = ["drop:1000", "drop:2000"]
+    assert fetch("web")[0] == 0
+
+
+def test_the_record_of_many_files_is_written_far_less_often_than_they_arrive(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(lock, "write_json", lambda path, content: written.append(len(content["files"])))
+    record = lock.Lock(tmp_path)
+    for number in range(2000):
+        record.add(f"images/{number}.jpg", 1, "0" * 64)
+    assert written[:99] == list(range(1, 100)) and len(written) < 500
+    assert all(later - earlier <= 1 + later / 100 for earlier, later in pairwise(written))
 
 
 def test_a_part_longer_than_the_file_is_discarded(fetch, folder, hub):

@@ -12,6 +12,8 @@ from sgt.commands.main import main
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_jpeg
 from sgt.data.manifest import read_manifest
+from sgt.data.sources.archives import Archive
+from sgt.errors import SgtError
 from tests.data.sources import releases
 from tests.data.sources.conftest import allow, refused, report, rezip, shards
 
@@ -157,3 +159,19 @@ def test_a_duplicate_image_is_a_bad_sample(study, capsys):
     shutil.rmtree("results")
     rezip("train2017.zip", lambda members: [*members, (f"again/{key}.jpg", b"x")])
     refused(study, "coco-few", capsys, f"{key}.jpg: there 2 times", "(1 of 4 samples refused)")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_damaged_member_is_an_error_in_one_line_whatever_compressed_it(method, tmp_path):
+    path, content = tmp_path / "images.zip", json.dumps({"images": [{"id": number} for number in range(999)]}).encode()
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.json", content)
+        # The local header has 30 bytes and the name.
+        start, size = 30 + len("a.json"), archive.infolist()[0].compress_size
+    damaged = bytearray(path.read_bytes())
+    damaged[start : start + size] = bytes(255 - byte for byte in damaged[start : start + size])
+    path.write_bytes(damaged)
+    with pytest.raises(SgtError, match=r"a\.json: damaged"):
+        Archive(path).read("a.json")
+    with pytest.raises(SgtError, match=r"a\.json"):
+        list(Archive(path).items("a.json", "images"))

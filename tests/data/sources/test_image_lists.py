@@ -55,6 +55,11 @@ WRITTEN = {
     "json nested": json.dumps([{"image": {"file_name": f"{name}.jpg", "id": 3}} for name in NAMES]),
     "json lines": "".join(json.dumps(each) + "\n" for each in objects("image")),
     "json lines, windows": "".join(json.dumps(each) + "\r\n" for each in objects("path", "D:\\sam\\{}.jpg")),
+    "json lines with separators of lines in texts": "".join(
+        json.dumps({"file_name": f"{name}.jpg", "caption": "one\u2028two\x85"}, ensure_ascii=False) + "\n"
+        for name in NAMES
+    ),
+    "separators of lines in folders": lines("sam\u2028data/\x85/{}.jpg"),
     "json lines of texts": "".join(json.dumps(f"{name}.jpg") + "\n" for name in NAMES),
     "json lines without suffix": "".join(json.dumps({"id": name}) + "\n" for name in NAMES),
 }

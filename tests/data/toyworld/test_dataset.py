@@ -1,6 +1,8 @@
 """Toyworld as shards: bytes, manifests, and the command."""
 
 import hashlib
+import os
+import signal
 
 import pytest
 
@@ -10,6 +12,7 @@ from sgt.data.identity import dataset_identity
 from sgt.data.images import decode_image
 from sgt.data.manifest import dataset_shards, read_manifest
 from sgt.data.shards import read_shard
+from sgt.data.toyworld import make
 from sgt.data.toyworld.make import make_dataset
 
 MADE = {"size": 32, "seed": 9, "per_shard": 4}
@@ -25,6 +28,18 @@ def test_bytes_do_not_depend_on_workers_or_on_what_was_there(tmp_path):
     assert names == ["manifest.json", "shard-00000.tar", "shard-00001.tar", "shard-00002.tar"]
     assert names == sorted(path.name for path in (tmp_path / "two").iterdir())
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in names)
+
+
+def _killed(path, spec, index):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_ends_the_command_in_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(make, "write_shard", _killed)
+    words = ["--split", "proxy", "--scenes", "4", "--size", "32", "--per-shard", "2", "--workers", "2"]
+    assert main(["toyworld", str(tmp_path), *words]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert f"{tmp_path}: one of its processes was killed" in line and not (tmp_path / "manifest.json").exists()
 
 
 def test_command_writes_a_dataset_with_its_manifest(tmp_path):
