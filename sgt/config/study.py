@@ -4,7 +4,6 @@ A study names its models and benchmarks; each is a file of its own beside it (``
 ``benchmarks/NAME.yaml``). What can be chosen about each proxy is the proxy's own: :mod:`sgt.study.schema` adds it.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -126,25 +125,6 @@ class Study(Strict):
             if self.data.proxy is None:
                 raise ValueError(f"data.proxy: arm {arm!r} is rendered from images: name a dataset of them")
         return self
-
-    @model_validator(mode="after")
-    def _held_out(self) -> "Study":
-        """What is held out may share no images with what arms are trained on: with the proxies' images and, if answers
-        are validated on it, with the questions'."""
-        data, images = self.data, [variant.images for variant in self.variants.values()]
-        proxies = [subset.dataset for subset in (data.proxy, *images) if subset]
-        if data.held_out:
-            self._check_apart("data.held_out", data.held_out, proxies)
-        if data.validation:
-            asked = [data.vqa.dataset] if data.vqa else []
-            self._check_apart("data.validation", data.validation.dataset, [*proxies, *asked])
-        return self
-
-    def _check_apart(self, where: str, held_out: str, trained_on: Iterable[str]) -> None:
-        for name in trained_on:
-            if common := self.datasets[name].drawn_from & self.datasets[held_out].drawn_from:
-                problem = f"{held_out!r} and {name!r}, which arms are trained on, both have images of {min(common)}"
-                raise ValueError(f"{where}: {problem}: hold out images of another split, seed or folder")
 
     def _check_subset(self, where: str, subset: Subset | None) -> None:
         """See that there is such a dataset, with as many samples, and that the first ones are like all.

@@ -159,15 +159,17 @@ def _check_data(study: LoadedStudy) -> None:
 
 
 def _check_held_out(study: LoadedStudy) -> None:
-    """Refuse to validate or to check proxy arms on what they are trained on, or on less than two images."""
-    data = study.study.data
-    trained_on = {study.questions.dataset, *map(study.images, study.proxy_arms)}
-    held_out = {"validation": data.validation and data.validation.dataset}
-    held_out |= {"held_out": study.held_out} if study.proxy_arms else {}
+    """Refuse to validate or to check proxy arms on images that arms are trained on, or on less than two."""
+    data, datasets = study.study.data, study.study.datasets
+    trained_on = dict.fromkeys((study.questions.dataset, *map(study.images, study.proxy_arms)))
+    held_out = {"validation": data.validation.dataset} if data.validation else {}
+    held_out |= {"held_out": study.held_out} if study.proxy_arms and study.held_out else {}
     for part, name in held_out.items():
-        where = f"{study.path}: data.{part}"
-        if name in trained_on:
-            raise SgtError(where, f"arms are trained on {name!r}", "name a dataset that is held out from training")
+        for trained in trained_on:
+            if common := datasets[name].drawn_from & datasets[trained].drawn_from:
+                problem = f"{name!r} and {trained!r}, which arms are trained on, both have images of {min(common)}"
+                remedy = "hold out images of another split, seed or folder"
+                raise SgtError(f"{study.path}: data.{part}", problem, remedy)
     if study.proxy_arms and study.held_out and (count := study.study.datasets[study.held_out].count) < 2:
         where = f"{study.path}: datasets.{study.held_out}"
         problem = f"it has {many(count, 'sample')}, and proxy arms are checked on 2 or more"
