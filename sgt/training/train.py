@@ -186,7 +186,8 @@ def _callbacks(
     sizes = sizes_of(spec)
     callbacks.append(SpeedMonitor(flops_per_token(spec, sizes, recipe) if sizes else 0.0))
     if context.is_main:
-        callbacks += [*recorders(study.study.logging, study.run_dir(run) / "work", run.id), ConsoleProgress()]
+        work = study.run_dir(run) / "work"
+        callbacks += [*recorders(study.study.logging, work, run.id, fingerprint), ConsoleProgress()]
     return callbacks
 
 
