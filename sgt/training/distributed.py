@@ -108,6 +108,11 @@ def init_distributed(device: torch.device) -> DistributedContext:
     return DistributedContext(state.process_index, state.num_processes, own).for_thread()
 
 
+def processes_of_node() -> int:
+    """How many processes a launcher started on this node; 1 without one."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
 def _destroy_process_groups() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()

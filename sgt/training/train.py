@@ -31,7 +31,12 @@ from sgt.training.callbacks.image_use import ImageUse
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
 from sgt.training.callbacks.validation import Validation
-from sgt.training.distributed import DistributedContext, init_distributed, shutdown_distributed
+from sgt.training.distributed import (
+    DistributedContext,
+    init_distributed,
+    processes_of_node,
+    shutdown_distributed,
+)
 from sgt.training.finished import final_weights, finish, is_finished, remove_resumable
 from sgt.training.sharding import full_weights, shard
 from sgt.training.sources import (
@@ -60,7 +65,7 @@ def train_run(study: LoadedStudy, run: Run, command: str) -> None:
         SgtError: another process is training the run; or see :func:`post_train`.
     """
     spec = study.models[run.model]
-    torch.set_num_threads(spec.train.threads)
+    torch.set_num_threads(max(1, spec.train.threads // processes_of_node()))
     base = Path(spec.checkpoint)
     common = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
     common |= {"environment": environment(), "command": command}
