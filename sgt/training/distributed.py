@@ -4,12 +4,17 @@ import atexit
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from sgt.errors import SgtError
+
+# For what one process does while the others wait: hashing base weights, screening data. A process that has ended is
+# noticed at once. By default half an hour, which screening on a slow file system can take.
+LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class DistributedContext:
         """A context for another thread; must be called in the same order in all processes."""
         if self.size == 1:
             return self
-        return replace(self, control_group=dist.new_group(backend="gloo"))
+        return replace(self, control_group=dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
 
     def any_process(self, flag: bool) -> bool:
         """Whether the flag is set in any process. In the default group, on the device."""
