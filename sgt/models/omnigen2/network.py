@@ -165,7 +165,8 @@ class OmniGen2Network(nn.Module):
             noise = [torch.zeros(self.config.transformer.in_channels, side, side, device=self.device)]
             instructions, latents = self._least_rows(), Latents(noise, [[]])
             times = torch.zeros(1, device=self.device)
-        image_features = self._image_features(answers, instructions, always_runs(self.mllm.model.visual))
+        runs_tower = always_runs(self.mllm.model.visual)
+        image_features = self._image_features(answers, instructions, runs_tower, spread)
         ce, squared = torch.zeros((), device=self.device), torch.zeros(0, device=self.device)
         if answers:
             ce = (self.text_errors(answers, image_features[0]) * answers.loss_weights).sum()
@@ -176,30 +177,34 @@ class OmniGen2Network(nn.Module):
         return ce, squared
 
     def _image_features(
-        self, answers: Rows | None, instructions: Rows | None, always_runs: bool
+        self, answers: Rows | None, instructions: Rows | None, always_runs: bool, spread: bool
     ) -> tuple[Tensor, Tensor]:
         """The vision tower's features of the images of both, in one pass: (tokens, width) each.
 
         Args:
             answers, instructions: chats.
             always_runs: without images too; both results are then a row of zeros, for the tower's gradient.
+            spread: both results end in such a row anyway, so that the tower's backward pass comes last everywhere.
         """
         vision = self.mllm.model.visual
         kinds = [rows for rows in (answers, instructions) if rows and len(rows.grids)]
+        none = torch.zeros(0, self.mllm.model.language_model.config.hidden_size, device=self.device)
         if kinds:
             found = encode_images(
                 self.mllm, torch.cat([rows.pixels for rows in kinds]), torch.cat([rows.grids for rows in kinds])
             )
-            counts = [self._image_tokens(rows) for rows in (answers, instructions)]
-            return found[: counts[0]], found[counts[0] : sum(counts)]
-        if always_runs:
+        elif always_runs:
             side = vision.config.spatial_merge_size
             width = vision.config.in_channels * vision.config.temporal_patch_size * vision.config.patch_size**2
             pixels = torch.zeros(side**2, width, device=self.device)
-            zeros = 0 * encode_images(self.mllm, pixels, torch.tensor([[1, side, side]], device=self.device))
-            return zeros, zeros
-        none = torch.zeros(0, self.mllm.model.language_model.config.hidden_size, device=self.device)
-        return none, none
+            found = encode_images(self.mllm, pixels, torch.tensor([[1, side, side]], device=self.device))
+        else:
+            return none, none
+        counts = [self._image_tokens(rows) for rows in (answers, instructions)]
+        first, second = found[: counts[0]], found[counts[0] : sum(counts)]
+        if spread or not kinds:
+            first, second = (torch.cat([part, 0 * found[:1]]) for part in (first, second))
+        return first, second
 
     def _image_tokens(self, rows: Rows | None) -> int:
         cells = self.mllm.model.visual.config.spatial_merge_size**2
