@@ -23,7 +23,9 @@ def handled(numbers: Iterable[signal.Signals]) -> list[signal.Signals]:
 
 
 class StopRequest:
-    """Records the first stop signal; a second one of the same kind has its usual effect.
+    """Records the first stop signal. A second one of the same kind has its usual effect if a terminal sent it.
+
+    A scheduler's is not repeated by somebody who is impatient: it may reach a process directly and by its launcher.
 
     A context manager, for the time during which training can be stopped and saved.
 
@@ -47,4 +49,5 @@ class StopRequest:
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
-        signal.signal(number, self._before[self.received])
+        if self.received in TERMINAL_SIGNALS:
+            signal.signal(number, self._before[self.received])

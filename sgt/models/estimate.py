@@ -14,6 +14,7 @@ from sgt.config.samples import Samples, TypicalText
 from sgt.models.cross_entropy import LOGITS_AT_ONCE, words_at_once
 from sgt.models.rules import rules_of
 from sgt.models.sizes import ModelSizes, Stack, Tokens, forward_flops
+from sgt.models.vae import images_at_once
 
 GB = 1e9
 # Assumed text tokens of a proxy's instruction.
@@ -145,7 +146,9 @@ def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int,
         gathered = computed * (2 * sizes.block + sizes.parameters["vocabulary"])
     elif recipe.precision == "bf16-autocast":
         gathered = computed * (sizes.total + added)
-    encoded = 3 * 4 * sizes.autoencoder_width * image_pixels if tokens.target_image else 0
+    pixels = min(images_at_once(1, image_pixels) * image_pixels, tokens.target_image * sizes.latent**2)
+    # Of the first level's width: its input, and of a block its input, what it adds so far, and two within it.
+    encoded = 5 * 4 * sizes.autoencoder_width * pixels
     kept = _kept(sizes.decoder, recipe, tokens.all, stored, computed)
     kept += _kept(sizes.encoder, recipe, tokens.input_image, stored, computed)
     return Memory(

@@ -63,21 +63,19 @@ class Checkpoints:
         """
         folder = self.work / step_folder(step)
         temporary = self.work / f".{folder.name}.tmp"
-        hashes, problem = {}, None
-        try:
-            if self.context.is_main:
-                shutil.rmtree(temporary, ignore_errors=True)
-                temporary.mkdir(parents=True)
-            self.context.all_gather(None)
-            hashes = self._write(temporary, parameters, optimizer, average)
-        except (OSError, SafetensorError) as error:
-            problem = str(error)
-        written = self.context.all_gather((hashes, problem))
-        problem = next((problem for _, problem in written if problem), None)
-        if problem is None and self.context.is_main:
-            merged = {name: digest for hashes, _ in written for name, digest in hashes.items()}
-            problem = self._publish(temporary, folder, step, merged)
-        problem = self.context.all_gather(problem)[0]
+        problem = self.context.all_gather(_make_empty(temporary) if self.context.is_main else None)[0]
+        if problem is None:
+            hashes: dict[str, str] = {}
+            try:
+                hashes = self._write(temporary, parameters, optimizer, average)
+            except (OSError, SafetensorError) as error:
+                problem = str(error)
+            written = self.context.all_gather((hashes, problem))
+            problem = next((problem for _, problem in written if problem), None)
+            if problem is None and self.context.is_main:
+                merged = {name: digest for hashes, _ in written for name, digest in hashes.items()}
+                problem = self._publish(temporary, folder, step, merged)
+            problem = self.context.all_gather(problem)[0]
         if problem:
             if self.context.is_main:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -213,6 +211,16 @@ class Checkpoints:
         """Whether every process holds other rows of a tensor. (A step count is the same in all.)"""
         owner = parameters.get(name) if name in parameters else parameters.get(name.partition(".")[2])
         return owner is not None and local_rows(owner) is not owner and not name.startswith("step.")
+
+
+def _make_empty(folder: Path) -> str | None:
+    """Make an empty folder, in place of one that a killed process has left; returns what went wrong."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    except OSError as error:
+        return str(error)
+    return None
 
 
 def _missing(folder: Path, groups: Sequence[str], parameters: dict[str, nn.Parameter]) -> list[str]:

@@ -4,12 +4,17 @@ import atexit
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from sgt.errors import SgtError
+
+# For what one process does while the others wait: hashing base weights, screening data. A process that has ended is
+# noticed at once. By default half an hour, which screening on a slow file system can take.
+LONGEST_WAIT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class DistributedContext:
         """A context for another thread; must be called in the same order in all processes."""
         if self.size == 1:
             return self
-        return replace(self, control_group=dist.new_group(backend="gloo"))
+        return replace(self, control_group=dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
 
     def any_process(self, flag: bool) -> bool:
         """Whether the flag is set in any process. In the default group, on the device."""
@@ -106,6 +111,11 @@ def init_distributed(device: torch.device) -> DistributedContext:
         atexit.register(_destroy_process_groups)
     own = device if device.type == "cpu" else state.device
     return DistributedContext(state.process_index, state.num_processes, own).for_thread()
+
+
+def processes_of_node() -> int:
+    """How many processes a launcher started on this node; 1 without one."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", 1))
 
 
 def _destroy_process_groups() -> None:

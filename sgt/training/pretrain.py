@@ -123,7 +123,7 @@ def pretrain(study: LoadedStudy, spec: Model, out: Path, seed: int) -> None:
         Checkpointing(_digest(identity), recipe.save_every, keep_last=2),
         SpeedMonitor(),
         *([tower] if tower else []),
-        *recorders(study.study.logging, work, config.run),
+        *recorders(study.study.logging, work, config.run, _digest(identity)),
         ConsoleProgress(),
     ]
     Trainer(model, BatchLoader(model, mixture, sources, seed), config, work, callbacks=callbacks).fit()

@@ -32,7 +32,12 @@ from sgt.training.callbacks.image_use import ImageUse
 from sgt.training.callbacks.recorders import recorders
 from sgt.training.callbacks.speed import ConsoleProgress, SpeedMonitor
 from sgt.training.callbacks.validation import Validation
-from sgt.training.distributed import DistributedContext, init_distributed, shutdown_distributed
+from sgt.training.distributed import (
+    DistributedContext,
+    init_distributed,
+    processes_of_node,
+    shutdown_distributed,
+)
 from sgt.training.finished import final_weights, finish, is_finished, remove_resumable
 from sgt.training.sharding import full_weights, shard
 from sgt.training.sources import (
@@ -61,7 +66,7 @@ def train_run(study: LoadedStudy, run: Run, command: str) -> None:
         SgtError: another process is training the run; or see :func:`post_train`.
     """
     spec = study.models[run.model]
-    torch.set_num_threads(spec.train.threads)
+    torch.set_num_threads(max(1, spec.train.threads // processes_of_node()))
     base = Path(spec.checkpoint)
     common = {"id": run.id, "model": run.model, "arm": run.arm, "seed": run.seed, "code": code_revision()}
     common["environment"] = environment()
@@ -197,7 +202,8 @@ def _callbacks(
     sizes = sizes_of(spec)
     callbacks.append(SpeedMonitor(flops_per_token(spec, sizes, recipe) if sizes else 0.0))
     if context.is_main:
-        callbacks += [*recorders(study.study.logging, study.run_dir(run) / "work", run.id), ConsoleProgress()]
+        work = study.run_dir(run) / "work"
+        callbacks += [*recorders(study.study.logging, work, run.id, fingerprint), ConsoleProgress()]
     return callbacks
 
 

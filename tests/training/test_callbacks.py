@@ -206,9 +206,11 @@ def recorded(callbacks: list[Callback], metrics: dict[str, float]) -> None:
 def test_weights_and_biases_gets_the_numbers(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    recorded(recorders(Logging(wandb="sgt"), tmp_path, "micro/sft/seed0"), {"loss": 2.5})
-    (log,) = tmp_path.glob("wandb/offline-run-*/run-micro-sft-seed0.wandb")
-    assert b"loss" in log.read_bytes()
+    for fingerprint in ("f" * 64, "e" * 64):
+        recorded(recorders(Logging(wandb="sgt"), tmp_path, "micro/sft/seed0", fingerprint), {"loss": 2.5})
+        # A run of the same id in another study is another one: W&B would drop its steps.
+        (log,) = tmp_path.glob(f"wandb/offline-run-*/run-micro-sft-seed0-{fingerprint[:12]}.wandb")
+        assert b"loss" in log.read_bytes()
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {"step": 0, "loss": 2.5}
 
 
@@ -218,7 +220,7 @@ def test_a_library_that_is_not_installed_is_one_line(name, tmp_path, monkeypatch
         monkeypatch.setitem(__import__("sys").modules, module, None)
     config = Logging(**{name: True if name == "tensorboard" else "sgt"})
     with pytest.raises(SgtError, match=f"logging.{name}: is not installed; run `pip install {name}`"):
-        recorded(recorders(config, tmp_path, "run"), {})
+        recorded(recorders(config, tmp_path, "run", "f" * 64), {})
 
 
 def test_dashboards_that_cannot_start_are_switched_off_and_end_no_run(run, study, tmp_path, monkeypatch):

@@ -3,12 +3,20 @@
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from sgt.atomic import sha256
+from sgt.errors import SgtError
+from sgt.training.checkpoints import Checkpoints
+from sgt.training.distributed import DistributedContext
 from tests.conftest import STUDY, sgt, write_study
 from tests.training.conftest import BEFORE_ITS_END, Micro
 
@@ -215,3 +223,38 @@ def test_too_little_memory_is_one_line_before_the_first_step(run, study):
     assert status == 1, output
     assert "out of memory" in error_line(output) and "sgt check" in error_line(output)
     assert not run.checkpoints() and sorted(os.listdir(run.work)) == ["lock", "metrics.jsonl"]
+
+
+@dataclass(frozen=True)
+class ThreadContext(DistributedContext):
+    """One of two processes that are threads of this one."""
+
+    size: int = 2
+    given: list[Any] = field(default_factory=list)
+    meet: Barrier = field(default_factory=lambda: Barrier(2))
+
+    def all_gather(self, value: Any) -> list[Any]:
+        self.given[self.rank] = value
+        self.meet.wait(timeout=5)
+        gathered = list(self.given)
+        self.meet.wait(timeout=5)
+        return gathered
+
+
+def test_a_folder_that_the_main_process_cannot_make_is_the_same_error_in_all(tmp_path):
+    (tmp_path / "work").write_text("")
+    given: list[Any] = [None, None]
+    meet = Barrier(2)
+    weight = torch.nn.Parameter(torch.zeros(2))
+
+    def save(rank: int) -> SgtError:
+        context = ThreadContext(rank, given=given, meet=meet)
+        checkpoints = Checkpoints(tmp_path / "work", "", 2, context)
+        with pytest.raises(SgtError) as raised:
+            checkpoints.save(2, {"weight": weight}, torch.optim.AdamW([weight]), None)
+        return raised.value
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.map(save, range(2))
+    assert str(first) == str(second)
+    assert "step-0000002: the checkpoint cannot be written (" in str(first) and "Not a directory" in str(first)

@@ -10,6 +10,8 @@ from tests.conftest import STUDY, write_study
 from tests.training.events import Event
 
 STEP = "sgt.training.trainer.Trainer._train_batch"
+# Within a step; its first call is the dry run's.
+BACKWARD = "sgt.training.trainer.Trainer._backward"
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2]
 
 
@@ -49,6 +51,17 @@ def test_a_signal_is_heard_whatever_is_being_done(point, saved, long_run):
     status, output = long_run.run_with(point)
     assert status == REQUEUE_STATUS and f"saved at step {saved};" in output
     assert long_run.checkpoints()[-1] == f"step-{saved:07d}"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR2"])
+def test_a_signal_that_a_launcher_and_a_scheduler_both_send_is_one(name, long_run):
+    status, output = long_run.run_with(Event(STEP, name, call=3), Event(BACKWARD, name, call=4))
+    assert status == REQUEUE_STATUS and "saved at step 3;" in output, output
+
+
+def test_a_second_signal_from_the_terminal_ends_it_at_once(long_run):
+    status, output = long_run.run_with(Event(STEP, "SIGINT", call=3), Event(BACKWARD, "SIGINT", call=4))
+    assert status not in (0, REQUEUE_STATUS) and not long_run.checkpoints(), output
 
 
 def test_a_signal_in_the_last_step_is_too_late(long_run):

@@ -163,6 +163,19 @@ def fails(capsys, arm: str, *output: str) -> None:
     assert not Path(f"results/runs/micro/{arm}/seed0/run.json").exists()
 
 
+@pytest.mark.parametrize(("processes", "each"), [(None, 5), (2, 2), (8, 1)])
+def test_the_threads_of_a_node_are_divided_among_its_processes(processes, each, study, monkeypatch):
+    spec = Path("config/models/micro.yaml")
+    spec.write_text(spec.read_text() + "train: {threads: 5}\n")
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if processes:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+    used = list[int]()
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    sgt("train", "config/micro.yaml", "--model", "micro", "--arm", "base", "--seed", 0)
+    assert used == [each]
+
+
 def test_damaged_data_ends_in_one_line_that_names_it(study, capsys):
     questions = Path("results/shards/questions/shard-00000.tar")
     whole = questions.read_bytes()

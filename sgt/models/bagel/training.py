@@ -21,9 +21,6 @@ from sgt.models.flow import Stratum
 from sgt.models.trainable import LossSums, Trainable
 from sgt.models.transforms import ImageTransform
 
-# The VAE encodes at most so many pixels at once: its activations take about 0.5 kB per pixel and level.
-ENCODED_PIXELS = 4 * 2**20
-
 
 class BagelTraining(BagelBase, Trainable[PackedBatch]):
     """See :class:`sgt.models.trainable.Trainable`."""
@@ -120,11 +117,9 @@ class BagelTraining(BagelBase, Trainable[PackedBatch]):
         for (h, w), indexes in by_shape.items():
             height, width = h * config.latent_stride, w * config.latent_stride
             rows, columns = height // config.vae.downsample, width // config.vae.downsample
-            for start in range(0, len(indexes), at_once := max(1, ENCODED_PIXELS // (height * width))):
-                some = indexes[start : start + at_once]
-                noise = batch.vae_sample_noise[some, :, :rows, :columns]
-                encoded = self.vae.encode(batch.padded_images[some, :, :height, :width], noise)
-                latents[some, :, :rows, :columns] = encoded
+            noise = batch.vae_sample_noise[indexes, :, :rows, :columns]
+            encoded = self.vae.encode(batch.padded_images[indexes, :, :height, :width], noise)
+            latents[indexes, :, :rows, :columns] = encoded
         return latents
 
     def _tokens(self, part: InputImage | Text | QAPair | TargetImage) -> int:

@@ -136,9 +136,10 @@ class OmniGen2Network(nn.Module):
     def forward(self, batch: Batch, latents: Latents, shift: TimeShift) -> tuple[Tensor, Tensor]:
         """Text and flow errors of a batch.
 
-        Processes over which FSDP spreads the weights must run every block equally often. Each therefore runs one pass
-        of the vision tower, two of the language model (answers, instructions) and one of the transformer; for what its
-        batch lacks, on a smallest input that does not change the losses.
+        Every part that is trained gets a gradient, of zero if the batch has nothing for it. Processes over which FSDP
+        spreads the weights must also run every block equally often: each runs one pass of the vision tower, two of the
+        language model (answers, instructions) and one of the transformer. What a batch lacks is replaced by a smallest
+        input that does not change the losses.
 
         Args:
             batch: on this device.
@@ -151,16 +152,21 @@ class OmniGen2Network(nn.Module):
         from torch.distributed.fsdp import FSDPModule  # slow to import
 
         spread = isinstance(self, FSDPModule)
+
+        def always_runs(part: nn.Module) -> bool:
+            return spread or (torch.is_grad_enabled() and any(p.requires_grad for p in part.parameters()))
+
         answers, instructions, noise, times = batch.answers, batch.instructions, batch.noise, batch.times
         makes = instructions is not None
-        if spread:
-            answers = answers or self._least_rows()
-            if not makes:
-                side = self.config.transformer.patch_size
-                noise = [torch.zeros(self.config.transformer.in_channels, side, side, device=self.device)]
-                instructions, latents = self._least_rows(), Latents(noise, [[]])
-                times = torch.zeros(1, device=self.device)
-        image_features = self._image_features(answers, instructions, spread)
+        if answers is None and always_runs(self.mllm.lm_head):
+            answers = self._least_rows()
+        if not makes and always_runs(self.transformer):
+            side = self.config.transformer.patch_size
+            noise = [torch.zeros(self.config.transformer.in_channels, side, side, device=self.device)]
+            instructions, latents = self._least_rows(), Latents(noise, [[]])
+            times = torch.zeros(1, device=self.device)
+        runs_tower = always_runs(self.mllm.model.visual)
+        image_features = self._image_features(answers, instructions, runs_tower, spread)
         ce, squared = torch.zeros((), device=self.device), torch.zeros(0, device=self.device)
         if answers:
             ce = (self.text_errors(answers, image_features[0]) * answers.loss_weights).sum()
@@ -170,8 +176,16 @@ class OmniGen2Network(nn.Module):
             squared = torch.stack([error.sum() for error in errors.squared]) * makes
         return ce, squared
 
-    def _image_features(self, answers: Rows | None, instructions: Rows | None, spread: bool) -> tuple[Tensor, Tensor]:
-        """The vision tower's features of the images of both, in one pass: (tokens, width) each."""
+    def _image_features(
+        self, answers: Rows | None, instructions: Rows | None, always_runs: bool, spread: bool
+    ) -> tuple[Tensor, Tensor]:
+        """The vision tower's features of the images of both, in one pass: (tokens, width) each.
+
+        Args:
+            answers, instructions: chats.
+            always_runs: without images too; both results are then a row of zeros, for the tower's gradient.
+            spread: both results end in such a row anyway, so that the tower's backward pass comes last everywhere.
+        """
         vision = self.mllm.model.visual
         kinds = [rows for rows in (answers, instructions) if rows and len(rows.grids)]
         none = torch.zeros(0, self.mllm.model.language_model.config.hidden_size, device=self.device)
@@ -179,7 +193,7 @@ class OmniGen2Network(nn.Module):
             found = encode_images(
                 self.mllm, torch.cat([rows.pixels for rows in kinds]), torch.cat([rows.grids for rows in kinds])
             )
-        elif spread:
+        elif always_runs:
             side = vision.config.spatial_merge_size
             width = vision.config.in_channels * vision.config.temporal_patch_size * vision.config.patch_size**2
             pixels = torch.zeros(side**2, width, device=self.device)
@@ -188,7 +202,7 @@ class OmniGen2Network(nn.Module):
             return none, none
         counts = [self._image_tokens(rows) for rows in (answers, instructions)]
         first, second = found[: counts[0]], found[counts[0] : sum(counts)]
-        if spread:
+        if spread or not kinds:
             first, second = (torch.cat([part, 0 * found[:1]]) for part in (first, second))
         return first, second
 

@@ -75,10 +75,18 @@ class TensorBoard(Callback):
 
 
 class WeightsAndBiases(Callback):
-    """A run in a Weights & Biases project, continued when training is resumed; wandb itself finds its API key."""
+    """A run in a Weights & Biases project, continued when training is resumed; wandb itself finds its API key.
 
-    def __init__(self, project: str, run: str, folder: Path) -> None:
+    Args:
+        project: its name.
+        run: id of the run, which another study may have too.
+        fingerprint: of data and configuration: W&B drops steps that a run has already, so each has a run of its own.
+        folder: where wandb keeps its files.
+    """
+
+    def __init__(self, project: str, run: str, fingerprint: str, folder: Path) -> None:
         self._project, self._name, self._folder = project, run.replace("/", "-"), folder
+        self._id = f"{self._name}-{fingerprint[:12]}"
 
     def pre_train(self) -> None:
         """See :class:`Callback`.
@@ -91,7 +99,7 @@ class WeightsAndBiases(Callback):
         except ImportError:
             raise SgtError("logging.wandb", "is not installed", "run `pip install wandb`") from None
         self._run = wandb.init(
-            project=self._project, id=self._name, name=self._name, dir=str(self._folder), resume="allow"
+            project=self._project, id=self._id, name=self._name, dir=str(self._folder), resume="allow"
         )
         self._teardown = wandb.teardown
 
@@ -160,17 +168,18 @@ class NonFatal(Callback):
                     recorder.close()
 
 
-def recorders(config: Logging, work: Path, run: str) -> list[Callback]:
+def recorders(config: Logging, work: Path, run: str, fingerprint: str) -> list[Callback]:
     """The recorders that a study configures.
 
     Args:
         config: of the study.
         work: the run's work folder.
         run: its id.
+        fingerprint: of its data and configuration.
     """
     found: list[Callback] = [MetricsFile(work / "metrics.jsonl")]
     if config.tensorboard:
         found.append(NonFatal("TensorBoard", TensorBoard(work / "tensorboard")))
     if config.wandb:
-        found.append(NonFatal("Weights & Biases", WeightsAndBiases(config.wandb, run, work)))
+        found.append(NonFatal("Weights & Biases", WeightsAndBiases(config.wandb, run, fingerprint, work)))
     return found

@@ -102,21 +102,29 @@ def test_answers_may_weigh_as_their_length_says(model):
 
 
 @pytest.mark.parametrize(
-    ("example", "without"),
+    ("example", "lacking"),
     [
         ([InputImage(picture(0)), QAPair("how many", "two")], ("transformer.",)),
-        (
-            [InputImage(picture(0)), TargetImage(picture(1))],
-            ("transformer.ref_image", "transformer.image_index", "mllm.lm_head."),
-        ),
+        ([InputImage(picture(0)), TargetImage(picture(1))], ("mllm.lm_head.",)),
         ([Text("what"), Text("this", supervised=True)], ("transformer.", "mllm.model.visual.")),
     ],
 )
-def test_a_process_on_its_own_works_through_nothing_that_its_batch_lacks(example, without, model):
-    losses = model.loss(model.batch([example], [0]), 1.0)
+def test_a_trained_part_that_a_batch_lacks_has_a_gradient_of_zero_and_a_frozen_one_is_not_run(example, lacking, model):
+    """As in several processes and as BAGEL: otherwise the optimizer's moments would depend on the number of them."""
+    unused = ("transformer.ref_image", "transformer.image_index")
+    batch = model.batch([example], [0])
+    losses = model.loss(batch, 1.0)
     (losses.ce + losses.mse).backward()
     for name, parameter in model.network.named_parameters():
-        assert (parameter.grad is None) == name.startswith(without), name
+        assert (parameter.grad is None) == name.startswith(unused), name
+        assert parameter.grad is None or not name.startswith(lacking) or not parameter.grad.any(), name
+        parameter.requires_grad_(not name.startswith(lacking))
+        parameter.grad = None
+    with_frozen_parts = model.loss(batch, 1.0)
+    torch.testing.assert_close(vars(with_frozen_parts), vars(losses))
+    (with_frozen_parts.ce + with_frozen_parts.mse).backward()
+    ran = {name for name, parameter in model.network.named_parameters() if parameter.grad is not None}
+    assert ran and not any(name.startswith(lacking) for name in ran)
 
 
 def test_a_conversation_learns_every_answer_and_the_end_of_its_turn(model):
