@@ -57,7 +57,6 @@ def asked_under_ablation(
     model: UnifiedModel,
     task: Task,
     samples: Samples,
-    count: int,
     reply: Callable[[list[Row]], Sequence[AnyReply]],
     reads: MeanReads,
     sets: Sequence[Sequence[int]],
@@ -67,7 +66,6 @@ def asked_under_ablation(
     Args:
         model: answers.
         task, samples: of the benchmark.
-        count: samples whose questions are asked, from the first.
         reply: the model's replies to rows.
         reads: the means that replace what text reads.
         sets: of layers that are ablated together.
@@ -82,7 +80,7 @@ def asked_under_ablation(
     tables = {}
     for name, context in conditions.items():
         with context:
-            tables[name] = _rounded(score_predictions(task, _predictions(task, samples, count, reply)).items)
+            tables[name] = _rounded(score_predictions(task, _predictions(task, samples, reply)).items)
         progress.add()
     return tables
 
@@ -93,10 +91,10 @@ def name_of(layers: Sequence[int]) -> str:
 
 
 def _predictions(
-    task: Task, samples: Samples, count: int, reply: Callable[[list[Row]], Sequence[AnyReply]]
+    task: Task, samples: Samples, reply: Callable[[list[Row]], Sequence[AnyReply]]
 ) -> Iterator[tuple[Row, AnyReply]]:
     """Rows without their images, as in prediction files, with the replies to them."""
-    for places in _chunks(count):
+    for places in _chunks(len(samples)):
         rows = list(task.rows(samples[place] for place in places))
         for row, answer in zip(rows, reply(rows), strict=True):
             yield replace(row, images=()), answer

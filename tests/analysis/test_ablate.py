@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sgt.analysis.ablation_record import items_in, record_of
 from sgt.analysis.analyse import read_findings
+from sgt.analysis.analyses.ablate import MeanAblations
 from sgt.analysis.layer_sets import draw_others, moved_layers
 from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
@@ -15,7 +17,10 @@ from sgt.reporting.ablations import MOVED, NO_GAIN, OTHER, OTHERS, ablations_of
 from sgt.reporting.scores import Scores
 from sgt.study.load import load_study
 from sgt.study.results import Results
+from sgt.study.runs import Run
 from tests.conftest import MADE_ARMS, sgt, write_study
+from tests.evaluation.tasks import test_cv_bench as cv_bench
+from tests.evaluation.tasks.published import task
 from tests.reporting.conftest import study_with, write_scores  # noqa: F401 - a fixture
 
 ATTEND = {"analysis": "attend", "dataset": "test", "samples": 4}
@@ -31,6 +36,24 @@ def test_as_many_other_layers_are_drawn_and_differ():
     # Too many sets to list them.
     many = draw_others(64, tuple(range(10)), draws=4, seed=0)
     assert len(set(many)) == 4 and all(len(set(each)) == 10 and min(each) >= 10 for each in many)
+
+
+@pytest.mark.parametrize("own_limit", [None, 5])
+def test_a_few_samples_of_a_published_benchmark_are_of_all_its_parts(own_limit, tmp_path):
+    """As published, all questions about 2D come before those about 3D."""
+    cv_bench.write(tmp_path)
+    benchmark = task("cv-bench", "vlmevalkit", samples=own_limit).options
+    study = SimpleNamespace(
+        benchmarks={"cv-bench": benchmark},
+        models={"micro": None},
+        compared_arms=lambda options: [],
+        rows_dirs=lambda benchmark: [tmp_path],
+    )
+    entry = {**ABLATE, "benchmark": "cv-bench", "benchmark_samples": 3}
+    analysis = MeanAblations(MeanAblations.Options(**entry))
+    analysis.prepare(study, Run("micro", "sft", 0))
+    sources = [analysis._samples[place].records[0].source for place in range(len(analysis._samples))]
+    assert len(sources) == 3 and len(set(sources)) > 1, sources
 
 
 @pytest.mark.slow
