@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from sgt.analysis.analyse import read_findings
+from sgt.analysis.analyses.attend import Attend
 from sgt.analysis.attention import while_answering, while_generating
 from sgt.analysis.words import KINDS, OTHER, KeywordKinds
 from sgt.data.dataset import open_dataset
@@ -42,6 +43,12 @@ def test_keywords_have_the_kind_of_their_word():
 def test_words_are_of_one_kind(study):
     with pytest.raises(SgtError, match=r"analyses\.0\.keywords: .*'orange' is listed twice: keep it in one kind"):
         load_study(write_study(Path(), arms=["base"], analyses=[{**ENTRY, "keywords": {"object": ["orange"]}}]))
+
+
+@pytest.mark.parametrize("word", ["Dog", "traffic light", "t-shirt", ""])
+def test_words_that_no_caption_has_are_refused(word):
+    with pytest.raises(ValueError, match=f"'{word}' would never be found in a caption: list single words in lower"):
+        Attend.Options(**ENTRY, keywords={"object": ["cat", word]})
 
 
 @pytest.fixture
