@@ -37,20 +37,35 @@ def mean_reads(model: UnifiedModel, dataset: ShardDataset, layers: Sequence[int]
         SgtError: there is no question about an image.
     """
     reads, asked = MeanReads(layers), 0
-    with model.reading_vision(reads):
-        for places in _chunks(len(dataset)):
-            requests, answers = [], []
-            for sample in (dataset[place] for place in places):
-                if not sample.has_image or not (questions := questions_of(sample)):
-                    continue
-                image = image_of(sample)
-                requests += [Request((image, question)) for question, _ in questions]
-                answers += [[answer] for _, answer in questions]
-            asked += len(requests)
-            model.loglikelihood(requests, answers)
+    for places in _chunks(len(dataset)):
+        requests, answers = [], []
+        for sample in (dataset[place] for place in places):
+            if not sample.has_image or not (questions := questions_of(sample)):
+                continue
+            image = image_of(sample)
+            requests += [Request((image, question)) for question, _ in questions]
+            answers += [[answer] for _, answer in questions]
+        asked += len(requests)
+        reads.add(_reads_once(model, layers, requests, answers))
     if not asked:
         raise SgtError("reference set", "no sample has an image with a question", "name another dataset")
     return reads, asked
+
+
+def _reads_once(
+    model: UnifiedModel, layers: Sequence[int], requests: Sequence[Request], answers: Sequence[Sequence[str]]
+) -> MeanReads:
+    """The reads of some requests and their answers.
+
+    A batch that does not fit in memory fails after some layers were collected, and is tried again in parts. What was
+    collected is then dropped, and all is read again, in batches that fit.
+    """
+    while True:
+        reads, limits = MeanReads(layers), dict(model.batch_sizes.limits)
+        with model.reading_vision(reads):
+            model.loglikelihood(requests, answers)
+        if model.batch_sizes.limits == limits:
+            return reads
 
 
 def asked_under_ablation(

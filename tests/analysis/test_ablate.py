@@ -6,11 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from sgt.analysis.ablation import mean_reads
 from sgt.analysis.ablation_record import items_in, record_of
 from sgt.analysis.analyse import read_findings
 from sgt.analysis.analyses.ablate import MeanAblations
 from sgt.analysis.layer_sets import draw_others, moved_layers
+from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
 from sgt.reporting.ablations import MOVED, NO_GAIN, OTHER, OTHERS, ablations_of
@@ -21,6 +24,7 @@ from sgt.study.runs import Run
 from tests.conftest import MADE_ARMS, sgt, write_study
 from tests.evaluation.tasks import test_cv_bench as cv_bench
 from tests.evaluation.tasks.published import task
+from tests.models.conftest import load_micro
 from tests.reporting.conftest import study_with, write_scores  # noqa: F401 - a fixture
 
 ATTEND = {"analysis": "attend", "dataset": "test", "samples": 4}
@@ -54,6 +58,27 @@ def test_a_few_samples_of_a_published_benchmark_are_of_all_its_parts(own_limit, 
     analysis.prepare(study, Run("micro", "sft", 0))
     sources = [analysis._samples[place].records[0].source for place in range(len(analysis._samples))]
     assert len(sources) == 3 and len(set(sources)) > 1, sources
+
+
+def test_what_is_read_by_a_batch_that_does_not_fit_counts_once(study, monkeypatch):
+    model, dataset = load_micro("bagel", study), open_dataset(Path("results/shards/questions")).first(1)
+    run = model._loglikelihood
+
+    def out_of_memory_at_the_end(requests, answers):
+        found = run(requests, answers)
+        if len(requests) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "_loglikelihood", out_of_memory_at_the_end)
+        reads, asked = mean_reads(model, dataset, [0, 1])
+    assert asked > 2 and model.batch_sizes.limits
+    # Of the sizes that fit, nothing is tried twice.
+    want, _ = mean_reads(model, dataset, [0, 1])
+    assert reads.counts == want.counts
+    for layer in (0, 1):
+        torch.testing.assert_close(reads.means[layer], want.means[layer], rtol=0, atol=0)
 
 
 @pytest.mark.slow
