@@ -6,6 +6,7 @@ Every share is of one item and one layer, averaged over heads. ``model`` are the
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import dropwhile
 
 from PIL import Image
 
@@ -103,9 +104,10 @@ def questions_of(sample: Sample) -> list[tuple[str, str]]:
     record = sample.json()
     if questions := record.get("questions"):
         return [(each["question"], each["answer"]) for each in questions]
-    turns = [turn["value"] for turn in record.get("conversations", ())]
+    turns = dropwhile(lambda turn: turn["from"] != "human", record.get("conversations", ()))
+    answers = [turn["value"] for turn in turns if turn["from"] == "gpt"]
     question = question_of(sample)
-    return [(question, turns[1])] if question and len(turns) > 1 else []
+    return [(question, answers[0])] if question and answers else []
 
 
 def caption_of(sample: Sample) -> str | None:

@@ -10,10 +10,11 @@ import pytest
 
 from sgt.analysis.analyse import read_findings
 from sgt.analysis.analyses.attend import Attend
-from sgt.analysis.attention import while_answering, while_generating
+from sgt.analysis.attention import questions_of, while_answering, while_generating
 from sgt.analysis.words import KINDS, OTHER, KeywordKinds
 from sgt.data.dataset import open_dataset
 from sgt.data.images import image_of
+from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.models.capture import NoisyTarget
@@ -126,6 +127,14 @@ def test_samples_without_image_question_or_caption_are_left_out(model):
     assert found["model"]["latents_to_position"] == [[None, None]]
     red, ball = (np.array(found["model"][f"latents_to_{kind}"][0]) for kind in ("colour", "object"))
     np.testing.assert_allclose(red + ball, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("before", [[], [("gpt", "hello")]])
+def test_the_answer_is_the_first_after_the_question(before):
+    turns = [*before, ("human", "<image>\nwhat is it ?"), ("human", "tell me"), ("gpt", "a cube"), ("gpt", "or not")]
+    record = {"conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
+    sample = Sample(Path("shard.tar"), "one", {"json": json.dumps(record).encode()})
+    assert questions_of(sample) == [("what is it ?", "a cube")]
 
 
 def test_the_command_records_a_run(study):
