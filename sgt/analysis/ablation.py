@@ -37,16 +37,14 @@ def mean_reads(model: UnifiedModel, dataset: ShardDataset, layers: Sequence[int]
         SgtError: there is no question about an image.
     """
     reads, asked = MeanReads(layers), 0
-    for places in _chunks(len(dataset)):
-        requests, answers = [], []
-        for sample in (dataset[place] for place in places):
-            if not sample.has_image or not (questions := questions_of(sample)):
-                continue
-            image = image_of(sample)
-            requests += [Request((image, question)) for question, _ in questions]
-            answers += [[answer] for _, answer in questions]
+    for sample in (dataset[place] for place in range(len(dataset))):
+        if not sample.has_image or not (questions := questions_of(sample)):
+            continue
+        image = image_of(sample)
+        # Questions about one image share its tokens, which count once, however many questions fit in memory.
+        requests = [Request((image, question)) for question, _ in questions]
+        reads.add(_reads_once(model, layers, requests, [[answer] for _, answer in questions]))
         asked += len(requests)
-        reads.add(_reads_once(model, layers, requests, answers))
     if not asked:
         raise SgtError("reference set", "no sample has an image with a question", "name another dataset")
     return reads, asked
@@ -109,14 +107,11 @@ def _predictions(
     task: Task, samples: Samples, reply: Callable[[list[Row]], Sequence[AnyReply]]
 ) -> Iterator[tuple[Row, AnyReply]]:
     """Rows without their images, as in prediction files, with the replies to them."""
-    for places in _chunks(len(samples)):
+    for start in range(0, len(samples), SAMPLES_PER_CHUNK):
+        places = range(start, min(start + SAMPLES_PER_CHUNK, len(samples)))
         rows = list(task.rows(samples[place] for place in places))
         for row, answer in zip(rows, reply(rows), strict=True):
             yield replace(row, images=()), answer
-
-
-def _chunks(count: int) -> list[range]:
-    return [range(start, min(start + SAMPLES_PER_CHUNK, count)) for start in range(0, count, SAMPLES_PER_CHUNK)]
 
 
 def _rounded(items: dict[str, list]) -> dict[str, list]:

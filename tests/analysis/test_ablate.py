@@ -16,6 +16,7 @@ from sgt.analysis.layer_sets import draw_others, moved_layers
 from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
+from sgt.models import batching
 from sgt.reporting.ablations import MOVED, NO_GAIN, OTHER, OTHERS, ablations_of
 from sgt.reporting.scores import Scores
 from sgt.study.load import load_study
@@ -79,6 +80,16 @@ def test_what_is_read_by_a_batch_that_does_not_fit_counts_once(study, monkeypatc
     assert reads.counts == want.counts
     for layer in (0, 1):
         torch.testing.assert_close(reads.means[layer], want.means[layer], rtol=0, atol=0)
+
+
+def test_means_do_not_depend_on_how_many_questions_fit_in_memory(study, monkeypatch):
+    model, dataset = load_micro("bagel", study), open_dataset(Path("results/shards/questions")).first(2)
+    want, asked = mean_reads(model, dataset, [0])
+    # More than the questions about one image, fewer than those about both.
+    monkeypatch.setitem(batching.FIRST_TRY, "cpu", 1500)
+    reads, again = mean_reads(model, dataset, [0])
+    assert again == asked and reads.counts == want.counts
+    torch.testing.assert_close(reads.means[0], want.means[0], rtol=1e-6, atol=0)
 
 
 @pytest.mark.slow
