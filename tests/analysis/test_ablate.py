@@ -17,6 +17,7 @@ from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
 from sgt.models import batching
+from sgt.reporting.ablation_figure import ablation_figure
 from sgt.reporting.ablations import MOVED, NO_GAIN, OTHER, OTHERS, ablations_of
 from sgt.reporting.scores import Scores
 from sgt.study.load import load_study
@@ -235,3 +236,9 @@ def test_ablations_have_a_table_and_a_figure(ablated):
     assert titles[0] == "micro: perception" and titles[-1] == "micro: log-probability"
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["no gain\nto explain"]
+    # An arm that did not learn its task is hollow.
+    rows = ablations_of(Scores(ablated))
+    rows["administered"] = rows["arm"] != "edge"
+    axis = ablation_figure(rows[rows["metric"] == "accuracy/perception"], {"accuracy/perception": "perception"}).axes[0]
+    gains = [line for line in axis.lines if line.get_marker() == "s"]
+    assert [line.get_markerfacecolor() == "white" for line in gains] == [False, True]
