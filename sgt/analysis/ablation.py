@@ -1,5 +1,6 @@
 """Asking a model the questions of a benchmark, as it is and with what text reads from images ablated in some layers."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sgt.models.unified import UnifiedModel
 from sgt.models.vision_reads import MeanAblation, MeanReads
 from sgt.progress import Progress
 
+log = logging.getLogger("sgt")
 DIGITS = 6
 # The questions as the model answers them when nothing is ablated.
 INTACT = ""
@@ -27,7 +29,8 @@ def mean_reads(model: UnifiedModel, dataset: ShardDataset, layers: Sequence[int]
 
     Args:
         model: whose reads are averaged.
-        dataset: the reference set; samples without an image, or without a question about it, are left out.
+        dataset: the reference set; samples without an image, or without a question about it, are left out, and so are
+            those that are damaged, or too narrow for the model.
         layers: of the language model.
 
     Returns:
@@ -38,11 +41,16 @@ def mean_reads(model: UnifiedModel, dataset: ShardDataset, layers: Sequence[int]
     """
     reads, asked = MeanReads(layers), 0
     for sample in (dataset[place] for place in range(len(dataset))):
-        if not sample.has_image or not (questions := questions_of(sample)):
+        try:
+            if not sample.has_image or not (questions := questions_of(sample)):
+                continue
+            image = image_of(sample)
+            # Questions about one image share its tokens, which count once, however many questions fit in memory.
+            requests = [Request((image, question)) for question, _ in questions]
+            model.request_tokens(requests[0])
+        except SgtError as error:
+            log.warning("left out: %s", error)
             continue
-        image = image_of(sample)
-        # Questions about one image share its tokens, which count once, however many questions fit in memory.
-        requests = [Request((image, question)) for question, _ in questions]
         reads.add(_reads_once(model, layers, requests, [[answer] for _, answer in questions]))
         asked += len(requests)
     if not asked:

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sgt.analysis.ablation import mean_reads
 from sgt.analysis.analyse import read_findings
 from sgt.analysis.analyses.attend import Attend
 from sgt.analysis.attention import questions_of, while_answering, while_generating
 from sgt.analysis.words import KINDS, OTHER, KeywordKinds
 from sgt.data.dataset import open_dataset
-from sgt.data.images import image_of
+from sgt.data.images import encode_png, image_of
 from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import write_record
@@ -127,6 +128,21 @@ def test_samples_without_image_question_or_caption_are_left_out(model):
     assert found["model"]["latents_to_position"] == [[None, None]]
     red, ball = (np.array(found["model"][f"latents_to_{kind}"][0]) for kind in ("colour", "object"))
     np.testing.assert_allclose(red + ball, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["omnigen2"], indirect=True)
+def test_samples_that_cannot_be_used_are_left_out(model, caplog):
+    record = {"caption": "a red ball", "questions": [{"question": "what is it ?", "answer": "a ball"}]}
+    dataset = Rewritten(open_dataset(Path("results/shards/test")).first(3), [record] * 3)
+    dataset.samples = dataset.samples[:3]
+    narrow = encode_png(np.zeros((2, 2000, 3), np.uint8))
+    for place, content in ((0, b"no image"), (2, narrow)):
+        dataset.samples[place] = replace(dataset.samples[place], files=dataset.samples[place].files | {"jpg": content})
+    keys = [dataset.samples[1].key]
+    assert while_answering(model, dataset)["key"] == keys
+    assert while_generating(model, dataset, [0.5], KeywordKinds(KINDS), [*KINDS, OTHER])["key"] == keys
+    assert mean_reads(model, dataset, [0])[1] == 1
+    assert caplog.text.count("left out: ") == 6
 
 
 @pytest.mark.parametrize("before", [[], [("gpt", "hello")]])
