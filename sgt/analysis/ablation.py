@@ -1,5 +1,6 @@
 """Asking a model the questions of a benchmark, as it is and with what text reads from images ablated in some layers."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sgt.models.unified import UnifiedModel
 from sgt.models.vision_reads import MeanAblation, MeanReads
 from sgt.progress import Progress
 
+log = logging.getLogger("sgt")
 DIGITS = 6
 # The questions as the model answers them when nothing is ablated.
 INTACT = ""
@@ -27,7 +29,8 @@ def mean_reads(model: UnifiedModel, dataset: ShardDataset, layers: Sequence[int]
 
     Args:
         model: whose reads are averaged.
-        dataset: the reference set; samples without an image, or without a question about it, are left out.
+        dataset: the reference set; samples without an image, or without a question about it, are left out, and so are
+            those that are damaged, or too narrow for the model.
         layers: of the language model.
 
     Returns:
@@ -37,27 +40,44 @@ def mean_reads(model: UnifiedModel, dataset: ShardDataset, layers: Sequence[int]
         SgtError: there is no question about an image.
     """
     reads, asked = MeanReads(layers), 0
-    with model.reading_vision(reads):
-        for places in _chunks(len(dataset)):
-            requests, answers = [], []
-            for sample in (dataset[place] for place in places):
-                if not sample.has_image or not (questions := questions_of(sample)):
-                    continue
-                image = image_of(sample)
-                requests += [Request((image, question)) for question, _ in questions]
-                answers += [[answer] for _, answer in questions]
-            asked += len(requests)
-            model.loglikelihood(requests, answers)
+    for sample in (dataset[place] for place in range(len(dataset))):
+        try:
+            if not sample.has_image or not (questions := questions_of(sample)):
+                continue
+            image = image_of(sample)
+            # Questions about one image share its tokens, which count once, however many questions fit in memory.
+            requests = [Request((image, question)) for question, _ in questions]
+            model.request_tokens(requests[0])
+        except SgtError as error:
+            log.warning("left out: %s", error)
+            continue
+        reads.add(_reads_once(model, layers, requests, [[answer] for _, answer in questions]))
+        asked += len(requests)
     if not asked:
         raise SgtError("reference set", "no sample has an image with a question", "name another dataset")
     return reads, asked
+
+
+def _reads_once(
+    model: UnifiedModel, layers: Sequence[int], requests: Sequence[Request], answers: Sequence[Sequence[str]]
+) -> MeanReads:
+    """The reads of some requests and their answers.
+
+    A batch that does not fit in memory fails after some layers were collected, and is tried again in parts. What was
+    collected is then dropped, and all is read again, in batches that fit.
+    """
+    while True:
+        reads, limits = MeanReads(layers), dict(model.batch_sizes.limits)
+        with model.reading_vision(reads):
+            model.loglikelihood(requests, answers)
+        if model.batch_sizes.limits == limits:
+            return reads
 
 
 def asked_under_ablation(
     model: UnifiedModel,
     task: Task,
     samples: Samples,
-    count: int,
     reply: Callable[[list[Row]], Sequence[AnyReply]],
     reads: MeanReads,
     sets: Sequence[Sequence[int]],
@@ -67,7 +87,6 @@ def asked_under_ablation(
     Args:
         model: answers.
         task, samples: of the benchmark.
-        count: samples whose questions are asked, from the first.
         reply: the model's replies to rows.
         reads: the means that replace what text reads.
         sets: of layers that are ablated together.
@@ -82,7 +101,7 @@ def asked_under_ablation(
     tables = {}
     for name, context in conditions.items():
         with context:
-            tables[name] = _rounded(score_predictions(task, _predictions(task, samples, count, reply)).items)
+            tables[name] = _rounded(score_predictions(task, _predictions(task, samples, reply)).items)
         progress.add()
     return tables
 
@@ -93,17 +112,14 @@ def name_of(layers: Sequence[int]) -> str:
 
 
 def _predictions(
-    task: Task, samples: Samples, count: int, reply: Callable[[list[Row]], Sequence[AnyReply]]
+    task: Task, samples: Samples, reply: Callable[[list[Row]], Sequence[AnyReply]]
 ) -> Iterator[tuple[Row, AnyReply]]:
     """Rows without their images, as in prediction files, with the replies to them."""
-    for places in _chunks(count):
+    for start in range(0, len(samples), SAMPLES_PER_CHUNK):
+        places = range(start, min(start + SAMPLES_PER_CHUNK, len(samples)))
         rows = list(task.rows(samples[place] for place in places))
         for row, answer in zip(rows, reply(rows), strict=True):
             yield replace(row, images=()), answer
-
-
-def _chunks(count: int) -> list[range]:
-    return [range(start, min(start + SAMPLES_PER_CHUNK, count)) for start in range(0, count, SAMPLES_PER_CHUNK)]
 
 
 def _rounded(items: dict[str, list]) -> dict[str, list]:

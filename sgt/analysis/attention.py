@@ -5,7 +5,9 @@ Every share is of one item and one layer, averaged over heads. ``model`` are the
 :meth:`sgt.models.capture.Capturer.capture`.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import dropwhile
 
 from PIL import Image
 
@@ -13,11 +15,13 @@ from sgt.data.conversations import IMAGE_MARK
 from sgt.data.dataset import ShardDataset
 from sgt.data.images import image_of
 from sgt.data.shards import Sample
+from sgt.errors import SgtError
 from sgt.models.capture import Captured, NoisyTarget
 from sgt.models.interface import Request
 from sgt.models.keywords import KeywordFinder
 from sgt.models.unified import UnifiedModel
 
+log = logging.getLogger("sgt")
 MODEL, RELEASED = "model", "released"
 FORMS = (MODEL, RELEASED)
 QUESTION_TO_VISION, ANSWER_TO_VISION = "question_to_vision", "answer_to_vision"
@@ -39,13 +43,14 @@ def while_answering(model: UnifiedModel, dataset: ShardDataset) -> Found:
 
     Args:
         model: answers.
-        dataset: samples without an image, or without a question about it, are left out.
+        dataset: samples without an image, or without a question about it, are left out, and so are those that are
+            damaged, or too narrow for the model.
     """
     spans = ("image", "frame", "text", "answer", "tail")
     image, frame, text, answer, tail = range(len(spans))
     found = _Found()
     for some in _chunks(dataset):
-        asked = [(sample.key, image_of(sample), question) for sample in some if (question := question_of(sample))]
+        asked = _usable(model, some, question_of)
         requests = [Request((picture, question)) for _, picture, question in asked]
         captured = model.capture(requests, None, spans, states=False, released=True)
         for (key, *_), each in zip(asked, captured, strict=True):
@@ -69,7 +74,8 @@ def while_generating(
 
     Args:
         model: draws.
-        dataset: samples without an image, or without a caption, are left out.
+        dataset: samples without an image, or without a caption, are left out, and so are those that are damaged, or
+            too narrow for the model.
         times: of the flow, 1 being noise, at which the latents of the image are made noisy.
         keywords: finds them in captions.
         kinds: that it finds.
@@ -77,7 +83,7 @@ def while_generating(
     spans = ("target", "text", *(f"text.{kind}" for kind in kinds))
     found = _Found()
     for some in _chunks(dataset):
-        prompts = [(sample.key, image_of(sample), caption) for sample in some if (caption := caption_of(sample))]
+        prompts = _usable(model, some, caption_of)
         requests, images = [Request((caption,)) for *_, caption in prompts], [image for _, image, _ in prompts]
         by_time = [_at(model, requests, images, time, spans, keywords) for time in times]
         for place, (key, _, caption) in enumerate(prompts):
@@ -103,9 +109,10 @@ def questions_of(sample: Sample) -> list[tuple[str, str]]:
     record = sample.json()
     if questions := record.get("questions"):
         return [(each["question"], each["answer"]) for each in questions]
-    turns = [turn["value"] for turn in record.get("conversations", ())]
+    turns = dropwhile(lambda turn: turn["from"] != "human", record.get("conversations", ()))
+    answers = [turn["value"] for turn in turns if turn["from"] == "gpt"]
     question = question_of(sample)
-    return [(question, turns[1])] if question and len(turns) > 1 else []
+    return [(question, answers[0])] if question and answers else []
 
 
 def caption_of(sample: Sample) -> str | None:
@@ -135,6 +142,22 @@ def _chunks(dataset: ShardDataset) -> Iterator[list[Sample]]:
     for start in range(0, len(dataset), AT_ONCE):
         samples = [dataset[place] for place in range(start, min(start + AT_ONCE, len(dataset)))]
         yield [sample for sample in samples if sample.has_image]
+
+
+def _usable(
+    model: UnifiedModel, samples: Sequence[Sample], text_of: Callable[[Sample], str | None]
+) -> list[tuple[str, Image.Image, str]]:
+    """Key, image and text of the samples that have a text; those that are damaged or too narrow are left out."""
+    found = []
+    for sample in samples:
+        try:
+            if text := text_of(sample):
+                image = image_of(sample)
+                model.request_tokens(Request((image, text)))
+                found.append((sample.key, image, text))
+        except SgtError as error:
+            log.warning("left out: %s", error)
+    return found
 
 
 def _at(

@@ -44,8 +44,9 @@ def probed_items(findings: Mapping[str, Any]) -> Iterator[ProbedItems]:
 
 
 def line(values: np.ndarray) -> str:
-    """Numbers of items as one text, which takes a single line of the record."""
-    return " ".join(f"{value:.4g}" for value in values.ravel().tolist())
+    """Numbers of items as one text, which takes a single line of the record; four digits of what is not an integer."""
+    form = "d" if np.issubdtype(values.dtype, np.integer) else ".4g"
+    return " ".join(f"{value:{form}}" for value in values.ravel().tolist())
 
 
 def numbers(text: str) -> np.ndarray:

@@ -19,7 +19,8 @@ FEWEST = 5
 def object_targets(features: Features, parts: np.ndarray) -> list[tuple[Target, np.ndarray]]:
     """Each target that the objects have labels for, with the indexes of its objects.
 
-    Objects of classes of which fewer than :data:`FEWEST` objects are in the training images are left out.
+    Objects of classes of which fewer than :data:`FEWEST` objects are in the training images are left out; and targets
+    that no validation image or fewer than two test images have, between which there is no interval.
     """
     found = []
     in_training = parts[features.image_of] == TRAIN
@@ -29,7 +30,8 @@ def object_targets(features: Features, parts: np.ndarray) -> list[tuple[Target, 
             counts = Counter(features.labels[index][name] for index in known if in_training[index])
             known = [index for index in known if counts[features.labels[index][name]] >= FEWEST]
         labels = np.array([features.labels[index][name] for index in known])
-        if len(set(labels.tolist())) < 2:
+        images_of = Counter(parts[np.unique(features.image_of[known])].tolist())
+        if len(set(labels.tolist())) < 2 or not images_of[VALIDATION] or images_of[TEST] < 2:
             continue
         encoded = labels if numeric else np.unique(labels, return_inverse=True)[1]
         found.append((Target(name, numeric, encoded[:, None], features.image_of[known]), np.array(known)))

@@ -21,15 +21,19 @@ SCORES = 2**26
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
     """Softmax weights (B, H, l, K), fp32, of some queries at a time, and which these are.
 
+    Scores are fp32 whatever the model's precision, as inside the fused kernels: rounded to bf16, a large score would
+    change its weight by several percent.
+
     Args:
         query, key, mask: see :func:`sgt.models.attention.dense_attention`. Weights of a query without keys are nan.
     """
     rows, heads, length = query.shape[:3]
-    key = key.repeat_interleave(heads // key.shape[1], dim=1)
+    key = key.float().repeat_interleave(heads // key.shape[1], dim=1)
     at_once = max(1, SCORES // (rows * heads * key.shape[2]))
     for start in range(0, length, at_once):
         part = slice(start, start + at_once)
-        scores = (query[:, :, part] @ key.transpose(2, 3)).float() * query.shape[3] ** -0.5
+        with torch.autocast(query.device.type, enabled=False):
+            scores = (query[:, :, part].float() @ key.transpose(2, 3)) * query.shape[3] ** -0.5
         if mask is not None:
             scores = scores.masked_fill(~mask[:, :, part], -torch.inf)
         yield part, scores.softmax(-1)
@@ -147,14 +151,16 @@ class Recorder:
 
     def _reduced(self, weights: Tensor, part: slice, keys: Tensor) -> Tensor:
         """Weights (B, H, l, K) of some queries, summed over the tokens of spans: (B, H, spans, spans)."""
-        on_spans = torch.einsum("bhlk,bkt->bhlt", weights, keys.float())
-        return torch.einsum("bls,bhlt->bhst", self._queries[:, part].float(), on_spans)
+        with torch.autocast(self.device.type, enabled=False):
+            on_spans = torch.einsum("bhlk,bkt->bhlt", weights, keys.float())
+            return torch.einsum("bls,bhlt->bhst", self._queries[:, part].float(), on_spans)
 
     def _add_on_keys(self, layer: int, weights: Tensor, part: slice) -> None:
         """Add the weights (B, H, l, K) of the queries that maps are of, averaged over heads: (B, K)."""
         assert self.selection.map_from is not None
         inside = self._queries[:, part, self.spans.index(self.selection.map_from)].float()
-        found = torch.einsum("bl,bhlk->bk", inside, weights) / weights.shape[1]
+        with torch.autocast(self.device.type, enabled=False):
+            found = torch.einsum("bl,bhlk->bk", inside, weights) / weights.shape[1]
         # The keys of earlier calls come first.
         before = self._on_keys.get(layer, found[:, :0])
         self._on_keys[layer] = F.pad(before, (0, found.shape[1] - before.shape[1])) + found

@@ -99,6 +99,12 @@ class MeanReads(VisionReads):
         self._counts[layer] = self._counts.get(layer, 0) + chosen.sum((1, 2))
         return weights.to(value.dtype) @ value
 
+    def add(self, more: "MeanReads") -> None:
+        """Take the mean over what was collected in others of the same layers, too."""
+        for layer, sums in more._sums.items():
+            self._sums[layer] = self._sums.get(layer, 0) + sums
+            self._counts[layer] = self._counts.get(layer, 0) + more._counts[layer]
+
     @property
     def counts(self) -> list[int]:
         """How many tokens of each of :data:`READERS` the means are over."""

@@ -50,10 +50,12 @@ def _draw(axis: Axes, rows: pd.DataFrame, place: int, colour: str) -> None:
         (moved, "lost", places[1:2], colour, "^", "lost with the layers that moved most"),
         (others, "lost", places[2:], REFERENCE, "o", "lost with as many others"),
     )
+    # Hollow: the arm did not learn its task.
+    face = "white" if rows["administered"].isin([False]).any() else None
     for chosen, column, at, own, mark, label in points:
         value = chosen[column]
         errors = [value - chosen[f"{column}_low"], chosen[f"{column}_high"] - value]
-        axis.errorbar(at, value, yerr=errors, ms=4, lw=1.1, label=label, color=own, fmt=mark)
+        axis.errorbar(at, value, yerr=errors, ms=4, lw=1.1, label=label, color=own, fmt=mark, mfc=face or own)
     if (moved["note"] == NO_GAIN).all():
         where = axis.get_xaxis_transform()
         axis.text(place, 0.99, NO_GAIN.replace(" to ", "\nto "), transform=where, ha="center", va="top", fontsize=7)

@@ -25,6 +25,7 @@ def analysis_grids(scores: Scores) -> Iterator[tuple[str, Grid]]:
     study = scores.study
     if analyses_of(study, "probe"):
         rows = probe_rows(study)
+        rows["administered"] = [scores.administered(*key) for key in zip(rows["model"], rows["arm"], strict=True)]
         for model in study.models:
             yield f"probes-{model}", probes_grid(rows[rows["model"] == model], model)
     if analyses_of(study, "attend"):

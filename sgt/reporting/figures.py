@@ -47,7 +47,8 @@ def write_figures(study: LoadedStudy) -> None:
                 case "generation":
                     save(generation(scores), folder, name)
                 case "probes":
-                    save(probes_figure(study), folder, name)
+                    hollow = [key for key, each in scores.treatments.items() if not each.is_administered]
+                    save(probes_figure(study, hollow), folder, name)
                 case "embeddings":
                     save(embeddings_figure(study), folder, name)
                 case "ablations":

@@ -2,20 +2,31 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
+from sgt.analysis.ablation import mean_reads
 from sgt.analysis.ablation_record import items_in, record_of
 from sgt.analysis.analyse import read_findings
+from sgt.analysis.analyses.ablate import MeanAblations
 from sgt.analysis.layer_sets import draw_others, moved_layers
+from sgt.data.dataset import open_dataset
 from sgt.errors import SgtError
 from sgt.identity import read_record, write_record
+from sgt.models import batching
+from sgt.reporting.ablation_figure import ablation_figure
 from sgt.reporting.ablations import MOVED, NO_GAIN, OTHER, OTHERS, ablations_of
 from sgt.reporting.scores import Scores
 from sgt.study.load import load_study
 from sgt.study.results import Results
+from sgt.study.runs import Run
 from tests.conftest import MADE_ARMS, sgt, write_study
+from tests.evaluation.tasks import test_cv_bench as cv_bench
+from tests.evaluation.tasks.published import task
+from tests.models.conftest import load_micro
 from tests.reporting.conftest import study_with, write_scores  # noqa: F401 - a fixture
 
 ATTEND = {"analysis": "attend", "dataset": "test", "samples": 4}
@@ -31,6 +42,55 @@ def test_as_many_other_layers_are_drawn_and_differ():
     # Too many sets to list them.
     many = draw_others(64, tuple(range(10)), draws=4, seed=0)
     assert len(set(many)) == 4 and all(len(set(each)) == 10 and min(each) >= 10 for each in many)
+
+
+@pytest.mark.parametrize("own_limit", [None, 5])
+def test_a_few_samples_of_a_published_benchmark_are_of_all_its_parts(own_limit, tmp_path):
+    """As published, all questions about 2D come before those about 3D."""
+    cv_bench.write(tmp_path)
+    benchmark = task("cv-bench", "vlmevalkit", samples=own_limit).options
+    study = SimpleNamespace(
+        benchmarks={"cv-bench": benchmark},
+        models={"micro": None},
+        compared_arms=lambda options: [],
+        rows_dirs=lambda benchmark: [tmp_path],
+    )
+    entry = {**ABLATE, "benchmark": "cv-bench", "benchmark_samples": 3}
+    analysis = MeanAblations(MeanAblations.Options(**entry))
+    analysis.prepare(study, Run("micro", "sft", 0))
+    sources = [analysis._samples[place].records[0].source for place in range(len(analysis._samples))]
+    assert len(sources) == 3 and len(set(sources)) > 1, sources
+
+
+def test_what_is_read_by_a_batch_that_does_not_fit_counts_once(study, monkeypatch):
+    model, dataset = load_micro("bagel", study), open_dataset(Path("results/shards/questions")).first(1)
+    run = model._loglikelihood
+
+    def out_of_memory_at_the_end(requests, answers):
+        found = run(requests, answers)
+        if len(requests) > 2:
+            raise torch.OutOfMemoryError("too much")
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "_loglikelihood", out_of_memory_at_the_end)
+        reads, asked = mean_reads(model, dataset, [0, 1])
+    assert asked > 2 and model.batch_sizes.limits
+    # Of the sizes that fit, nothing is tried twice.
+    want, _ = mean_reads(model, dataset, [0, 1])
+    assert reads.counts == want.counts
+    for layer in (0, 1):
+        torch.testing.assert_close(reads.means[layer], want.means[layer], rtol=0, atol=0)
+
+
+def test_means_do_not_depend_on_how_many_questions_fit_in_memory(study, monkeypatch):
+    model, dataset = load_micro("bagel", study), open_dataset(Path("results/shards/questions")).first(2)
+    want, asked = mean_reads(model, dataset, [0])
+    # More than the questions about one image, fewer than those about both.
+    monkeypatch.setitem(batching.FIRST_TRY, "cpu", 1500)
+    reads, again = mean_reads(model, dataset, [0])
+    assert again == asked and reads.counts == want.counts
+    torch.testing.assert_close(reads.means[0], want.means[0], rtol=1e-6, atol=0)
 
 
 @pytest.mark.slow
@@ -176,3 +236,9 @@ def test_ablations_have_a_table_and_a_figure(ablated):
     assert titles[0] == "micro: perception" and titles[-1] == "micro: log-probability"
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["no gain\nto explain"]
+    # An arm that did not learn its task is hollow.
+    rows = ablations_of(Scores(ablated))
+    rows["administered"] = rows["arm"] != "edge"
+    axis = ablation_figure(rows[rows["metric"] == "accuracy/perception"], {"accuracy/perception": "perception"}).axes[0]
+    gains = [line for line in axis.lines if line.get_marker() == "s"]
+    assert [line.get_markerfacecolor() == "white" for line in gains] == [False, True]

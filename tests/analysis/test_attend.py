@@ -8,11 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sgt.analysis.ablation import mean_reads
 from sgt.analysis.analyse import read_findings
-from sgt.analysis.attention import while_answering, while_generating
+from sgt.analysis.analyses.attend import Attend
+from sgt.analysis.attention import questions_of, while_answering, while_generating
 from sgt.analysis.words import KINDS, OTHER, KeywordKinds
 from sgt.data.dataset import open_dataset
-from sgt.data.images import image_of
+from sgt.data.images import encode_png, image_of
+from sgt.data.shards import Sample
 from sgt.errors import SgtError
 from sgt.identity import write_record
 from sgt.models.capture import NoisyTarget
@@ -42,6 +45,12 @@ def test_keywords_have_the_kind_of_their_word():
 def test_words_are_of_one_kind(study):
     with pytest.raises(SgtError, match=r"analyses\.0\.keywords: .*'orange' is listed twice: keep it in one kind"):
         load_study(write_study(Path(), arms=["base"], analyses=[{**ENTRY, "keywords": {"object": ["orange"]}}]))
+
+
+@pytest.mark.parametrize("word", ["Dog", "traffic light", "t-shirt", ""])
+def test_words_that_no_caption_has_are_refused(word):
+    with pytest.raises(ValueError, match=f"'{word}' would never be found in a caption: list single words in lower"):
+        Attend.Options(**ENTRY, keywords={"object": ["cat", word]})
 
 
 @pytest.fixture
@@ -119,6 +128,29 @@ def test_samples_without_image_question_or_caption_are_left_out(model):
     assert found["model"]["latents_to_position"] == [[None, None]]
     red, ball = (np.array(found["model"][f"latents_to_{kind}"][0]) for kind in ("colour", "object"))
     np.testing.assert_allclose(red + ball, 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["omnigen2"], indirect=True)
+def test_samples_that_cannot_be_used_are_left_out(model, caplog):
+    record = {"caption": "a red ball", "questions": [{"question": "what is it ?", "answer": "a ball"}]}
+    dataset = Rewritten(open_dataset(Path("results/shards/test")).first(3), [record] * 3)
+    dataset.samples = dataset.samples[:3]
+    narrow = encode_png(np.zeros((2, 2000, 3), np.uint8))
+    for place, content in ((0, b"no image"), (2, narrow)):
+        dataset.samples[place] = replace(dataset.samples[place], files=dataset.samples[place].files | {"jpg": content})
+    keys = [dataset.samples[1].key]
+    assert while_answering(model, dataset)["key"] == keys
+    assert while_generating(model, dataset, [0.5], KeywordKinds(KINDS), [*KINDS, OTHER])["key"] == keys
+    assert mean_reads(model, dataset, [0])[1] == 1
+    assert caplog.text.count("left out: ") == 6
+
+
+@pytest.mark.parametrize("before", [[], [("gpt", "hello")]])
+def test_the_answer_is_the_first_after_the_question(before):
+    turns = [*before, ("human", "<image>\nwhat is it ?"), ("human", "tell me"), ("gpt", "a cube"), ("gpt", "or not")]
+    record = {"conversations": [{"from": speaker, "value": value} for speaker, value in turns]}
+    sample = Sample(Path("shard.tar"), "one", {"json": json.dumps(record).encode()})
+    assert questions_of(sample) == [("what is it ?", "a cube")]
 
 
 def test_the_command_records_a_run(study):

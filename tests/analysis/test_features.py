@@ -1,13 +1,14 @@
 """Features of objects are means over their masks; labels and places are those of the annotations."""
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sgt.analysis.annotated import annotated_image
+from sgt.analysis.annotated import AnnotatedImage, AnnotatedObject, annotated_image
 from sgt.analysis.features import pooled_features, shares_of_places
 from sgt.data.dataset import open_dataset
 from sgt.data.images import encode_png
@@ -104,3 +105,17 @@ def test_conditioning_is_what_the_diffusion_transformer_reads(study_omnigen2):
     of_image = torch.tensor(ids) == model.network.mllm.config.image_token_id
     torch.testing.assert_close(last, whole[of_image])
     torch.testing.assert_close(first, transformer.time_caption_embed.caption_embedder(features)[of_image])
+
+
+def test_features_are_in_memory_once(monkeypatch):
+    mask, layers, count = np.ones((2, 2), bool), 8, 40
+    annotated = [AnnotatedImage(str(place), None, [AnnotatedObject(mask, {})]) for place in range(count)]
+    monkeypatch.setattr("sgt.analysis.features._batches", lambda *given: ([each] for each in annotated))
+    states = {f"decoder.{layer}": torch.ones(1, 1, 4096) for layer in range(layers)}
+    monkeypatch.setattr("sgt.analysis.features._states", lambda *given: [states])
+    tracemalloc.start()
+    features = pooled_features(None, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    kept = sum(each.nbytes for part in (features.images, features.objects) for each in part.values())
+    assert kept == 2 * layers * count * 4096 * 4 and peak < 1.3 * kept

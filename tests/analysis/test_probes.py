@@ -5,7 +5,7 @@ import pytest
 
 from sgt.analysis.embedding import embedded
 from sgt.analysis.features import Features
-from sgt.analysis.probe_record import numbers, probed_items
+from sgt.analysis.probe_record import line, numbers, probed_items
 from sgt.analysis.probes import probe_layers
 from sgt.analysis.probing import SHARES, TEST, TRAIN, VALIDATION, split_of
 from sgt.errors import SgtError
@@ -130,6 +130,26 @@ def test_a_pair_that_is_not_there_is_refused():
     features = Features({}, {}, keys(40), np.arange(40), [{"class": "organ"}] * 40, [])
     with pytest.raises(SgtError, match="pair: 0 objects are 'grand piano', 0 of them in the images to train on"):
         probe_layers(features, shuffles=1, seed=0, pair=["grand piano", "organ"])
+
+
+@pytest.mark.parametrize("lacking", [VALIDATION, TEST])
+def test_a_target_that_a_part_of_the_split_lacks_is_left_out(lacking):
+    parts = split_of(keys(40))
+    names = ["ball", "cone"] * 20
+    # Of every other class there are too few to learn it.
+    labels = [{"class": f"thing {n}" if parts[n] == lacking else name} for n, name in enumerate(names)]
+    # Depth is known everywhere but in all test images except one.
+    first = np.flatnonzero(parts == TEST)[0]
+    labels = [each | ({"depth": n} if parts[n] != TEST or n == first else {}) for n, each in enumerate(labels)]
+    noise = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    features = Features({"decoder.0": noise}, {"decoder.0": noise}, keys(40), np.arange(40), labels, [])
+    assert probe_layers(features, shuffles=1, seed=0)["targets"].keys() == {"existence"}
+
+
+def test_the_image_of_an_item_is_known_among_many():
+    places = np.array([9, 12_345, 118_286])
+    assert numbers(line(places)).tolist() == places.tolist()
+    assert line(np.array([0.123456, 1.0])) == "0.1235 1"
 
 
 def test_images_are_split_by_their_keys_alone():

@@ -126,6 +126,26 @@ def test_maps_are_the_columns_of_the_whole_matrix(monkeypatch):
         torch.testing.assert_close(sum(each.sum() for each in found.maps[0]), found.attention[0][0, 1])
 
 
+@pytest.mark.parametrize("autocast", [False, True])
+def test_shares_are_not_rounded_to_the_precision_of_the_model(autocast):
+    """Of bf16 queries and keys with large scores, as of the same numbers in fp64; under autocast, too."""
+    draw = torch.Generator().manual_seed(0)
+    query = (4 * torch.randn(1, 4, 40, 128, generator=draw)).bfloat16()
+    key = torch.randn(1, 2, 40, 128, generator=draw).bfloat16()
+    if autocast:
+        query, key = query.float(), key.float()
+    recorder = Recorder(Selection([0], ("image", "text"), map_from="text"), 1, query.device)
+    recorder.grids[0].append((5, 5))
+    recorder.begin([["image.0"] * 25 + ["text.0"] * 15])
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        recorder.attention(0, query, key, key, None)
+    (found,) = recorder.captured()
+    scores = query.double() @ key.double().repeat_interleave(2, 1).transpose(2, 3) * 128**-0.5
+    want = scores.softmax(-1).mean(1)[0, 25:, :25].mean(0)
+    torch.testing.assert_close(found.attention[0][1, 0].double(), want.sum(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(found.maps[0][0].flatten().double(), want, rtol=1e-4, atol=1e-7)
+
+
 class Swap(nn.Module):
     """A layer whose queries, keys and values are its tokens, of a width of 2, and whose output adds what is attended.
 

@@ -9,11 +9,13 @@ import pytest
 from sgt.analysis.probe_record import line
 from sgt.errors import SgtError
 from sgt.identity import write_record
-from sgt.reporting.analysis_grids import probes_grid
+from sgt.reporting.analysis_grids import analysis_grids, probes_grid
 from sgt.reporting.contents import figures_of, table_files
 from sgt.reporting.embeddings import embedding_rows, embeddings_figure
 from sgt.reporting.probe_figure import probes_figure
 from sgt.reporting.probes import COLUMNS, probe_rows
+from sgt.reporting.scores import Scores
+from sgt.reporting.style import LOOKS
 from sgt.study.load import load_study
 from tests.conftest import write_study
 
@@ -113,6 +115,20 @@ def test_the_table_has_every_value_with_its_interval(probed):
     assert layer[0].text == "decoder.0" and arms[2][0].text == f"{cell['value']:.4f} ±{half:.4f}"
     assert arms[2][1].text.startswith(f"+{cell['over_sft']:.4f} ±") and arms[2][1].bold and len(arms[1]) == 1
     assert re.fullmatch(r"0\.2\d\d to 0\.2\d\d", control[0].text)
+
+
+def test_an_arm_that_did_not_learn_its_task_is_hollow_and_never_bold(probed, study_with):
+    figure = probes_figure(probed, [("micro", "edge")])
+    drawn = {line.get_color(): line for line in figure.axes[0].lines if line.get_marker() not in ("None", "_")}
+    faces = {arm: drawn[LOOKS[arm].colour].get_markerfacecolor() for arm in SKILL}
+    assert faces == {"base": LOOKS["base"].colour, "sft": LOOKS["sft"].colour, "edge": "white"}
+    for use, bold in ((0.8, True), (0.1, False)):
+        entry = {"analysis": "probe", "dataset": "test"}
+        study = study_with(dict.fromkeys(SKILL, 0.8), seeds=2, use={"edge": use}, analyses=[entry])
+        for run in study.runs:
+            write_record(study.analysis_file(run, "probe"), {"findings": findings(run.arm, run.seed)})
+        grid = dict(analysis_grids(Scores(study)))["probes-micro"]
+        assert grid.groups["class, accuracy"][2][3][1].bold == bold
 
 
 def test_only_a_study_with_probes_has_their_table_and_figure(probed):

@@ -27,6 +27,8 @@ class MeanAblations(Analysis):
     class Options(AnalysisOptions):
         """Which layers are ablated, and which questions are asked. ``dataset`` is the reference set of the means."""
 
+        version = 2
+
         analysis: Literal["ablate"]
         attention: Name = Field("attend", description="analysis of the study that found where attention moved")
         measure: Literal["question_to_vision", "answer_to_vision"] = Field(
@@ -34,7 +36,9 @@ class MeanAblations(Analysis):
         )
         benchmark: Name = Field(description="benchmark of the study whose questions are asked")
         benchmark_samples: Count | None = Field(
-            None, description="samples of it, from the first; as many as the benchmark uses if left out"
+            None,
+            description="samples of it, of a published one of each part its share; as many as the benchmark uses if "
+            "left out",
         )
         layers: Count = Field(1, description="how many layers are ablated together; at most half of them")
         draws: Count = Field(3, description="sets of other layers")
@@ -84,9 +88,9 @@ class MeanAblations(Analysis):
             if run.arm in (arm, options.reference)
         }
         benchmark, self._spec = study.benchmarks[options.benchmark], study.models[run.model]
-        self._task = make_task(benchmark)
+        limits = [limit for limit in (options.benchmark_samples, benchmark.samples) if limit is not None]
+        self._task = make_task(benchmark.model_copy(update={"samples": min(limits, default=None)}))
         self._samples = self._task.samples(study.rows_dirs(benchmark))
-        self._count = min(options.benchmark_samples or len(self._samples), len(self._samples))
 
     def measure(self, model: "UnifiedModel", dataset: "ShardDataset") -> dict[str, Any]:
         """See :meth:`Analysis.measure` and :mod:`sgt.analysis.ablation_record`."""
@@ -97,7 +101,7 @@ class MeanAblations(Analysis):
         sets = dict.fromkeys(layers for each in self._sets.values() for layers in (each.moved, *each.others))
         reads, asked = mean_reads(model, dataset, sorted({layer for layers in sets for layer in layers}))
         reply = replier(model, self._spec, self._task)
-        tables = asked_under_ablation(model, self._task, self._samples, self._count, reply, reads, list(sets))
+        tables = asked_under_ablation(model, self._task, self._samples, reply, reads, list(sets))
         return {
             "reference": {"questions": asked, "tokens": reads.counts},
             "sets": {arm: {"moved": each.moved, "others": each.others} for arm, each in self._sets.items()},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from sgt.analysis.analysis import Analysis
-from sgt.analysis.words import KINDS, OTHER, KeywordKinds, Kind
+from sgt.analysis.words import KINDS, OTHER, WORD, KeywordKinds, Kind
 from sgt.config.analyses import AnalysisOptions
 from sgt.config.samples import Samples
 from sgt.errors import SgtError
@@ -44,6 +44,9 @@ class Attend(Analysis):
             words = [word for some in keywords.values() for word in some]
             if twice := sorted({word for word in words if words.count(word) > 1}):
                 raise ValueError(f"{twice[0]!r} is listed twice: keep it in one kind")
+            for word in words:
+                if not WORD.fullmatch(word) or word != word.lower():
+                    raise ValueError(f"{word!r} would never be found in a caption: list single words in lower case")
             return keywords
 
         def missing_from(self, dataset: Samples) -> str | None:
