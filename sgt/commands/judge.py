@@ -7,7 +7,7 @@ from types import FrameType
 from sgt.commands.arguments import add_limit, add_study, limited_benchmark, shard
 from sgt.errors import Interrupted, SgtError
 from sgt.evaluation.judge import judge_benchmark
-from sgt.signals import STOP_SIGNALS, handled
+from sgt.signals import STOP_SIGNALS, listen
 from sgt.study.load import load_study
 
 
@@ -44,8 +44,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         raise SgtError("sgt judge", "a run has a model, an arm and a seed", "give all three, or none for all runs")
     benchmark = limited_benchmark(study, args)
-    for number in handled(STOP_SIGNALS):
-        signal.signal(number, _stop)
+    listen(STOP_SIGNALS, _stop)
     judge_benchmark(study, runs, benchmark, args.command_line, args.shard)
 
 

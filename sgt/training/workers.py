@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sgt.errors import REQUEUE_STATUS, SgtError
-from sgt.signals import STOP_SIGNALS, handled
+from sgt.signals import STOP_SIGNALS, listen
 
 if TYPE_CHECKING:
     from torch.distributed import TCPStore
@@ -77,9 +77,7 @@ def run_workers(words: Sequence[str], node: Node) -> int:
             plus the signal's number.
     """
     received: list[int] = []
-    handlers = {
-        number: signal.signal(number, lambda number, frame: received.append(number)) for number in handled(FORWARDED)
-    }
+    handlers = listen(FORWARDED, lambda number, frame: received.append(number))
     workers: list[subprocess.Popen] = []
     try:
         store = _store(node) if node.rank == 0 else None

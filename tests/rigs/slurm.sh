@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# A real SLURM on one host, for tests: munge, slurmctld, slurmd; no systemd, no cgroups, no accounting database. GPUs
+# A real SLURM on one host, for tests: munge, slurmctld, slurmd; no systemd, no accounting database. Processes are tracked
+# by cgroups, as on clusters, where the host has them as version 1: a signal then reaches the first of a step alone. GPUs
 # are pretended: a character device stands for each, and jobs get CUDA_VISIBLE_DEVICES. Wall time is enforced, memory is
 # counted but not enforced. The partition gpu has all nodes, cpu the last alone. Debian or Ubuntu, as root.
 #   tests/rigs/slurm.sh up FOLDER [NODES]    installs what is missing, writes /etc/slurm, starts the daemons
 #   tests/rigs/slurm.sh down FOLDER          stops them, by the process ids in FOLDER, and removes what it wrote there
-# It overwrites /etc/slurm/{slurm,gres}.conf, so not for a host that belongs to a cluster.
+# It overwrites /etc/slurm/{slurm,gres,cgroup}.conf, so not for a host that belongs to a cluster.
 set -euo pipefail
 command=$1
 folder=$(mkdir -p "$2" && cd "$2" && pwd)
@@ -50,6 +51,11 @@ install() {
 
 configure() {
     mkdir -p "$folder"/{run,log,ctld,slurmd} /etc/slurm
+    local track=linuxproc
+    if [ -w /sys/fs/cgroup/freezer ]; then
+        track=cgroup
+        printf 'CgroupPlugin=cgroup/v1\nCgroupMountpoint=/sys/fs/cgroup\n' > /etc/slurm/cgroup.conf
+    fi
     cat > /etc/slurm/slurm.conf <<CONF
 ClusterName=rig
 SlurmctldHost=$host(127.0.0.1)
@@ -64,7 +70,7 @@ SlurmdPidFile=$folder/run/slurmd-%n.pid
 SlurmctldLogFile=$folder/log/slurmctld.log
 SlurmdLogFile=$folder/log/slurmd-%n.log
 SlurmdParameters=config_overrides
-ProctrackType=proctrack/linuxproc
+ProctrackType=proctrack/$track
 TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
@@ -117,7 +123,7 @@ down() {
     stop slurmctld
     stop munged
     # Every start of Snakemake runs `scontrol`, which waits ten seconds for the controller of a configuration that is there.
-    ! grep -qsx ClusterName=rig /etc/slurm/slurm.conf || rm /etc/slurm/{slurm,gres}.conf
+    ! grep -qsx ClusterName=rig /etc/slurm/slurm.conf || rm -f /etc/slurm/{slurm,gres,cgroup}.conf
 }
 
 case $command in

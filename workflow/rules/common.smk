@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from sgt.errors import SgtError
 from sgt.lock import locked
 from sgt.models.rules import rules_of
 from sgt.proxies import PROXIES
+from sgt.signals import forward_to_jobs
 from sgt.reporting.contents import figure_files, figures_of, table_files
 from sgt.study.commands import render_choices
 from sgt.study.load import load_model_spec, load_study
@@ -95,10 +95,8 @@ class StudyLock:
             self._refused = error
 
 
-# The signals that a scheduler sends ahead of a time limit are for the job's command, which saves and ends. Snakemake and
-# the job's shell inherit this, and wait for the command to end.
-for warning in (signal.SIGUSR1, signal.SIGUSR2):
-    signal.signal(warning, signal.SIG_IGN)
+# The signals that a scheduler sends ahead of a time limit are for the job's command, which saves and ends.
+forward_to_jobs()
 
 STUDY = loaded_study()
 RESULTS = STUDY.results
