@@ -7,6 +7,7 @@ import logging
 import os
 import select
 import shlex
+import signal
 import sys
 from types import ModuleType
 
@@ -216,7 +217,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Errors that the user can fix, an :class:`SgtError`, a refusal by the system (``OSError``) or an extra that is not
-    installed, become one line on stderr and an exit status, in whichever process of the command they happen.
+    installed, become one line on stderr and an exit status, in whichever process of the command they happen. So does
+    Ctrl-C, with the status that a shell gives it.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         # As stderr does it: a character that the terminal's encoding lacks ends no command after hours of work.
@@ -240,6 +242,9 @@ def main(argv: list[str] | None = None) -> int:
         if missing is None:
             raise
         return _print_error(f"sgt {name}", missing)
+    except KeyboardInterrupt:
+        print(f"sgt {name}: interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from sgt.atomic import sha256
 from sgt.identity import write_record
 from sgt.study.identity import page_identity
 from sgt.study.load import load_study
 from sgt.study.loaded import LoadedStudy
-from sgt.study.results import SOURCES, Results, require_current
+from sgt.study.results import SOURCES, Results, page_files, require_current
 
 
 def write_page(path: Path, page: str, write: Callable[[LoadedStudy], None]) -> None:
@@ -26,4 +27,6 @@ def write_page(path: Path, page: str, write: Callable[[LoadedStudy], None]) -> N
     require_current(*reported)
     write(study)
     identity = page_identity(study, [result.record for result in reported])
-    write_record(study.results / page / SOURCES, {"identity": identity})
+    record = study.results / page / SOURCES
+    files = {path.name: sha256(path) for path in sorted(page_files(record))}
+    write_record(record, {"identity": identity, "files": files})

@@ -78,6 +78,12 @@ def judgements_record(path: Path) -> Recorded:
     return identity_in(path, meta), {path.parent / meta["file"]: meta["judgements_sha256"]}
 
 
+def page_record(path: Path) -> Recorded:
+    """Of tables, figures or report; those of earlier versions have no hashes of their files."""
+    record = read_record(path)
+    return identity_in(path, record), {path.parent / name: digest for name, digest in record.get("files", {}).items()}
+
+
 def treatment_record(path: Path, images: Path) -> Recorded:
     """Of the check of a proxy arm, with what the arm made."""
     record = read_record(path)

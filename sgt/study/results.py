@@ -38,6 +38,7 @@ from sgt.study.record import (
     identity_in,
     judgements_record,
     manifest_record,
+    page_record,
     predictions_record,
     run_record,
     screening_record,
@@ -317,13 +318,12 @@ class Results:
     def page(self, name: str) -> Result:
         """Tables, figures or report."""
         path = self.study.results / name / SOURCES
-        outputs = tuple(file for file in path.parent.glob("*") if file.stem not in ("proxies", path.stem))
 
         def wanted() -> Identity:
             self._require(*self.reported)
             return page_identity(self.study, [result.record for result in self.reported])
 
-        return Result(path, wanted, lambda: (identity_in(path, read_record(path)), {}), self._make_study, outputs)
+        return Result(path, wanted, lambda: page_record(path), self._make_study, tuple(page_files(path)))
 
     def evidence(self) -> Result:
         """What leads from each cell of the tables to its data."""
@@ -401,6 +401,11 @@ def require_current(*results: Result) -> None:
             raise SgtError(result.record, problem, f"run `{result.command}`")
         if result.recorded()[0] == UNKNOWN:
             log.warning("%s: does not say what decided it; used as it is", result.record)
+
+
+def page_files(record: Path) -> list[Path]:
+    """The files beside the record of tables, figures or report that were made with it; a contact sheet was not."""
+    return [file for file in record.parent.glob("*") if file.is_file() and file.stem not in ("proxies", record.stem)]
 
 
 def time_of(path: Path) -> int:

@@ -24,6 +24,7 @@ from sgt.config.data import Subset
 from sgt.config.models import Model
 from sgt.data.dataset import ShardDataset, open_dataset
 from sgt.data.manifest import MANIFEST, SCREENED, read_manifest
+from sgt.data.processes import lost_processes
 from sgt.data.shards import scan_shard
 from sgt.errors import SgtError
 from sgt.models.rules import model_identity
@@ -204,7 +205,7 @@ def _check_samples(study: LoadedStudy, name: str, counts: dict[str, int], worker
         return refused
     # Spawned, not forked: libraries of this process may have started threads.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _start_worker, (study, name)) as pool:
+    with lost_processes(folder), ProcessPoolExecutor(workers, spawn, _start_worker, (study, name)) as pool:
         for shard, found in zip(counts, pool.map(_refused_of, [folder / shard for shard in counts]), strict=True):
             refused += found
             progress.add(counts[shard])

@@ -201,6 +201,9 @@ FILES = [
     f"results/scores/{EDGE}/toyworld-qa.json",
     f"results/scores/{EDGE}/treatment.json",
     "results/evidence.json",
+    "results/tables/main.md",
+    "results/tables/sources.json",
+    "results/report/index.html",
 ]
 
 

@@ -122,6 +122,7 @@ down() {
     for file in "$folder"/run/slurmd-*.pid; do stop "$(basename "$file" .pid)"; done
     stop slurmctld
     stop munged
+    for group in /sys/fs/cgroup/freezer/slurm_rig*; do [ ! -d "$group" ] || rmdir "$group" || true; done
     # Every start of Snakemake runs `scontrol`, which waits ten seconds for the controller of a configuration that is there.
     ! grep -qsx ClusterName=rig /etc/slurm/slurm.conf || rm -f /etc/slurm/{slurm,gres,cgroup}.conf
 }

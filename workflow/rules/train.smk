@@ -1,19 +1,19 @@
 # Base weights come from DVC's store, one rule per checkpoint, because checkpoints differ in their files. `pretrain` makes
 # new ones, and only runs when requested (`make base`).
-for folder, files in LOCAL_CHECKPOINTS.items():
+for number, (folder, files) in enumerate(LOCAL_CHECKPOINTS.items()):
 
     rule:
         name:
-            f"base_weights_{re.sub('[^a-zA-Z0-9]', '_', folder)}"
+            f"base_weights_{number}"
         input:
             ancient(BASE_DATA),
             unless_current(folder),
         output:
             [f"{folder}/{file}" for file in files],
         log:
-            LOGS / "base_weights" / f"{folder}.log",
+            LOGS / "base_weights" / f"{folder.lstrip('/')}.log",
         benchmark:
-            TIMES / "base_weights" / f"{folder}.tsv"
+            TIMES / "base_weights" / f"{folder.lstrip('/')}.tsv"
         localrule: True
         conda:
             "../envs/sgt.yaml"
