@@ -122,7 +122,7 @@ down() {
     for file in "$folder"/run/slurmd-*.pid; do stop "$(basename "$file" .pid)"; done
     stop slurmctld
     stop munged
-    for group in /sys/fs/cgroup/freezer/slurm_rig*; do [ ! -d "$group" ] || rmdir "$group" || true; done
+    find /sys/fs/cgroup/freezer/slurm_rig* -depth -type d -exec rmdir {} + 2> /dev/null || true
     # Every start of Snakemake runs `scontrol`, which waits ten seconds for the controller of a configuration that is there.
     ! grep -qsx ClusterName=rig /etc/slurm/slurm.conf || rm -f /etc/slurm/{slurm,gres,cgroup}.conf
 }
