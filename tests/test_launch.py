@@ -87,7 +87,9 @@ def test_two_processes_train_a_run(study):
     status, said = ended(launch("--processes", 2, *WORDS))
     assert status == 0, said
     record = json.loads(RUN.read_text())
-    assert record["processes"] == 2 and record["command"].startswith("sgt train config/micro.yaml")
+    assert record["processes"] == 2 and record["command"].startswith(
+        "sgt launch --nodes 1 --processes 2 train config/micro.yaml"
+    )
 
 
 @pytest.mark.slow

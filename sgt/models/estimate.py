@@ -146,7 +146,8 @@ def memory(sizes: ModelSizes, recipe: Recipe, tokens: Tokens, image_pixels: int,
         gathered = computed * (2 * sizes.block + sizes.parameters["vocabulary"])
     elif recipe.precision == "bf16-autocast":
         gathered = computed * (sizes.total + added)
-    pixels = min(images_at_once(1, image_pixels) * image_pixels, tokens.target_image * sizes.latent**2)
+    at_once = images_at_once(1, image_pixels) * image_pixels if image_pixels else 0
+    pixels = min(at_once, tokens.target_image * sizes.latent**2)
     # Of the first level's width: its input, and of a block its input, what it adds so far, and two within it.
     encoded = 5 * 4 * sizes.autoencoder_width * pixels
     kept = _kept(sizes.decoder, recipe, tokens.all, stored, computed)
