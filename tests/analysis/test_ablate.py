@@ -62,6 +62,7 @@ def test_a_few_samples_of_a_published_benchmark_are_of_all_its_parts(own_limit, 
     assert len(sources) == 3 and len(set(sources)) > 1, sources
 
 
+@pytest.mark.slow
 def test_what_is_read_by_a_batch_that_does_not_fit_counts_once(study, monkeypatch):
     model, dataset = load_micro("bagel", study), open_dataset(Path("results/shards/questions")).first(1)
     run = model._loglikelihood

@@ -55,7 +55,9 @@ def test_a_damaged_list_of_versioned_files_is_named(checked, written):
         checked.refused(path, "data.dvc", "not a file that `dvc add` wrote")
 
 
-@pytest.mark.parametrize("pulled", [True, False], ids=["in the cache", "in the remote alone"])
+@pytest.mark.parametrize(
+    "pulled", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["in the cache", "in the remote alone"]
+)
 def test_weights_that_dvc_has_need_not_be_there(pulled, checked, written):
     path = written()
     model(checkpoint="data/base/micro")

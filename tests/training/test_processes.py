@@ -63,7 +63,7 @@ def test_two_processes_give_the_losses_of_one(run, alone):
     assert record["command"].startswith("sgt launch --nodes 1 --processes 2 train ")
 
 
-@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1)])
+@pytest.mark.parametrize(("first", "then"), [pytest.param(1, 2, marks=pytest.mark.slow), (2, 1)])
 def test_a_checkpoint_is_resumed_by_another_number_of_processes(first, then, run, alone):
     resume_with_other_processes(run, first, then)
     close(run.losses(), alone)
@@ -84,6 +84,7 @@ def test_a_process_without_samples_takes_part(study):
     weights_close(run.folder, Path("alone"))
 
 
+@pytest.mark.slow
 def test_averages_adapters_and_packs_work_in_two_processes(run):
     lora = {"rank": 4, "alpha": 8.0, "parts": ["understanding", "generation"]}
     write_study(

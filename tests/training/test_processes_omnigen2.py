@@ -43,7 +43,7 @@ def weights_close(one: Path, other: Path) -> None:
         # At first nothing to answer, then nothing to make.
         pytest.param("segmentation", {"order": "sequential"}, marks=pytest.mark.slow),
         # One process has no sample at all.
-        ("sft", {"batch": 2, "ratio": [1, 1]}),
+        pytest.param("sft", {"batch": 2, "ratio": [1, 1]}, marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_give_the_losses_of_one(arm, recipe, study_omnigen2):
