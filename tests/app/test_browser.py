@@ -16,7 +16,6 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-import yaml
 from PIL import Image
 
 gradio = pytest.importorskip("gradio", reason="needs gradio: make test-app")
@@ -210,6 +209,13 @@ class Page:
         assert self.opened.run(f"{script} !== undefined"), text
         self.opened.run(f"{script}.click()")
 
+    def ask(self, answered: str) -> None:
+        """Show the first held-out picture and ask about it, until this is shown."""
+        self.click("Show it")
+        self.wait_for("test-000000")
+        self.click("Ask every arm")
+        self.wait_for(answered)
+
     def check(self) -> None:
         """Nothing is wider than the screen, nothing went wrong, and nothing came from elsewhere."""
         assert self.opened.run("return document.documentElement.scrollWidth") <= self.width
@@ -225,10 +231,7 @@ def test_a_visitor_clicks_through_the_page_on_a_desktop_and_on_a_phone(here, tmp
     with browser() as opened:
         for width in WIDTHS:
             page = Page(opened, here, width)
-            page.click("Show it")
-            page.wait_for("test-000000")
-            page.click("Ask every arm")
-            page.wait_for("reply")
+            page.ask("reply")
             page.click("Draw with every proxy arm")
             page.wait_for("true target")
             opened.screenshot(pictures / f"app-{width}.png")
@@ -236,10 +239,7 @@ def test_a_visitor_clicks_through_the_page_on_a_desktop_and_on_a_phone(here, tmp
 
 
 @IN_CHROMIUM
-def test_where_each_arm_looks_is_light_on_the_picture(results):
-    path = Path("config/micro.yaml")
-    content = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump({**content, "analyses": [{"analysis": "attend", "dataset": "test", "samples": 2}]}))
+def test_where_each_arm_looks_is_light_on_the_picture(attending):
     arms, layers = 3, 2
     # Of each: is the shade as large as the picture under it, is it loaded, and is it visible?
     shades = """return [...document.querySelectorAll('.sgt-shaded')].map(each => {
@@ -247,13 +247,10 @@ def test_where_each_arm_looks_is_light_on_the_picture(results):
         return [under.width == over.width && under.height == over.height, each.firstChild.naturalWidth > 1,
                 getComputedStyle(each).backgroundImage.startsWith('url("data:'),
                 over.width > 50 && each.checkVisibility()]})"""
-    with served(path) as (address, _), browser() as opened:
+    with served(attending) as (address, _), browser() as opened:
         for width in WIDTHS:
             page = Page(opened, address, width)
-            page.click("Show it")
-            page.wait_for("test-000000")
-            page.click("Ask every arm")
-            page.wait_for("edge:")
+            page.ask("edge:")
             found = opened.run(shades)
             assert found[:arms] == [[True] * 4] * arms
             assert len(found) == arms * (1 + layers) and not any(visible for *_, visible in found[arms:])

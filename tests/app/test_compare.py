@@ -36,15 +36,6 @@ def here(made, monkeypatch):
 
 
 @pytest.fixture
-def attending(results):
-    """A study file with an analysis of attention."""
-    path = Path("config/micro.yaml")
-    content = yaml.safe_load(path.read_text())
-    path.write_text(yaml.safe_dump({**content, "analyses": [{"analysis": "attend", "dataset": "test", "samples": 2}]}))
-    return path
-
-
-@pytest.fixture
 def comparison(here):
     return Comparison(sgt.load_study("config/micro.yaml"), ROOM)
 
